@@ -1,0 +1,1 @@
+"""What every part of Autos shares: numbers, contracts, settings, records, source, store."""
