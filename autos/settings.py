@@ -1,0 +1,103 @@
+"""Configuration: one class, read from `AUTOS_*` variables (and a `.env` file in the folder).
+
+Temporal's own variables (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, TLS, API key) are read by
+Temporal's library, not here (DESIGN §13). Secrets are `SecretStr`: they show as stars in logs.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_USER_AGENT: Final = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0.0.0 Safari/537.36"
+)
+
+
+class MissingSettings(RuntimeError):
+    """A part was started without what it needs; the message lists every missing variable."""
+
+
+class Settings(BaseSettings):
+    """Every setting of Autos with its default. `.env.example` lists the same."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AUTOS_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    # Records
+    database_url: str = Field("", description="PostgreSQL, as postgresql://user:password@host/name")
+    database_pool_size: int = Field(10, ge=1, description="Connections per process")
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="Encrypts stored credentials and webhook secrets; 32+ characters"
+    )
+
+    # Objects
+    s3_endpoint: str = Field("", description="Empty for AWS, else the address of a compatible S3")
+    s3_public_endpoint: str = Field(
+        "", description="The address put into links, where clients reach S3 by another name"
+    )
+    s3_bucket: str = ""
+    s3_access_key_id: str = ""
+    s3_secret_access_key: SecretStr = SecretStr("")
+    s3_region: str = "us-east-1"
+    link_ttl: int = Field(3600, ge=60, le=604_800, description="Seconds a link opens, at least")
+
+    # Source
+    pdpj_base_url: str = Field("", description="Such as https://portaldeservicos.pdpj.jus.br")
+    pdpj_token: SecretStr = SecretStr("")
+    pdpj_refresh_token: SecretStr = SecretStr("")
+    pdpj_token_url: str = ""
+    pdpj_client_id: str = "portalexterno-frontend"
+    pdpj_user_agent: str = DEFAULT_USER_AGENT
+    source_max_in_flight: int = Field(20, ge=1, description="Requests at once, over all workers")
+    source_max_per_second: float = Field(
+        0, ge=0, description="Requests a second, over all workers; 0 leaves it open"
+    )
+    source_metadata_timeout: float = Field(90, gt=0, description="Seconds")
+    source_idle_timeout: float = Field(60, gt=0, description="Seconds without a byte")
+    source_max_document_bytes: int = Field(5_000_000_000, ge=1)
+
+    # Jobs
+    batch_size: int = Field(5, ge=1, le=50)
+    parallel_batches: int = Field(1, ge=1, le=20)
+    max_age: int = Field(86_400, ge=0, description="Seconds a held copy of the metadata is fresh")
+    retry_unit_seconds: float = Field(
+        2, gt=0, description="Scale of all waiting times between attempts (tests make it small)"
+    )
+
+    # API
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    admin_key: SecretStr = Field(SecretStr(""), description="Bootstrap admin key")
+    api_url: str = Field("", description="The address clients reach the API by, for links to it")
+
+    # Webhooks
+    webhook_allow_private: bool = Field(
+        False, description="Let webhooks go to http and to private addresses; for demos only"
+    )
+
+    # The embedded stack
+    data_dir: Path = Path(".autos")
+    log_format: str = Field("json", pattern="^(json|console)$")
+    metrics_port: int = Field(0, ge=0, description="Prometheus port of a worker; 0 leaves it off")
+
+    def require(self, *names: str) -> None:
+        """Check that the named settings are given.
+
+        Raises:
+            MissingSettings: with the environment variables that are missing, all at once.
+        """
+        values = {name: getattr(self, name) for name in names}
+        missing = [
+            f"AUTOS_{name.upper()}"
+            for name, value in values.items()
+            if not (value.get_secret_value() if isinstance(value, SecretStr) else value)
+        ]
+        if missing:
+            raise MissingSettings(
+                f"Set {', '.join(missing)} (see .env.example), or run `autos up` for the "
+                "embedded stack, which sets them itself."
+            )
