@@ -1,0 +1,209 @@
+"""What `DownloadProcessWorkflow` and its activities say to each other (DESIGN §5).
+
+Positions, ids, counts and reasons only: no address, name or token of a document enters a
+workflow's history. A job's documents travel as a string with one character per position.
+"""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+
+PENDING = "p"
+PROCESSING = "d"
+AVAILABLE = "a"
+FAILED = "f"
+CHARACTERS: dict[DocumentState, str] = {
+    DocumentState.PENDING: PENDING,
+    DocumentState.PROCESSING: PROCESSING,
+    DocumentState.AVAILABLE: AVAILABLE,
+    DocumentState.FAILED: FAILED,
+}
+STATES: dict[str, DocumentState] = {letter: state for state, letter in CHARACTERS.items()}
+
+
+class Wishes(BaseModel):
+    """How a job is to be run; taken from the settings of the API that starts it."""
+
+    batch_size: int = 5
+    parallel_batches: int = 1
+    retry_unit_seconds: float = 2.0
+    continue_as_new_after: int | None = None
+    """Events in the history after which to continue as new; None leaves it to the server."""
+
+
+class Attach(BaseModel):
+    """Signal: somebody wants this process; with a subscription if they gave a webhook."""
+
+    subscription_id: str | None = None
+    max_age_seconds: int = 86_400
+    """A copy of the metadata younger than this will do; 0 reads it again (`force_refresh`)."""
+
+
+class Retry(BaseModel):
+    """One document that will be asked for again."""
+
+    position: int
+    due: datetime
+    reason: Reason
+
+
+class Carried(BaseModel):
+    """What a run hands to the next when it continues as new; all of a job's state."""
+
+    states: str = ""
+    attempts: dict[int, int] = Field(default_factory=dict)
+    """Attempts that counted, by position; only of documents that were tried and are not done."""
+    retries: list[Retry] = Field(default_factory=list)
+    subscriptions: list[str] = Field(default_factory=list)
+    max_age_seconds: int | None = None
+    """The strictest wish not yet satisfied by a reading of the metadata; None when all are."""
+    paused: bool = False
+    batches: int = 0
+    bytes_stored: int = 0
+    downloaded: int = 0
+    """Documents made available by this job, for the rate."""
+    outage_waits: int = 0
+    started_at: datetime | None = None
+
+
+class DownloadProcess(BaseModel):
+    """Input of `DownloadProcessWorkflow`."""
+
+    process_number: str
+    court: str
+    wishes: Wishes = Field(default_factory=Wishes)
+    carried: Carried | None = None
+
+
+class Progress(BaseModel):
+    """Answer of the `progress` query: one moment of a job. The four counters sum to the total."""
+
+    job_id: str
+    process_number: str
+    status: JobStatus
+    waiting_for: WaitReason | None = None
+    waiting_since: datetime | None = None
+    next_try_at: datetime | None = None
+    reason: Reason | None = None
+    states: str = ""
+    """One character per document, by position: `p`ending, `d`ownloading, `a`vailable, `f`ailed."""
+    total: int = 0
+    pending: int = 0
+    processing: int = 0
+    available: int = 0
+    failed: int = 0
+    percentage: float = 0.0
+    bytes_stored: int = 0
+    retries: list[Retry] = Field(default_factory=list)
+    """The documents that are tried again next, at most 100."""
+    started_at: datetime | None = None
+    documents_per_second: float | None = None
+    eta_seconds: int | None = None
+
+
+class JobResult(BaseModel):
+    """Result of `DownloadProcessWorkflow`."""
+
+    job_id: str
+    process_number: str
+    status: JobStatus
+    reason: Reason | None = None
+    total: int
+    available: int
+    failed: int
+
+
+class FetchProcess(BaseModel):
+    """Input of `fetch_process`: bring the metadata up to date and say what is to download."""
+
+    job_id: str
+    process_number: str
+    max_age_seconds: int
+
+
+class FetchedProcess(BaseModel):
+    """What came of it: the documents' states, or the reason why there are none."""
+
+    states: str = ""
+    bytes_stored: int = 0
+    reason: Reason | None = None
+    final: bool = False
+    retry_after_seconds: float | None = None
+
+
+class Wanted(BaseModel):
+    """One document of a batch, and which attempt this is (from 1)."""
+
+    position: int
+    attempt: int
+
+
+class DownloadBatch(BaseModel):
+    """Input of `download_batch`: a few documents to be had side by side."""
+
+    job_id: str
+    process_number: str
+    batch: int
+    documents: list[Wanted]
+
+
+class Outcome(BaseModel):
+    """What became of one document: available with its size, or a reason."""
+
+    position: int
+    size: int | None = None
+    reason: Reason | None = None
+    final: bool = False
+    retry_after_seconds: float | None = None
+
+
+class BatchResult(BaseModel):
+    """Output of `download_batch`: one outcome per document asked for."""
+
+    outcomes: list[Outcome]
+
+
+class ProbeSource(BaseModel):
+    """Input of `probe_source`: does the source answer, and does it take the credential?"""
+
+    process_number: str
+
+
+class ProbedSource(BaseModel):
+    """None when the source works; otherwise why not."""
+
+    reason: Reason | None = None
+    retry_after_seconds: float | None = None
+
+
+class RecordJob(BaseModel):
+    """Input of `record_job`: what the records should say of a running job."""
+
+    job_id: str
+    process_number: str
+    status: JobStatus
+    waiting_for: WaitReason | None = None
+    waiting_since: datetime | None = None
+
+
+class CloseJob(BaseModel):
+    """Input of `close_job`: how the job ended. Documents without an end keep their last reason."""
+
+    job_id: str
+    process_number: str
+    status: JobStatus | None
+    """None lets the documents decide; `failed` and `cancelled` are said by the workflow."""
+    reason: Reason | None = None
+    subscriptions: list[str] = Field(default_factory=list)
+    gave_up: dict[int, Reason] = Field(default_factory=dict)
+
+
+class ClosedJob(BaseModel):
+    """The job as the records hold it, and the events that are to be delivered."""
+
+    status: JobStatus
+    states: str
+    bytes_stored: int
+    deliveries: list[str]

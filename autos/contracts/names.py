@@ -1,0 +1,29 @@
+"""Names that several processes must agree on: task queues, workflow ids, search attributes."""
+
+from typing import Final
+
+from temporalio.common import SearchAttributeKey
+
+JOBS_QUEUE: Final = "autos"
+"""Workflows, and activities that only touch records and objects."""
+SOURCE_QUEUE: Final = "autos-source"
+"""Activities that ask the source; the server limits this queue's rate."""
+WEBHOOKS_QUEUE: Final = "autos-webhooks"
+"""Deliveries of webhooks, kept apart so that slow receivers hold up no download."""
+
+PROCESS_NUMBER: Final = SearchAttributeKey.for_keyword("ProcessNumber")
+COURT: Final = SearchAttributeKey.for_keyword("Court")
+JOB_STATUS: Final = SearchAttributeKey.for_keyword("JobStatus")
+WAITING_FOR: Final = SearchAttributeKey.for_keyword("WaitingFor")
+DOCUMENTS_TOTAL: Final = SearchAttributeKey.for_int("DocumentsTotal")
+DOCUMENTS_FAILED: Final = SearchAttributeKey.for_int("DocumentsFailed")
+
+
+def job_workflow_id(process_number: str) -> str:
+    """The workflow id of a process's job, from its 20 digits: at most one runs at a time."""
+    return f"download-process/{process_number}"
+
+
+def delivery_workflow_id(event_id: str) -> str:
+    """The workflow id of an event's delivery."""
+    return f"webhook/{event_id}"

@@ -1,0 +1,37 @@
+"""Brings the database to the newest schema. Safe to run twice and from several machines at once."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from autos.records.database import async_url
+
+_LOCK: Final = 7_239_001
+"""Advisory lock that makes a second migrating process wait for the first."""
+
+
+def configuration() -> Config:
+    """Alembic's configuration, found beside the installed packages."""
+    return Config(str(Path(__file__).parents[2] / "alembic.ini"))
+
+
+async def migrate(database_url: str) -> None:
+    """Run every migration that has not run yet, in one transaction."""
+    engine = create_async_engine(async_url(database_url))
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = configuration()
+    config.set_main_option("script_location", str(Path(__file__).parents[2] / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
