@@ -57,14 +57,18 @@ class Carried(BaseModel):
     """Attempts that counted, by position; only of documents that were tried and are not done."""
     retries: list[Retry] = Field(default_factory=list)
     subscriptions: list[str] = Field(default_factory=list)
+    """Attached and not yet announced to."""
     max_age_seconds: int | None = None
-    """The strictest wish not yet satisfied by a reading of the metadata; None when all are."""
+    """The strictest wish that no reading of the metadata has satisfied yet; None when all are."""
+    fetched_at: datetime | None = None
     paused: bool = False
+    waiting_for: WaitReason | None = None
+    waiting_since: datetime | None = None
+    probes: int = 0
     batches: int = 0
     bytes_stored: int = 0
     downloaded: int = 0
     """Documents made available by this job, for the rate."""
-    outage_waits: int = 0
     started_at: datetime | None = None
 
 
@@ -189,21 +193,23 @@ class RecordJob(BaseModel):
 
 
 class CloseJob(BaseModel):
-    """Input of `close_job`: how the job ended. Documents without an end keep their last reason."""
+    """Input of `close_job`: how the job ended."""
 
     job_id: str
     process_number: str
-    status: JobStatus | None
-    """None lets the documents decide; `failed` and `cancelled` are said by the workflow."""
+    states: str
+    """The documents as the workflow left them; one that it gave up is `f` here first."""
+    status: JobStatus | None = None
+    """`failed` and `cancelled` are said by the workflow; None lets the documents decide."""
     reason: Reason | None = None
     subscriptions: list[str] = Field(default_factory=list)
-    gave_up: dict[int, Reason] = Field(default_factory=dict)
 
 
 class ClosedJob(BaseModel):
     """The job as the records hold it, and the events that are to be delivered."""
 
     status: JobStatus
+    reason: Reason | None = None
     states: str
     bytes_stored: int
     deliveries: list[str]

@@ -1,6 +1,6 @@
 """Names that several processes must agree on: task queues, workflow ids, search attributes."""
 
-from typing import Final
+from typing import Any, Final
 
 from temporalio.common import SearchAttributeKey
 
@@ -17,6 +17,15 @@ JOB_STATUS: Final = SearchAttributeKey.for_keyword("JobStatus")
 WAITING_FOR: Final = SearchAttributeKey.for_keyword("WaitingFor")
 DOCUMENTS_TOTAL: Final = SearchAttributeKey.for_int("DocumentsTotal")
 DOCUMENTS_FAILED: Final = SearchAttributeKey.for_int("DocumentsFailed")
+SEARCH_ATTRIBUTES: Final[tuple[SearchAttributeKey[Any], ...]] = (
+    PROCESS_NUMBER,
+    COURT,
+    JOB_STATUS,
+    WAITING_FOR,
+    DOCUMENTS_TOTAL,
+    DOCUMENTS_FAILED,
+)
+"""All of them; a namespace must know them before the first job."""
 
 
 def job_workflow_id(process_number: str) -> str:

@@ -1,0 +1,45 @@
+# The two commands a newcomer needs are `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+SEED ?= 1
+ROUNDS ?= 10
+
+.PHONY: demo up test lint drills bench clean lock
+
+demo: $(INSTALLED)
+	$(BIN)/autos demo
+
+up: $(INSTALLED)
+	$(BIN)/autos up
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+drills: $(INSTALLED)
+	$(BIN)/python -m tests.drills --seed $(SEED) --rounds $(ROUNDS)
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.one_job
+
+clean:
+	rm -rf $(VENV) .autos .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+# The environment holds exactly what the lock says, checked by hash.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Needs the `uv` command. Names, versions and hashes only: no address of a package index.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --extra embedded --extra dev pyproject.toml --output-file requirements.lock

@@ -1,0 +1,152 @@
+"""Downloads a batch: a few documents side by side, from the source into the store.
+
+For a document's sake a batch never fails; each document ends with an outcome. Only our own parts
+(records) can fail a batch, and then Temporal runs it again: rows tell what is already there.
+"""
+
+import asyncio
+import contextlib
+from datetime import datetime
+from pathlib import Path
+
+from temporalio import activity
+
+from activities.heartbeat import heartbeating
+from activities.recorder import Recorder
+from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted
+from autos.contracts.retries import retry_rule
+from autos.contracts.states import DocumentState, Reason
+from autos.records import downloads
+from autos.records.database import Database
+from autos.records.downloads import DocumentRecord
+from autos.records.models import Document, now
+from autos.source.client import Downloaded, SourceClient
+from autos.source.replies import Refused
+from autos.store.client import Store, StoreUnavailable
+
+_ANOTHER_ADDRESS_MAY_HELP = frozenset(
+    {Reason.NOT_FOUND, Reason.SECRET, Reason.DOCUMENT_ERROR, Reason.BAD_REQUEST, Reason.STUB}
+)
+"""Refusals that concern one copy of a document; the second listing's copy may still be had."""
+
+
+class DocumentActivities:
+    """Activities about documents."""
+
+    def __init__(
+        self, database: Database, source: SourceClient, store: Store, spool_directory: Path
+    ) -> None:
+        self._database = database
+        self._recorder = Recorder(database)
+        self._source = source
+        self._store = store
+        self._spool_directory = spool_directory
+        self._store_in_doubt = False
+
+    @activity.defn
+    async def download_batch(self, request: DownloadBatch) -> BatchResult:
+        """Download every document asked for that is not there yet; one outcome each."""
+        async with heartbeating():
+            attempts = {wanted.position: wanted for wanted in request.documents}
+            async with self._database.transaction() as session:
+                rows = await downloads.wanted_documents(session, request.process_number, attempts)
+            if self._store_in_doubt and not await self._store_is_back():
+                # Nothing is asked of the source that could not be put away.
+                return BatchResult(
+                    outcomes=[
+                        Outcome(position=position, reason=Reason.STORAGE) for position in attempts
+                    ]
+                )
+            tasks = [
+                asyncio.create_task(self._download(request, row, attempts[row.position]))
+                for row in rows
+            ]
+            try:
+                return BatchResult(outcomes=await asyncio.gather(*tasks))
+            finally:
+                for task in tasks:
+                    task.cancel()
+                # The batch is over when its requests are: no document outlives its activity.
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _download(self, request: DownloadBatch, row: Document, wanted: Wanted) -> Outcome:
+        if row.state == DocumentState.AVAILABLE:
+            return Outcome(position=row.position, size=row.size)
+        started = now()
+        reply = await self._fetch(row, wanted)
+        if isinstance(reply, Refused):
+            return await self._refused(request, row, reply, started_at=started)
+        with contextlib.closing(reply.spool):
+            try:
+                await self._store.put(
+                    request.process_number,
+                    reply.spool,
+                    sha256=reply.sha256,
+                    size=reply.size,
+                    content_type=reply.content_type,
+                )
+            except StoreUnavailable:
+                self._store_in_doubt = True
+                refused = Refused(Reason.STORAGE, final=False, retry_after=None)
+                return await self._refused(request, row, refused, started_at=started)
+        differs = row.expected_size is not None and row.expected_size != reply.size
+        await self._recorder.record(
+            DocumentRecord(
+                process_number=request.process_number,
+                position=row.position,
+                job_id=request.job_id,
+                state=DocumentState.AVAILABLE,
+                reason=Reason.SIZE_MISMATCH if differs else None,
+                started_at=started,
+                completed_at=now(),
+                sha256=reply.sha256,
+                size=reply.size,
+                content_type=reply.content_type,
+            )
+        )
+        return Outcome(position=row.position, size=reply.size)
+
+    async def _fetch(self, row: Document, wanted: Wanted) -> Downloaded | Refused:
+        """Ask for the document at each of its addresses until one gives it."""
+        # A size that stays different is the source's list being wrong: kept in the end, and marked.
+        last = wanted.attempt >= retry_rule(Reason.SIZE_MISMATCH).attempts
+        expected_size = None if last else row.expected_size
+        first: Refused | None = None
+        for address in row.addresses:
+            reply = await self._source.document(address, expected_size, self._spool_directory)
+            if isinstance(reply, Downloaded):
+                return reply
+            first = first or reply
+            if reply.reason not in _ANOTHER_ADDRESS_MAY_HELP:
+                break
+        return first or Refused(Reason.NO_ADDRESS, final=True, retry_after=None)
+
+    async def _refused(
+        self, request: DownloadBatch, row: Document, refused: Refused, started_at: datetime
+    ) -> Outcome:
+        await self._recorder.record(
+            DocumentRecord(
+                process_number=request.process_number,
+                position=row.position,
+                job_id=request.job_id,
+                # Whether another try is worth it is for the workflow to say.
+                state=DocumentState.FAILED if refused.final else DocumentState.PENDING,
+                reason=refused.reason,
+                started_at=started_at,
+                completed_at=now() if refused.final else None,
+            )
+        )
+        return Outcome(
+            position=row.position,
+            reason=refused.reason,
+            final=refused.final,
+            retry_after_seconds=refused.retry_after,
+        )
+
+    async def _store_is_back(self) -> bool:
+        try:
+            await self._store.ready()
+        except StoreUnavailable:
+            return False
+        self._store_in_doubt = False
+        return True

@@ -1,0 +1,73 @@
+"""Keeps a job's row true: where it stands while it runs, and how it ended."""
+
+from temporalio import activity
+
+from activities.manifest import manifest
+from autos.cnj import CaseNumber
+from autos.contracts.download import ClosedJob, CloseJob, RecordJob
+from autos.contracts.states import DocumentState, JobStatus, Reason
+from autos.records import downloads, events
+from autos.records.database import Database
+from autos.records.models import Document
+from autos.store.client import Store
+from autos.store.keys import manifest_key
+
+
+class JobActivities:
+    """Activities about a job's own records."""
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database = database
+        self._store = store
+
+    @activity.defn
+    async def record_job(self, request: RecordJob) -> None:
+        """Write where the job stands, for readers who find no worker to ask."""
+        number = CaseNumber.parse(request.process_number)
+        async with self._database.transaction() as session:
+            await downloads.open_job(session, request.job_id, number)
+            await downloads.record_status(
+                session,
+                request.job_id,
+                request.status,
+                request.waiting_for,
+                request.waiting_since,
+            )
+
+    @activity.defn
+    async def close_job(self, request: CloseJob) -> ClosedJob:
+        """Write the documents' ends, the manifest, the final row and the events, in this order."""
+        number = CaseNumber.parse(request.process_number)
+        async with self._database.transaction() as session:
+            await downloads.open_job(session, request.job_id, number)
+            documents = await downloads.settle_documents(
+                session, request.job_id, number.digits, request.states, request.reason
+            )
+        status, reason = _ending(request, documents)
+        await self._store.put_json(
+            manifest_key(number.digits), manifest(number, request.job_id, status, documents)
+        )
+        async with self._database.transaction() as session:
+            await downloads.end_job(session, request.job_id, status, reason, documents)
+            deliveries = await events.take_up_subscriptions(
+                session, request.job_id, status, request.subscriptions
+            )
+        return ClosedJob(
+            status=status,
+            reason=reason,
+            states=downloads.state_string(documents),
+            bytes_stored=sum(document.size or 0 for document in documents),
+            deliveries=deliveries,
+        )
+
+
+def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Reason | None]:
+    """How the job ended: as the workflow says, else as its documents say (DESIGN §8)."""
+    if request.status is not None:
+        return request.status, request.reason
+    failed = [document for document in documents if document.state == DocumentState.FAILED]
+    if not failed:
+        return JobStatus.COMPLETED, None
+    if len(failed) < len(documents):
+        return JobStatus.COMPLETED_WITH_FAILURES, None
+    return JobStatus.FAILED, Reason(failed[0].reason)

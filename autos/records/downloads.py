@@ -1,0 +1,292 @@
+"""What the activities of a job read and write: the listing, the documents, the job's own row.
+
+Every function may run twice with the same arguments and leaves the same rows: an activity whose
+worker died is run again from its start.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import CursorResult, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from autos.cnj import CaseNumber
+from autos.contracts.download import AVAILABLE, CHARACTERS, FAILED
+from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from autos.records.models import Document, Job, Process, now
+from autos.source.parse import ListedProcess
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """What became of one try at a document, ready to be written into its row."""
+
+    process_number: str
+    position: int
+    job_id: str
+    state: DocumentState
+    reason: Reason | None
+    started_at: datetime
+    completed_at: datetime | None = None
+    sha256: str | None = None
+    size: int | None = None
+    content_type: str | None = None
+
+
+async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> None:
+    """Make sure that process and job have their rows, and that the job counts as begun."""
+    await session.execute(
+        insert(Process)
+        .values(number=number.digits, court=number.court, segment=number.segment)
+        .on_conflict_do_nothing()
+    )
+    started = now()
+    await session.execute(
+        insert(Job)
+        .values(id=job_id, process_number=number.digits, started_at=started)
+        .on_conflict_do_update(
+            index_elements=[Job.id],
+            set_={Job.started_at: func.coalesce(Job.started_at, started)},
+        )
+    )
+
+
+async def metadata_is_fresh(session: AsyncSession, digits: str, max_age: timedelta) -> bool:
+    """True when the held copy of the metadata is younger than `max_age`."""
+    fetched_at = await session.scalar(select(Process.fetched_at).where(Process.number == digits))
+    return fetched_at is not None and now() - fetched_at < max_age
+
+
+async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
+    """Bring a process and the list of its documents to what the source says now.
+
+    A document is recognised by any of its source ids. A new one gets the next free position; one
+    that the source no longer lists is marked and kept.
+    """
+    digits = listed.number.digits
+    # Two listings of one process must not hand out the same position.
+    process = (
+        await session.execute(select(Process).where(Process.number == digits).with_for_update())
+    ).scalar_one()
+    rows = (await session.scalars(select(Document).where(Document.process_number == digits))).all()
+    known = {source_id: row for row in rows for source_id in (row.source_id, *row.alternate_ids)}
+    listed_rows: set[uuid.UUID] = set()
+    position = max((row.position for row in rows), default=-1) + 1
+    for document in listed.documents:
+        source_ids = (document.source_id, *document.alternate_ids)
+        row = next((known[source_id] for source_id in source_ids if source_id in known), None)
+        if row is None:
+            row = Document(
+                id=uuid.uuid4(),
+                process_number=digits,
+                position=position,
+                source_id=document.source_id,
+                state=DocumentState.PENDING,
+            )
+            session.add(row)
+            position += 1
+        listed_rows.add(row.id)
+        row.alternate_ids = [other for other in source_ids if other != row.source_id]
+        row.addresses = list(document.addresses)
+        row.name = document.name
+        row.kind = document.kind
+        row.kind_code = document.kind_code
+        row.instance = document.instance
+        row.origin_id = document.origin_id
+        row.sequence = document.sequence
+        row.secrecy = document.secrecy
+        row.filed_at = document.filed_at
+        row.declared_type = document.declared_type
+        row.expected_size = document.expected_size
+        row.vanished_at = None
+        if document.refusal is not None and row.state != DocumentState.AVAILABLE:
+            row.state, row.reason = DocumentState.FAILED, document.refusal
+    for row in rows:
+        if row.id not in listed_rows and row.vanished_at is None:
+            row.vanished_at = now()
+    process.class_name = listed.class_name
+    process.subjects = list(listed.subjects)
+    process.judging_body = listed.judging_body
+    process.secrecy_level = listed.secrecy_level
+    process.filed_at = listed.filed_at
+    process.details = listed.metadata
+    process.total_documents = position
+    process.fetched_at = now()
+
+
+async def begin_documents(session: AsyncSession, job_id: str, digits: str) -> tuple[str, int]:
+    """Set what is not held back to pending for this job.
+
+    Returns the documents' states, one character by position, and the bytes already stored. What
+    the source gives no address for, or lists no more, is failed from the start.
+    """
+    missing = (Document.process_number == digits) & (Document.state != DocumentState.AVAILABLE)
+    # A second reading by the same job keeps what the job itself has found out.
+    await session.execute(
+        update(Document)
+        .where(
+            missing,
+            Document.job_id.is_distinct_from(job_id),
+            Document.addresses != [],
+            Document.vanished_at.is_(None),
+        )
+        .values(state=DocumentState.PENDING, reason=None, attempts=0, job_id=job_id)
+    )
+    await session.execute(
+        update(Document)
+        .where(missing, (Document.addresses == []) | Document.vanished_at.is_not(None))
+        .values(
+            state=DocumentState.FAILED,
+            reason=func.coalesce(Document.reason, Reason.NOT_FOUND.value),
+            job_id=job_id,
+        )
+    )
+    states, stored = await _states(session, digits)
+    await session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(status=JobStatus.PROCESSING, total_documents=len(states))
+    )
+    return states, stored
+
+
+async def wanted_documents(
+    session: AsyncSession, digits: str, positions: Iterable[int]
+) -> Sequence[Document]:
+    """The rows of the documents at these positions."""
+    query = select(Document).where(
+        Document.process_number == digits, Document.position.in_(list(positions))
+    )
+    return (await session.scalars(query)).all()
+
+
+_RECORD_ATTEMPT = (
+    update(Document.__table__)  # type: ignore[arg-type]  # declared as FromClause, is a Table
+    .where(
+        Document.process_number == bindparam("the_process"),
+        Document.position == bindparam("the_position"),
+        # What is stored stays stored: a late or repeated try never undoes it.
+        Document.state != DocumentState.AVAILABLE,
+    )
+    .values(
+        attempts=Document.attempts + 1,
+        state=bindparam("state"),
+        reason=bindparam("reason"),
+        job_id=bindparam("job_id"),
+        started_at=bindparam("started_at"),
+        completed_at=bindparam("completed_at"),
+        sha256=bindparam("sha256"),
+        size=bindparam("size"),
+        content_type=bindparam("content_type"),
+    )
+)
+
+
+async def record_attempts(session: AsyncSession, records: Sequence[DocumentRecord]) -> None:
+    """Write what became of several documents, in one round trip."""
+    await (await session.connection()).execute(
+        _RECORD_ATTEMPT,
+        [
+            {
+                "the_process": record.process_number,
+                "the_position": record.position,
+                "state": record.state.value,
+                "reason": record.reason,
+                "job_id": record.job_id,
+                "started_at": record.started_at,
+                "completed_at": record.completed_at,
+                "sha256": record.sha256,
+                "size": record.size,
+                "content_type": record.content_type,
+            }
+            for record in records
+        ],
+    )
+
+
+async def record_status(
+    session: AsyncSession,
+    job_id: str,
+    status: JobStatus,
+    waiting_for: WaitReason | None,
+    waiting_since: datetime | None,
+) -> None:
+    """Write where a running job stands."""
+    await session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(status=status, waiting_for=waiting_for, waiting_since=waiting_since)
+    )
+
+
+async def settle_documents(
+    session: AsyncSession, job_id: str, digits: str, states: str, reason: Reason | None
+) -> list[Document]:
+    """Fail what the workflow gave up (its `f`), and return every document by position."""
+    given_up = [position for position, state in enumerate(states) if state == FAILED]
+    await session.execute(
+        update(Document)
+        .where(
+            Document.process_number == digits,
+            Document.state.in_([DocumentState.PENDING, DocumentState.PROCESSING]),
+            Document.position.in_(given_up),
+        )
+        .values(
+            state=DocumentState.FAILED,
+            reason=func.coalesce(Document.reason, (reason or Reason.UNAVAILABLE).value),
+            job_id=job_id,
+            completed_at=now(),
+        )
+    )
+    query = select(Document).where(Document.process_number == digits).order_by(Document.position)
+    return list((await session.scalars(query)).all())
+
+
+async def end_job(
+    session: AsyncSession,
+    job_id: str,
+    status: JobStatus,
+    reason: Reason | None,
+    documents: Sequence[Document],
+) -> None:
+    """Write a job's final row from the documents as they are."""
+    available = [document for document in documents if document.is_available]
+    failed = [document for document in documents if document.state == DocumentState.FAILED]
+    await session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(
+            status=status,
+            reason=reason,
+            waiting_for=None,
+            waiting_since=None,
+            total_documents=len(documents),
+            available_documents=len(available),
+            failed_documents=len(failed),
+            bytes_stored=sum(document.size or 0 for document in available),
+            completed_at=func.coalesce(Job.completed_at, now()),
+        )
+    )
+
+
+def state_string(documents: Iterable[Document]) -> str:
+    """One character per document; the documents come by position."""
+    return "".join(CHARACTERS[DocumentState(document.state)] for document in documents)
+
+
+async def _states(session: AsyncSession, digits: str) -> tuple[str, int]:
+    query = (
+        select(Document.state, Document.size)
+        .where(Document.process_number == digits)
+        .order_by(Document.position)
+    )
+    rows: CursorResult[tuple[str, int | None]] = await session.execute(query)  # type: ignore[assignment]  # a plain SELECT
+    states, stored = [], 0
+    for state, size in rows:
+        letter = CHARACTERS[DocumentState(state)]
+        states.append(letter)
+        stored += (size or 0) if letter == AVAILABLE else 0
+    return "".join(states), stored

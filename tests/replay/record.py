@@ -1,0 +1,116 @@
+"""Records the kept histories: `python -m tests.replay.record` runs each shape on a real server.
+
+Run it only when a change of workflow code is meant to break replay and nothing runs in production
+that would notice; otherwise keep the histories and use `workflow.patched`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from autos.contracts.download import FetchedProcess, JobResult, Outcome, Wanted, Wishes
+from autos.contracts.names import SEARCH_ATTRIBUTES
+from autos.contracts.states import Reason
+from tests.workflows.conftest import BINARIES, DEV_SERVER_FLAGS
+from tests.workflows.fakes import FakeActivities, available, start, workers
+from workflows.download_process import DownloadProcessWorkflow
+
+HISTORIES: Final = Path(__file__).parent / "histories"
+Job = WorkflowHandle[DownloadProcessWorkflow, JobResult]
+
+
+async def happy(client: Client) -> Job:
+    """Twelve documents, nothing goes wrong."""
+    async with workers(client, FakeActivities(total=12)):
+        job = await start(client)
+        await job.result()
+    return job
+
+
+async def retries(client: Client) -> Job:
+    """An outage at the listing, transient and final refusals, a dead credential."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 2:
+            return Outcome(position=2, reason=Reason.SECRET, final=True)
+        if wanted.position in (4, 9) and wanted.attempt < 3:
+            return Outcome(position=wanted.position, reason=Reason.STUB)
+        if wanted.position == 11 and wanted.attempt < 2:
+            return Outcome(position=11, reason=Reason.CREDENTIAL)
+        return available(wanted)
+
+    fakes = FakeActivities(answer=answer, fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 2)
+    async with workers(client, fakes):
+        job = await start(client, Wishes(retry_unit_seconds=0.01))
+        await job.result()
+    return job
+
+
+async def cancelled(client: Client) -> Job:
+    """Cancelled in the middle of a batch."""
+    fakes = FakeActivities(gate=asyncio.Event())
+    async with workers(client, fakes):
+        job = await start(client)
+        await fakes.started.wait()
+        await job.cancel()
+        try:
+            await job.result()
+        except WorkflowFailureError:
+            return job
+    raise RuntimeError("The job was to be cancelled and ended otherwise.")
+
+
+async def paused(client: Client) -> Job:
+    """Paused by an operator, then resumed."""
+    fakes = FakeActivities(gate=asyncio.Event())
+    async with workers(client, fakes):
+        job = await start(client)
+        await fakes.started.wait()
+        await job.signal(DownloadProcessWorkflow.pause)
+        if fakes.gate:
+            fakes.gate.set()
+        while (await job.query(DownloadProcessWorkflow.progress)).processing:
+            await asyncio.sleep(0)
+        await job.signal(DownloadProcessWorkflow.resume)
+        await job.result()
+    return job
+
+
+async def continued(client: Client) -> Job:
+    """Continued as new several times; the kept history is the last run's."""
+    async with workers(client, FakeActivities(total=60)):
+        job = await start(client, Wishes(continue_as_new_after=30))
+        await job.result()
+    return client.get_workflow_handle_for(DownloadProcessWorkflow.run, job.id)
+
+
+SHAPES: Final[dict[str, Callable[[Client], Awaitable[Job]]]] = {
+    shape.__name__: shape for shape in (happy, retries, cancelled, paused, continued)
+}
+
+
+async def main() -> None:
+    """Run every shape and write its history."""
+    async with await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(BINARIES / "temporal"),
+        dev_server_extra_args=DEV_SERVER_FLAGS,
+        search_attributes=SEARCH_ATTRIBUTES,
+    ) as environment:
+        HISTORIES.mkdir(exist_ok=True)
+        for name, shape in SHAPES.items():
+            async with asyncio.timeout(60):
+                job = await shape(environment.client)
+                history = await job.fetch_history()
+            (HISTORIES / f"{name}.json").write_text(history.to_json() + "\n")
+        # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
+        await asyncio.sleep(0.1)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,25 @@
+"""Kept histories replay on today's workflow code: jobs that run now survive the next deploy."""
+
+import json
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from tests.replay.record import HISTORIES, SHAPES
+from workflows.download_process import DownloadProcessWorkflow
+
+KEPT = sorted(HISTORIES.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+async def test_a_kept_history_replays(path: Path) -> None:
+    history = WorkflowHistory.from_json("download-process/replayed", json.loads(path.read_text()))
+    replayer = Replayer(workflows=[DownloadProcessWorkflow], data_converter=pydantic_data_converter)
+    await replayer.replay_workflow(history)
+
+
+def test_every_shape_has_a_kept_history() -> None:
+    assert {path.stem for path in KEPT} >= set(SHAPES)

@@ -1,0 +1,111 @@
+"""The queue of a job's documents: nothing is lost, nothing is taken twice, attempts are counted."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autos.contracts.download import Outcome, Retry
+from autos.contracts.retries import RETRIES
+from autos.contracts.states import Reason
+from workflows.document_queue import DocumentQueue
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+UNIT = timedelta(seconds=1)
+
+
+def queue_of(states: str, retries: list[Retry] | None = None) -> DocumentQueue:
+    return DocumentQueue(states, {}, retries or [], UNIT)
+
+
+def test_batches_are_taken_in_order_and_only_what_is_pending() -> None:
+    queue = queue_of("papfpp")
+    taken = queue.take(2) + queue.take(5)
+    assert [wanted.position for wanted in taken] == [0, 2, 4, 5]
+    assert queue.states == "dadfdd"
+
+
+def test_a_transient_outcome_comes_back_when_it_is_due_with_the_next_attempt() -> None:
+    queue = queue_of("p")
+    queue.take(1)
+    queue.settle(Outcome(position=0, reason=Reason.STUB), START)
+    due = queue.next_due
+    assert due is not None
+    assert queue.ready == 0
+    queue.make_due_ready(due - timedelta(milliseconds=1))
+    assert queue.ready == 0
+    queue.make_due_ready(due)
+    assert queue.take(1)[0].attempt == 2
+
+
+def test_retry_after_replaces_a_shorter_delay() -> None:
+    queue = queue_of("p")
+    queue.take(1)
+    queue.settle(Outcome(position=0, reason=Reason.RATE_LIMITED, retry_after_seconds=3600), START)
+    assert queue.next_due == START + timedelta(hours=1)
+
+
+def test_a_final_outcome_fails_at_once() -> None:
+    queue = queue_of("p")
+    queue.take(1)
+    queue.settle(Outcome(position=0, reason=Reason.STUB, final=True), START)
+    assert queue.states == "f"
+
+
+def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
+    for reason, rule in RETRIES.items():
+        queue, moment, attempts = queue_of("p"), START, 0
+        while queue.count("f") == 0:
+            (wanted,) = queue.take(1)
+            attempts += 1
+            assert wanted.attempt == attempts
+            queue.settle(Outcome(position=0, reason=reason), moment)
+            moment = queue.next_due or moment
+            queue.make_due_ready(moment)
+        assert attempts == rule.attempts, reason
+
+
+def test_a_released_document_is_tried_again_without_an_attempt_counted() -> None:
+    queue = queue_of("pp")
+    queue.take(1)
+    queue.release(0)
+    assert (queue.states, queue.ready) == ("pp", 1)
+    queue.put_back([0])
+    assert [(wanted.position, wanted.attempt) for wanted in queue.take(2)] == [(0, 1), (1, 1)]
+
+
+def test_a_carried_queue_takes_up_what_was_in_flight() -> None:
+    retry = Retry(position=3, due=START, reason=Reason.EMPTY)
+    queue = DocumentQueue("dapp", {3: 1}, [retry], UNIT)
+    assert queue.states == "papp"
+    assert [wanted.position for wanted in queue.take(9)] == [0, 2]
+    queue.make_due_ready(START)
+    assert [(wanted.position, wanted.attempt) for wanted in queue.take(9)] == [(3, 2)]
+
+
+@given(
+    st.text("padf", max_size=60),
+    st.lists(
+        st.tuples(st.sampled_from([None, *Reason]), st.booleans(), st.integers(1, 7)),
+        max_size=200,
+    ),
+)
+def test_the_states_always_add_up(
+    states: str, steps: list[tuple[Reason | None, bool, int]]
+) -> None:
+    queue, moment = queue_of(states), START
+    ended = queue.count("a") + queue.count("f")
+    in_flight: list[int] = []
+    for reason, final, size in steps:
+        in_flight += [wanted.position for wanted in queue.take(size)]
+        assert len(in_flight) == len(set(in_flight)) == queue.count("d")
+        if in_flight:
+            queue.settle(Outcome(position=in_flight.pop(0), reason=reason, final=final), moment)
+        moment += timedelta(seconds=7)
+        queue.make_due_ready(moment)
+        assert sum(queue.count(state) for state in "pdaf") == len(states)
+        assert queue.ready + len(queue.retries) == queue.count("p")
+        assert queue.count("a") + queue.count("f") >= ended
+        ended = queue.count("a") + queue.count("f")
+    queue.fail_the_rest()
+    assert queue.count("a") + queue.count("f") == len(states)

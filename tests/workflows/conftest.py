@@ -1,0 +1,49 @@
+"""Temporal servers for workflow tests: a real dev server, and one that skips time."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from autos.contracts.names import SEARCH_ATTRIBUTES
+
+BINARIES = Path(sys.executable).parent
+DEV_SERVER_FLAGS = [
+    "--dynamic-config-value",
+    "history.transferProcessorMaxPollRPS=1000",
+    "--dynamic-config-value",
+    "history.MaxBufferedQueryCount=100",
+    "--ui-disable-news-fetch",
+]
+
+
+@pytest.fixture(scope="session")
+async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
+    """A real Temporal server; one for all tests."""
+    async with await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(BINARIES / "temporal"),
+        dev_server_extra_args=DEV_SERVER_FLAGS,
+        search_attributes=SEARCH_ATTRIBUTES,
+    ) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
+    """A Temporal server whose clock jumps over timers; one per test, its clock is global."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        data_converter=pydantic_data_converter,
+        test_server_existing_path=str(BINARIES / "temporal-test-server"),
+    ) as environment:
+        await environment.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(
+                namespace=environment.client.namespace,
+                search_attributes={key.name: key.indexed_value_type for key in SEARCH_ATTRIBUTES},
+            )
+        )
+        yield environment

@@ -1,0 +1,157 @@
+"""Activities under the real names that answer from a script, and a worker that runs them."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+
+from autos.contracts.download import (
+    Attach,
+    BatchResult,
+    ClosedJob,
+    CloseJob,
+    DownloadBatch,
+    DownloadProcess,
+    FetchedProcess,
+    FetchProcess,
+    JobResult,
+    Outcome,
+    ProbedSource,
+    ProbeSource,
+    RecordJob,
+    Wanted,
+    Wishes,
+)
+from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, job_workflow_id
+from autos.contracts.states import JobStatus, Reason
+from workflows.download_process import DownloadProcessWorkflow
+
+Answer = Callable[[Wanted], Outcome]
+
+
+def available(wanted: Wanted) -> Outcome:
+    """Every document is there."""
+    return Outcome(position=wanted.position, size=100)
+
+
+@dataclass
+class FakeActivities:
+    """A source with `total` documents; `answer` says what becomes of each try."""
+
+    total: int = 12
+    answer: Answer = available
+    fetches: list[FetchedProcess] = field(default_factory=list)
+    """Answered first, one each; afterwards the listing."""
+    probes: list[ProbedSource] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    """When set, a batch waits for it."""
+    batches: list[DownloadBatch] = field(default_factory=list)
+    fetched: list[FetchProcess] = field(default_factory=list)
+    probed: int = 0
+    recorded: list[RecordJob] = field(default_factory=list)
+    closed: list[CloseJob] = field(default_factory=list)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled_batches: int = 0
+
+    @property
+    def tries(self) -> Counter[int]:
+        """How often each position was asked for."""
+        return Counter(wanted.position for batch in self.batches for wanted in batch.documents)
+
+    @activity.defn
+    async def fetch_process(self, request: FetchProcess) -> FetchedProcess:
+        self.fetched.append(request)
+        if self.fetches:
+            return self.fetches.pop(0)
+        return FetchedProcess(states="p" * self.total)
+
+    @activity.defn
+    async def download_batch(self, request: DownloadBatch) -> BatchResult:
+        self.batches.append(request)
+        self.started.set()
+        try:
+            if self.gate is not None:
+                while not self.gate.is_set():
+                    activity.heartbeat()
+                    await asyncio.wait([asyncio.ensure_future(self.gate.wait())], timeout=0.1)
+        except asyncio.CancelledError:
+            self.cancelled_batches += 1
+            raise
+        return BatchResult(outcomes=[self.answer(wanted) for wanted in request.documents])
+
+    @activity.defn
+    async def probe_source(self, request: ProbeSource) -> ProbedSource:
+        self.probed += 1
+        return self.probes.pop(0) if self.probes else ProbedSource()
+
+    @activity.defn
+    async def record_job(self, request: RecordJob) -> None:
+        self.recorded.append(request)
+
+    @activity.defn
+    async def close_job(self, request: CloseJob) -> ClosedJob:
+        self.closed.append(request)
+        failed = request.states.count("f")
+        status = request.status or (
+            JobStatus.COMPLETED
+            if not failed
+            else JobStatus.FAILED
+            if failed == len(request.states)
+            else JobStatus.COMPLETED_WITH_FAILURES
+        )
+        return ClosedJob(
+            status=status,
+            reason=request.reason,
+            states=request.states.replace("d", "p"),
+            bytes_stored=0,
+            deliveries=[],
+        )
+
+
+@asynccontextmanager
+async def workers(client: Client, fakes: FakeActivities) -> AsyncIterator[None]:
+    """Workers of both queues that run the real workflow on the fake activities."""
+    async with (
+        Worker(
+            client,
+            task_queue=JOBS_QUEUE,
+            workflows=[DownloadProcessWorkflow],
+            activities=[fakes.record_job, fakes.close_job],
+        ),
+        Worker(
+            client,
+            task_queue=SOURCE_QUEUE,
+            activities=[fakes.fetch_process, fakes.download_batch, fakes.probe_source],
+            max_concurrent_activities=20,
+        ),
+    ):
+        yield
+
+
+async def start(
+    client: Client,
+    wishes: Wishes | None = None,
+    attach: Attach | None = None,
+    number: str | None = None,
+) -> WorkflowHandle[DownloadProcessWorkflow, JobResult]:
+    """Start a job as the API does, by signal-with-start."""
+    number = number or f"999{uuid.uuid4().int % 10**17:017}"
+    return await client.start_workflow(
+        DownloadProcessWorkflow.run,
+        DownloadProcess(process_number=number, court="TRF3", wishes=wishes or Wishes()),
+        id=job_workflow_id(number),
+        task_queue=JOBS_QUEUE,
+        start_signal="attach",
+        start_signal_args=[attach or Attach()],
+    )
+
+
+def refused(reason: Reason) -> Answer:
+    """Every try ends with this reason."""
+    return lambda wanted: Outcome(position=wanted.position, reason=reason)

@@ -1,0 +1,305 @@
+"""The job's workflow on a real Temporal server, with scripted activities."""
+
+import asyncio
+
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.testing import WorkflowEnvironment
+
+from autos.contracts.download import (
+    Attach,
+    FetchedProcess,
+    Outcome,
+    ProbedSource,
+    Wanted,
+    Wishes,
+)
+from autos.contracts.states import JobStatus, Reason, WaitReason
+from tests.workflows.fakes import FakeActivities, available, refused, start, workers
+from workflows.download_process import DownloadProcessWorkflow
+
+BOUND = 30
+FAST = Wishes(retry_unit_seconds=0.01)
+
+
+async def test_every_document_is_downloaded_in_batches_of_five(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """F2: without any webhook, too."""
+    fakes = FakeActivities(total=12)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+        progress = await handle.query(DownloadProcessWorkflow.progress)
+    assert (result.status, result.available, result.total) == (JobStatus.COMPLETED, 12, 12)
+    assert [len(batch.documents) for batch in fakes.batches] == [5, 5, 2]
+    assert set(fakes.tries.values()) == {1}
+    assert progress.percentage == 100
+    assert result.job_id == handle.first_execution_run_id
+
+
+async def test_one_failure_then_success_is_two_requests(dev_server: WorkflowEnvironment) -> None:
+    """F3: "3 attempts" are really made."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 3 and wanted.attempt == 1:
+            return Outcome(position=3, reason=Reason.STUB)
+        return available(wanted)
+
+    fakes = FakeActivities(answer=answer)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, FAST)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert result.status is JobStatus.COMPLETED
+    assert fakes.tries[3] == 2
+    assert sum(fakes.tries.values()) == 13
+
+
+async def test_two_that_fail_for_good_end_the_job_with_failures(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """F15: 2 good and 2 failed documents are an end, not `pending, 50 %` for ever."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position < 2:
+            return Outcome(position=wanted.position, reason=Reason.SECRET, final=True)
+        return available(wanted)
+
+    fakes = FakeActivities(total=4, answer=answer)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert result.status is JobStatus.COMPLETED_WITH_FAILURES
+    assert (result.available, result.failed) == (2, 2)
+
+
+async def test_a_process_without_documents_completes(dev_server: WorkflowEnvironment) -> None:
+    fakes = FakeActivities(total=0)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+        progress = await handle.query(DownloadProcessWorkflow.progress)
+    assert (result.status, result.total, progress.percentage) == (JobStatus.COMPLETED, 0, 100)
+
+
+@pytest.mark.parametrize("reason", [Reason.NOT_FOUND, Reason.NO_ACCESS])
+async def test_no_metadata_is_an_honest_failure(
+    dev_server: WorkflowEnvironment, reason: Reason
+) -> None:
+    fakes = FakeActivities(fetches=[FetchedProcess(reason=reason, final=True)])
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.reason) == (JobStatus.FAILED, reason)
+    assert fakes.closed[0].reason is reason
+
+
+async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvironment) -> None:
+    """The source is down for hours, in the listing and again in the middle of the documents."""
+    down = {"tries": 8}
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position >= 5 and down["tries"] > 0:
+            down["tries"] -= 1
+            return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
+        return available(wanted)
+
+    fakes = FakeActivities(
+        answer=answer,
+        fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 40,
+        probes=[ProbedSource(reason=Reason.TIMEOUT)] * 40,
+    )
+    async with workers(skipping_server.client, fakes):
+        handle = await start(skipping_server.client)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
+    # Tried in the outage and once after it: no third attempt was ever counted.
+    attempts = [wanted.attempt for batch in fakes.batches for wanted in batch.documents]
+    assert max(attempts) <= 2
+    waits = {record.waiting_for for record in fakes.recorded}
+    assert waits == {WaitReason.SOURCE, None}
+
+
+async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
+    skipping_server: WorkflowEnvironment,
+) -> None:
+    fakes = FakeActivities(fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 100_000)
+    async with workers(skipping_server.client, fakes):
+        handle = await start(skipping_server.client, Wishes(retry_unit_seconds=200))
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.reason) == (JobStatus.FAILED, Reason.UNAVAILABLE)
+
+
+async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """F16: a dead token pauses the job; it fails no document."""
+    alive = asyncio.Event()
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position >= 5 and not alive.is_set():
+            return Outcome(position=wanted.position, reason=Reason.CREDENTIAL)
+        return available(wanted)
+
+    fakes = FakeActivities(answer=answer, probes=[ProbedSource(reason=Reason.CREDENTIAL)])
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
+        progress = await handle.query(DownloadProcessWorkflow.progress)
+        async with asyncio.timeout(BOUND):
+            while progress.waiting_for is not WaitReason.CREDENTIAL:
+                progress = await handle.query(DownloadProcessWorkflow.progress)
+        assert progress.status is JobStatus.PROCESSING
+        assert (progress.available, progress.failed, progress.pending) == (5, 0, 7)
+        alive.set()
+        await handle.signal(DownloadProcessWorkflow.credential_changed)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
+    assert max(wanted.attempt for batch in fakes.batches for wanted in batch.documents) == 1
+
+
+async def test_a_refusal_of_one_document_alone_does_not_wait_for_ever(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """The credential works for everything else: the probe says so, and the attempts count."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 7:
+            return Outcome(position=7, reason=Reason.CREDENTIAL)
+        return available(wanted)
+
+    fakes = FakeActivities(answer=answer)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, FAST)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.failed) == (JobStatus.COMPLETED_WITH_FAILURES, 1)
+    assert fakes.tries[7] == fakes.probed == 3
+
+
+async def test_counters_always_sum_and_the_percentage_never_falls(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position % 7 == 0 and wanted.attempt < 3:
+            return Outcome(position=wanted.position, reason=Reason.EMPTY)
+        return available(wanted)
+
+    fakes = FakeActivities(total=150, answer=answer)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, FAST)
+        last, polls = 0.0, 0
+        async with asyncio.timeout(BOUND):
+            while last < 100:
+                progress = await handle.query(DownloadProcessWorkflow.progress)
+                counters = (
+                    progress.pending,
+                    progress.processing,
+                    progress.available,
+                    progress.failed,
+                )
+                assert sum(counters) == progress.total == len(progress.states)
+                assert progress.percentage >= last
+                last, polls = progress.percentage, polls + 1
+        await asyncio.wait_for(handle.result(), BOUND)
+    assert polls > 5
+
+
+async def test_a_long_job_continues_as_new_with_the_same_answer(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 4:
+            return Outcome(position=4, reason=Reason.NOT_FOUND, final=True)
+        if wanted.position % 10 == 0 and wanted.attempt == 1:
+            return Outcome(position=wanted.position, reason=Reason.TRUNCATED)
+        return available(wanted)
+
+    fakes = FakeActivities(total=120, answer=answer)
+    wishes = Wishes(retry_unit_seconds=0.01, continue_as_new_after=40)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, wishes)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+        final = dev_server.client.get_workflow_handle(handle.id)
+        description = await final.describe()
+        progress = await final.query(DownloadProcessWorkflow.progress)
+    assert description.run_id != handle.first_execution_run_id
+    assert (result.job_id, result.total) == (handle.first_execution_run_id, 120)
+    assert (result.available, result.failed) == (119, 1)
+    assert progress.states == "aaaaf" + "a" * 115
+    assert len(fakes.fetched) == len(fakes.closed) == 1
+    assert all(tries == (2 if position % 10 == 0 else 1) for position, tries in fakes.tries.items())
+
+
+async def test_a_cancelled_job_ends_cancelled_after_its_requests_stopped(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    fakes = FakeActivities(gate=asyncio.Event())
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        await asyncio.wait_for(fakes.started.wait(), BOUND)
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await asyncio.wait_for(handle.result(), BOUND)
+        progress = await handle.query(DownloadProcessWorkflow.progress)
+    assert fakes.cancelled_batches == 1
+    assert [closed.status for closed in fakes.closed] == [JobStatus.CANCELLED]
+    assert progress.status is JobStatus.CANCELLED
+
+
+async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEnvironment) -> None:
+    fakes = FakeActivities(gate=asyncio.Event())
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        await asyncio.wait_for(fakes.started.wait(), BOUND)
+        await handle.signal(DownloadProcessWorkflow.pause)
+        assert fakes.gate is not None
+        fakes.gate.set()
+        progress = await handle.query(DownloadProcessWorkflow.progress)
+        async with asyncio.timeout(BOUND):
+            while progress.waiting_for is not WaitReason.OPERATOR or progress.processing:
+                progress = await handle.query(DownloadProcessWorkflow.progress)
+        assert len(fakes.batches) == 1
+        await handle.signal(DownloadProcessWorkflow.resume)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert result.available == 12
+
+
+async def test_a_second_caller_joins_the_running_job(dev_server: WorkflowEnvironment) -> None:
+    """F6, F11: one job, and the second caller's webhook is not lost."""
+    fakes = FakeActivities(gate=asyncio.Event())
+    number = "99900012120244036100"
+    async with workers(dev_server.client, fakes):
+        first = await start(dev_server.client, attach=Attach(subscription_id="one"), number=number)
+        second = await start(dev_server.client, attach=Attach(subscription_id="two"), number=number)
+        assert fakes.gate is not None
+        fakes.gate.set()
+        await asyncio.wait_for(first.result(), BOUND)
+    assert second.id == first.id
+    assert [closed.subscriptions for closed in fakes.closed] == [["one", "two"]]
+    assert set(fakes.tries.values()) == {1}
+
+
+async def test_a_wish_for_fresh_metadata_while_the_job_runs_is_kept(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """F24: `force_refresh` refreshes, also when a job is running already."""
+    fakes = FakeActivities(gate=asyncio.Event())
+    number = "99900028620248260100"
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, number=number)
+        await asyncio.wait_for(fakes.started.wait(), BOUND)
+        fakes.fetches = [FetchedProcess(states="a" * 12 + "p")]
+        await start(dev_server.client, attach=Attach(max_age_seconds=0), number=number)
+        assert fakes.gate is not None
+        fakes.gate.set()
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert result.available == 13
+    assert [request.max_age_seconds for request in fakes.fetched] == [86_400, 0]
+    assert len(fakes.closed) == 1
+
+
+async def test_all_documents_failing_is_a_failed_job(dev_server: WorkflowEnvironment) -> None:
+    fakes = FakeActivities(answer=refused(Reason.SHELL))
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, FAST)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.failed) == (JobStatus.FAILED, 12)

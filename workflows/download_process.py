@@ -1,0 +1,490 @@
+"""One job: bring a process up to date in the store, and tell every subscriber how it ended.
+
+The order of things (DESIGN §5): metadata, batches of documents, a final row, one delivery per
+subscription. A dead credential, a source that is out of order and an operator's pause are waits,
+never failures. The workflow holds positions, counts and reasons only; a run that grows long
+continues as new with everything it knows.
+
+Not promised: that a document is asked for only once. An activity whose worker died is run again;
+what it had stored is recognised by its hash.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from autos.contracts.download import (
+        AVAILABLE,
+        FAILED,
+        PENDING,
+        PROCESSING,
+        Attach,
+        Carried,
+        CloseJob,
+        DownloadBatch,
+        DownloadProcess,
+        FetchProcess,
+        JobResult,
+        Outcome,
+        ProbeSource,
+        Progress,
+        RecordJob,
+        Wanted,
+    )
+    from autos.contracts.names import (
+        DOCUMENTS_FAILED,
+        DOCUMENTS_TOTAL,
+        JOB_STATUS,
+        WAITING_FOR,
+    )
+    from autos.contracts.retries import OUTAGE_DELAYS, OUTAGES, PATIENCE_DAYS
+    from autos.contracts.states import JobStatus, Reason, WaitReason
+    from workflows import calls
+    from workflows.document_queue import DocumentQueue
+
+Verdict: TypeAlias = tuple[Reason | None, float | None]
+"""Why source or credential do not work, None when they do; and the seconds they ask us to wait."""
+
+
+class ContinueAsNew(Exception):
+    """Raised inside to leave whatever is being waited for; the next run takes it up again."""
+
+
+class GaveUp(Exception):
+    """Raised inside when the job cannot come to its documents."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@workflow.defn(name="DownloadProcessWorkflow")
+class DownloadProcessWorkflow:
+    """See the module. Signals: attach, pause, resume, credential_changed; query: progress."""
+
+    @workflow.init
+    def __init__(self, request: DownloadProcess) -> None:
+        carried = request.carried or Carried()
+        self._number = request.process_number
+        self._wishes = request.wishes
+        self._job_id = workflow.info().first_execution_run_id
+        self._retry_unit = timedelta(seconds=request.wishes.retry_unit_seconds)
+        self._status = JobStatus.PROCESSING if carried.fetched_at else JobStatus.PENDING
+        self._reason: Reason | None = None
+        self._queue = DocumentQueue(
+            carried.states, carried.attempts, carried.retries, self._retry_unit
+        )
+        self._subscriptions = list(carried.subscriptions)
+        self._max_age = carried.max_age_seconds
+        self._fetched_at = carried.fetched_at
+        self._paused = carried.paused
+        self._waiting_for = carried.waiting_for
+        self._waiting_since = carried.waiting_since
+        self._next_try_at: datetime | None = None
+        self._probes = carried.probes
+        self._nudged = False
+        self._batches = carried.batches
+        self._bytes_stored = carried.bytes_stored
+        self._downloaded = carried.downloaded
+        self._started_at = carried.started_at or workflow.now()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_doubt: list[Outcome] = []
+
+    # ------------------------------------------------------------------ messages
+
+    @workflow.signal(description="Somebody wants this process, perhaps with a webhook")
+    def attach(self, request: Attach) -> None:
+        """Take up a subscription and a wish for fresh metadata."""
+        if request.subscription_id and request.subscription_id not in self._subscriptions:
+            self._subscriptions.append(request.subscription_id)
+        oldest = workflow.now() - timedelta(seconds=request.max_age_seconds)
+        if self._fetched_at is None or self._fetched_at < oldest:
+            wishes = [request.max_age_seconds, self._max_age]
+            self._max_age = min(wish for wish in wishes if wish is not None)
+
+    @workflow.signal(description="Start no further batch until `resume`")
+    def pause(self) -> None:
+        """An operator's pause; what is in flight ends normally."""
+        self._paused = True
+
+    @workflow.signal(description="Go on after a pause, or try again now")
+    def resume(self) -> None:
+        """End a pause, and do not wait any longer before the next try."""
+        self._paused = False
+        self._nudged = True
+
+    @workflow.signal(description="A new credential was set: try again now")
+    def credential_changed(self) -> None:
+        """Wake a job that waits for a credential."""
+        self._nudged = True
+
+    @workflow.query(description="Counters, the state of every document, waits and estimates")
+    def progress(self) -> Progress:
+        """One consistent moment of the job."""
+        queue = self._queue
+        states = queue.states
+        available, failed = queue.count(AVAILABLE), queue.count(FAILED)
+        total, ended = len(states), available + failed
+        rate = self._rate()
+        return Progress(
+            job_id=self._job_id,
+            process_number=self._number,
+            status=self._status,
+            waiting_for=self._waiting_for,
+            waiting_since=self._waiting_since,
+            next_try_at=self._next_try_at or queue.next_due,
+            reason=self._reason,
+            states=states,
+            total=total,
+            pending=queue.count(PENDING),
+            processing=queue.count(PROCESSING),
+            available=available,
+            failed=failed,
+            percentage=percentage(ended, total, self._status),
+            bytes_stored=self._bytes_stored,
+            retries=queue.retries[:100],
+            started_at=self._started_at,
+            documents_per_second=rate,
+            eta_seconds=round((total - ended) / rate) if rate else None,
+        )
+
+    # ------------------------------------------------------------------ the run
+
+    @workflow.run
+    async def run(self, request: DownloadProcess) -> JobResult:
+        """Do the job to its end; Temporal's own cancellation cancels it."""
+        cancelled = False
+        while True:
+            status = None
+            try:
+                await self._bring_up_to_date()
+            except ContinueAsNew:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(request.model_copy(update={"carried": self._carry()}))
+            except GaveUp as gave_up:
+                # The wish for metadata is answered: this is the answer.
+                status, self._reason, self._max_age = JobStatus.FAILED, gave_up.reason, None
+                self._queue.fail_the_rest()
+            except (asyncio.CancelledError, ActivityError) as error:
+                if not is_cancelled_exception(error):
+                    raise
+                status, cancelled = JobStatus.CANCELLED, True
+            await self._to_the_end(self._close(status))
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            # Whoever attached while the job was closing gets the same end announced, and fresh
+            # metadata if they asked for it.
+            if cancelled or not (self._subscriptions or self._max_age is not None):
+                break
+        if cancelled:
+            raise asyncio.CancelledError
+        return JobResult(
+            job_id=self._job_id,
+            process_number=self._number,
+            status=self._status,
+            reason=self._reason,
+            total=len(self._queue.states),
+            available=self._queue.count(AVAILABLE),
+            failed=self._queue.count(FAILED),
+        )
+
+    async def _to_the_end(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Finish what ends a job, even when a cancellation comes in between."""
+        task = asyncio.create_task(ending)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await task
+
+    async def _bring_up_to_date(self) -> None:
+        while True:
+            if self._fetched_at is None or self._max_age is not None:
+                await self._fetch()
+            await self._download()
+            if self._max_age is None:
+                return
+
+    async def _fetch(self) -> None:
+        """Read the metadata, waiting for source and credential as long as it takes."""
+
+        async def read() -> Verdict:
+            fetched = await calls.fetch_process(
+                FetchProcess(
+                    job_id=self._job_id,
+                    process_number=self._number,
+                    max_age_seconds=self._max_age or 0,
+                )
+            )
+            if fetched.reason is not None and fetched.final:
+                raise GaveUp(fetched.reason)
+            if fetched.reason is None:
+                self._fetched_at, self._max_age = workflow.now(), None
+                self._queue = DocumentQueue(fetched.states, {}, [], self._retry_unit)
+                self._bytes_stored = fetched.bytes_stored
+            return fetched.reason, fetched.retry_after_seconds
+
+        await self._hold_while_paused()
+        await self._wait_out(await read(), read)
+        self._status = JobStatus.PROCESSING
+        workflow.upsert_search_attributes(
+            [
+                JOB_STATUS.value_set(self._status),
+                DOCUMENTS_TOTAL.value_set(len(self._queue.states)),
+            ]
+        )
+
+    async def _download(self) -> None:
+        """Keep batches in flight until every document has ended."""
+        try:
+            while True:
+                await self._hold_while_paused()
+                await self._settle_doubts()
+                self._queue.make_due_ready(workflow.now())
+                self._start_batches()
+                if self._in_flight:
+                    await self._one_batch_done()
+                elif self._should_continue_as_new():
+                    raise ContinueAsNew
+                elif self._queue.ready or self._in_doubt:
+                    continue
+                elif (due := self._queue.next_due) is not None:
+                    await self._sleep(due - workflow.now(), "next retry", lambda: self._paused)
+                else:
+                    return
+        finally:
+            await self._stop_batches()
+
+    def _start_batches(self) -> None:
+        while (
+            len(self._in_flight) < self._wishes.parallel_batches
+            and self._queue.ready
+            and not self._in_doubt
+            and not self._paused
+            and not self._should_continue_as_new()
+        ):
+            self._batches += 1
+            documents = self._queue.take(self._wishes.batch_size)
+            task = asyncio.create_task(self._download_batch(self._batches, documents))
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+
+    async def _one_batch_done(self) -> None:
+        before = self._in_flight.copy()
+        await workflow.wait_condition(lambda: not before <= self._in_flight)
+        for task in before - self._in_flight:
+            # A defect in a batch must not pass for the end of the job.
+            task.result()
+
+    async def _stop_batches(self) -> None:
+        for task in self._in_flight:
+            task.cancel()
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
+
+    async def _download_batch(self, batch: int, documents: list[Wanted]) -> None:
+        result = await calls.download_batch(
+            DownloadBatch(
+                job_id=self._job_id,
+                process_number=self._number,
+                batch=batch,
+                documents=documents,
+            ),
+            _summary(batch, documents),
+        )
+        self._take_in(result.outcomes)
+
+    def _take_in(self, outcomes: list[Outcome]) -> None:
+        reasons = {outcome.reason for outcome in outcomes}
+        # Nothing but signs of an outage puts the source in doubt; one refusal of the credential
+        # does so for the credential.
+        doubtful = reasons & {Reason.CREDENTIAL} or (
+            OUTAGES & reasons if reasons <= OUTAGES else ()
+        )
+        for outcome in outcomes:
+            if outcome.reason in doubtful:
+                self._queue.release(outcome.position)
+                self._in_doubt.append(outcome)
+            else:
+                self._settle(outcome)
+
+    def _settle(self, outcome: Outcome) -> None:
+        self._queue.settle(outcome, workflow.now())
+        if outcome.reason is None:
+            self._downloaded += 1
+            self._bytes_stored += outcome.size or 0
+
+    # ------------------------------------------------------------------ waits
+
+    async def _settle_doubts(self) -> None:
+        """Ask the source itself: if it works, the attempts count; if not, wait and repeat them."""
+        if not self._in_doubt:
+            return
+        doubts, self._in_doubt = self._in_doubt, []
+
+        async def probe() -> Verdict:
+            probed = await calls.probe_source(ProbeSource(process_number=self._number))
+            return probed.reason, probed.retry_after_seconds
+
+        verdict = await probe()
+        if verdict[0] is None:
+            for outcome in doubts:
+                self._settle(outcome)
+            return
+        await self._wait_out(verdict, probe)
+        self._queue.put_back([outcome.position for outcome in doubts])
+
+    async def _wait_out(self, verdict: Verdict, again: Callable[[], Awaitable[Verdict]]) -> None:
+        """Wait and try again until source and credential work; a signal shortens the wait.
+
+        Raises:
+            GaveUp: the wait has lasted longer than a job's patience.
+        """
+        while (reason := verdict[0]) is not None:
+            await self._enter_wait(
+                WaitReason.CREDENTIAL if reason is Reason.CREDENTIAL else WaitReason.SOURCE
+            )
+            self._reason = reason
+            since = self._waiting_since or workflow.now()
+            if workflow.now() - since > timedelta(days=PATIENCE_DAYS):
+                raise GaveUp(reason)
+            if self._should_continue_as_new():
+                raise ContinueAsNew
+            self._probes += 1
+            # Jobs that fell into the same outage must not all come back in the same moment.
+            delay = OUTAGE_DELAYS.delay_after(self._probes) * workflow.random().uniform(0.8, 1.2)
+            await self._sleep(
+                max(delay * self._retry_unit, timedelta(seconds=verdict[1] or 0)),
+                f"waiting for {self._waiting_for}",
+                lambda: self._nudged,
+            )
+            self._nudged = False
+            await self._hold_while_paused()
+            verdict = await again()
+        self._probes, self._reason = 0, None
+        await self._leave_wait()
+
+    async def _hold_while_paused(self) -> None:
+        if self._paused:
+            await self._enter_wait(WaitReason.OPERATOR)
+            await workflow.wait_condition(lambda: not self._paused)
+            await self._leave_wait()
+
+    async def _enter_wait(self, waiting_for: WaitReason) -> None:
+        if self._waiting_for is not waiting_for:
+            self._waiting_for, self._waiting_since = waiting_for, workflow.now()
+            await self._show_wait()
+
+    async def _leave_wait(self) -> None:
+        if self._waiting_for is not None:
+            self._waiting_for = self._waiting_since = None
+            await self._show_wait()
+
+    async def _show_wait(self) -> None:
+        waiting_for = self._waiting_for
+        workflow.upsert_search_attributes(
+            [WAITING_FOR.value_set(waiting_for) if waiting_for else WAITING_FOR.value_unset()]
+        )
+        await calls.record_job(
+            RecordJob(
+                job_id=self._job_id,
+                process_number=self._number,
+                status=self._status,
+                waiting_for=waiting_for,
+                waiting_since=self._waiting_since,
+            )
+        )
+
+    async def _sleep(self, delay: timedelta, summary: str, until: Callable[[], bool]) -> None:
+        self._next_try_at = workflow.now() + delay
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(until, timeout=delay, timeout_summary=summary)
+        self._next_try_at = None
+
+    # ------------------------------------------------------------------ the end
+
+    async def _close(self, status: JobStatus | None) -> None:
+        """Write the end into the records and start what tells the subscribers."""
+        subscriptions, self._subscriptions = self._subscriptions, []
+        closed = await calls.close_job(
+            CloseJob(
+                job_id=self._job_id,
+                process_number=self._number,
+                states=self._queue.states,
+                status=status,
+                reason=self._reason,
+                subscriptions=subscriptions,
+            )
+        )
+        self._status, self._reason = closed.status, closed.reason
+        self._waiting_for = self._waiting_since = None
+        self._bytes_stored = closed.bytes_stored
+        self._queue = DocumentQueue(closed.states, {}, [], self._retry_unit)
+        workflow.upsert_search_attributes(
+            [
+                JOB_STATUS.value_set(self._status),
+                DOCUMENTS_FAILED.value_set(self._queue.count(FAILED)),
+                WAITING_FOR.value_unset(),
+            ]
+        )
+        workflow.set_current_details(self._details())
+        for event_id in closed.deliveries:
+            await calls.start_delivery(event_id)
+
+    def _should_continue_as_new(self) -> bool:
+        limit = self._wishes.continue_as_new_after
+        info = workflow.info()
+        return info.is_continue_as_new_suggested() or (
+            limit is not None and info.get_current_history_length() >= limit
+        )
+
+    def _carry(self) -> Carried:
+        return Carried(
+            states=self._queue.states,
+            attempts=self._queue.attempts,
+            retries=self._queue.retries,
+            subscriptions=self._subscriptions,
+            max_age_seconds=self._max_age,
+            fetched_at=self._fetched_at,
+            paused=self._paused,
+            waiting_for=self._waiting_for,
+            waiting_since=self._waiting_since,
+            probes=self._probes,
+            batches=self._batches,
+            bytes_stored=self._bytes_stored,
+            downloaded=self._downloaded,
+            started_at=self._started_at,
+        )
+
+    def _rate(self) -> float | None:
+        """Documents a second over the whole job so far; None while nothing can be said."""
+        seconds = (workflow.now() - self._started_at).total_seconds()
+        if self._status.ended or not self._downloaded or seconds <= 0:
+            return None
+        return self._downloaded / seconds
+
+    def _details(self) -> str:
+        queue = self._queue
+        waiting = f"\n\nWaiting for **{self._waiting_for}**." if self._waiting_for else ""
+        return (
+            f"**{self._status}**: {queue.count(AVAILABLE)} of {len(queue.states)} documents "
+            f"available, {queue.count(FAILED)} failed.{waiting}"
+        )
+
+
+def percentage(ended: int, total: int, status: JobStatus) -> float:
+    """How much has ended, 0 to 100, cut (not rounded) so that 100 means all of it."""
+    if total == 0:
+        return 100.0 if status.ended else 0.0
+    return ended * 10_000 // total / 100
+
+
+def _summary(batch: int, documents: list[Wanted]) -> str:
+    numbers = sorted(document.position + 1 for document in documents)
+    first, last = numbers[0], numbers[-1]
+    if last - first == len(numbers) - 1:
+        return f"batch {batch}: documents {first}-{last}"
+    return f"batch {batch}: documents {', '.join(map(str, numbers))}"
