@@ -1,0 +1,43 @@
+"""All talk with PDPJ: asking politely, judging what comes back, reading the listings.
+
+Facts about the source: facts/pdpj-api.md. Nothing here knows of records, the store or Temporal.
+"""
+
+from autos.source.client import Downloaded, SourceClient, SourceRefused, open_http
+from autos.source.credentials import (
+    Credential,
+    CredentialRefused,
+    Credentials,
+    CredentialStore,
+    StaticCredentialStore,
+)
+from autos.source.limits import Limiter, LocalPermits, Permits
+from autos.source.listing import ListedDocument, ListedProcess
+from autos.source.parse import UnreadableListing, parse_process
+from autos.source.replies import Answer, Available, Refused, judge, judge_listing
+from autos.source.spool import Spool
+
+__all__ = [
+    "Answer",
+    "Available",
+    "Credential",
+    "CredentialRefused",
+    "CredentialStore",
+    "Credentials",
+    "Downloaded",
+    "Limiter",
+    "ListedDocument",
+    "ListedProcess",
+    "LocalPermits",
+    "Permits",
+    "Refused",
+    "SourceClient",
+    "SourceRefused",
+    "Spool",
+    "StaticCredentialStore",
+    "UnreadableListing",
+    "judge",
+    "judge_listing",
+    "open_http",
+    "parse_process",
+]

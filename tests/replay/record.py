@@ -108,8 +108,8 @@ async def main() -> None:
                 job = await shape(environment.client)
                 history = await job.fetch_history()
             (HISTORIES / f"{name}.json").write_text(history.to_json() + "\n")
-        # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
-        await asyncio.sleep(0.1)
+    # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
+    await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
