@@ -5,7 +5,6 @@ For a document's sake a batch never fails; each document ends with an outcome. O
 """
 
 import asyncio
-import contextlib
 from datetime import datetime
 from pathlib import Path
 
@@ -20,9 +19,8 @@ from autos.records import downloads
 from autos.records.database import Database
 from autos.records.downloads import DocumentRecord
 from autos.records.models import Document, now
-from autos.source.client import Downloaded, SourceClient
-from autos.source.replies import Refused
-from autos.store.client import Store, StoreUnavailable
+from autos.source import Downloaded, Refused, SourceClient
+from autos.store import Store, StoreError, document_key
 
 _ANOTHER_ADDRESS_MAY_HELP = frozenset(
     {Reason.NOT_FOUND, Reason.SECRET, Reason.DOCUMENT_ERROR, Reason.BAD_REQUEST, Reason.STUB}
@@ -76,16 +74,15 @@ class DocumentActivities:
         reply = await self._fetch(row, wanted)
         if isinstance(reply, Refused):
             return await self._refused(request, row, reply, started_at=started)
-        with contextlib.closing(reply.spool):
+        with reply:
             try:
                 await self._store.put(
-                    request.process_number,
+                    document_key(request.process_number, reply.sha256),
                     reply.spool,
-                    sha256=reply.sha256,
-                    size=reply.size,
-                    content_type=reply.content_type,
+                    reply.sha256,
+                    reply.content_type,
                 )
-            except StoreUnavailable:
+            except StoreError:
                 self._store_in_doubt = True
                 refused = Refused(Reason.STORAGE, final=False, retry_after=None)
                 return await self._refused(request, row, refused, started_at=started)
@@ -146,7 +143,7 @@ class DocumentActivities:
     async def _store_is_back(self) -> bool:
         try:
             await self._store.ready()
-        except StoreUnavailable:
+        except StoreError:
             return False
         self._store_in_doubt = False
         return True

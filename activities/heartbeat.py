@@ -7,7 +7,7 @@ from typing import Final
 
 from temporalio import activity
 
-_SECONDS: Final = 3.0
+_SECONDS: Final = 2.0
 
 
 @asynccontextmanager

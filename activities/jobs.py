@@ -9,7 +9,7 @@ from autos.contracts.states import DocumentState, JobStatus, Reason
 from autos.records import downloads, events
 from autos.records.database import Database
 from autos.records.models import Document
-from autos.store.client import Store
+from autos.store import Store
 from autos.store.keys import manifest_key
 
 
@@ -70,4 +70,4 @@ def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Re
         return JobStatus.COMPLETED, None
     if len(failed) < len(documents):
         return JobStatus.COMPLETED_WITH_FAILURES, None
-    return JobStatus.FAILED, Reason(failed[0].reason)
+    return JobStatus.FAILED, next(Reason(row.reason) for row in failed if row.reason)

@@ -9,7 +9,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import FetchedProcess, FetchProcess, ProbedSource, ProbeSource
 from autos.records import downloads
 from autos.records.database import Database
-from autos.source.client import SourceClient, SourceRefused
+from autos.source import SourceClient, SourceRefused
 
 
 class ProcessActivities:

@@ -6,35 +6,36 @@ Temporal gives them to another worker. More throughput is more such processes.
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import httpx2
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from activities.process import ProcessActivities
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE
+from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
+from autos.records.permits import DatabasePermits
 from autos.settings import MissingSettings, Settings
-from autos.source.client import SourceClient
-from autos.store.client import Store
+from autos.source import Credentials, Limiter, SourceClient, open_http
+from autos.store import Store
 from workflows.download_process import DownloadProcessWorkflow
 
 GRACE: Final = timedelta(seconds=20)
 REQUIRED: Final = (
     "database_url",
+    "secret_key",
     "s3_bucket",
     "s3_access_key_id",
     "s3_secret_access_key",
@@ -55,3 +56,92 @@ class Parts:
 @contextlib.asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Open database, source and store; close them at the end."""
+    spool_directory = settings.data_dir / "spool"
+    await asyncio.to_thread(spool_directory.mkdir, parents=True, exist_ok=True)
+    database = Database.open(settings)
+    permits = DatabasePermits(database, settings.source_max_in_flight)
+    async with contextlib.AsyncExitStack() as opened:
+        opened.push_async_callback(database.close)
+        opened.push_async_callback(permits.close)
+        http = await opened.enter_async_context(open_http(settings))
+        credentials = Credentials(DatabaseCredentialStore(database, settings), http, settings)
+        limiter = Limiter(permits, settings.source_max_per_second)
+        yield Parts(
+            database=database,
+            source=SourceClient(settings, http, credentials, limiter),
+            store=Store(settings, http),
+            spool_directory=spool_directory,
+        )
+
+
+async def connect(settings: Settings) -> Client:
+    """Connect to Temporal by its own `TEMPORAL_*` variables, with metrics if a port is set."""
+    runtime = None
+    if settings.metrics_port:
+        metrics = PrometheusConfig(
+            bind_address=f"0.0.0.0:{settings.metrics_port}",
+            durations_as_seconds=True,
+        )
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
+    options: dict[str, Any] = {**ClientConfig.load_client_connect_config()}
+    options.setdefault("target_host", "localhost:7233")
+    return await Client.connect(**options, data_converter=pydantic_data_converter, runtime=runtime)
+
+
+def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Worker]:
+    """One worker for each task queue of DESIGN §5."""
+    process = ProcessActivities(parts.database, parts.source)
+    documents = DocumentActivities(parts.database, parts.source, parts.store, parts.spool_directory)
+    jobs = JobActivities(parts.database, parts.store)
+    per_second = settings.source_max_per_second
+    return [
+        Worker(
+            client,
+            task_queue=JOBS_QUEUE,
+            workflows=[DownloadProcessWorkflow],
+            activities=[jobs.record_job, jobs.close_job],
+            max_concurrent_activities=20,
+            graceful_shutdown_timeout=GRACE,
+        ),
+        Worker(
+            client,
+            task_queue=SOURCE_QUEUE,
+            activities=[process.fetch_process, process.probe_source, documents.download_batch],
+            # A batch waits for its requests' permits, so more batches than permits help nobody.
+            max_concurrent_activities=settings.source_max_in_flight,
+            # The pace over all workers; each also keeps its own requests apart.
+            max_task_queue_activities_per_second=(
+                per_second / settings.batch_size if per_second else None
+            ),
+            # A cancellation arrives with a heartbeat, so these must not be held back for long.
+            max_heartbeat_throttle_interval=timedelta(seconds=2),
+            graceful_shutdown_timeout=GRACE,
+        ),
+    ]
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then end what is in flight and close everything."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_parts(settings) as parts:
+        await parts.store.ensure_bucket()
+        client = await connect(settings)
+        async with contextlib.AsyncExitStack() as running:
+            for worker in build_workers(client, parts, settings):
+                await running.enter_async_context(worker)
+            await stop.wait()
+    # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
+    await asyncio.sleep(0.1)
+
+
+def main() -> None:
+    """Entry point of `python -m worker` and `autos worker`."""
+    settings = Settings()
+    try:
+        settings.require(*REQUIRED)
+    except MissingSettings as missing:
+        sys.exit(f"The worker cannot start. {missing}")
+    asyncio.run(run(settings))

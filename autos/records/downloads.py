@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, bindparam, func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,7 +17,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import AVAILABLE, CHARACTERS, FAILED
 from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 from autos.records.models import Document, Job, Process, now
-from autos.source.parse import ListedProcess
+from autos.source import ListedProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,9 +283,9 @@ async def _states(session: AsyncSession, digits: str) -> tuple[str, int]:
         .where(Document.process_number == digits)
         .order_by(Document.position)
     )
-    rows: CursorResult[tuple[str, int | None]] = await session.execute(query)  # type: ignore[assignment]  # a plain SELECT
-    states, stored = [], 0
-    for state, size in rows:
+    states: list[str] = []
+    stored = 0
+    for state, size in (await session.execute(query)).all():
         letter = CHARACTERS[DocumentState(state)]
         states.append(letter)
         stored += (size or 0) if letter == AVAILABLE else 0

@@ -1,0 +1,98 @@
+"""The source's credential in the records: sealed, and replaced by one refresher at a time.
+
+The row is locked while it is compared and replaced, so of several refreshers one wins and the
+others use what it stored (DESIGN §6, facts/pdpj-api.md §4.3). The settings' token comes first until
+something newer is stored; a *changed* token in the settings is newer than the row.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from autos.records.database import Database
+from autos.records.models import StoredCredential, now
+from autos.settings import Settings
+from autos.source import Credential, StaticCredentialStore
+from autos.vault import Vault
+
+_NAME: Final = "pdpj"
+
+
+class DatabaseCredentialStore:
+    """A `CredentialStore` shared by all processes that use the database."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._vault = Vault(settings.secret_key)
+        self._settings = StaticCredentialStore.of(settings)
+        # Tells a changed setting from the one that the stored credential grew out of.
+        given = settings.pdpj_token.get_secret_value(), settings.pdpj_refresh_token
+        self._seed = hashlib.sha256(
+            f"{given[0]} {given[1].get_secret_value()}".encode()
+        ).hexdigest()
+
+    async def load(self) -> Credential | None:
+        """The stored credential, else the one of the settings.
+
+        Raises:
+            SealBroken: `AUTOS_SECRET_KEY` is not the one that sealed it.
+        """
+        async with self._database.transaction() as session:
+            row = await session.scalar(select(StoredCredential).filter_by(name=_NAME))
+        stored = self._opened(row)
+        return stored if stored is not None else await self._settings.load()
+
+    async def replace(self, old: Credential, new: Credential) -> bool:
+        """Put `new` in place of `old`; False, and no change, if `old` is not there any more."""
+        async with self._database.transaction() as session:
+            row = await self._locked(session)
+            present = self._opened(row)
+            if present is None:
+                present = await self._settings.load()
+            if present != old:
+                return False
+            row.secret = self._sealed(new)
+            row.version += 1
+            row.expires_at = new.expires_at
+            row.updated_at = now()
+        return True
+
+    async def _locked(self, session: AsyncSession) -> StoredCredential:
+        await session.execute(
+            insert(StoredCredential)
+            .values(name=_NAME, secret=b"", version=0)
+            .on_conflict_do_nothing()
+        )
+        query = select(StoredCredential).filter_by(name=_NAME).with_for_update()
+        return (await session.scalars(query)).one()
+
+    def _opened(self, row: StoredCredential | None) -> Credential | None:
+        if row is None or not row.secret:
+            return None
+        values = json.loads(self._vault.open(row.secret))
+        if values["seed"] != self._seed:
+            return None
+        claimed = values["claimed_until"]
+        return Credential(
+            access_token=values["access_token"],
+            refresh_token=values["refresh_token"],
+            claimed_until=datetime.fromisoformat(claimed) if claimed else None,
+        )
+
+    def _sealed(self, credential: Credential) -> bytes:
+        claimed = credential.claimed_until
+        return self._vault.seal(
+            json.dumps(
+                {
+                    "access_token": credential.access_token,
+                    "refresh_token": credential.refresh_token,
+                    "claimed_until": claimed.isoformat() if claimed else None,
+                    "seed": self._seed,
+                }
+            )
+        )

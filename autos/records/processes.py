@@ -1,0 +1,98 @@
+"""Processes as the API reads them. Their metadata is written by the activities."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import select, true, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from autos.cnj import CaseNumber
+from autos.contracts.states import JobStatus
+from autos.records.models import Job, Process, now
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProcess:
+    """One line of the list: no metadata beyond what a list needs (F47)."""
+
+    number: str
+    court: str
+    class_name: str | None
+    total_documents: int
+    status: str | None
+    fetched_at: datetime | None
+    created_at: datetime
+
+
+async def ensure(session: AsyncSession, case: CaseNumber) -> None:
+    """Make sure the process has a row."""
+    await session.execute(
+        insert(Process)
+        .values(
+            number=case.digits,
+            court=case.court,
+            segment=case.segment,
+            subjects=[],
+            details={},
+            total_documents=0,
+            created_at=now(),
+        )
+        .on_conflict_do_nothing(index_elements=[Process.number])
+    )
+
+
+async def get(session: AsyncSession, number: str) -> Process | None:
+    """One process with all its metadata."""
+    return await session.get(Process, number)
+
+
+async def page(
+    session: AsyncSession,
+    *,
+    court: str | None,
+    status: JobStatus | None,
+    before: tuple[datetime, str] | None,
+    limit: int,
+) -> list[ListedProcess]:
+    """Processes with the status of their newest job, newest first, before the given one."""
+    newest = (
+        select(Job.status)
+        .where(Job.process_number == Process.number)
+        .order_by(Job.created_at.desc(), Job.id.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    query = (
+        select(
+            Process.number,
+            Process.court,
+            Process.class_name,
+            Process.total_documents,
+            newest.c.status,
+            Process.fetched_at,
+            Process.created_at,
+        )
+        .outerjoin(newest, true())
+        .order_by(Process.created_at.desc(), Process.number.desc())
+        .limit(limit)
+    )
+    if court is not None:
+        query = query.where(Process.court == court)
+    if status is not None:
+        query = query.where(newest.c.status == status)
+    if before is not None:
+        query = query.where(tuple_(Process.created_at, Process.number) < before)
+    return [ListedProcess(*row) for row in await session.execute(query)]
+
+
+async def existing(session: AsyncSession, number: str) -> bool:
+    """True when somebody asked for the process before."""
+    found = await session.scalar(select(Process.number).where(Process.number == number))
+    return found is not None
+
+
+async def delete(session: AsyncSession, number: str) -> None:
+    """Delete the process with its documents, jobs, subscriptions and deliveries."""
+    await session.execute(delete_from(Process).where(Process.number == number))

@@ -1,0 +1,62 @@
+"""Webhook URLs attached to jobs, and how the telling went; a URL belongs to its giver's key."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from autos.records.models import Delivery, Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One caller's webhook of a job and what became of it so far."""
+
+    url: str
+    delivered_at: datetime | None
+    attempts: int
+    last_error: str | None
+
+
+async def add(
+    session: AsyncSession, *, process_number: str, api_key_id: uuid.UUID, url: str, payload: str
+) -> uuid.UUID:
+    """Keep a webhook URL; the workflow takes it up when the signal with the returned id arrives."""
+    subscription = Subscription(
+        id=uuid.uuid4(),
+        process_number=process_number,
+        api_key_id=api_key_id,
+        url=url,
+        payload=payload,
+    )
+    session.add(subscription)
+    await session.flush()
+    return subscription.id
+
+
+async def tellings(
+    session: AsyncSession, process_number: str, job_id: str | None
+) -> dict[uuid.UUID, Telling]:
+    """The newest webhook of each caller: of this job, or not yet taken up by any."""
+    rows = await session.execute(
+        select(
+            Subscription.api_key_id,
+            Subscription.url,
+            Delivery.delivered_at,
+            Delivery.attempts,
+            Delivery.last_error,
+        )
+        .distinct(Subscription.api_key_id)
+        .outerjoin(Delivery, Delivery.subscription_id == Subscription.id)
+        .where(
+            Subscription.process_number == process_number,
+            or_(Subscription.job_id == job_id, Subscription.job_id.is_(None)),
+        )
+        .order_by(Subscription.api_key_id, Subscription.created_at.desc())
+    )
+    return {
+        row.api_key_id: Telling(row.url, row.delivered_at, row.attempts or 0, row.last_error)
+        for row in rows
+    }

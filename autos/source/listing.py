@@ -1,0 +1,56 @@
+"""What the source lists for a process, read and put in order: plain values, no behaviour."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from autos.cnj import CaseNumber
+from autos.contracts.states import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDocument:
+    """One document, whichever number of sources list it (facts/pdpj-api.md §5.3, §8.7)."""
+
+    source_id: str
+    """The UUID of the preferred copy, or a stable made-up one (UUID version 5) without any."""
+    alternate_ids: tuple[str, ...]
+    """The UUIDs of the other copies."""
+    addresses: tuple[str, ...]
+    """Paths on the source's host, to be tried in this order; empty exactly when refused."""
+    refusal: Reason | None
+    """NO_ADDRESS or FOREIGN_HOST, if the listing alone settles that it cannot be had."""
+    origin_id: str | None
+    """The id in the court's own system (`idOrigem`)."""
+    instance: str | None
+    """The short name of the instance, such as `G1`."""
+    sequence: int | None
+    name: str | None
+    kind: str | None
+    kind_code: int | None
+    """The code of the kind in the national table (TPU), where the court gives it."""
+    secrecy: str | None
+    """In the source's words, such as `PUBLICO`; digits are put into words."""
+    filed_at: datetime | None
+    """UTC."""
+    declared_type: str | None
+    expected_size: int | None
+    """Bytes of the file behind the first address; None where it is not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProcess:
+    """A process with all of its documents, oldest first (facts/pdpj-api.md §5.2)."""
+
+    number: CaseNumber
+    court: str
+    secrecy_level: int
+    """0 (public) to 5."""
+    class_name: str | None
+    subjects: tuple[str, ...]
+    judging_body: str | None
+    filed_at: datetime | None
+    """UTC; the earliest filing over all instances."""
+    metadata: dict[str, Any]
+    """The source's detail without the documents; valid JSON, free of NUL characters."""
+    documents: tuple[ListedDocument, ...]

@@ -1,0 +1,123 @@
+"""A document on its way: in memory up to 8 MiB, beyond it in a file that has no name.
+
+The file is unlinked as soon as it is open, so nothing is left on disk however the process ends
+(failure F42), and its bytes are written and read off the event loop, 1 MiB or more at a time. A
+spool does not promise that its bytes survive anything; it is for one document at a time, by one
+task at a time.
+"""
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self, cast
+
+MEMORY_BYTES: Final = 8 * 1024 * 1024
+PIECE_BYTES: Final = 1024 * 1024
+
+
+class Spool:
+    """Write it from front to end, then read it as often as needed; close it in the end."""
+
+    def __init__(self, folder: Path, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._folder = folder
+        self._memory_bytes = memory_bytes
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._written = 0
+        self._file: BinaryIO | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._written + self._held_bytes
+
+    @property
+    def on_disk(self) -> bool:
+        """True once the spool has outgrown memory."""
+        return self._file is not None
+
+    async def write(self, data: bytes) -> None:
+        """Append; goes to disk, off the event loop, when enough has come together.
+
+        Raises:
+            OSError: the disk is full, or the folder is not writable.
+        """
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > (PIECE_BYTES if self.on_disk else self._memory_bytes):
+            await self._flush()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """All bytes from the start; may be called again and again."""
+        if self._file is not None and self._held:
+            await self._flush()
+        for offset in range(0, self._written, PIECE_BYTES):
+            yield await asyncio.to_thread(self._read, offset)
+        for data in self._held:
+            yield data
+
+    def close(self) -> None:
+        """Free memory and disk; harmless when repeated, and while a write is still on its way."""
+        self._closed = True
+        self._held = []
+        # A cancelled task cannot stop its thread; the thread then closes the file at its end.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._close_file()
+            finally:
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def _flush(self) -> None:
+        held, self._held = self._held, []
+        self._written += self._held_bytes
+        self._held_bytes = 0
+        await asyncio.to_thread(self._append, held)
+
+    def _append(self, held: list[bytes]) -> None:
+        with self._lock:
+            if not self._closed:
+                if self._file is None:
+                    self._file = _open_nameless(self._folder)
+                for data in held:
+                    rest = memoryview(data)
+                    while rest:
+                        rest = rest[self._file.write(rest) :]
+        if self._closed:
+            self.close()
+
+    def _read(self, offset: int) -> bytes:
+        with self._lock:
+            if self._file is None:
+                raise ValueError("This spool is closed; its document has to be fetched again.")
+            length = min(PIECE_BYTES, self._written - offset)
+            data = os.pread(self._file.fileno(), length, offset)
+        if len(data) != length:
+            raise OSError(f"The spool file ended at {offset + len(data)} of {self._written} bytes.")
+        return data
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _open_nameless(folder: Path) -> BinaryIO:
+    file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `close` closes it
+    return cast(BinaryIO, file)

@@ -1,0 +1,335 @@
+"""The object store: documents in, links out (DESIGN §7).
+
+boto3 signs, the async HTTP client carries the bytes, with a known length and without a second
+copy. What "stored" means, as measured with the stores in use:
+
+- AWS checks `x-amz-checksum-sha256` itself, refuses other bytes, and answers with the checksum;
+  `If-None-Match: *` is kept (412 if the key is there).
+- `rclone serve s3` (the embedded store) keeps neither: it writes over, and takes the checksum as
+  mere metadata. moto keeps the condition, not the checksum. Both answer with the MD5 of what they
+  received as the ETag, which is compared with the MD5 of what was sent.
+- A store that answers with neither is asked for the object's size.
+
+So an object counts as stored only when the store itself has told what it holds.
+"""
+
+import asyncio
+import base64
+import hashlib
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import httpx2
+
+from autos.settings import Settings
+from autos.store.control import Control
+from autos.store.disposition import attachment
+from autos.store.errors import (
+    ObjectMissing,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
+from autos.store.keys import process_prefix
+from autos.store.signing import LONGEST_LINK_SECONDS, SIGNED_FOR_SECONDS, Signer, open_client
+
+__all__ = [
+    "Body",
+    "Held",
+    "ObjectMissing",
+    "Store",
+    "StoreError",
+    "StoreRefused",
+    "StoreUnavailable",
+]
+
+LINK_BUCKET_SECONDS: Final = 300
+"""A link is minted once in so many seconds and handed out again meanwhile."""
+_LINKS_HELD: Final = 20_000
+_TRIES: Final = 3
+_PAUSE_SECONDS: Final = 0.2
+_LARGEST_GET: Final = 64 * 1024 * 1024
+_TIMEOUT: Final = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 60.0}
+_MD5: Final = re.compile(r'"?([0-9a-f]{32})"?', re.ASCII)
+
+
+class Body(Protocol):
+    """Bytes of a known size that can be read again from the start, such as a source's spool."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes, from the start at every call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the store says of an object it holds."""
+
+    size: int
+    sha256: str | None
+    """Base64, where the store keeps it; only AWS has checked it against the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        yield self.data
+
+
+class Store:
+    """One bucket. One per process; `http` is shared and not closed here.
+
+    Args:
+        settings: endpoint, bucket, keys, region, `link_ttl`.
+        http: carries the bytes; `autos.source.open_http` makes a fitting one.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        http: httpx2.AsyncClient,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        client = open_client(settings, settings.s3_endpoint)
+        public = settings.s3_public_endpoint or settings.s3_endpoint
+        self._http = http
+        self._bucket = settings.s3_bucket
+        self._link_ttl = settings.link_ttl
+        self._now = now
+        self._signer = Signer(client, settings.s3_bucket)
+        self._link_signer = (
+            self._signer
+            if public == settings.s3_endpoint
+            else Signer(open_client(settings, public), settings.s3_bucket)
+        )
+        self._control = Control(client, settings.s3_bucket, settings.s3_region)
+        self._links: dict[tuple[str, str, str], str] = {}
+        self._links_bucket = 0
+
+    async def put(self, key: str, body: Body, sha256: str, content_type: str) -> bool:
+        """Store a document under its content's key, verified.
+
+        Args:
+            key: from `document_key`; it names the content, so what is there already stays.
+            body: read again from the start at every try.
+            sha256: of the body, hexadecimal.
+            content_type: stored with the object.
+
+        Returns:
+            True if it was written, False if the store held it already.
+
+        Raises:
+            StoreUnavailable: three quick tries did not do it.
+            StoreRefused: the store refuses the call as it is.
+        """
+        return await self._store(key, body, bytes.fromhex(sha256), content_type, once=True)
+
+    async def put_json(self, key: str, data: bytes) -> None:
+        """Store a JSON text, in place of what is there.
+
+        Raises:
+            StoreUnavailable, StoreRefused: as `put`.
+        """
+        digest = hashlib.sha256(data).digest()
+        await self._store(key, _Bytes(data), digest, "application/json", once=False)
+
+    async def get(self, key: str) -> bytes:
+        """The bytes of a small object (up to 64 MiB), such as a manifest.
+
+        Raises:
+            ObjectMissing: there is none.
+            StoreUnavailable, StoreRefused: the store did not give it.
+        """
+        data = bytearray()
+        request = self._request("GET", self._signer.url("get_object", key))
+        try:
+            response = await self._http.send(request, stream=True)
+            try:
+                self._check(response, key)
+                async for chunk in response.aiter_raw():
+                    data += chunk
+                    if len(data) > _LARGEST_GET:
+                        raise StoreRefused("The object is too large for this", self._bucket, key)
+            finally:
+                await response.aclose()
+        except httpx2.RequestError as error:
+            raise self._unavailable(error, key) from None
+        return bytes(data)
+
+    async def head(self, key: str) -> Held | None:
+        """What the store holds under the key; None if nothing.
+
+        Raises:
+            StoreUnavailable, StoreRefused: the store does not say.
+        """
+        url = self._signer.url("head_object", key, ChecksumMode="ENABLED")
+        request = self._request("HEAD", url, {"x-amz-checksum-mode": "ENABLED"})
+        try:
+            response = await self._http.send(request)
+            self._check(response, key)
+        except ObjectMissing:
+            return None
+        except httpx2.RequestError as error:
+            raise self._unavailable(error, key) from None
+        return Held(
+            size=int(response.headers.get("content-length", "0")),
+            sha256=response.headers.get("x-amz-checksum-sha256"),
+        )
+
+    def link(self, key: str, filename: str, content_type: str) -> str:
+        """An address that opens the object for at least `settings.link_ttl` seconds.
+
+        Whoever opens it gets the file under `filename` (RFC 6266) and with this type. Links are
+        minted when they are read, never stored; one minted in the last minutes is given again.
+        """
+        seconds = self._link_ttl + LINK_BUCKET_SECONDS
+        if seconds > LONGEST_LINK_SECONDS:
+            # Too long for a spare bucket of time: each link is minted anew.
+            return self._mint(key, filename, content_type, self._link_ttl)
+        bucket = int(self._now() // LINK_BUCKET_SECONDS)
+        if bucket != self._links_bucket or len(self._links) >= _LINKS_HELD:
+            self._links = {}
+            self._links_bucket = bucket
+        wanted = (key, filename, content_type)
+        if (link := self._links.get(wanted)) is None:
+            link = self._links[wanted] = self._mint(key, filename, content_type, seconds)
+        return link
+
+    def list_keys(self, prefix: str) -> AsyncIterator[str]:
+        """The keys that begin with `prefix`; raises as `head` does."""
+        return self._control.list_keys(prefix)
+
+    async def delete_prefix(self, digits: str) -> int:
+        """Delete all that is kept of a process; answers how many objects there were."""
+        return await self._control.delete_prefix(process_prefix(digits))
+
+    async def ensure_bucket(self) -> None:
+        """Make the bucket unless it is there; raises as `head` does."""
+        await self._control.ensure_bucket()
+
+    async def ready(self) -> bool:
+        """True if the store answers and the bucket is there and open to these keys."""
+        try:
+            return await self._control.has_bucket()
+        except StoreError:
+            return False
+
+    def _mint(self, key: str, filename: str, content_type: str, seconds: int) -> str:
+        return self._link_signer.url(
+            "get_object",
+            key,
+            seconds,
+            ResponseContentDisposition=attachment(filename),
+            ResponseContentType=content_type,
+        )
+
+    async def _store(
+        self, key: str, body: Body, sha256: bytes, content_type: str, *, once: bool
+    ) -> bool:
+        """Put until it is stored or has been tried enough; `once` leaves what is there alone."""
+        checksum = base64.b64encode(sha256).decode()
+        for attempt in range(_TRIES):
+            if attempt:
+                await asyncio.sleep(_PAUSE_SECONDS * attempt)
+            reply = await self._put(key, body, checksum, content_type, once=once)
+            if reply is None:
+                continue
+            if reply.status_code == 412:
+                held = await self.head(key)
+                if held is not None and held.size == body.size and held.sha256 in (None, checksum):
+                    return False
+                # Not what its key says: a torn write of a lesser store. It is written over.
+                once = False
+            elif await self._is_stored(key, body, checksum, reply):
+                return True
+        raise StoreUnavailable(
+            f"The store did not take the object in {_TRIES} tries", self._bucket, key
+        )
+
+    async def _put(
+        self, key: str, body: Body, checksum: str, content_type: str, *, once: bool
+    ) -> httpx2.Response | None:
+        """One try; None if another may do better."""
+        headers = {"content-type": content_type, "x-amz-checksum-sha256": checksum}
+        signed = {"ContentType": content_type, "ChecksumSHA256": checksum}
+        if once:
+            headers["if-none-match"] = signed["IfNoneMatch"] = "*"
+        url = self._signer.url("put_object", key, SIGNED_FOR_SECONDS, **signed)
+        headers["content-length"] = str(body.size)
+        request = self._request("PUT", url, headers, body.pieces())
+        try:
+            reply = await self._http.send(request)
+        except httpx2.RequestError:
+            return None
+        # 409: two writers at once; 400: the bytes were damaged on the way. Both are tried again.
+        if reply.status_code in (400, 409) or reply.status_code >= 500:
+            return None
+        if reply.status_code != 412 and not reply.is_success:
+            raise self._refused(reply.status_code, key)
+        return reply
+
+    async def _is_stored(self, key: str, body: Body, checksum: str, reply: httpx2.Response) -> bool:
+        told = reply.headers.get("x-amz-checksum-sha256")
+        if told is not None:
+            return bool(told == checksum)
+        etag = _MD5.fullmatch(reply.headers.get("etag", ""))
+        # With a key of KMS or of the client the ETag is no MD5 (AWS API_Object).
+        encrypted = reply.headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
+        if etag is not None and not encrypted:
+            digest = hashlib.md5(usedforsecurity=False)
+            async for piece in body.pieces():
+                digest.update(piece)
+            return digest.hexdigest() == etag[1]
+        held = await self.head(key)
+        return held is not None and held.size == body.size
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str] | None = None,
+        content: AsyncIterator[bytes] | None = None,
+    ) -> httpx2.Request:
+        return httpx2.Request(
+            method, url, headers=headers, content=content, extensions={"timeout": _TIMEOUT}
+        )
+
+    def _check(self, response: httpx2.Response, key: str) -> None:
+        if response.status_code == 404:
+            raise ObjectMissing("The store holds no such object", self._bucket, key)
+        if response.status_code >= 500:
+            raise StoreUnavailable(
+                f"The store answered HTTP {response.status_code}", self._bucket, key
+            )
+        if not response.is_success:
+            raise self._refused(response.status_code, key)
+
+    def _refused(self, status: int, key: str) -> StoreRefused:
+        return StoreRefused(
+            f"The store refused with HTTP {status}: check AUTOS_S3_BUCKET, the access keys and "
+            "their rights, and this machine's clock",
+            self._bucket,
+            key,
+        )
+
+    def _unavailable(self, error: httpx2.RequestError, key: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"The store did not answer ({type(error).__name__}); is AUTOS_S3_ENDPOINT up?",
+            self._bucket,
+            key,
+        )

@@ -1,0 +1,111 @@
+"""The rare calls about the bucket itself: make it, list it, empty a prefix.
+
+These go through boto3 in a thread; documents never do (facts/transfer-and-libraries.md §A2).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from autos.store.errors import StoreRefused, StoreUnavailable
+
+_AT_ONCE: Final = 1000
+"""S3 deletes at most so many keys in one call."""
+
+
+class Control:
+    """Calls about one bucket."""
+
+    def __init__(self, client: Any, bucket: str, region: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._region = region
+
+    async def ensure_bucket(self) -> None:
+        """Make the bucket unless it is there.
+
+        Raises:
+            StoreUnavailable, StoreRefused: it is not there and cannot be made.
+        """
+        if await self.has_bucket():
+            return
+        place: dict[str, Any] = {}
+        if self._region != "us-east-1":
+            place["CreateBucketConfiguration"] = {"LocationConstraint": self._region}
+        try:
+            await self._call("create_bucket", **place)
+        except StoreRefused:
+            # Somebody else may have made it meanwhile.
+            if not await self.has_bucket():
+                raise
+
+    async def has_bucket(self) -> bool:
+        """True if the bucket is there.
+
+        Raises:
+            StoreUnavailable, StoreRefused: the store does not say.
+        """
+        try:
+            await asyncio.to_thread(self._client.head_bucket, Bucket=self._bucket)
+        except ClientError as error:
+            if _status(error) == 404:
+                return False
+            raise self._translated(error, "") from None
+        except BotoCoreError as error:
+            raise self._translated(error, "") from None
+        return True
+
+    async def list_keys(self, prefix: str) -> AsyncIterator[str]:
+        """The keys that begin with `prefix`, in the store's order."""
+        page: dict[str, str] = {}
+        while True:
+            answer = await self._call("list_objects_v2", prefix, Prefix=prefix, **page)
+            for item in answer.get("Contents", ()):
+                yield item["Key"]
+            if not answer.get("IsTruncated"):
+                return
+            page = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """Delete every object under `prefix`; answers how many there were."""
+        keys = [key async for key in self.list_keys(prefix)]
+        for start in range(0, len(keys), _AT_ONCE):
+            batch = [{"Key": key} for key in keys[start : start + _AT_ONCE]]
+            answer = await self._call(
+                "delete_objects", prefix, Delete={"Objects": batch, "Quiet": True}
+            )
+            if answer.get("Errors"):
+                raise StoreUnavailable(
+                    f"{len(answer['Errors'])} objects could not be deleted; delete them again",
+                    self._bucket,
+                    prefix,
+                )
+        return len(keys)
+
+    async def _call(self, operation: str, key: str = "", **parameters: Any) -> dict[str, Any]:
+        call: Callable[..., dict[str, Any]] = getattr(self._client, operation)
+        try:
+            return await asyncio.to_thread(call, Bucket=self._bucket, **parameters)
+        except (ClientError, BotoCoreError) as error:
+            raise self._translated(error, key) from None
+
+    def _translated(
+        self, error: ClientError | BotoCoreError, key: str
+    ) -> StoreRefused | StoreUnavailable:
+        if isinstance(error, ClientError) and 400 <= _status(error) < 500:
+            what = (
+                f"The store refused {error.operation_name} with HTTP {_status(error)}: "
+                "check AUTOS_S3_BUCKET, the access keys and their rights"
+            )
+            return StoreRefused(what, self._bucket, key)
+        return StoreUnavailable(
+            f"The store did not answer well ({type(error).__name__}); is AUTOS_S3_ENDPOINT up?",
+            self._bucket,
+            key,
+        )
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,0 +1,16 @@
+"""The embedded stack: every server that Autos needs, and Autos itself, on one machine."""
+
+from cli.stack.errors import AlreadyRunning, StackError
+from cli.stack.lock import is_running
+from cli.stack.state import StackState
+from cli.stack.supervisor import EVERYTHING, SERVERS, Stack
+
+__all__ = [
+    "EVERYTHING",
+    "SERVERS",
+    "AlreadyRunning",
+    "Stack",
+    "StackError",
+    "StackState",
+    "is_running",
+]

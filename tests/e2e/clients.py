@@ -1,0 +1,125 @@
+"""How the end-to-end tests talk to the service and to the sandbox: by HTTP only."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx2
+
+ENDED: Final = {"completed", "completed_with_failures", "failed", "cancelled"}
+BOUND: Final = 120
+"""Seconds that any wait may last before the test fails."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """A REST client of the service."""
+
+    http: httpx2.AsyncClient
+    url: str
+    key: str
+
+    async def request(
+        self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any
+    ) -> httpx2.Response:
+        """One request under `/api/v1`, with the key."""
+        sent = {"Authorization": f"Bearer {self.key}"} | (headers or {})
+        return await self.http.request(method, f"{self.url}/api/v1{path}", headers=sent, **options)
+
+    async def start(self, number: str, **body: Any) -> dict[str, Any]:
+        """Ask for a download; the answer to it."""
+        reply = await self.request("POST", f"/processes/{number}/downloads", json=body)
+        assert reply.status_code == 202, reply.text
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    async def status(self, number: str, documents: str = "none") -> dict[str, Any]:
+        """The status, without the documents unless they are asked for."""
+        reply = await self.request(
+            "GET", f"/processes/{number}/status", params={"documents": documents}
+        )
+        assert reply.status_code == 200, reply.text
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    async def polls(self, number: str) -> AsyncIterator[dict[str, Any]]:
+        """Status after status until the job has ended; the last one is yielded, too."""
+        async with asyncio.timeout(BOUND):
+            while True:
+                status = await self.status(number)
+                yield status
+                if status["status"] in ENDED:
+                    return
+
+    async def ended(self, number: str) -> dict[str, Any]:
+        """The last status, all documents with it."""
+        async for _ in self.polls(number):
+            pass
+        return await self.status(number, documents="full")
+
+    async def until_waiting(self, number: str, reason: str) -> dict[str, Any]:
+        """The first status that waits for this."""
+        async for status in self.polls(number):
+            if status["waiting_for"] == reason:
+                return status
+        raise AssertionError(f"The job ended without waiting for {reason}.")
+
+    async def sha256(self, url: str) -> str:
+        """The hash of what a link opens."""
+        digest = hashlib.sha256()
+        async with self.http.stream("GET", url) as reply:
+            assert reply.status_code == 200, url
+            async for chunk in reply.aiter_raw():
+                digest.update(chunk)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The control routes of the stand-in for PDPJ."""
+
+    http: httpx2.AsyncClient
+    url: str
+
+    async def control(self, method: str, path: str, **options: Any) -> Any:
+        """One request under `/control`."""
+        reply = await self.http.request(method, f"{self.url}/control{path}", **options)
+        assert reply.is_success, reply.text
+        return reply.json() if reply.content else None
+
+    async def reset(self) -> None:
+        """Forget counters, faults and changes."""
+        await self.control("POST", "/reset")
+
+    async def counters(self) -> dict[str, Any]:
+        """What was asked, and how much at once."""
+        counters: dict[str, Any] = await self.control("GET", "/counters")
+        return counters
+
+    async def truth(self, number: str) -> dict[str, Any]:
+        """What the case really holds."""
+        truth: dict[str, Any] = await self.control("GET", f"/cases/{number}")
+        return truth
+
+    async def new_case(self, documents: int, **options: Any) -> dict[str, Any]:
+        """A case made for this test."""
+        case: dict[str, Any] = await self.control(
+            "POST", "/cases", json={"documents": documents, **options}
+        )
+        return case
+
+    @asynccontextmanager
+    async def fault(
+        self, name: str, number: str | None = None, document: str | int | None = None, **when: Any
+    ) -> AsyncIterator[None]:
+        """A fault for as long as the block lasts."""
+        body = {"fault": name, "process": number, "document": document}
+        body["when"] = when or {"mode": "always"}
+        fault = await self.control("POST", "/faults", json=body)
+        try:
+            yield
+        finally:
+            await self.control("DELETE", f"/faults/{fault['id']}")
