@@ -48,13 +48,14 @@ class DocumentActivities:
             attempts = {wanted.position: wanted for wanted in request.documents}
             async with self._database.transaction() as session:
                 rows = await downloads.wanted_documents(session, request.process_number, attempts)
-            if self._store_in_doubt and not await self._store_is_back():
+            if self._store_in_doubt and not await self._store.ready():
                 # Nothing is asked of the source that could not be put away.
                 return BatchResult(
                     outcomes=[
                         Outcome(position=position, reason=Reason.STORAGE) for position in attempts
                     ]
                 )
+            self._store_in_doubt = False
             tasks = [
                 asyncio.create_task(self._download(request, row, attempts[row.position]))
                 for row in rows
@@ -139,11 +140,3 @@ class DocumentActivities:
             final=refused.final,
             retry_after_seconds=refused.retry_after,
         )
-
-    async def _store_is_back(self) -> bool:
-        try:
-            await self._store.ready()
-        except StoreError:
-            return False
-        self._store_in_doubt = False
-        return True

@@ -11,12 +11,13 @@ requests already in flight end without their permit.
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from autos.records.database import Database
@@ -43,11 +44,12 @@ class DatabasePermits:
         self._database = database
         self._most = most
         self._connection: AsyncConnection | None = None
-        self._free: list[int] = []
+        self._talking = asyncio.Lock()
         self._held: set[int] = set()
-        self._waiting = 0
+        self._free: list[int] = []
         self._least_free = 0
-        self._asking = asyncio.Lock()
+        self._waiters: deque[asyncio.Future[int]] = deque()
+        self._asking: asyncio.Task[None] | None = None
         self._trimming: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -57,53 +59,79 @@ class DatabasePermits:
         try:
             yield
         finally:
-            # One from a connection that is gone is no longer ours.
-            if number in self._held:
-                self._free.append(number)
+            self._release(number)
+
+    async def close(self) -> None:
+        """Give everything back."""
+        for task in (self._asking, self._trimming):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        await self._drop_connection()
 
     async def _acquire(self) -> int:
         if self._trimming is None:
             self._trimming = asyncio.create_task(self._trim_for_ever())
-        self._waiting += 1
-        try:
-            while not self._free:
-                async with self._asking:
-                    # Somebody else may have got one for us while we waited for our turn.
-                    if not self._free and not await self._take():
-                        await asyncio.sleep(_RETRY_SECONDS)
-            permit = self._free.pop()
+        if self._free:
+            number = self._free.pop()
             self._least_free = min(self._least_free, len(self._free))
-            return permit
-        finally:
-            self._waiting -= 1
-
-    async def close(self) -> None:
-        """Give everything back."""
-        if self._trimming is not None:
-            self._trimming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._trimming
-        await self._drop_connection()
-
-    async def _take(self) -> bool:
+            return number
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._ask()
         try:
-            connection = await self._connected()
-            rows = await connection.execute(
-                _TAKE,
-                {
-                    "most": self._most,
-                    "held": list(self._held),
-                    "space": _LOCK_SPACE,
-                    "wanted": max(1, self._waiting),
-                },
-            )
-        except (DBAPIError, InterfaceError, OSError):
-            await self._drop_connection()
-            return False
-        numbers = [int(row.number) for row in rows]
-        self._held.update(numbers)
-        self._free.extend(numbers)
-        return bool(numbers)
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                # The permit and the cancellation came in the same moment.
+                self._release(waiter.result())
+            raise
+
+    def _release(self, number: int) -> None:
+        if number not in self._held:
+            # From a connection that is gone, and so no longer ours.
+            self._ask()
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(number)
+                return
+        self._free.append(number)
+
+    def _ask(self) -> None:
+        """Have somebody ask the database for permits as long as somebody waits for one."""
+        if self._waiters and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask_while_wanted())
+
+    async def _ask_while_wanted(self) -> None:
+        while self._waiters and len(self._held) < self._most:
+            numbers = await self._take(len(self._waiters))
+            for number in numbers:
+                self._release(number)
+            if not numbers:
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _take(self, wanted: int) -> list[int]:
+        async with self._talking:
+            try:
+                connection = await self._connected()
+                rows = await connection.execute(
+                    _TAKE,
+                    {
+                        "most": self._most,
+                        "held": list(self._held),
+                        "space": _LOCK_SPACE,
+                        "wanted": wanted,
+                    },
+                )
+            except (DBAPIError, OSError):
+                await self._drop_connection()
+                return []
+            numbers = [int(row.number) for row in rows]
+            self._held.update(numbers)
+            return numbers
 
     async def _connected(self) -> AsyncConnection:
         if self._connection is None:
@@ -117,7 +145,7 @@ class DatabasePermits:
         self._free.clear()
         if connection is not None:
             # The locks go with the server's session, so the connection must not return to the pool.
-            with contextlib.suppress(DBAPIError, InterfaceError, OSError):
+            with contextlib.suppress(DBAPIError, OSError):
                 await connection.invalidate()
             await connection.close()
 
@@ -125,16 +153,15 @@ class DatabasePermits:
         while True:
             self._least_free = len(self._free)
             await asyncio.sleep(_IDLE_SECONDS)
-            idle = min(self._least_free, len(self._free))
-            if idle:
-                async with self._asking:
-                    await self._give_back(idle)
+            if idle := min(self._least_free, len(self._free)):
+                await self._give_back(idle)
 
     async def _give_back(self, idle: int) -> None:
-        numbers = [self._free.pop(0) for _ in range(min(idle, len(self._free)))]
-        self._held.difference_update(numbers)
-        try:
-            connection = await self._connected()
-            await connection.execute(_GIVE_BACK, {"space": _LOCK_SPACE, "numbers": numbers})
-        except (DBAPIError, InterfaceError, OSError):
-            await self._drop_connection()
+        numbers, self._free = self._free[:idle], self._free[idle:]
+        async with self._talking:
+            try:
+                connection = await self._connected()
+                await connection.execute(_GIVE_BACK, {"space": _LOCK_SPACE, "numbers": numbers})
+            except (DBAPIError, OSError):
+                await self._drop_connection()
+            self._held.difference_update(numbers)
