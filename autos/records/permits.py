@@ -5,24 +5,26 @@ grows and gives back what it has not needed for a while, so in the steady state 
 question to the database. The locks belong to one connection: when a worker dies, even by kill -9,
 the server frees them at once.
 
-Not promised: fairness between workers to the millisecond; and while the database itself restarts,
-requests already in flight end without their permit.
+A worker that waits for permits says so by a shared lock; who holds more than its share then lets
+the rest go, so a busy worker cannot starve another. Not promised: that shares are always equal; and
+while the database itself restarts, requests already in flight end without their permit.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from autos.records.database import Database
 
 _LOCK_SPACE: Final = 7_239_002
+_WAITING_SPACE: Final = 7_239_003
 _RETRY_SECONDS: Final = 0.1
 """Between two looks for a permit that another worker holds."""
 _IDLE_SECONDS: Final = 1.0
@@ -35,6 +37,12 @@ _TAKE: Final = text(
 _GIVE_BACK: Final = text(
     "SELECT pg_advisory_unlock(:space, number) FROM unnest(CAST(:numbers AS int[])) AS number"
 )
+_SAY_WAITING: Final = text("SELECT pg_try_advisory_lock_shared(:waiting, 0)")
+_SAY_SERVED: Final = text("SELECT pg_advisory_unlock_shared(:waiting, 0)")
+_OTHERS_WAITING: Final = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND classid = CAST(:waiting AS int) AND pid <> pg_backend_pid()"
+)
 
 
 class DatabasePermits:
@@ -43,14 +51,16 @@ class DatabasePermits:
     def __init__(self, database: Database, most: int) -> None:
         self._database = database
         self._most = most
+        self._share = most
         self._connection: AsyncConnection | None = None
         self._talking = asyncio.Lock()
         self._held: set[int] = set()
         self._free: list[int] = []
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._least_free = 0
         self._waiters: deque[asyncio.Future[int]] = deque()
         self._asking: asyncio.Task[None] | None = None
-        self._trimming: asyncio.Task[None] | None = None
+        self._balancing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def permit(self, key: str) -> AsyncIterator[None]:  # noqa: ARG002 - one bound for all
@@ -63,7 +73,7 @@ class DatabasePermits:
 
     async def close(self) -> None:
         """Give everything back."""
-        for task in (self._asking, self._trimming):
+        for task in (self._asking, self._balancing, *self._letting_go):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -71,8 +81,8 @@ class DatabasePermits:
         await self._drop_connection()
 
     async def _acquire(self) -> int:
-        if self._trimming is None:
-            self._trimming = asyncio.create_task(self._trim_for_ever())
+        if self._balancing is None:
+            self._balancing = asyncio.create_task(self._balance_for_ever())
         if self._free:
             number = self._free.pop()
             self._least_free = min(self._least_free, len(self._free))
@@ -93,6 +103,12 @@ class DatabasePermits:
             # From a connection that is gone, and so no longer ours.
             self._ask()
             return
+        if len(self._held) > self._share:
+            self._held.discard(number)
+            task = asyncio.create_task(self._give_back([number]))
+            self._letting_go.add(task)
+            task.add_done_callback(self._letting_go.discard)
+            return
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -106,32 +122,43 @@ class DatabasePermits:
             self._asking = asyncio.create_task(self._ask_while_wanted())
 
     async def _ask_while_wanted(self) -> None:
-        while self._waiters and len(self._held) < self._most:
-            numbers = await self._take(len(self._waiters))
+        said = False
+        while self._waiters and len(self._held) < self._share:
+            numbers = await self._take(min(len(self._waiters), self._share - len(self._held)))
             for number in numbers:
                 self._release(number)
             if not numbers:
+                said = said or bool(await self._query(_SAY_WAITING))
                 await asyncio.sleep(_RETRY_SECONDS)
+        if said:
+            await self._query(_SAY_SERVED)
 
     async def _take(self, wanted: int) -> list[int]:
+        rows = await self._query(
+            _TAKE,
+            most=self._most,
+            held=list(self._held),
+            space=_LOCK_SPACE,
+            wanted=wanted,
+        )
+        numbers = [int(row.number) for row in rows]
+        self._held.update(numbers)
+        return numbers
+
+    async def _give_back(self, numbers: list[int]) -> None:
+        await self._query(_GIVE_BACK, space=_LOCK_SPACE, numbers=numbers)
+
+    async def _query(self, statement: TextClause, **values: object) -> Sequence[Row[Any]]:
+        """The rows, or none when the database is away; then all permits are gone, too."""
+        if ":waiting" in statement.text:
+            values["waiting"] = _WAITING_SPACE
         async with self._talking:
             try:
                 connection = await self._connected()
-                rows = await connection.execute(
-                    _TAKE,
-                    {
-                        "most": self._most,
-                        "held": list(self._held),
-                        "space": _LOCK_SPACE,
-                        "wanted": wanted,
-                    },
-                )
+                return (await connection.execute(statement, values)).all()
             except (DBAPIError, OSError):
                 await self._drop_connection()
                 return []
-            numbers = [int(row.number) for row in rows]
-            self._held.update(numbers)
-            return numbers
 
     async def _connected(self) -> AsyncConnection:
         if self._connection is None:
@@ -149,19 +176,16 @@ class DatabasePermits:
                 await connection.invalidate()
             await connection.close()
 
-    async def _trim_for_ever(self) -> None:
+    async def _balance_for_ever(self) -> None:
         while True:
             self._least_free = len(self._free)
             await asyncio.sleep(_IDLE_SECONDS)
             if idle := min(self._least_free, len(self._free)):
-                await self._give_back(idle)
-
-    async def _give_back(self, idle: int) -> None:
-        numbers, self._free = self._free[:idle], self._free[idle:]
-        async with self._talking:
-            try:
-                connection = await self._connected()
-                await connection.execute(_GIVE_BACK, {"space": _LOCK_SPACE, "numbers": numbers})
-            except (DBAPIError, OSError):
-                await self._drop_connection()
-            self._held.difference_update(numbers)
+                numbers, self._free = self._free[:idle], self._free[idle:]
+                self._held.difference_update(numbers)
+                await self._give_back(numbers)
+            elif self._held:
+                rows = await self._query(_OTHERS_WAITING)
+                others = rows[0][0] if rows else 0
+                self._share = max(1, self._most // (others + 1))
+                self._ask()

@@ -76,3 +76,25 @@ async def test_a_cancelled_wait_leaves_no_permit_behind(database: Database) -> N
         async with permits.permit("TRF3"):
             pass
     await permits.close()
+
+
+async def test_a_busy_worker_shares_with_one_that_comes_later(
+    database: Database, other_database: Database
+) -> None:
+    """U3: a worker with endless work does not starve another one."""
+    busy, late = DatabasePermits(database, 4), DatabasePermits(other_database, 4)
+    served = asyncio.Event()
+
+    async def endless() -> None:
+        while not served.is_set():
+            async with busy.permit("TRF3"):
+                await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(BOUND):
+        lanes = [asyncio.create_task(endless()) for _ in range(10)]
+        async with late.permit("TJSP"):
+            served.set()
+        await asyncio.gather(*lanes)
+    await busy.close()
+    await late.close()
+    await other_database.close()
