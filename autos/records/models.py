@@ -218,21 +218,48 @@ class Delivery(Base):
 
 
 class Attempt(Base):
-    """One try of a delivery: what was asked of whom and what came back."""
+    """One try of a delivery: what was asked of whom and what came back.
+
+    `origin` names the workflow run and its try: an activity that is repeated because its worker
+    died finds its own row again.
+    """
 
     __tablename__ = "attempts"
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     delivery_id: Mapped[str] = mapped_column(ForeignKey("deliveries.id", ondelete="CASCADE"))
     number: Mapped[int]
+    origin: Mapped[str]
     host: Mapped[str]
     status_code: Mapped[int | None]
     milliseconds: Mapped[int | None] = mapped_column(Integer)
     error: Mapped[str | None]
+    response_length: Mapped[int | None] = mapped_column(Integer)
     response_excerpt: Mapped[bytes | None] = mapped_column(LargeBinary)
     started_at: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_attempts_delivery_id", "delivery_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("delivery_id", "origin"),
+        Index("ix_attempts_delivery_id", "delivery_id", "number"),
+    )
+
+
+class TestReceipt(Base):
+    """A webhook that the test receiver got from an API key's owner; the newest few are kept."""
+
+    __tablename__ = "test_receipts"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    api_key_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    webhook_id: Mapped[str | None]
+    type: Mapped[str | None]
+    verified: Mapped[bool]
+    verdict: Mapped[str]
+    body: Mapped[str]
+    body_length: Mapped[int]
+    received_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_test_receipts_api_key_id_received_at", "api_key_id", "received_at"),)
 
 
 class ApiKey(Base):

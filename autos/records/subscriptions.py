@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.records.models import Delivery, Subscription
@@ -48,7 +49,7 @@ async def tellings(
             Delivery.attempts,
             Delivery.last_error,
         )
-        .distinct(Subscription.api_key_id)
+        .ext(distinct_on(Subscription.api_key_id))
         .outerjoin(Delivery, Delivery.subscription_id == Subscription.id)
         .where(
             Subscription.process_number == process_number,

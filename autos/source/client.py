@@ -269,13 +269,13 @@ class SourceClient:
 
     @asynccontextmanager
     async def _get(
-        self, path: str, token: str, headers: dict[str, str], timeout: dict[str, float]
+        self, path: str, token: str, headers: dict[str, str], timeouts: dict[str, float]
     ) -> AsyncIterator[httpx2.Response]:
         request = httpx2.Request(
             "GET",
             self._origin + path,
             headers=headers | {"Authorization": f"Bearer {token}"},
-            extensions={"timeout": timeout},
+            extensions={"timeout": timeouts},
         )
         response = await self._http.send(request, stream=True)
         try:

@@ -183,11 +183,12 @@ class Credentials:
             if loaded is None or not self._is_due(loaded):
                 return loaded
             credential = loaded
-        claimed = replace(credential, claimed_until=self._now() + CLAIM_TIME)
+        claimed = replace(credential, claimed_until=None)
         if not await self._store.replace(credential, claimed):
             return await self._store.load()
-        self._no_refresh_before = self._now() + HELD_FOR
         following = await self._ask_for_next(claimed)
+        if following.access_token == claimed.access_token:
+            self._no_refresh_before = self._now() + HELD_FOR
         if await self._store.replace(claimed, following):
             return following
         return await self._store.load()

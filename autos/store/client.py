@@ -26,7 +26,6 @@ import httpx2
 
 from autos.settings import Settings
 from autos.store.control import Control
-from autos.store.disposition import attachment
 from autos.store.errors import (
     ObjectMissing,
     StoreError,
@@ -34,7 +33,8 @@ from autos.store.errors import (
     StoreUnavailable,
 )
 from autos.store.keys import process_prefix
-from autos.store.signing import LONGEST_LINK_SECONDS, SIGNED_FOR_SECONDS, Signer, open_client
+from autos.store.links import Links
+from autos.store.signing import SIGNED_FOR_SECONDS, Signer, open_client
 
 __all__ = [
     "Body",
@@ -46,9 +46,6 @@ __all__ = [
     "StoreUnavailable",
 ]
 
-LINK_BUCKET_SECONDS: Final = 300
-"""A link is minted once in so many seconds and handed out again meanwhile."""
-_LINKS_HELD: Final = 20_000
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.2
 _LARGEST_GET: Final = 64 * 1024 * 1024
@@ -105,21 +102,16 @@ class Store:
         http: httpx2.AsyncClient,
         now: Callable[[], float] = time.time,
     ) -> None:
-        client = open_client(settings, settings.s3_endpoint)
-        public = settings.s3_public_endpoint or settings.s3_endpoint
         self._http = http
         self._bucket = settings.s3_bucket
-        self._link_ttl = settings.link_ttl
-        self._now = now
+        client = open_client(settings, settings.s3_endpoint)
         self._signer = Signer(client, settings.s3_bucket)
-        self._link_signer = (
-            self._signer
-            if public == settings.s3_endpoint
-            else Signer(open_client(settings, public), settings.s3_bucket)
-        )
         self._control = Control(client, settings.s3_bucket, settings.s3_region)
-        self._links: dict[tuple[str, str, str], str] = {}
-        self._links_bucket = 0
+        public = settings.s3_public_endpoint
+        link_signer = (
+            Signer(open_client(settings, public), settings.s3_bucket) if public else self._signer
+        )
+        self._links = Links(link_signer, settings.link_ttl, now)
 
     async def put(self, key: str, body: Body, sha256: str, content_type: str) -> bool:
         """Store a document under its content's key, verified.
@@ -194,21 +186,9 @@ class Store:
     def link(self, key: str, filename: str, content_type: str) -> str:
         """An address that opens the object for at least `settings.link_ttl` seconds.
 
-        Whoever opens it gets the file under `filename` (RFC 6266) and with this type. Links are
-        minted when they are read, never stored; one minted in the last minutes is given again.
+        Whoever opens it gets the file under `filename` (RFC 6266) and with this type.
         """
-        seconds = self._link_ttl + LINK_BUCKET_SECONDS
-        if seconds > LONGEST_LINK_SECONDS:
-            # Too long for a spare bucket of time: each link is minted anew.
-            return self._mint(key, filename, content_type, self._link_ttl)
-        bucket = int(self._now() // LINK_BUCKET_SECONDS)
-        if bucket != self._links_bucket or len(self._links) >= _LINKS_HELD:
-            self._links = {}
-            self._links_bucket = bucket
-        wanted = (key, filename, content_type)
-        if (link := self._links.get(wanted)) is None:
-            link = self._links[wanted] = self._mint(key, filename, content_type, seconds)
-        return link
+        return self._links.link(key, filename, content_type)
 
     def list_keys(self, prefix: str) -> AsyncIterator[str]:
         """The keys that begin with `prefix`; raises as `head` does."""
@@ -228,15 +208,6 @@ class Store:
             return await self._control.has_bucket()
         except StoreError:
             return False
-
-    def _mint(self, key: str, filename: str, content_type: str, seconds: int) -> str:
-        return self._link_signer.url(
-            "get_object",
-            key,
-            seconds,
-            ResponseContentDisposition=attachment(filename),
-            ResponseContentType=content_type,
-        )
 
     async def _store(
         self, key: str, body: Body, sha256: bytes, content_type: str, *, once: bool

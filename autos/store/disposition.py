@@ -10,16 +10,17 @@ _NOT_PLAIN: Final = re.compile(r"[^ !#$&+,\-.0-9;=@A-Z\[\]^_`a-z{}~()\']")
 _UNQUOTED: Final = "!#$&+-.^_`|~"
 """What RFC 8187 leaves unescaped, besides letters and digits (`attr-char`)."""
 _PLAIN_CHARACTERS: Final = 150
+_EXTENSION_CHARACTERS: Final = 10
 _WHOLE_BYTES: Final = 1000
-"""Longer names are cut: the name is escaped twice in a link, and stores bound an address's length."""
+"""Longer names are cut: a link escapes them twice, and stores bound an address's length."""
 
 
 def attachment(filename: str) -> str:
     """The header value that makes a browser save the file under this name.
 
     `filename*` carries the whole name (up to 1,000 bytes of UTF-8), accents, slashes and quotes
-    included; control characters and lone surrogates are taken out, since no header may hold them. `filename` is a plain ASCII
-    form for clients of old, shortened, with its extension kept.
+    included; control characters and lone surrogates are taken out, since no header may hold them.
+    `filename` is a plain ASCII form for clients of old, shortened, with its extension kept.
     """
     name = _CONTROLS.sub("", filename).encode()[:_WHOLE_BYTES].decode("utf-8", "ignore").strip()
     name = name or "documento"
@@ -28,8 +29,9 @@ def attachment(filename: str) -> str:
 
 def _plain(name: str) -> str:
     decomposed = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
-    plain = _NOT_PLAIN.sub("_", decomposed).strip(" .") or "documento"
+    plain = _NOT_PLAIN.sub("_", decomposed)
     stem, dot, extension = plain.rpartition(".")
-    if dot and len(extension) <= 10:
-        return f"{stem[: _PLAIN_CHARACTERS - len(extension)]}.{extension}"
-    return plain[:_PLAIN_CHARACTERS]
+    if not dot or not extension.isalnum() or len(extension) > _EXTENSION_CHARACTERS:
+        stem, extension = plain, ""
+    stem = stem[: _PLAIN_CHARACTERS - len(extension)].strip(" .") or "documento"
+    return f"{stem}.{extension}" if extension else stem

@@ -60,6 +60,7 @@ class Stack:
         *,
         parts: Iterable[str] = EVERYTHING,
         workers: int = 1,
+        sandbox_latency_ms: float = 0,
         ports: PortChoice = "default",
         extra_environment: Mapping[str, str] | None = None,
         announce: Callable[[str], None] = _silent,
@@ -68,6 +69,7 @@ class Stack:
         self._extra = dict(extra_environment or {})
         self._names = [name for name in parts if _ADDRESS_OF.get(name, "") not in self._extra]
         self._workers = workers
+        self._sandbox_latency_ms = sandbox_latency_ms
         self._port_choice: PortChoice = ports
         self._announce = announce
         self._runners: dict[str, Runner] = {}
@@ -222,7 +224,7 @@ class Stack:
             "postgres": lambda: [catalogue.postgres(ground)],
             "temporal": lambda: [catalogue.temporal(ground)],
             "s3": lambda: [catalogue.s3(ground)],
-            "sandbox": lambda: [catalogue.sandbox(ground, environment)],
+            "sandbox": lambda: [catalogue.sandbox(ground, environment, self._sandbox_latency_ms)],
             "migrations": lambda: [catalogue.migrations(environment)],
             "worker": lambda: [
                 catalogue.worker(number, environment, addresses.get("temporal-ui"))

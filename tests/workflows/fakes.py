@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
@@ -129,6 +130,7 @@ async def workers(client: Client, fakes: FakeActivities) -> AsyncIterator[None]:
             task_queue=SOURCE_QUEUE,
             activities=[fakes.fetch_process, fakes.download_batch, fakes.probe_source],
             max_concurrent_activities=20,
+            max_heartbeat_throttle_interval=timedelta(milliseconds=100),
         ),
     ):
         yield

@@ -1,0 +1,108 @@
+"""The FastAPI application: what it is made of, and what it opens at start and closes at the end.
+
+It boots while Temporal, the database or the store are away and says so in `/health/ready`. Only
+the bootstrap admin key needs the database at start; it is tried again by the next start.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeAlias
+
+import httpx2
+import structlog
+from fastapi import FastAPI
+
+import autos.store
+from api import engine, keys, problems
+from api.metrics import Metrics
+from api.problems import Problem, ProblemDetails
+from api.records import Records
+from api.requests import RequestMiddleware
+from api.routes import api_keys, documents, downloads, health, jobs, processes, status
+from api.services import Services
+from api.status import Statuses
+from api.store import Objects, Store
+from autos.records import api_keys as key_rows
+from autos.records.database import Database
+from autos.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "/api/v1"
+OpenServices: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Services]]
+
+
+def assemble(
+    settings: Settings, database: Database, job_engine: engine.Engine, store: Store
+) -> Services:
+    """The services on the given parts."""
+    records = Records(database)
+    objects = Objects(store)
+    return Services(
+        settings=settings,
+        records=records,
+        engine=job_engine,
+        store=objects,
+        keys=keys.KeyRing(records.find_key),
+        statuses=Statuses(records, job_engine, objects, settings.link_ttl),
+    )
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Database, Temporal and store, as the settings say."""
+    database = Database.open(settings)
+    job_engine = engine.Engine(await engine.connect())
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        try:
+            yield assemble(settings, database, job_engine, autos.store.Store(settings, http))
+        finally:
+            await database.close()
+
+
+def create_app(settings: Settings, opened: OpenServices = open_services) -> FastAPI:
+    """The application. Tests hand in an `opened` of their own."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened(settings) as services:
+            app.state.services = services
+            await _let_the_admin_in(services)
+            log.info("api_started")
+            yield
+        log.info("api_stopped")
+
+    app = FastAPI(
+        title="Autos",
+        version="1",
+        summary="Every document of a Brazilian court case in your S3 bucket",
+        description="Errors are problem details (RFC 9457): decide by `type`.",
+        lifespan=lifespan,
+        redoc_url=None,
+        responses={
+            500: {
+                **problems.responses(problems.INTERNAL_ERROR)[500],
+                "model": ProblemDetails,
+            }
+        },
+    )
+    app.state.metrics = Metrics()
+    problems.install(app)
+    for noun in (processes, downloads, status, documents, jobs, api_keys):
+        app.include_router(noun.router, prefix=PREFIX)
+    app.include_router(health.router)
+    app.add_middleware(RequestMiddleware, metrics=app.state.metrics)
+    return app
+
+
+async def _let_the_admin_in(services: Services) -> None:
+    key = services.settings.admin_key.get_secret_value()
+    if not key:
+        return
+    try:
+        async with services.records.transaction() as session:
+            await key_rows.ensure_admin(
+                session, prefix=keys.prefix(key), sha256=keys.fingerprint(key)
+            )
+    except Problem:
+        log.warning("admin_key_not_recorded", advice="start again when the database is back")

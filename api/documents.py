@@ -1,0 +1,79 @@
+"""Document rows as answers. A link is minted when it is read, and never stored (DESIGN §7)."""
+
+import mimetypes
+from typing import Any, Final
+
+from api import schemas
+from api.store import Objects
+from autos.contracts.states import DocumentState, Reason
+from autos.records.models import Document
+from autos.store.keys import document_key
+
+DEFAULT_TYPE: Final = "application/octet-stream"
+ENDED: Final = (DocumentState.AVAILABLE, DocumentState.FAILED)
+
+
+def filename(row: Document) -> str:
+    """The document's name with the ending its content asks for."""
+    name = row.name or row.source_id
+    ending = mimetypes.guess_extension(row.content_type or "") or ""
+    return name if name.lower().endswith(ending) else name + ending
+
+
+def link(store: Objects, row: Document) -> str | None:
+    """An address that opens the stored document for a while; None if it is not stored."""
+    if row.sha256 is None or not row.is_available:
+        return None
+    return store.link(
+        document_key(row.process_number, row.sha256),
+        filename(row),
+        row.content_type or DEFAULT_TYPE,
+    )
+
+
+def status_of(
+    row: Document, state: DocumentState, store: Objects, retry_reason: Reason | None = None
+) -> schemas.DocumentStatus:
+    """A row as part of a status answer, in the state that the answer's counters count it in."""
+    return schemas.DocumentStatus.model_construct(**_members(row, state, store, retry_reason))
+
+
+def details_of(row: Document, store: Objects) -> schemas.Document:
+    """A row with all that is known of it."""
+    return schemas.Document.model_construct(
+        **_members(row, DocumentState(row.state), store, None),
+        position=row.position,
+        kind=row.kind,
+        kind_code=row.kind_code,
+        instance=row.instance,
+        secrecy=row.secrecy,
+        filed_at=row.filed_at,
+        first_seen_at=row.first_seen_at,
+        vanished_at=row.vanished_at,
+        content_url=f"/api/v1/processes/{row.process_number}/documents/{row.id}/content",
+    )
+
+
+def _members(
+    row: Document, state: DocumentState, store: Objects, retry_reason: Reason | None
+) -> dict[str, Any]:
+    # What is stored is told only of a document that counts as stored in this very answer.
+    stored = state is DocumentState.AVAILABLE
+    reason = retry_reason
+    if state in ENDED and row.reason is not None:
+        reason = Reason(row.reason)
+    return {
+        "id": row.id,
+        "uuid": row.source_id,
+        "name": row.name,
+        "status": state,
+        "size": row.size if stored else row.expected_size,
+        "mime_type": (row.content_type if stored else None) or row.declared_type,
+        "sha256": row.sha256 if stored else None,
+        "download_url": link(store, row) if stored else None,
+        "reason": reason,
+        "error_message": reason.text if reason else None,
+        "attempts": row.attempts,
+        "download_started_at": row.started_at,
+        "download_completed_at": row.completed_at if state in ENDED else None,
+    }

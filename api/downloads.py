@@ -1,0 +1,124 @@
+"""Starting jobs: when one is needed, and in which order records and engine are told.
+
+The subscription is written first, the engine is asked second, the job's row is written last. A
+crash in between loses nothing that was accepted: without the engine's word there is no 2xx, and a
+job whose row is missing writes it itself.
+"""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from api.keys import Caller
+from api.problems import NO_ACCESS, PROCESS_NOT_FOUND, Problem
+from api.services import Services
+from api.status import ENDED
+from autos.cnj import CaseNumber
+from autos.contracts.download import Attach, Wishes
+from autos.contracts.states import JobStatus, Reason
+from autos.records import documents, jobs, processes, subscriptions
+from autos.records.models import Job, Process
+
+METADATA_PATIENCE_SECONDS: Final = 3.0
+REFUSAL_LASTS: Final = timedelta(seconds=60)
+"""A process the source has just refused is not asked for again by a mere look at it."""
+
+_REFUSALS: Final = {Reason.NOT_FOUND: PROCESS_NOT_FOUND, Reason.NO_ACCESS: NO_ACCESS}
+
+
+async def start(
+    services: Services,
+    caller: Caller,
+    case: CaseNumber,
+    *,
+    max_age: int,
+    webhook_url: str | None = None,
+    payload: str = "full",
+) -> str:
+    """Start the process's job or join the running one; the job's id."""
+    subscription_id = None
+    async with services.records.transaction() as session:
+        await processes.ensure(session, case)
+        if webhook_url is not None:
+            subscription_id = await subscriptions.add(
+                session,
+                process_number=case.digits,
+                api_key_id=caller.id,
+                url=webhook_url,
+                payload=payload,
+            )
+    settings = services.settings
+    job_id = await services.engine.attach(
+        case,
+        Attach(
+            subscription_id=str(subscription_id) if subscription_id else None,
+            max_age_seconds=max_age,
+        ),
+        Wishes(
+            batch_size=settings.batch_size,
+            parallel_batches=settings.parallel_batches,
+            retry_unit_seconds=settings.retry_unit_seconds,
+        ),
+        fairness_key=str(caller.id),
+    )
+    async with services.records.transaction() as session:
+        await jobs.add_pending(session, job_id=job_id, process_number=case.digits)
+    services.statuses.forget(case.digits)
+    return job_id
+
+
+async def start_if_needed(services: Services, caller: Caller, case: CaseNumber) -> None:
+    """Start a job unless one runs or everything is held and fresh."""
+    async with services.records.transaction() as session:
+        process = await processes.get(session, case.digits)
+        job = await jobs.latest(session, case.digits)
+        held = await documents.held(session, case.digits, None)
+    if process is not None:
+        if job is not None and job.is_active:
+            # The row may have outlived its job; only Temporal knows.
+            execution = await services.engine.execution(case.digits)
+            if execution is not None and execution.running:
+                return
+            await services.statuses.settle(case.digits, job)
+        elif _fresh(process, held.states, services.settings.max_age) or _just_refused(job):
+            return
+    await start(services, caller, case, max_age=services.settings.max_age)
+
+
+async def metadata(services: Services, digits: str) -> tuple[Process | None, Job | None]:
+    """The process and its newest job; waits a little for the first metadata to arrive."""
+    deadline = time.monotonic() + METADATA_PATIENCE_SECONDS
+    while True:
+        async with services.records.transaction() as session:
+            process = await processes.get(session, digits)
+            job = await jobs.latest(session, digits)
+        waiting = process is not None and process.fetched_at is None and job and job.is_active
+        if not waiting or time.monotonic() > deadline:
+            return process, job
+        await asyncio.sleep(0.1)
+
+
+def check_refused(job: Job | None) -> None:
+    """Raise the problem of a job that ended because the source refused the process."""
+    kind = _REFUSALS.get(Reason(job.reason)) if job and job.reason else None
+    if job and kind and job.status == JobStatus.FAILED:
+        raise Problem(kind, reason=job.reason)
+
+
+def _fresh(process: Process, states: str, max_age: int) -> bool:
+    return (
+        process.fetched_at is not None
+        and process.fetched_at > datetime.now(UTC) - timedelta(seconds=max_age)
+        and all(state in ENDED for state in states)
+    )
+
+
+def _just_refused(job: Job | None) -> bool:
+    return (
+        job is not None
+        and job.status == JobStatus.FAILED
+        and job.reason in _REFUSALS
+        and job.completed_at is not None
+        and job.completed_at > datetime.now(UTC) - REFUSAL_LASTS
+    )

@@ -1,0 +1,260 @@
+"""The job engine: everything the API says to Temporal and hears from it.
+
+The workflow is called by its names, not by its class: the API needs none of its code. Errors are
+told apart by their status code, never by their text (facts/temporal.md §6).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Final
+
+import structlog
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+)
+from temporalio.common import (
+    Priority,
+    QueryRejectCondition,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RetryConfig, RPCError, RPCStatusCode
+
+from api.problems import ENGINE_UNAVAILABLE, JOB_ENDED, Problem, unavailable
+from autos.cnj import CaseNumber
+from autos.contracts.download import Attach, DownloadProcess, Progress, Wishes
+from autos.contracts.names import (
+    COURT,
+    JOB_STATUS,
+    JOBS_QUEUE,
+    PROCESS_NUMBER,
+    job_workflow_id,
+)
+from autos.contracts.states import JobStatus
+
+log = structlog.get_logger(__name__)
+
+WORKFLOW: Final = "DownloadProcessWorkflow"
+RPC_TIMEOUT: Final = timedelta(seconds=2)
+PATIENCE_SECONDS: Final = 5.0
+"""For one call with its retries. `rpc_timeout` bounds each try only."""
+QUERY_SECONDS: Final = 2.5
+
+
+class Silence(Enum):
+    """Why there is no word from a job itself."""
+
+    NOT_RUNNING = "no job of the process is running"
+    UNANSWERED = "a job may be running, but no worker answers, or Temporal is away"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The newest job of a process as Temporal has it."""
+
+    job_id: str
+    status: WorkflowExecutionStatus
+
+    @property
+    def running(self) -> bool:
+        """True while the job has not ended."""
+        return self.status is WorkflowExecutionStatus.RUNNING
+
+    @property
+    def ending(self) -> JobStatus:
+        """How to call the end of a job that did not write its end itself."""
+        stopped = (WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED)
+        return JobStatus.CANCELLED if self.status in stopped else JobStatus.FAILED
+
+
+async def connect() -> Client:
+    """The client, by Temporal's own variables; it connects on first use, so the API boots alone."""
+    config = ClientConfig.load_client_connect_config()
+    config.setdefault("target_host", "localhost:7233")
+    return await Client.connect(
+        **config,
+        lazy=True,
+        data_converter=pydantic_data_converter,
+        retry_config=RetryConfig(max_elapsed_time_millis=3_000, max_retries=5),
+    )
+
+
+class Engine:
+    """Starts, asks and steers jobs."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._connected = False
+
+    async def attach(
+        self, case: CaseNumber, attach: Attach, wishes: Wishes, fairness_key: str
+    ) -> str:
+        """Start the process's job or join the running one, in one atomic call; the job's id.
+
+        Raises:
+            Problem: Temporal cannot be reached; whether the job started is not known.
+        """
+        async with self._reaching():
+            handle = await self._client.start_workflow(
+                WORKFLOW,
+                DownloadProcess(process_number=case.digits, court=case.court, wishes=wishes),
+                id=job_workflow_id(case.digits),
+                task_queue=JOBS_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal="attach",
+                start_signal_args=[attach],
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(PROCESS_NUMBER, case.digits),
+                        SearchAttributePair(COURT, case.court),
+                        SearchAttributePair(JOB_STATUS, JobStatus.PENDING),
+                    ]
+                ),
+                static_summary=f"Documents of {case.masked} ({case.court})",
+                priority=Priority(fairness_key=fairness_key),
+                rpc_timeout=RPC_TIMEOUT,
+            )
+            # Servers before 1.32 do not say it when the call joined a running job.
+            if handle.first_execution_run_id is not None:
+                return handle.first_execution_run_id
+            joined = self._client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
+            description = await joined.describe(rpc_timeout=RPC_TIMEOUT)
+            return description.raw_description.workflow_execution_info.first_run_id
+
+    async def progress(self, digits: str) -> Progress | Silence:
+        """Ask the running job how far it is."""
+        handle = self._client.get_workflow_handle(job_workflow_id(digits))
+        try:
+            async with asyncio.timeout(QUERY_SECONDS):
+                await self._connect()
+                progress: Progress = await handle.query(
+                    "progress",
+                    result_type=Progress,
+                    # An ended job would be answered by replaying all of it; the records know it.
+                    reject_condition=QueryRejectCondition.NOT_OPEN,
+                    rpc_timeout=RPC_TIMEOUT,
+                )
+                return progress
+        except WorkflowQueryRejectedError:
+            return Silence.NOT_RUNNING
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return Silence.NOT_RUNNING
+            silent = error.status.name
+        except (TimeoutError, Problem, WorkflowQueryFailedError) as error:
+            silent = type(error).__name__
+        log.warning("progress_unanswered", process=digits, error=silent)
+        return Silence.UNANSWERED
+
+    async def execution(self, digits: str) -> Execution | None:
+        """The newest job of the process; needs no worker. None when Temporal knows of none.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        handle = self._client.get_workflow_handle(job_workflow_id(digits))
+        async with self._reaching():
+            try:
+                description = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    return None
+                raise
+        info = description.raw_description.workflow_execution_info
+        return Execution(
+            info.first_run_id or info.execution.run_id,
+            description.status or WorkflowExecutionStatus.RUNNING,
+        )
+
+    async def wait_for_end(self, digits: str, job_id: str, seconds: float) -> None:
+        """Come back when the job has ended or the time is up, whichever is first."""
+        handle: Any = self._client.get_workflow_handle(job_workflow_id(digits), run_id=job_id)
+        try:
+            async with asyncio.timeout(seconds):
+                await handle.result()
+        except TimeoutError:
+            return
+        except (WorkflowFailureError, RPCError) as error:
+            # The records say how it ended, or that it goes on; waiting was only a courtesy.
+            log.info("wait_ended", job_id=job_id, error=type(error).__name__)
+
+    async def cancel(self, digits: str, job_id: str) -> None:
+        """Ask the job to stop; it writes its end and tells its subscribers."""
+        await self._check_running(digits, job_id)
+        handle = self._client.get_workflow_handle(
+            job_workflow_id(digits), first_execution_run_id=job_id
+        )
+        async with self._steering():
+            await handle.cancel(rpc_timeout=RPC_TIMEOUT, reason="asked for by the API")
+
+    async def signal(self, digits: str, job_id: str, name: str) -> None:
+        """Send `pause` or `resume` to the job."""
+        await self._check_running(digits, job_id)
+        handle = self._client.get_workflow_handle(job_workflow_id(digits))
+        async with self._steering():
+            await handle.signal(name, rpc_timeout=RPC_TIMEOUT)
+
+    async def ready(self) -> None:
+        """Ask Temporal one small question.
+
+        Raises:
+            Problem: it cannot be reached.
+        """
+        async with self._reaching():
+            await self._client.workflow_service.get_system_info(
+                GetSystemInfoRequest(), timeout=RPC_TIMEOUT
+            )
+
+    async def _check_running(self, digits: str, job_id: str) -> None:
+        execution = await self.execution(digits)
+        if execution is None or not execution.running or execution.job_id != job_id:
+            raise Problem(JOB_ENDED)
+
+    @asynccontextmanager
+    async def _steering(self) -> AsyncIterator[None]:
+        async with self._reaching():
+            try:
+                yield
+            except RPCError as error:
+                # It ended between the check and the message.
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise Problem(JOB_ENDED) from error
+                raise
+
+    @asynccontextmanager
+    async def _reaching(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._connect()
+                yield
+        except (RPCError, TimeoutError) as error:
+            status = error.status.name if isinstance(error, RPCError) else "TIMEOUT"
+            log.warning("engine_unavailable", status=status)
+            raise unavailable(ENGINE_UNAVAILABLE) from error
+
+    async def _connect(self) -> None:
+        """Connect the lazy client; only this step raises the library's bare RuntimeError."""
+        if self._connected:
+            return
+        try:
+            await self._client.workflow_service.get_system_info(
+                GetSystemInfoRequest(), timeout=RPC_TIMEOUT
+            )
+        except RuntimeError as error:
+            log.warning("engine_unavailable", status="NOT_CONNECTED")
+            raise unavailable(ENGINE_UNAVAILABLE) from error
+        self._connected = True

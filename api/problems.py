@@ -1,0 +1,272 @@
+"""Errors as RFC 9457 problem details: a stable `type`, a sentence for the reader, the request id.
+
+What an exception says never reaches the client (F37); it is in the log under the request id.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem; `name` is its stable identity, `advice` what to do about it."""
+
+    name: str
+    status: int
+    title: str
+    advice: str
+
+    @property
+    def type(self) -> str:
+        """The identity in an answer."""
+        return f"urn:autos:problem:{self.name}"
+
+
+INVALID_CASE_NUMBER: Final = Kind(
+    "invalid-case-number",
+    400,
+    "Not a case number",
+    "The check digits are 02, but the other digits ask for 20: look for a typing error.",
+)
+INVALID_CURSOR: Final = Kind(
+    "invalid-cursor",
+    400,
+    "Not a cursor of this list",
+    "Use the `next` of the previous page as it is, or leave `cursor` out to start again.",
+)
+INVALID_IDEMPOTENCY_KEY: Final = Kind(
+    "invalid-idempotency-key",
+    400,
+    "Not an idempotency key",
+    "Send 1 to 255 visible ASCII characters, such as a UUID.",
+)
+INVALID_REQUEST: Final = Kind(
+    "invalid-request", 422, "The request does not fit", "See `errors` for what to change."
+)
+UNAUTHORIZED: Final = Kind(
+    "unauthorized",
+    401,
+    "A valid API key is needed",
+    "Send `Authorization: Bearer <key>` or `X-API-Key: <key>` with a key that is in force.",
+)
+FORBIDDEN: Final = Kind(
+    "forbidden", 403, "This key may not do that", "Use a key with the role `admin`."
+)
+NO_ACCESS: Final = Kind(
+    "no-access",
+    403,
+    "No access to this process",
+    "The source does not show this process to the credential in use.",
+)
+PROCESS_NOT_FOUND: Final = Kind(
+    "process-not-found",
+    404,
+    "The source does not know this process",
+    "Check the number; a new case may take days to appear at the source.",
+)
+PROCESS_UNKNOWN: Final = Kind(
+    "process-unknown",
+    404,
+    "Nobody has asked for this process yet",
+    "Start with POST /api/v1/processes/{number}/downloads.",
+)
+DOCUMENT_UNKNOWN: Final = Kind(
+    "document-unknown",
+    404,
+    "The process has no such document",
+    "Take an id from GET /api/v1/processes/{number}/documents.",
+)
+DOCUMENT_FAILED: Final = Kind(
+    "document-failed",
+    404,
+    "The document could not be had",
+    "See `reason`; POST /api/v1/jobs/{id}/retry-failed asks the source again.",
+)
+DOCUMENT_GONE: Final = Kind(
+    "document-gone",
+    410,
+    "The source no longer lists the document",
+    "It was withdrawn before it could be stored.",
+)
+DOCUMENT_PENDING: Final = Kind(
+    "document-pending",
+    409,
+    "The document is not stored yet",
+    "Ask again after `Retry-After` seconds, or follow the status of the process.",
+)
+MANIFEST_MISSING: Final = Kind(
+    "manifest-missing",
+    404,
+    "There is no manifest yet",
+    "A manifest is written when a job ends; follow the status of the process.",
+)
+JOB_UNKNOWN: Final = Kind(
+    "job-unknown", 404, "There is no such job", "Take an id from GET /api/v1/jobs."
+)
+JOB_ENDED: Final = Kind(
+    "job-ended", 409, "The job has ended", "Start a new one with POST …/downloads."
+)
+JOB_RUNNING: Final = Kind(
+    "job-running", 409, "A job of this process is running", "Wait for its end, or cancel it first."
+)
+API_KEY_UNKNOWN: Final = Kind(
+    "api-key-unknown", 404, "There is no such API key", "Take an id from GET /api/v1/api-keys."
+)
+IDEMPOTENCY_KEY_REUSED: Final = Kind(
+    "idempotency-key-reused",
+    422,
+    "The key belongs to another request",
+    "Use a new Idempotency-Key for a request that differs.",
+)
+IDEMPOTENCY_KEY_IN_USE: Final = Kind(
+    "idempotency-key-in-use",
+    409,
+    "The first request with this key is still running",
+    "Repeat the request after `Retry-After` seconds to get its answer.",
+)
+ENGINE_UNAVAILABLE: Final = Kind(
+    "engine-unavailable",
+    503,
+    "The job engine cannot be reached",
+    "Nothing is promised; repeat the request after `Retry-After` seconds.",
+)
+RECORDS_UNAVAILABLE: Final = Kind(
+    "records-unavailable",
+    503,
+    "The records cannot be reached",
+    "Nothing is promised; repeat the request after `Retry-After` seconds.",
+)
+STORE_UNAVAILABLE: Final = Kind(
+    "store-unavailable",
+    503,
+    "The object store cannot be reached",
+    "Repeat the request after `Retry-After` seconds.",
+)
+INTERNAL_ERROR: Final = Kind(
+    "internal-error",
+    500,
+    "Something went wrong on our side",
+    "Repeat the request; if it fails again, report it with the `request_id`.",
+)
+
+
+class Problem(Exception):
+    """Raised anywhere in a request to answer it with a problem."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(kind.name)
+        self.kind = kind
+        self.detail = detail or kind.advice
+        self.headers = dict(headers or {})
+        self.members = members
+
+
+class ProblemDetails(BaseModel):
+    """An error (RFC 9457). Decide by `type`, never by the texts."""
+
+    type: str = Field(examples=["urn:autos:problem:invalid-case-number"])
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The path that was asked for")
+    request_id: str
+    errors: list[dict[str, str]] | None = Field(None, description="What does not fit, and where")
+    reason: str | None = Field(None, description="Why the source did not give it")
+
+
+def unavailable(kind: Kind) -> Problem:
+    """One of our own parts is away for the moment."""
+    return Problem(kind, headers={"Retry-After": "5"})
+
+
+def respond(request: Request, problem: Problem) -> JSONResponse:
+    """The answer to a request that met a problem."""
+    body = {
+        "type": problem.kind.type,
+        "title": problem.kind.title,
+        "status": problem.kind.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "request_id": request.scope.get("request_id", ""),
+        **problem.members,
+    }
+    return JSONResponse(body, problem.kind.status, problem.headers, media_type=MEDIA_TYPE)
+
+
+def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI part of a route: the problems it may answer, each with an example."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        entry = described.setdefault(
+            kind.status,
+            {
+                "description": HTTPStatus(kind.status).phrase,
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+                        "examples": {},
+                    }
+                },
+            },
+        )
+        entry["content"][MEDIA_TYPE]["examples"][kind.name] = {
+            "summary": kind.title,
+            "value": {
+                "type": kind.type,
+                "title": kind.title,
+                "status": kind.status,
+                "detail": kind.advice,
+                "instance": "/api/v1/processes/00012344120248260100",
+                "request_id": "5f0c6f0e3d5b4c0d9a3f5f6f6a0b1c2d",
+            },
+        }
+    return described
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem, the framework's own ones too."""
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)  # noqa: S101 - registered for this class
+        return respond(request, error)
+
+    async def on_validation(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+        # What was sent is not echoed: it may hold a webhook URL with a secret in it.
+        errors = [
+            {"where": ".".join(str(part) for part in entry["loc"]), "message": entry["msg"]}
+            for entry in error.errors()
+        ]
+        return respond(request, Problem(INVALID_REQUEST, errors=errors))
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - as above
+        phrase = HTTPStatus(error.status_code).phrase
+        kind = Kind(
+            phrase.lower().replace(" ", "-"),
+            error.status_code,
+            phrase,
+            f"See /docs for what there is: {request.method} on this path is not.",
+        )
+        return respond(request, Problem(kind, headers=error.headers))
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)

@@ -1,0 +1,51 @@
+"""Health for orchestrators and metrics for Prometheus; no key needed, no case number told."""
+
+from typing import cast
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.metrics import Metrics
+from api.problems import Problem
+from api.schemas import Health, PartHealth
+from api.services import ServicesDependency
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/health/live", operation_id="health_live", summary="Is the process alive?")
+async def live() -> Health:
+    """Asks nobody else: restarting this process would not bring a database back."""
+    return Health(ok=True)
+
+
+@router.get(
+    "/health/ready",
+    operation_id="health_ready",
+    summary="Can it serve?",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "A part cannot be reached"}},
+)
+async def ready(services: ServicesDependency) -> JSONResponse:
+    """Asks records, engine and store, each by itself."""
+    parts = {}
+    for name, part in (
+        ("records", services.records),
+        ("engine", services.engine),
+        ("store", services.store),
+    ):
+        try:
+            await part.ready()
+            parts[name] = PartHealth(ok=True)
+        except Problem:
+            parts[name] = PartHealth(ok=False)
+    health = Health(ok=all(part.ok for part in parts.values()), parts=parts)
+    return JSONResponse(health.model_dump(), 200 if health.ok else 503)
+
+
+@router.get("/metrics", operation_id="metrics", summary="Prometheus metrics")
+async def metrics(request: Request) -> Response:
+    """Requests and their durations, by route."""
+    collected = cast(Metrics, request.app.state.metrics)
+    return Response(generate_latest(collected.registry), media_type=CONTENT_TYPE_LATEST)

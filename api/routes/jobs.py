@@ -1,0 +1,194 @@
+"""Jobs: their history, and the steering of those that run."""
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from api import cursors, downloads, schemas
+from api.auth import CallerDependency, signed_in
+from api.paths import Cursor, Limit, parse, status_url
+from api.problems import (
+    ENGINE_UNAVAILABLE,
+    INVALID_CASE_NUMBER,
+    INVALID_CURSOR,
+    INVALID_REQUEST,
+    JOB_ENDED,
+    JOB_RUNNING,
+    JOB_UNKNOWN,
+    RECORDS_UNAVAILABLE,
+    UNAUTHORIZED,
+    Problem,
+    responses,
+)
+from api.services import Services, ServicesDependency
+from autos.cnj import CaseNumber
+from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.records import jobs
+from autos.records.models import Job
+
+router = APIRouter(tags=["jobs"], dependencies=[signed_in])
+
+_STEERING = responses(
+    INVALID_REQUEST, UNAUTHORIZED, JOB_UNKNOWN, JOB_ENDED, ENGINE_UNAVAILABLE, RECORDS_UNAVAILABLE
+)
+
+
+@router.get(
+    "/jobs",
+    operation_id="list_jobs",
+    summary="Jobs, newest first",
+    responses=responses(
+        INVALID_CASE_NUMBER, INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE
+    ),
+)
+async def list_jobs(
+    services: ServicesDependency,
+    process_number: Annotated[str | None, Query(description="Only jobs of this process")] = None,
+    status: Annotated[JobStatus | None, Query(description="Only jobs in this status")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> schemas.JobPage:
+    """The counters of a running job are in its process's status, not here."""
+    case = parse(process_number) if process_number is not None else None
+    async with services.records.transaction() as session:
+        found = await jobs.page(
+            session,
+            process_number=case.digits if case else None,
+            status=status,
+            before=cursors.time_and_text(cursor),
+            limit=limit + 1,
+        )
+    listed, more = cursors.page(found, limit)
+    return schemas.JobPage(
+        items=[_shown(job) for job in listed],
+        next=cursors.encode(listed[-1].created_at, listed[-1].id) if more else None,
+    )
+
+
+@router.get(
+    "/jobs/{job_id}",
+    operation_id="get_job",
+    summary="One job",
+    responses=responses(INVALID_REQUEST, UNAUTHORIZED, JOB_UNKNOWN, RECORDS_UNAVAILABLE),
+)
+async def get_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
+    """As the records have it."""
+    return _shown(await _find(services, job_id))
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="Stop the job; what is stored stays stored",
+    status_code=202,
+    responses=_STEERING,
+)
+async def cancel_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
+    """The job ends as `cancelled` and tells its subscribers so."""
+    job = await _find_running(services, job_id)
+    await services.engine.cancel(job.process_number, job.id)
+    return _steered(services, job)
+
+
+@router.post(
+    "/jobs/{job_id}/pause",
+    operation_id="pause_job",
+    summary="Start no further batch until it is resumed",
+    status_code=202,
+    responses=_STEERING,
+)
+async def pause_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
+    """What is being downloaded ends normally; the job then waits for the operator."""
+    job = await _find_running(services, job_id)
+    await services.engine.signal(job.process_number, job.id, "pause")
+    return _steered(services, job)
+
+
+@router.post(
+    "/jobs/{job_id}/resume",
+    operation_id="resume_job",
+    summary="Go on after a pause, or try again now instead of at the next time due",
+    status_code=202,
+    responses=_STEERING,
+)
+async def resume_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
+    """Harmless for a job that waits for nothing."""
+    job = await _find_running(services, job_id)
+    await services.engine.signal(job.process_number, job.id, "resume")
+    return _steered(services, job)
+
+
+@router.post(
+    "/jobs/{job_id}/retry-failed",
+    operation_id="retry_failed",
+    summary="Start a new job of the same process for what this one could not get",
+    status_code=202,
+    responses=responses(
+        INVALID_REQUEST,
+        UNAUTHORIZED,
+        JOB_UNKNOWN,
+        JOB_RUNNING,
+        ENGINE_UNAVAILABLE,
+        RECORDS_UNAVAILABLE,
+    ),
+)
+async def retry_failed(
+    job_id: uuid.UUID, services: ServicesDependency, caller: CallerDependency, response: Response
+) -> schemas.JobStarted:
+    """What is stored is not asked for again."""
+    case = CaseNumber((await _find(services, job_id)).process_number)
+    execution = await services.engine.execution(case.digits)
+    if execution is not None and execution.running:
+        raise Problem(JOB_RUNNING)
+    started = await downloads.start(services, caller, case, max_age=services.settings.max_age)
+    response.headers["Location"] = status_url(case.digits)
+    response.headers["Retry-After"] = "1"
+    return schemas.JobStarted(
+        process_number=case.masked,
+        job_id=started,
+        status=JobStatus.PENDING,
+        status_url=status_url(case.digits),
+    )
+
+
+async def _find(services: Services, job_id: uuid.UUID) -> Job:
+    async with services.records.transaction() as session:
+        job = await jobs.get(session, str(job_id))
+    if job is None:
+        raise Problem(JOB_UNKNOWN)
+    return job
+
+
+async def _find_running(services: Services, job_id: uuid.UUID) -> Job:
+    job = await _find(services, job_id)
+    if not job.is_active:
+        raise Problem(JOB_ENDED)
+    return job
+
+
+def _steered(services: Services, job: Job) -> schemas.Job:
+    services.statuses.forget(job.process_number)
+    return _shown(job)
+
+
+def _shown(job: Job) -> schemas.Job:
+    reason = Reason(job.reason) if job.reason else None
+    return schemas.Job(
+        id=job.id,
+        process_number=CaseNumber(job.process_number).masked,
+        status=JobStatus(job.status),
+        waiting_for=WaitReason(job.waiting_for) if job.waiting_for else None,
+        waiting_since=job.waiting_since,
+        reason=reason,
+        error_message=reason.text if reason else None,
+        total_documents=job.total_documents,
+        completed_documents=job.available_documents,
+        failed_documents=job.failed_documents,
+        bytes_stored=job.bytes_stored,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        duration_seconds=job.duration_seconds,
+        status_url=status_url(job.process_number),
+    )

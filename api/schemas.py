@@ -1,0 +1,262 @@
+"""What the API takes and answers. Members are only ever added, so clients must ignore new ones."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
+
+from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+
+NUMBER_EXAMPLE = "0001234-02.2024.8.26.0100"
+JOB_EXAMPLE = "019aa6f2-3c51-7d0e-8a55-0f6f3f0e9a11"
+
+_address: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
+
+
+def _web_address(text: str) -> str:
+    _address.validate_python(text)
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise ValueError("an address has no white space")
+    return text
+
+
+WebhookUrl = Annotated[
+    str,
+    Field(max_length=2048, examples=["https://example.org/hooks/autos"]),
+    AfterValidator(_web_address),
+]
+"""Only the shape is checked here: http or https. The text is kept as it was given."""
+
+
+class Answer(BaseModel):
+    """Base of what is answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class DownloadRequest(BaseModel):
+    """How a process is to be downloaded. All members may be left out."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"webhook_url": "https://example.org/hooks/autos"}]},
+    )
+
+    webhook_url: WebhookUrl | None = Field(None, description="Told once when the job has ended")
+    payload: Literal["full", "thin"] = Field(
+        "full", description="What the webhook carries: everything, or ids and links to this API"
+    )
+    force_refresh: bool = Field(False, description="Read the metadata again, however fresh")
+    max_age: int | None = Field(
+        None, ge=0, le=31_536_000, description="Seconds a held copy of the metadata is fresh"
+    )
+
+
+class JobStarted(Answer):
+    """A job that runs, or that ended while the request waited for it."""
+
+    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    job_id: str = Field(examples=[JOB_EXAMPLE])
+    status: JobStatus
+    status_url: str = Field(examples=["/api/v1/processes/00012340220248260100/status"])
+
+
+class Counters(Answer):
+    """How many documents are where; the four parts sum to the total at every read."""
+
+    total_documents: int
+    completed_documents: int
+    failed_documents: int
+    pending_documents: int
+    processing_documents: int
+    progress_percentage: float = Field(
+        description="(completed + failed) / total; 100 only when all of it has ended"
+    )
+
+
+class DocumentStatus(Answer):
+    """One document in a status answer."""
+
+    id: uuid.UUID
+    uuid: str = Field(description="The document's id at the source")
+    name: str | None
+    status: DocumentState
+    size: int | None
+    mime_type: str | None
+    sha256: str | None
+    download_url: str | None = Field(description="Opens for an hour; ask again for a new one")
+    reason: Reason | None = Field(description="Why it failed, or why it is tried again")
+    error_message: str | None
+    attempts: int
+    download_started_at: datetime | None
+    download_completed_at: datetime | None
+
+
+class Document(DocumentStatus):
+    """One document with what the source says of it."""
+
+    position: int
+    kind: str | None
+    kind_code: int | None
+    instance: str | None
+    secrecy: str | None
+    filed_at: datetime | None
+    first_seen_at: datetime
+    vanished_at: datetime | None = Field(description="When the source stopped listing it")
+    content_url: str = Field(description="Answers with a redirect to a link minted at that moment")
+
+
+class Status(Counters):
+    """How far a process is. `live` tells that the numbers are of this moment."""
+
+    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    status: JobStatus
+    waiting_for: WaitReason | None = None
+    waiting_since: datetime | None = None
+    next_try_at: datetime | None = None
+    reason: Reason | None = Field(None, description="Why it failed, or what it waits out")
+    error_message: str | None = None
+    live: bool = Field(description="False: a job runs, but no worker answers for it just now")
+    bytes_stored: int
+    eta_seconds: int | None = None
+    job_id: str | None = Field(None, examples=[JOB_EXAMPLE])
+    webhook_url: str | None = Field(None, description="Shown only to the key that gave it")
+    webhook_sent: bool = False
+    webhook_sent_at: datetime | None = None
+    webhook_attempts: int = 0
+    webhook_last_error: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    documents: list[DocumentStatus] | None = Field(
+        None, description="In the source's order, 1,000 a page; null with documents=none"
+    )
+    documents_next: str | None = Field(None, description="`cursor` of the next page, if any")
+
+
+class Process(Answer):
+    """A process with its metadata."""
+
+    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    court: str = Field(examples=["TJSP"])
+    segment: str = Field(examples=["JUSTICA_ESTADUAL"])
+    class_name: str | None
+    subjects: list[str]
+    judging_body: str | None
+    secrecy_level: int | None
+    filed_at: datetime | None
+    details: dict[str, Any] = Field(description="The rest of the source's metadata")
+    fetched_at: datetime | None
+    job_id: str | None
+    status: JobStatus
+    documents: Counters
+    status_url: str
+    documents_url: str
+
+
+class ListedProcess(Answer):
+    """One line of the list of processes."""
+
+    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    court: str
+    class_name: str | None
+    total_documents: int
+    status: JobStatus
+    fetched_at: datetime | None
+    created_at: datetime
+
+
+class Job(Answer):
+    """One job: what it is and how it ended."""
+
+    id: str = Field(examples=[JOB_EXAMPLE])
+    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    status: JobStatus
+    waiting_for: WaitReason | None
+    waiting_since: datetime | None
+    reason: Reason | None
+    error_message: str | None
+    total_documents: int
+    completed_documents: int
+    failed_documents: int
+    bytes_stored: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    duration_seconds: float | None
+    status_url: str
+
+
+class NewApiKey(BaseModel):
+    """A caller to let in."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "billing", "role": "client"}]}
+    )
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
+    role: Literal["client", "admin"] = "client"
+    expires_at: datetime | None = None
+
+
+class ApiKey(Answer):
+    """A caller, without the key."""
+
+    id: uuid.UUID
+    name: str
+    role: str
+    prefix: str = Field(description="The key's first letters", examples=["autos_3fT9xQ"])
+    is_active: bool
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class CreatedApiKey(ApiKey):
+    """A new caller, with the key. It is told this once and kept nowhere."""
+
+    key: str
+
+
+class Page(Answer):
+    """Base of lists: `next` is the `cursor` of the next page, null on the last one."""
+
+    next: str | None = None
+
+
+class DocumentPage(Page):
+    """A page of documents."""
+
+    items: list[Document]
+
+
+class ProcessPage(Page):
+    """A page of processes."""
+
+    items: list[ListedProcess]
+
+
+class JobPage(Page):
+    """A page of jobs."""
+
+    items: list[Job]
+
+
+class ApiKeyPage(Page):
+    """A page of callers."""
+
+    items: list[ApiKey]
+
+
+class PartHealth(Answer):
+    """Whether one part can be reached."""
+
+    ok: bool
+
+
+class Health(Answer):
+    """Whether this API process can do its work."""
+
+    ok: bool
+    parts: dict[str, PartHealth] = Field(default_factory=dict)

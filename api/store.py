@@ -1,0 +1,73 @@
+"""The object store as the routes use it: its errors become problems the client can read."""
+
+from typing import Protocol
+
+import structlog
+
+from api.problems import STORE_UNAVAILABLE, unavailable
+from autos.store import ObjectMissing, StoreError
+
+log = structlog.get_logger(__name__)
+
+
+class Store(Protocol):
+    """The calls the API makes of `autos.store.Store`."""
+
+    def link(self, key: str, filename: str, content_type: str) -> str:
+        """Mint an address; asks nobody."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Read a small object."""
+        ...
+
+    async def delete_prefix(self, digits: str) -> int:
+        """Delete all that is kept of a process."""
+        ...
+
+    async def ready(self) -> bool:
+        """Say whether the bucket can be reached."""
+        ...
+
+
+class Objects:
+    """Documents and manifests in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.link = store.link
+
+    async def get(self, key: str) -> bytes | None:
+        """The object's bytes; None if there is none.
+
+        Raises:
+            Problem: the store cannot be reached.
+        """
+        try:
+            return await self._store.get(key)
+        except ObjectMissing:
+            return None
+        except StoreError as error:
+            log.warning("store_unavailable", error=type(error).__name__)
+            raise unavailable(STORE_UNAVAILABLE) from error
+
+    async def delete_all(self, digits: str) -> None:
+        """Delete everything that is kept of a process.
+
+        Raises:
+            Problem: the store cannot be reached; part of it may be deleted.
+        """
+        try:
+            await self._store.delete_prefix(digits)
+        except StoreError as error:
+            log.warning("store_unavailable", error=type(error).__name__)
+            raise unavailable(STORE_UNAVAILABLE) from error
+
+    async def ready(self) -> None:
+        """Ask the store one small question.
+
+        Raises:
+            Problem: it cannot be reached.
+        """
+        if not await self._store.ready():
+            raise unavailable(STORE_UNAVAILABLE)

@@ -1,0 +1,58 @@
+"""Where the API is and by which key it is asked: by options, environment or `stack.json`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autos.cnj import CaseNumber, InvalidCaseNumber
+from cli.errors import USAGE, CommandError
+from cli.stack.state import StackState
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The address of an API and a key for it."""
+
+    url: str
+    key: str
+
+
+def find_connection(
+    url: str | None,
+    key: str | None,
+    data_dir: Path,
+    environment: Mapping[str, str] = os.environ,
+) -> Connection:
+    """Put the connection together from what is said where.
+
+    The key of the embedded stack is used with the address of the embedded stack only: it must not
+    travel to an address that somebody named for another service.
+
+    Raises:
+        CommandError: no address, or no key for it.
+    """
+    url = url or environment.get("AUTOS_API_URL") or None
+    key = key or environment.get("AUTOS_API_KEY") or None
+    state = StackState.load(data_dir)
+    own_url = state.addresses.get("api") if state else None
+    if url is None:
+        url = own_url
+    if url is None:
+        raise CommandError(
+            f"No address of the API is known: nothing was ever started in {data_dir}. Start it "
+            "with `make up`, or name one with --url or AUTOS_API_URL."
+        )
+    if key is None and state is not None and url.rstrip("/") == own_url:
+        key = state.environment.get("AUTOS_ADMIN_KEY")
+    if key is None:
+        raise CommandError(f"No key for {url} is known: give one with --key or AUTOS_API_KEY.")
+    return Connection(url.rstrip("/"), key)
+
+
+def read_number(text: str) -> CaseNumber:
+    """A case number from the command line, refused here already if it cannot be right."""
+    try:
+        return CaseNumber.parse(text)
+    except InvalidCaseNumber as invalid:
+        raise CommandError(f"{text} is not a case number. {invalid}", USAGE) from invalid

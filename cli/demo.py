@@ -1,0 +1,155 @@
+"""`autos demo`: the main job end to end on this machine, and a verdict on whether all is right.
+
+Each step says what it found wrong as sentences; a new check is one more function in `STEPS`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import httpx2
+
+from autos.cnj import CaseNumber
+from autos.contracts.states import DocumentState
+from cli.answers import Document, Status
+from cli.client import ApiClient, open_client
+from cli.connection import Connection
+from cli.download import follow_to_end
+from cli.errors import FAILED, CommandError
+from cli.progress import summary
+from cli.stack import AlreadyRunning, StackState
+from cli.tables import documents_table
+from cli.terminal import console
+from cli.up import embedded, print_addresses
+from sandbox.catalogue import Catalogue
+
+TOTAL: Final = 43
+AVAILABLE: Final = 41
+FAILING: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the demo plays with."""
+
+    client: ApiClient
+    http: httpx2.AsyncClient
+    number: CaseNumber
+    sandbox: str
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the steps learnt, for the steps after them and for the verdict."""
+
+    status: Status | None = None
+    documents: list[Document] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+async def demo(data_dir: Path) -> int:
+    """Run the command; returns its exit code."""
+    async with _stack(data_dir) as state, _scene(state) as scene:
+        findings = Findings()
+        for step in STEPS:
+            await step(scene, findings)
+        console.print()
+        print_addresses(state.addresses, data_dir)
+    if findings.wrong:
+        raise CommandError("\n".join(["The demo is not as it must be:", *findings.wrong]), FAILED)
+    console.print(
+        f"All is right: {AVAILABLE} of {TOTAL} documents stored and {FAILING} refused for good, "
+        "as the case has it. `make up` starts the stack to stay.",
+        soft_wrap=True,
+    )
+    return 0
+
+
+async def download_case(scene: Scene, findings: Findings) -> None:
+    console.print(f"\nDownloading process {scene.number}")
+    await scene.client.start_download(scene.number, webhook_url=f"{scene.sandbox}/receiver/demo")
+    last = findings.status = await follow_to_end(scene.client, scene.number)
+    console.print(summary(last), markup=False, soft_wrap=True)
+    counted = (last.total_documents, last.completed_documents, last.failed_documents)
+    if counted != (TOTAL, AVAILABLE, FAILING):
+        findings.wrong.append(
+            f"Of {counted[0]} documents {counted[1]} are stored and {counted[2]} failed; the case "
+            f"has {TOTAL}, of which {AVAILABLE} can be had and {FAILING} cannot."
+        )
+
+
+async def list_documents(scene: Scene, findings: Findings) -> None:
+    findings.documents = [document async for document in scene.client.documents(scene.number)]
+    console.print(documents_table(findings.documents))
+    findings.wrong += judge(findings.documents)
+
+
+def judge(documents: list[Document]) -> list[str]:
+    """What is not right about the list of documents."""
+    wrong = []
+    for state, wanted in (DocumentState.AVAILABLE, AVAILABLE), (DocumentState.FAILED, FAILING):
+        found = sum(document.status is state for document in documents)
+        if found != wanted:
+            wrong.append(f"The list shows {found} documents as {state.value}, not {wanted}.")
+    return wrong + [
+        f"Document {document.id} failed without a reason."
+        for document in documents
+        if document.status is DocumentState.FAILED and not document.reason
+    ]
+
+
+async def open_a_link(scene: Scene, findings: Findings) -> None:
+    held = next((d for d in findings.documents if d.status is DocumentState.AVAILABLE), None)
+    if held is None or held.download_url is None:
+        findings.wrong.append("No document has a link to open.")
+        return
+    reply = await scene.http.get(held.download_url)
+    found = sha256(reply.content).hexdigest()
+    if not reply.is_success:
+        findings.wrong.append(f"The link of {held.id} answers HTTP {reply.status_code}.")
+    elif found != held.sha256:
+        findings.wrong.append(f"Document {held.id} has SHA-256 {found}, not {held.sha256}.")
+    else:
+        console.print(
+            f"Opened the link of “{held.name or held.id}”: {len(reply.content)} bytes, and the "
+            f"SHA-256 is the listed one ({found[:12]}…).",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+STEPS: Final = (download_case, list_documents, open_a_link)
+
+
+@asynccontextmanager
+async def _stack(data_dir: Path) -> AsyncIterator[StackState]:
+    """The stack that runs already, else one of our own for the time of the demo."""
+    async with AsyncExitStack() as exits:
+        try:
+            console.print("Starting the embedded stack …")
+            await exits.enter_async_context(embedded(data_dir))
+        except AlreadyRunning:
+            console.print("  It runs already; using that one.")
+        state = StackState.load(data_dir)
+        assert state is not None  # noqa: S101  # whoever holds the lock has written it
+        yield state
+
+
+@asynccontextmanager
+async def _scene(state: StackState) -> AsyncIterator[Scene]:
+    try:
+        sandbox = state.addresses["sandbox"]
+        connection = Connection(state.addresses["api"], state.environment["AUTOS_ADMIN_KEY"])
+    except KeyError as missing:
+        raise CommandError(
+            "The demo needs the sandbox and the API of the embedded stack. Unset "
+            "AUTOS_PDPJ_BASE_URL (environment and .env) and try again."
+        ) from missing
+    async with (
+        httpx2.AsyncClient(follow_redirects=True, timeout=30.0, trust_env=False) as http,
+        open_client(connection) as client,
+    ):
+        yield Scene(client, http, Catalogue().names()["demo"], sandbox)

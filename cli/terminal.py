@@ -1,0 +1,87 @@
+"""The terminal: what is written to it, and how a command's coroutine is run and interrupted."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import httpx2
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from autos.settings import MissingSettings
+from cli.errors import FAILED, INTERRUPTED, USAGE, CommandError
+from cli.stack.errors import AlreadyRunning, StackError
+
+T = TypeVar("T")
+
+console: Final = Console(highlight=False)
+errors: Final = Console(stderr=True, highlight=False)
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM; the coroutine was cancelled and has cleaned up."""
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end; Ctrl-C and SIGTERM cancel it.
+
+    Raises:
+        Interrupted: it was cancelled by a signal.
+    """
+    try:
+        return asyncio.run(_cancelled_by_signals(coroutine))
+    except asyncio.CancelledError:
+        raise Interrupted from None
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Leave the program with a sentence and an exit code where something expected goes wrong."""
+    try:
+        yield
+    except AlreadyRunning as running:
+        code = complain(str(running), USAGE)
+    except CommandError as failed:
+        code = complain(str(failed), failed.exit_code)
+    except (StackError, MissingSettings) as failed:
+        code = complain(str(failed), FAILED)
+    except ValidationError as invalid:
+        code = complain(_invalid_settings(invalid), USAGE)
+    except httpx2.TransportError as broken:
+        code = complain(
+            f"The connection broke ({type(broken).__name__}). Is the service up? "
+            "Start the embedded one with `make up`.",
+            FAILED,
+        )
+    except Interrupted:
+        code = INTERRUPTED
+    else:
+        return
+    raise typer.Exit(code)
+
+
+def complain(message: str, exit_code: int) -> int:
+    """Write a message to standard error; returns the exit code, for the caller to leave with."""
+    errors.print(message, style="red", markup=False, soft_wrap=True)
+    return exit_code
+
+
+async def _cancelled_by_signals(coroutine: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # inside a coroutine there is one
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    return await coroutine
+
+
+def _invalid_settings(invalid: ValidationError) -> str:
+    lines = [
+        f"  AUTOS_{str(error['loc'][0]).upper()}: {error['msg']}"
+        for error in invalid.errors()
+        if error["loc"]
+    ]
+    return "\n".join(["These settings are not right (environment or .env):", *lines])

@@ -1,0 +1,176 @@
+"""A case as the stand-in holds it: pieces, and the listings in which they are shown (§5.3, §6).
+
+A piece is one document of the court's system. A listing (`tramitação`) is one data source's view of
+one instance; two listings may show the same pieces, under other UUIDs.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from autos.cnj import CaseNumber
+from sandbox import files
+from sandbox.content import Content
+from sandbox.faults import FaultName
+
+NAMESPACE: Final = uuid.UUID("5a6d0b0e-6f7c-5d0e-9a55-0a07a5a0ab0c")
+"""Under which every document's UUID is derived (version 5)."""
+
+
+class Address(StrEnum):
+    """The forms in which a document's hrefs are given (§6, item 14)."""
+
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+    WITH_PREFIX = "with_prefix"
+    TEXT_ONLY = "text_only"
+    NONE = "none"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One document of a case, whoever lists it."""
+
+    name: str
+    content: Content
+    sequence: int
+    joined_at: datetime
+    origin_id: str
+    kind: str = "Petição"
+    kind_code: int | None = 57
+    served_as: str | None = ""
+    """The Content-Type of the reply; None for none, empty for the content's own."""
+    declared_as: str = ""
+    """`arquivo.tipo`; empty for the content's own."""
+    described: bool = True
+    """Whether the listing has `arquivo`."""
+    secrecy: str = "PUBLICO"
+    address: Address = Address.RELATIVE
+    failure: FaultName | None = None
+    """What the source answers for good instead of the file."""
+
+    @property
+    def text(self) -> str:
+        """What `/texto` answers: page text with the odd characters real ones have (§7.3)."""
+        return f"{self.kind}\n\n\n\n{self.origin_id}\u00a0\u2028inventado\x1a\n\n"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One source's view of one instance; the pieces newest first."""
+
+    source: int
+    instance: str
+    """`G1` or `G2`."""
+    pieces: tuple[Piece, ...]
+    describes_files: bool = True
+    filed_at: datetime = datetime(2024, 1, 10, 9, 8, 52)  # noqa: DTZ001  # the source has no zones (§5)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One piece as one listing shows it."""
+
+    uuid: str
+    codex_id: int
+    piece: Piece
+    listing: Listing
+    described: bool
+
+
+@dataclass(eq=False)
+class Case:
+    """A case. Its listings change over time by `change`; the first one is the current one."""
+
+    number: CaseNumber
+    original: tuple[Listing, ...]
+    name: str | None = None
+    accessible: bool = True
+    secrecy: int = 0
+    odd_shapes: bool = False
+    """Keys and shapes only some courts have (item 15)."""
+    in_portfolio: bool = False
+    """Found by a search for the CPF of `people`."""
+    listings: tuple[Listing, ...] = field(init=False)
+    documents: dict[str, Document] = field(init=False)
+    rendered: dict[str, bytes] = field(init=False)
+    """The detail as sent, by the base URL it was asked at."""
+
+    def __post_init__(self) -> None:
+        self._show(self.original)
+
+    def restore(self) -> None:
+        """Undo all changes."""
+        if self.listings is not self.original:
+            self._show(self.original)
+
+    def change(self, add: int, remove: str | None, move: str | None) -> None:
+        """Let time go by: new pieces at the top, one gone, one with another sequence (item 30).
+
+        Args:
+            add: how many new pieces.
+            remove: the UUID of one that disappears.
+            move: the UUID of one that gets the highest sequence.
+
+        Raises:
+            KeyError: there is no such document.
+        """
+        gone = self.documents[remove].piece.origin_id if remove else None
+        moved = self.documents[move].piece.origin_id if move else None
+        self._show(
+            tuple(
+                replace(listing, pieces=self._changed(listing, add if i == 0 else 0, gone, moved))
+                for i, listing in enumerate(self.listings)
+            )
+        )
+
+    def _changed(
+        self, listing: Listing, add: int, gone: str | None, moved: str | None
+    ) -> tuple[Piece, ...]:
+        pieces = [piece for piece in listing.pieces if piece.origin_id != gone]
+        top = max((piece.sequence for piece in listing.pieces), default=0)
+        latest = max((piece.joined_at for piece in listing.pieces), default=listing.filed_at)
+        for i, piece in enumerate(pieces):
+            if piece.origin_id == moved:
+                top += 1
+                pieces[i] = replace(piece, sequence=top)
+        for _ in range(add):
+            top += 1
+            latest += timedelta(days=1)
+            label = f"Documento novo {top} do processo {self.number.masked}"
+            pieces.append(
+                Piece(
+                    f"Documento novo {top}.pdf", files.pdf(label, 12_000), top, latest, f"7{top:08}"
+                )
+            )
+        return tuple(sorted(pieces, key=lambda piece: -piece.sequence))
+
+    def _show(self, listings: tuple[Listing, ...]) -> None:
+        self.listings = listings
+        self.documents = {document.uuid: document for document in self._listed()}
+        self.rendered = {}
+
+    def _listed(self) -> Iterator[Document]:
+        for listing in self.listings:
+            prefix = f"{listing.source}/{self.number.digits}/"
+            for piece in listing.pieces:
+                derived = uuid.uuid5(NAMESPACE, prefix + piece.origin_id)
+                yield Document(
+                    uuid=str(derived),
+                    codex_id=10**10 + derived.int % 10**10,
+                    piece=piece,
+                    listing=listing,
+                    described=piece.described and listing.describes_files,
+                )
+
+    def unique(self) -> list[list[Document]]:
+        """The documents, each with its copies in other listings of the same instance."""
+        groups: dict[tuple[str, str], list[Document]] = {}
+        for document in self.documents.values():
+            key = document.listing.instance, document.piece.origin_id
+            groups.setdefault(key, []).append(document)
+        return list(groups.values())

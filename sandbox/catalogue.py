@@ -1,0 +1,194 @@
+"""The cases the stand-in knows, by name and by number, made when they are first asked for.
+
+Names: `demo`, `listed-twice`, `two-instances`, `small`, `empty`, `secret`, `thirty`, `thousand`,
+`ten-thousand`, `giant`, `odd-addresses`, `odd-shapes`, and the 250 of `portfolio-1` to
+`portfolio-250`. Any other valid number is unknown until a case is made for it. It does not promise
+to keep made cases over a restart.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from autos.cnj import CaseNumber
+from sandbox import files
+from sandbox.cases import Address, Case, Listing, Piece
+from sandbox.demo import make_demo
+from sandbox.shapes import Shape, make_case, moment, newest_first
+
+_MADE_FROM: Final = 9_995_000
+"""The sequence of the first case that is made without a number."""
+
+GIANT_BYTES: Final = 300 * 1024 * 1024
+THIRTY_BYTES: Final = 31_457_280
+
+
+class AlreadyListed(ValueError):
+    """The number belongs to a case of the catalogue, which cannot be made anew."""
+
+
+def _number(sequence: int, year: int, segment: int, court: int, origin: int) -> CaseNumber:
+    return CaseNumber.build(sequence, year, segment, court, origin)
+
+
+def _small(number: CaseNumber) -> Case:
+    case = make_case(number, 7, name="small")
+    listing = case.original[0]
+    # Pieces in between are withheld: 7 documents, the highest sequence 91 (§5.3).
+    pieces = [
+        replace(piece, sequence=91 - 14 * i, kind_code=None if i % 3 == 0 else piece.kind_code)
+        for i, piece in enumerate(listing.pieces)
+    ]
+    return Case(number, (replace(listing, pieces=newest_first(pieces)),), "small")
+
+
+def _secret(number: CaseNumber) -> Case:
+    case = make_case(number, 3, name="secret")
+    case.accessible = False
+    case.secrecy = 5
+    return case
+
+
+def _with_big_file(number: CaseNumber, name: str, documents: int, size: int) -> Case:
+    *pieces, last = make_case(number, documents).original[0].pieces
+    content = files.pdf(f"Arquivo grande do processo {number.masked}", size)
+    big = replace(last, name="Mídia da audiência.pdf", content=content)
+    return Case(number, (Listing(2501, "G1", (*pieces, big)),), name)
+
+
+def _ten_thousand(number: CaseNumber) -> Case:
+    return make_case(number, 10_000, size_bytes=200, name="ten-thousand")
+
+
+def _odd_addresses(number: CaseNumber) -> Case:
+    pieces = [
+        Piece(
+            name=f"Documento {address}.pdf",
+            content=files.pdf(f"Endereco {address} do processo {number.masked}", 12_000),
+            sequence=i,
+            joined_at=moment(i),
+            origin_id=f"PG5RP_{i:08}",
+            address=address,
+        )
+        for i, address in enumerate(Address, start=1)
+    ]
+    return Case(number, (Listing(2319, "G1", newest_first(pieces)),), "odd-addresses")
+
+
+def _odd_shapes(number: CaseNumber) -> Case:
+    case = make_case(number, 5, name="odd-shapes")
+    case.odd_shapes = True
+    return case
+
+
+def _portfolio(number: CaseNumber) -> Case:
+    case = make_case(number, 1, name=f"portfolio-{int(number.digits[:7]) - 9_992_000}")
+    case.in_portfolio = True
+    return case
+
+
+Maker = Callable[[CaseNumber], Case]
+
+_MAKERS: Final[dict[str, tuple[CaseNumber, Maker]]] = {
+    "demo": (_number(9990001, 2024, 4, 3, 6100), make_demo),
+    "listed-twice": (
+        _number(9990002, 2024, 8, 26, 100),
+        partial(make_case, documents=173, shape=Shape.LISTED_TWICE, name="listed-twice"),
+    ),
+    "two-instances": (
+        _number(9990003, 2025, 4, 1, 3400),
+        partial(make_case, documents=24, shape=Shape.TWO_INSTANCES, name="two-instances"),
+    ),
+    "small": (_number(9990004, 2025, 8, 11, 41), _small),
+    "empty": (
+        _number(9990005, 2023, 5, 2, 1),
+        partial(make_case, documents=0, name="empty"),
+    ),
+    "secret": (_number(9990006, 2024, 3, 0, 0), _secret),
+    "thirty": (
+        _number(9990030, 2024, 4, 3, 6100),
+        partial(_with_big_file, name="thirty", documents=30, size=THIRTY_BYTES),
+    ),
+    "thousand": (
+        _number(9990100, 2024, 4, 3, 6100),
+        partial(make_case, documents=1_000, name="thousand"),
+    ),
+    "ten-thousand": (_number(9990101, 2024, 4, 3, 6100), _ten_thousand),
+    "giant": (
+        _number(9990102, 2024, 4, 3, 6100),
+        partial(_with_big_file, name="giant", documents=5, size=GIANT_BYTES),
+    ),
+    "odd-addresses": (_number(9990103, 2024, 8, 26, 100), _odd_addresses),
+    "odd-shapes": (_number(9990104, 2024, 8, 13, 1), _odd_shapes),
+    **{
+        f"portfolio-{i}": (_number(9_992_000 + i, 2024, 4, 3, 6100), _portfolio)
+        for i in range(1, 251)
+    },
+}
+
+
+class Catalogue(Mapping[str, Case]):
+    """Every known case by its digits."""
+
+    def __init__(self) -> None:
+        self._makers = {number.digits: (number, maker) for number, maker in _MAKERS.values()}
+        self._made: dict[str, Case] = {}
+        self._next_sequence = _MADE_FROM
+
+    def __getitem__(self, digits: str) -> Case:
+        """The case of that number.
+
+        Raises:
+            KeyError: it is unknown.
+        """
+        if digits not in self._made:
+            number, maker = self._makers[digits]
+            self._made[digits] = maker(number)
+        return self._made[digits]
+
+    def __iter__(self) -> Iterator[str]:
+        """The digits of every case."""
+        yield from self._makers.keys() | self._made.keys()
+
+    def __len__(self) -> int:
+        """How many cases are known."""
+        return len(self._makers.keys() | self._made.keys())
+
+    def __contains__(self, digits: object) -> bool:
+        """True if the number is known; makes nothing."""
+        return digits in self._makers or digits in self._made
+
+    def names(self) -> dict[str, CaseNumber]:
+        """The numbers of the catalogue by name."""
+        return {name: number for name, (number, _) in _MAKERS.items()}
+
+    def find(self, name_or_number: str) -> Case | None:
+        """A case by its name, or its number in either form; None if it is unknown."""
+        if name_or_number in _MAKERS:
+            return self[_MAKERS[name_or_number][0].digits]
+        digits = "".join(c for c in name_or_number if c.isdigit())
+        return self.get(digits)
+
+    def free_number(self) -> CaseNumber:
+        """A number for a case to be made; the same ones in the same order at every start."""
+        while True:
+            number = _number(self._next_sequence, 2024, 8, 26, 100)
+            self._next_sequence += 1
+            if number.digits not in self:
+                return number
+
+    def put(self, case: Case) -> None:
+        """Take in a case that was made, in place of one made before.
+
+        Raises:
+            AlreadyListed: the number belongs to the catalogue.
+        """
+        if case.number.digits in self._makers:
+            raise AlreadyListed(f"{case.number} belongs to a case of the catalogue.")
+        self._made[case.number.digits] = case
+
+    def restore(self) -> None:
+        """Undo the changes of all cases."""
+        for case in self._made.values():
+            case.restore()

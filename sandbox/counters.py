@@ -1,0 +1,117 @@
+"""What was asked of the portal: counts and a bounded log, for tests to read (item 32).
+
+Tokens are kept as the first digits of their hash only.
+"""
+
+import hashlib
+import time
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+LOG_LENGTH: Final = 20_000
+"""Requests the log goes back."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request in the log."""
+
+    id: int
+    method: str
+    path: str
+    process: str | None
+    document: str | None
+    token: str | None
+    """The first 12 hexadecimal digits of the SHA-256 of the token."""
+    at: float
+    """Arrival, seconds since 1970."""
+    started: float
+    status: int | None = None
+    """None until the answer begins, and for good if the connection ends before."""
+    sent_bytes: int = 0
+    seconds: float | None = None
+    """None while it is in flight."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """All counts; requests in flight are those for documents, from arrival to the body's end."""
+
+    requests_total: int = 0
+    requests_by_path: Counter[str] = field(default_factory=Counter)
+    documents: Counter[str] = field(default_factory=Counter)
+    by_status: Counter[str] = field(default_factory=Counter)
+    in_flight: Counter[str] = field(default_factory=Counter)
+    in_flight_now: int = 0
+    in_flight_max: int = 0
+    in_flight_max_by_process: dict[str, int] = field(default_factory=dict)
+    tokens_seen: set[str] = field(default_factory=set)
+    log: deque[Request] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
+
+    def begin(
+        self,
+        method: str,
+        path: str,
+        process: str | None,
+        document: str | None,
+        token: str | None,
+    ) -> Request:
+        """A request arrives; `process` is digits, `token` the plain token."""
+        self.requests_total += 1
+        self.requests_by_path[path] += 1
+        seen = _fingerprint(token) if token is not None else None
+        if seen is not None:
+            self.tokens_seen.add(seen)
+        request = Request(
+            self.requests_total,
+            method,
+            path,
+            process,
+            document,
+            seen,
+            time.time(),
+            time.perf_counter(),
+        )
+        self.log.append(request)
+        if process is not None and document is not None:
+            self.documents[document] += 1
+            self.in_flight_now += 1
+            self.in_flight_max = max(self.in_flight_max, self.in_flight_now)
+            self.in_flight[process] += 1
+            most = max(self.in_flight_max_by_process.get(process, 0), self.in_flight[process])
+            self.in_flight_max_by_process[process] = most
+        return request
+
+    def end(self, request: Request) -> None:
+        """The body's end, or the connection's."""
+        request.seconds = time.perf_counter() - request.started
+        self.by_status[str(request.status)] += 1
+        if request.process is not None and request.document is not None:
+            self.in_flight_now -= 1
+            self.in_flight[request.process] -= 1
+
+    def shown(self) -> dict[str, object]:
+        """The counts as JSON."""
+        return {
+            "requests_total": self.requests_total,
+            "requests_by_path": dict(self.requests_by_path),
+            "documents": dict(self.documents),
+            "in_flight_now": self.in_flight_now,
+            "in_flight_max": self.in_flight_max,
+            "in_flight_max_by_process": self.in_flight_max_by_process,
+            "tokens_seen": sorted(self.tokens_seen),
+            "by_status": dict(self.by_status),
+        }
+
+    def requests(self, after: int) -> list[dict[str, object]]:
+        """The logged requests with an id above `after`."""
+        return [
+            {key: value for key, value in asdict(request).items() if key != "started"}
+            for request in self.log
+            if request.id > after
+        ]
+
+
+def _fingerprint(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()[:12]

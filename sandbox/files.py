@@ -1,0 +1,157 @@
+"""Writers of small but real files, one per kind the source is known to hold (§7.1).
+
+Every file opens in an ordinary reader. `label` is ASCII text that shows in the file and makes its
+bytes unlike those of other labels; `size` is the exact size in bytes, and a size below the
+smallest file of the kind gives that smallest file.
+"""
+
+import io
+import struct
+import zipfile
+import zlib
+from typing import Final
+
+from sandbox.content import Content
+
+PDF: Final = "application/pdf"
+HTML: Final = "text/html"
+RTF: Final = "text/richtext"
+DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PNG: Final = "image/png"
+JPEG: Final = "image/jpeg"
+TEXT: Final = "text/plain"
+
+_PROSE: Final = b"Texto inventado para ensaio, sem pessoa nem fato real. "
+
+
+def _filled(media_type: str, head: bytes, tail: bytes, size: int) -> Content:
+    return Content(media_type, head, _PROSE, max(0, size - len(head) - len(tail)), tail)
+
+
+def pdf(label: str, size: int = 0) -> Content:
+    """A page of text, filled up by a stream that no page refers to."""
+    shown = label.replace("\\", "").replace("(", "[").replace(")", "]")
+    text = f"BT /F1 12 Tf 72 720 Td ({shown}) Tj ET"
+    objects = (
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R "
+        "/Resources << /Font << /F1 5 0 R >> >> >>",
+        f"<< /Length {len(text)} >>\nstream\n{text}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    )
+    head = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"
+    offsets = []
+    for number, body in enumerate(objects, start=1):
+        offsets.append(len(head))
+        head += f"{number} 0 obj\n{body}\nendobj\n".encode("ascii")
+    offsets.append(len(head))
+    # Numbers of fixed width keep the lengths of head and tail apart from what they say.
+    opening = "6 0 obj\n<< /Length {:010} >>\nstream\n"
+    closing = b"\nendstream\nendobj\n"
+    table = f"xref\n0 {len(offsets) + 1}\n0000000000 65535 f \n"
+    table += "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    table += f"trailer\n<< /Size {len(offsets) + 1} /Root 1 0 R >>\nstartxref\n{{:010}}\n%%EOF\n"
+    around = len(head) + len(opening.format(0)) + len(closing) + len(table.format(0))
+    filling = max(0, size - around)
+    head += opening.format(filling).encode("ascii")
+    start = len(head) + filling + len(closing)
+    tail = closing + table.format(start).encode("ascii")
+    return Content(PDF, head, _PROSE, filling, tail)
+
+
+def html(label: str, size: int = 0) -> Content:
+    """A fragment without doctype, as PJe keeps them."""
+    head = f'<div style="text-align: justify"><p>{label}</p><p>'
+    return _filled(HTML, head.encode("ascii"), b"</p></div>", size)
+
+
+def html_with_false_charset(label: str, size: int = 0) -> Content:
+    """A fragment that declares ISO-8859-1, in UTF-8 bytes (§7.1)."""
+    head = (
+        '<meta http-equiv="Content-Type" content="text/html; charset=ISO-8859-1">'
+        f"<p>{label}: intimação, petição, decisão</p><p>"
+    )
+    return _filled(HTML, head.encode(), b"</p>", size)
+
+
+def exactly(media_type: str, body: bytes) -> Content:
+    """A file of the given bytes."""
+    return Content(media_type, body)
+
+
+def rtf(label: str, size: int = 0) -> Content:
+    """Rich text of one paragraph."""
+    head = f"{{\\rtf1\\ansi\\deff0{{\\fonttbl{{\\f0 Times New Roman;}}}}\\f0\\fs24 {label}\\par "
+    return _filled(RTF, head.encode("ascii"), b"\\par}", size)
+
+
+def text(label: str, size: int = 0) -> Content:
+    """Plain text."""
+    return _filled(TEXT, f"{label}\n".encode("ascii"), b"\n", size)
+
+
+def docx(label: str) -> Content:
+    """A Word document of one paragraph (ECMA-376)."""
+    package = "http://schemas.openxmlformats.org/package/2006"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006"
+    word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types">'
+        '<Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/word/document.xml" ContentType="{DOCX}.main+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" '
+        f'Type="{office}/relationships/officeDocument" Target="word/document.xml"/>'
+        "</Relationships>",
+        "word/document.xml": f'<w:document xmlns:w="{word}"><w:body><w:p><w:r><w:t>{label}'
+        "</w:t></w:r></w:p></w:body></w:document>",
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, part in parts.items():
+            declaration = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+            # A ZipInfo without a date has a fixed one: equal bytes at every start.
+            archive.writestr(zipfile.ZipInfo(name), declaration + part)
+    return Content(DOCX, packed.getvalue())
+
+
+def png(label: str, side: int = 64) -> Content:
+    """A grey square of `side` pixels, with the label as its comment."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    rows = b"".join(b"\0" + bytes((x + y) % 256 for x in range(side)) for y in range(side))
+    return Content(
+        PNG,
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+        + chunk(b"tEXt", b"Comment\0" + label.encode("ascii"))
+        # Uncompressed, so that the bytes do not depend on the release of zlib.
+        + chunk(b"IDAT", zlib.compress(rows, level=0))
+        + chunk(b"IEND", b""),
+    )
+
+
+def jpeg(label: str) -> Content:
+    """A grey square of 8 pixels, with the label as its comment."""
+
+    def segment(marker: int, data: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+    one_code_for_zero = bytes([1] + [0] * 15 + [0])
+    return Content(
+        JPEG,
+        b"\xff\xd8"
+        + segment(0xE0, b"JFIF\0" + struct.pack(">HBHHBB", 0x0101, 0, 1, 1, 0, 0))
+        + segment(0xFE, label.encode("ascii"))
+        + segment(0xDB, b"\0" + b"\1" * 64)
+        + segment(0xC0, struct.pack(">BHHB", 8, 8, 8, 1) + bytes([1, 0x11, 0]))
+        + segment(0xC4, b"\x00" + one_code_for_zero)
+        + segment(0xC4, b"\x10" + one_code_for_zero)
+        + segment(0xDA, bytes([1, 1, 0, 0, 63, 0]))
+        # One block: no difference, end of block, filled up with ones.
+        + b"\x3f\xff\xd9",
+    )

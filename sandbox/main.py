@@ -1,0 +1,88 @@
+"""Starts the stand-in: `python -m sandbox --host 127.0.0.1 --port 8700`.
+
+Once it listens, one line of JSON on standard output says where: `{"url": "http://…"}`.
+"""
+
+import argparse
+import asyncio
+import json
+import socket
+import sys
+from typing import Final
+
+import uvicorn
+
+from sandbox.app import Application
+from sandbox.connections import Connection
+from sandbox.tokens import DEMO_TOKEN
+from sandbox.world import World
+
+_SHUTDOWN_SECONDS: Final = 1
+_KEEP_ALIVE_SECONDS: Final = 75
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says where it listens."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, then print the URL."""
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        sys.stdout.write(json.dumps({"url": f"http://{shown}:{port}"}) + "\n")
+        sys.stdout.flush()
+
+
+def run(
+    host: str = "127.0.0.1",
+    port: int = 8700,
+    *,
+    latency_ms: float = 0.0,
+    token: str = DEMO_TOKEN,
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        host: address to listen at.
+        port: 0 for any free one.
+        latency_ms: delay before the first byte of every document.
+        token: one that is always valid.
+    """
+    asyncio.run(make_server(host, port, latency_ms=latency_ms, token=token).serve())
+
+
+def make_server(
+    host: str, port: int, *, latency_ms: float = 0.0, token: str = DEMO_TOKEN
+) -> Server:
+    """The server, for those who run their own loop; the arguments are those of `run`."""
+    config = uvicorn.Config(
+        Application(World(token, latency_ms)),
+        host=host,
+        port=port,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        backlog=4096,
+    )
+    return Server(config)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8700, help="0 for any free one")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="per document")
+    parser.add_argument("--token", default=DEMO_TOKEN, help="one that is always valid")
+    arguments = parser.parse_args()
+    run(
+        arguments.host,
+        arguments.port,
+        latency_ms=arguments.latency_ms,
+        token=arguments.token,
+    )

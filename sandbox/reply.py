@@ -1,0 +1,115 @@
+"""A reply and how it is delivered, whole or with the faults of a transport (§8, items 24 and 26).
+
+A reply is an ASGI application. It needs the transport of its connection, which `connections`
+puts into the scope.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from sandbox.bodies import encoded
+from sandbox.content import Content
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+_TICKS_PER_SECOND: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to answer. The defaults deliver `content` whole and at once."""
+
+    content: Content
+    status: int = 200
+    content_type: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    announce_length: bool = True
+    first_byte_after: float = 0.0
+    """Seconds."""
+    bytes_per_second: float | None = None
+    after_bytes: int | None = None
+    """So much of the body is sent, then comes what `reset` and `hang` say, or else the end of the
+    connection; None for the whole body."""
+    reset: bool = False
+    """Drop the connection with RST; before any byte, if `after_bytes` is None."""
+    hang: bool = False
+    """Fall silent until the client goes; before any byte, if `after_bytes` is None."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Deliver the reply."""
+        if self.first_byte_after and await _client_left(receive, self.first_byte_after):
+            return
+        if self.after_bytes is None and (self.reset or self.hang):
+            await self._break(scope, receive)
+            return
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": self._headers()}
+        )
+        for chunk in self._chunks():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if self.bytes_per_second and await _client_left(receive, 1 / _TICKS_PER_SECOND):
+                return
+        if self.after_bytes is not None:
+            await self._break(scope, receive)
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        headers = [(name.encode(), value.encode()) for name, value in self.headers]
+        if self.content_type is not None:
+            headers.append((b"content-type", self.content_type.encode()))
+        if self.announce_length:
+            headers.append((b"content-length", str(self.content.size).encode()))
+        return headers
+
+    def _chunks(self) -> Iterator[bytes]:
+        left = self.content.size if self.after_bytes is None else self.after_bytes
+        for chunk in self.content.chunks():
+            shown = chunk[:left]
+            if self.bytes_per_second is None:
+                yield shown
+            else:
+                step = max(1, int(self.bytes_per_second / _TICKS_PER_SECOND))
+                for start in range(0, len(shown), step):
+                    yield shown[start : start + step]
+            left -= len(shown)
+            if left == 0:
+                return
+
+    async def _break(self, scope: Scope, receive: Receive) -> None:
+        transport: asyncio.Transport = scope["state"]["transport"]
+        if self.reset:
+            connection = transport.get_extra_info("socket")
+            # Without it the system would end the connection in good order.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            transport.abort()
+        elif not self.hang:
+            transport.close()
+        # The server takes it for an error if the application returns before its client is gone.
+        await _client_left(receive, None)
+
+
+def json_reply(value: object, status: int = 200) -> Reply:
+    """A reply of JSON."""
+    return body_reply(encoded(value), "application/json", status)
+
+
+def body_reply(body: bytes, content_type: str | None, status: int = 200) -> Reply:
+    """A reply of the given bytes."""
+    return Reply(Content(content_type or "", body), status, content_type)
+
+
+async def _client_left(receive: Receive, seconds: float | None) -> bool:
+    """Wait so long; True as soon as the client is gone."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return True
+    return False

@@ -1,0 +1,150 @@
+"""The JSON of a search (§5.1, §8.6): pages of 100, whatever size is asked for.
+
+Filters the source does not know are ignored, so that such a search lists everything.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sandbox.cases import Case, Listing
+from sandbox.details import classes, grade, stamp, subjects, tribunal
+from sandbox.faults import FaultName
+from sandbox.people import parties
+
+PAGE_ITEMS = 100
+
+
+class NoSuchPage(ValueError):
+    """`searchAfter` is not of the form the source takes, or nothing comes after it (404)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page begins."""
+
+    offset: int
+
+    @property
+    def page(self) -> int:
+        """Counted from 1."""
+        return self.offset // PAGE_ITEMS + 1
+
+
+def place(cases: list[Case], search_after: str | None) -> Place:
+    """Read `searchAfter`, which must be comma-joined.
+
+    Raises:
+        NoSuchPage: it is in another form, or names no case of this search.
+    """
+    if search_after is None:
+        return Place(0)
+    moment, comma, found = search_after.partition(",")
+    if not (comma and moment.isdigit()):
+        raise NoSuchPage
+    for i, case in enumerate(cases):
+        if case.number.digits == found:
+            return Place(i + 1)
+    raise NoSuchPage
+
+
+def page(cases: list[Case], begin: Place, faults: Collection[FaultName]) -> dict[str, object]:
+    """The page that begins there.
+
+    Raises:
+        NoSuchPage: it is the one after the last, and no fault says how else to end.
+    """
+    shown = cases[begin.offset : begin.offset + PAGE_ITEMS]
+    if not shown:
+        if FaultName.SEARCH_END_NULL in faults:
+            return {"total": len(cases), "numberOfElements": 0, "content": None}
+        if FaultName.SEARCH_END_EMPTY in faults:
+            return {"total": len(cases), "numberOfElements": 0, "content": []}
+        raise NoSuchPage
+    split = FaultName.SEARCH_SPLIT_ITEM in faults
+    content = [item for case in shown for item in _items(case, split)]
+    answer: dict[str, object] = {
+        "total": len(cases),
+        "numberOfElements": len(content),
+        "maxElementsSize": 1 if len(cases) == 1 else PAGE_ITEMS,
+    }
+    if len(cases) > 1:
+        # Also on the last page.
+        answer["searchAfter"] = [_milliseconds(shown[-1]), shown[-1].number.digits]
+    return answer | {"content": content}
+
+
+def matching(cases: Mapping[str, Case], filters: Mapping[str, str], portfolio: str) -> list[Case]:
+    """The cases a search finds, in a stable order.
+
+    Args:
+        cases: all, by digits.
+        filters: the parameters of the query.
+        portfolio: the CPF of the party whose cases are found by `cpfCnpjParte`.
+    """
+    if number := filters.get("numeroProcesso"):
+        digits = "".join(c for c in number if c.isdigit())
+        return [cases[digits]] if digits in cases else []
+    asked = filters.get("cpfCnpjParte")
+    visible = (case for case in cases.values() if case.accessible)
+    if asked is None:
+        return sorted(visible, key=lambda case: case.number.digits)
+    if asked != portfolio:
+        return []
+    return sorted(
+        (case for case in visible if case.in_portfolio), key=lambda case: case.number.digits
+    )
+
+
+def _items(case: Case, split: bool) -> list[dict[str, object]]:
+    runs = [_run(case, listing) for listing in case.listings]
+    groups = [[run] for run in runs] if split else [runs]
+    return [
+        {
+            "numeroProcesso": case.number.masked,
+            "nivelSigilo": case.secrecy,
+            "idCodexTribunal": 3,
+            "siglaTribunal": case.number.court,
+            "tramitacoes": group,
+        }
+        for group in groups
+    ]
+
+
+def _run(case: Case, listing: Listing) -> dict[str, object]:
+    court = case.number.court
+    movements = [
+        {
+            "sequencia": document.piece.sequence,
+            "dataHora": stamp(document.piece.joined_at, court),
+            "descricao": f"Juntada de {document.piece.kind}",
+            "idDocumento": document.uuid,
+        }
+        for document in list(case.documents.values())[:3]
+        if document.listing is listing
+    ]
+    return {
+        "idCodex": 0,
+        "dataHoraAjuizamento": stamp(listing.filed_at, court),
+        "tribunal": tribunal(case),
+        "grau": grade(listing),
+        "liminar": False,
+        "nivelSigilo": case.secrecy,
+        "valorAcao": 10000.5,
+        "dataHoraUltimaDistribuicao": stamp(listing.filed_at, court),
+        "classe": classes(case),
+        "assunto": subjects(case),
+        "ultimoMovimento": {
+            "dataHora": stamp(listing.filed_at, court),
+            "descricao": "Distribuído por sorteio",
+        },
+        "movimentos": movements,
+        "partes": parties(case),
+        "ativo": True,
+        "orgaoJulgador": {"id": 1, "nome": "1ª Vara de Ensaio"},
+        "idFonteDadosCodex": listing.source,
+        "permitePeticionar": True,
+    }
+
+
+def _milliseconds(case: Case) -> int:
+    return 1_735_689_600_000 + int(case.number.digits[:7])

@@ -1,0 +1,155 @@
+"""Access and refresh tokens, in the shapes and with the lifetimes of §4.2 and §4.3.
+
+They look like the portal's JWTs, but are signed with a key of this process and good for nothing
+else. A token is known by being remembered: only the demo token outlives a restart.
+"""
+
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+import time
+from dataclasses import dataclass
+from typing import Final
+
+DEMO_TOKEN: Final = "sandbox-demo-token"
+"""Valid at every time, until all tokens are revoked."""
+
+LIFETIME_SECONDS: Final = 28_800
+SESSION_SECONDS: Final = 43_200
+
+_ISSUER: Final = "https://sso.cloud.pje.jus.br/auth/realms/pje"
+
+
+class InvalidGrant(ValueError):
+    """The refresh token is unknown, used already, or its session is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Two tokens as the token endpoint hands them out; times in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    refresh_expires_in: int
+
+
+@dataclass(slots=True)
+class _Access:
+    expires_at: float
+    requests_left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    login_at: float
+    lifetime: float
+
+
+class TokenOffice:
+    """Issues, checks, refreshes and revokes tokens, by a clock that can be set."""
+
+    def __init__(self, demo_token: str = DEMO_TOKEN) -> None:
+        self.clock_offset = 0.0
+        """Seconds the office's clock is ahead."""
+        self._demo_token = demo_token
+        self._demo_valid = True
+        self._access: dict[str, _Access] = {}
+        self._sessions: dict[str, _Session] = {}
+        self._serial = itertools.count(1)
+
+    def now(self) -> float:
+        """Seconds since 1970 by the office's clock."""
+        return time.time() + self.clock_offset
+
+    def login(self, lifetime: float = LIFETIME_SECONDS, max_requests: int | None = None) -> Grant:
+        """Tokens of a new session; the first is good for `max_requests`, None for any number."""
+        return self._issue(_Session(self.now(), lifetime), max_requests)
+
+    def refresh(self, refresh_token: str) -> Grant:
+        """New tokens for a session; the refresh token is used up.
+
+        Raises:
+            InvalidGrant: see there.
+        """
+        session = self._sessions.pop(refresh_token, None)
+        if session is None or self.now() >= session.login_at + SESSION_SECONDS:
+            raise InvalidGrant
+        return self._issue(session, None)
+
+    def accepts(self, token: str) -> bool:
+        """Check a token for one request, which counts."""
+        if self._demo_valid and token == self._demo_token:
+            return True
+        access = self._access.get(token)
+        if access is None or self.now() >= access.expires_at:
+            return False
+        if access.requests_left is not None:
+            if access.requests_left == 0:
+                return False
+            access.requests_left -= 1
+        return True
+
+    def revoke(self, token: str | None) -> None:
+        """Kill one access token; or all, the demo token and the refresh tokens among them."""
+        if token is None:
+            self._access.clear()
+            self._sessions.clear()
+        else:
+            self._access.pop(token, None)
+        if token in (None, self._demo_token):
+            self._demo_valid = False
+
+    def restore(self) -> None:
+        """Set the clock right, and make the demo token valid again."""
+        self.clock_offset = 0.0
+        self._demo_valid = True
+
+    def _issue(self, session: _Session, max_requests: int | None) -> Grant:
+        now = self.now()
+        ends_at = session.login_at + SESSION_SECONDS
+        expires_at = min(now + session.lifetime, ends_at)
+        refresh_expires_at = min(now + LIFETIME_SECONDS, ends_at)
+        access_token = self._sign("Bearer", session.login_at, expires_at)
+        refresh_token = self._sign("Refresh", session.login_at, refresh_expires_at)
+        self._access[access_token] = _Access(expires_at, max_requests)
+        self._sessions[refresh_token] = session
+        return Grant(
+            access_token,
+            refresh_token,
+            expires_in=int(expires_at - now),
+            refresh_expires_in=int(refresh_expires_at - now),
+        )
+
+    def _sign(self, kind: str, login_at: float, expires_at: float) -> str:
+        claims = {
+            "exp": int(expires_at),
+            "iat": int(self.now()),
+            "auth_time": int(login_at),
+            "jti": f"00000000-0000-4000-8000-{next(self._serial):012}",
+            "iss": _ISSUER,
+            "aud": ["broker", "account"],
+            "sub": "00000000-0000-4000-8000-000000000000",
+            "typ": kind,
+            "azp": "portalexterno-frontend",
+            "realm_access": {"roles": [f"papel-inventado-{i}" for i in range(40)]},
+            "scope": "openid",
+            "name": "Pessoa Inventada",
+            "preferred_username": "00000000191",
+            "email": "pessoa@exemplo.invalid",
+            "corporativo": [{"seq_usuario": 1, "sig_tipo_cargo": "ADV", "seq_perfil": 1}],
+        }
+        signed = f"{_part({'alg': 'HS256', 'typ': 'JWT'})}.{_part(claims)}"
+        key = hashlib.sha256(self._demo_token.encode()).digest()
+        signature = hmac.digest(key, signed.encode(), "sha256")
+        return f"{signed}.{_base64(signature)}"
+
+
+def _part(value: object) -> str:
+    return _base64(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

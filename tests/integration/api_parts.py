@@ -1,0 +1,179 @@
+"""What the API tests put in place of the world, and how they write what activities would write."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+
+import httpx2
+from sqlalchemy import update
+from temporalio.client import Client, WorkflowHandle
+
+from api.app import OpenServices, assemble
+from api.engine import Engine
+from api.services import Services
+from autos.cnj import CaseNumber
+from autos.contracts.download import STATES
+from autos.contracts.names import job_workflow_id
+from autos.contracts.states import DocumentState, JobStatus, Reason
+from autos.records import jobs, processes
+from autos.records.database import Database
+from autos.records.models import Document, Job, Process
+from autos.settings import Settings
+from autos.store import ObjectMissing, StoreUnavailable
+
+ADMIN_KEY = "autos_admin-key-of-the-tests-0123456789abcdef"
+SHA256 = "5e" * 32
+
+
+class FakeStore:
+    """Objects in a dictionary; `away` makes it unreachable."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.away = False
+        self.minted = 0
+
+    def link(self, key: str, filename: str, content_type: str) -> str:
+        self.minted += 1
+        return f"https://store.example/{key}?X-Amz-Signature={self.minted}"
+
+    async def get(self, key: str) -> bytes:
+        self._check(key)
+        if key not in self.objects:
+            raise ObjectMissing("The store holds no such object", "bucket", key)
+        return self.objects[key]
+
+    async def delete_prefix(self, digits: str) -> int:
+        self._check(digits)
+        doomed = [key for key in self.objects if digits in key]
+        for key in doomed:
+            del self.objects[key]
+        return len(doomed)
+
+    async def ready(self) -> bool:
+        return not self.away
+
+    def _check(self, key: str) -> None:
+        if self.away:
+            raise StoreUnavailable("The store is away", "bucket", key)
+
+
+def opener(database: Database, client: Client, store: FakeStore) -> OpenServices:
+    """Services on the tests' own parts, as `create_app` takes them."""
+
+    @asynccontextmanager
+    async def opened(settings: Settings) -> AsyncIterator[Services]:
+        yield assemble(settings, database, Engine(client), store)
+
+    def open_services(settings: Settings) -> AbstractAsyncContextManager[Services]:
+        return opened(settings)
+
+    return open_services
+
+
+def path(case: CaseNumber, rest: str = "") -> str:
+    """The address of a process, or of something below it."""
+    return f"/api/v1/processes/{case.digits}{rest}"
+
+
+def problem(response: httpx2.Response, status: int, name: str) -> dict[str, object]:
+    """Check that the answer is this problem, whole; its members."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, object] = response.json()
+    assert body["type"] == f"urn:autos:problem:{name}"
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
+
+
+def job_of(client: Client, case: CaseNumber) -> WorkflowHandle[object, object]:
+    """The process's newest job, to steer it as the test likes."""
+    return client.get_workflow_handle(job_workflow_id(case.digits))
+
+
+async def show(client: Client, database: Database, case: CaseNumber, states: str) -> None:
+    """Let the running job have documents in these states, rows and all."""
+    await write_rows(database, case, states)
+    await job_of(client, case).signal("show", states)
+
+
+async def end(
+    client: Client,
+    database: Database,
+    case: CaseNumber,
+    status: JobStatus = JobStatus.COMPLETED,
+    reason: Reason | None = None,
+) -> None:
+    """End the running job: the row first, as `close_job` does it, then the workflow."""
+    handle = job_of(client, case)
+    description = await handle.describe()
+    await end_row(
+        database, description.raw_description.workflow_execution_info.first_run_id, status, reason
+    )
+    await handle.signal("end", status)
+    await handle.result()
+
+
+async def end_row(
+    database: Database, job_id: str, status: JobStatus, reason: Reason | None = None
+) -> None:
+    """Write a job's end."""
+    async with database.transaction() as session:
+        await session.execute(
+            update(Job)
+            .where(Job.id == job_id)
+            .values(status=status, reason=reason, completed_at=datetime.now(UTC))
+        )
+
+
+async def write_rows(
+    database: Database, case: CaseNumber, states: str, job_id: str | None = None
+) -> None:
+    """Write the process with documents in these states, in place of any it had."""
+    async with database.transaction() as session:
+        await processes.ensure(session, case)
+        await session.execute(
+            update(Process)
+            .where(Process.number == case.digits)
+            .values(fetched_at=datetime.now(UTC), total_documents=len(states))
+        )
+        job = await jobs.latest(session, case.digits)
+        await session.execute(
+            Document.__table__.delete().where(Document.process_number == case.digits)
+        )
+        session.add_all(
+            _document(case, position, STATES[letter], job_id or (job.id if job else None))
+            for position, letter in enumerate(states)
+        )
+
+
+async def write_job(database: Database, case: CaseNumber, status: JobStatus) -> str:
+    """Write the row of a job that Temporal knows nothing of."""
+    job_id = str(uuid.uuid4())
+    async with database.transaction() as session:
+        await processes.ensure(session, case)
+        await jobs.add_pending(session, job_id=job_id, process_number=case.digits)
+    await end_row(database, job_id, status)
+    return job_id
+
+
+def _document(
+    case: CaseNumber, position: int, state: DocumentState, job_id: str | None
+) -> Document:
+    stored = state is DocumentState.AVAILABLE
+    return Document(
+        process_number=case.digits,
+        position=position,
+        source_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{case.digits}/{position}")),
+        name=f"Petição {position}",
+        state=state,
+        reason=Reason.SECRET if state is DocumentState.FAILED else None,
+        sha256=SHA256 if stored else None,
+        size=1000 if stored else None,
+        content_type="application/pdf" if stored else None,
+        job_id=job_id,
+    )

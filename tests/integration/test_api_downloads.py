@@ -1,0 +1,280 @@
+"""Starting jobs: by POST and by a mere GET, alone and many at once."""
+
+import asyncio
+from uuid import uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import func, select
+from temporalio.client import Client
+
+from api import downloads
+from autos.cnj import CaseNumber
+from autos.contracts.download import Attach
+from autos.contracts.names import COURT
+from autos.contracts.states import JobStatus, Reason
+from autos.records.database import Database
+from autos.records.models import Job, Subscription
+from tests.integration.api_parts import end, end_row, job_of, path, problem, show, write_rows
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GET without metadata need not hold the tests up for three seconds each time."""
+    monkeypatch.setattr(downloads, "METADATA_PATIENCE_SECONDS", 0.5)
+
+
+async def job_started(api: httpx2.AsyncClient, case: CaseNumber) -> None:
+    """Wait until another request's job has its row."""
+    async with asyncio.timeout(5):
+        while not (await api.get("/api/v1/jobs", params={"process_number": case.digits})).json()[
+            "items"
+        ]:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_post_starts_one_job(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    response = await api.post(path(case, "/downloads"))
+    assert response.status_code == 202
+    assert response.headers["location"] == path(case, "/status")
+    assert int(response.headers["retry-after"]) >= 1
+    body = response.json()
+    assert body["process_number"] == case.masked
+    assert body["status"] == "pending"
+    description = await job_of(temporal, case).describe()
+    assert description.raw_description.workflow_execution_info.first_run_id == body["job_id"]
+    assert description.typed_search_attributes[COURT] == "TJSP"
+
+
+async def test_many_at_once_are_one_job_and_no_webhook_is_lost(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    """F6, F11."""
+    hooks = [f"https://receiver.example/{number}" for number in range(20)]
+    answers = await asyncio.gather(
+        *(api.post(path(case, "/downloads"), json={"webhook_url": hook}) for hook in hooks),
+        *(api.get(path(case), params={"webhook_url": f"{hooks[0]}/get"}) for _ in range(5)),
+    )
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    async with database.transaction() as session:
+        rows = await session.scalar(
+            select(func.count()).select_from(Job).where(Job.process_number == case.digits)
+        )
+        subscriptions = (
+            await session.scalars(
+                select(Subscription.id).where(Subscription.process_number == case.digits)
+            )
+        ).all()
+    assert rows == 1
+    attached = await job_of(temporal, case).query("attached", result_type=list[Attach])
+    assert {wish.subscription_id for wish in attached} == {str(row) for row in subscriptions}
+    assert len(subscriptions) == 25
+
+
+async def test_wishes_for_freshness_reach_the_job(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    await api.post(path(case, "/downloads"), json={"max_age": 60})
+    await api.post(path(case, "/downloads"), json={"force_refresh": True})
+    attached = await job_of(temporal, case).query("attached", result_type=list[Attach])
+    assert [wish.max_age_seconds for wish in attached] == [60, 0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"webhook_url": "ftp://receiver.example/"},
+        {"webhook_url": "not an address"},
+        {"payload": "fat"},
+        {"max_age": -1},
+        {"webhok_url": "https://receiver.example/"},
+    ],
+)
+async def test_a_request_that_does_not_fit_says_where(
+    api: httpx2.AsyncClient, case: CaseNumber, body: dict[str, object]
+) -> None:
+    answer = problem(await api.post(path(case, "/downloads"), json=body), 422, "invalid-request")
+    assert f"body.{next(iter(body))}" in str(answer["errors"])
+
+
+async def test_wrong_check_digits_are_refused_before_anything_is_asked(
+    api: httpx2.AsyncClient,
+) -> None:
+    """F38."""
+    wrong = "00000019920248260100"
+    answer = problem(await api.get(f"/api/v1/processes/{wrong}"), 400, "invalid-case-number")
+    assert "check digits" in str(answer["detail"])
+    problem(await api.post(f"/api/v1/processes/{wrong}/downloads"), 400, "invalid-case-number")
+
+
+async def test_a_repeated_request_gets_the_same_answer(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    headers = {"Idempotency-Key": str(uuid4())}
+    body = {"webhook_url": "https://receiver.example/"}
+    first = await api.post(path(case, "/downloads"), json=body, headers=headers)
+    again = await api.post(path(case, "/downloads"), json=body, headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert again.headers["location"] == first.headers["location"]
+    assert len(await job_of(temporal, case).query("attached", result_type=list[Attach])) == 1
+    other = await api.post(path(case, "/downloads"), json={}, headers=headers)
+    problem(other, 422, "idempotency-key-reused")
+
+
+async def test_a_repetition_while_the_first_runs_is_told_so(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    waiting = asyncio.create_task(
+        api.post(path(case, "/downloads"), headers={**key, "Prefer": "wait=20"})
+    )
+    await job_started(api, case)
+    repeated = await api.post(path(case, "/downloads"), headers=key)
+    problem(repeated, 409, "idempotency-key-in-use")
+    await end(temporal, database, case)
+    assert (await waiting).status_code == 200
+
+
+async def test_a_key_nobody_could_mean_is_refused(
+    api: httpx2.AsyncClient, case: CaseNumber
+) -> None:
+    response = await api.post(path(case, "/downloads"), headers={"Idempotency-Key": "k" * 256})
+    problem(response, 400, "invalid-idempotency-key")
+
+
+async def test_prefer_wait_answers_at_the_end(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    await api.post(path(case, "/downloads"))
+    waiting = asyncio.create_task(
+        api.post(path(case, "/downloads"), headers={"Prefer": "respond-async, wait=30"})
+    )
+    await end(temporal, database, case, JobStatus.COMPLETED_WITH_FAILURES)
+    response = await asyncio.wait_for(waiting, 5)
+    assert response.status_code == 200
+    assert response.headers["preference-applied"] == "wait=30"
+    assert response.json()["status"] == "completed_with_failures"
+
+
+async def test_prefer_wait_is_bounded(api: httpx2.AsyncClient, case: CaseNumber) -> None:
+    response = await asyncio.wait_for(
+        api.post(path(case, "/downloads"), headers={"Prefer": "wait=1"}), 3
+    )
+    assert response.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "name"),
+    [(Reason.NOT_FOUND, 404, "process-not-found"), (Reason.NO_ACCESS, 403, "no-access")],
+)
+async def test_what_the_source_refuses_is_a_problem(
+    api: httpx2.AsyncClient,
+    case: CaseNumber,
+    temporal: Client,
+    database: Database,
+    reason: Reason,
+    status: int,
+    name: str,
+) -> None:
+    waiting = asyncio.create_task(api.get(path(case)))
+    await job_started(api, case)
+    await end(temporal, database, case, JobStatus.FAILED, reason)
+    problem(await waiting, status, name)
+    # Asked again within a minute, it is answered from the record.
+    problem(await api.get(path(case)), status, name)
+    jobs = await api.get("/api/v1/jobs", params={"process_number": case.masked})
+    assert len(jobs.json()["items"]) == 1
+
+
+async def test_a_get_of_an_unknown_process_starts_its_job(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    """F13."""
+    waiting = asyncio.create_task(api.get(path(case)))
+    await job_started(api, case)
+    await show(temporal, database, case, "ddp")
+    response = await waiting
+    assert response.status_code == 200, response.text
+    body = response.json()
+    assert body["court"] == "TJSP"
+    assert body["documents"]["total_documents"] == 3
+    assert body["documents"]["processing_documents"] == 2
+
+
+async def test_without_metadata_a_get_is_202_after_a_while(
+    api: httpx2.AsyncClient, case: CaseNumber
+) -> None:
+    response = await asyncio.wait_for(api.get(path(case)), 5)
+    assert response.status_code == 202
+    assert response.headers["location"] == path(case, "/status")
+    assert response.json()["status"] == "pending"
+
+
+async def test_what_is_held_and_fresh_starts_nothing(
+    api: httpx2.AsyncClient, case: CaseNumber, database: Database
+) -> None:
+    await write_rows(database, case, "aaf")
+    response = await api.get(path(case))
+    assert response.status_code == 200
+    assert response.json()["job_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("states", "query"),
+    [
+        ("aap", {}),
+        ("aaa", {"force_refresh": True}),
+        ("aaa", {"webhook_url": "https://receiver.example/"}),
+    ],
+)
+async def test_what_is_missing_or_asked_for_starts_a_job(
+    api: httpx2.AsyncClient,
+    case: CaseNumber,
+    database: Database,
+    states: str,
+    query: dict[str, str],
+) -> None:
+    await write_rows(database, case, states)
+    response = await api.get(path(case), params=query)
+    assert response.status_code == 200
+    assert response.json()["job_id"] is not None
+
+
+async def test_a_look_starts_nothing(
+    api: httpx2.AsyncClient, case: CaseNumber, database: Database
+) -> None:
+    query = {"auto_download": False}
+    problem(await api.get(path(case), params=query), 404, "process-unknown")
+    await write_rows(database, case, "pp")
+    response = await api.get(path(case), params=query)
+    assert (response.status_code, response.json()["job_id"]) == (200, None)
+
+
+async def test_a_row_that_outlived_its_job_blocks_nothing(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    """F1: a job that was terminated never wrote its end."""
+    lost = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    await job_of(temporal, case).terminate()
+    started = (await api.get(path(case))).json()["job_id"]
+    assert started != lost
+    assert (await api.get(f"/api/v1/jobs/{lost}")).json()["status"] == "cancelled"
+
+
+async def test_an_ended_job_is_followed_by_a_new_one(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    first = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    await end(temporal, database, case, JobStatus.COMPLETED_WITH_FAILURES)
+    response = await api.post(f"/api/v1/jobs/{first}/retry-failed")
+    assert response.status_code == 202
+    second = response.json()["job_id"]
+    assert second != first
+    assert (await api.get(path(case, "/status"))).json()["job_id"] == second
+    problem(await api.post(f"/api/v1/jobs/{first}/retry-failed"), 409, "job-running")
+    await end_row(database, second, JobStatus.COMPLETED)

@@ -1,0 +1,290 @@
+"""The status of a process: the job's own word, the rows, and the change from one to the other."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import httpx2
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from api.app import create_app
+from autos.cnj import CaseNumber
+from autos.contracts.names import JOBS_QUEUE
+from autos.contracts.states import JobStatus
+from autos.records.database import Database
+from autos.settings import Settings
+from tests.integration.api_parts import (
+    SHA256,
+    FakeStore,
+    end,
+    job_of,
+    opener,
+    path,
+    problem,
+    show,
+    write_job,
+    write_rows,
+)
+from tests.integration.fake_job import FakeJob, asked
+
+
+def parts(status: dict[str, Any]) -> tuple[int, ...]:
+    """Completed, failed, pending, processing."""
+    names = ("completed", "failed", "pending", "processing")
+    return tuple(status[f"{name}_documents"] for name in names)
+
+
+async def test_nobody_asked_for_it(api: httpx2.AsyncClient, case: CaseNumber) -> None:
+    problem(await api.get(path(case, "/status")), 404, "process-unknown")
+
+
+async def test_a_running_job_tells_of_itself(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
+) -> None:
+    job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    await show(temporal, database, case, "aafdp")
+    response = await api.get(path(case, "/status"))
+    assert response.headers["retry-after"] in {"1", "2", "3", "4", "5"}
+    status = response.json()
+    assert (status["live"], status["status"], status["job_id"]) == (True, "processing", job_id)
+    assert parts(status) == (2, 1, 1, 1)
+    assert status["progress_percentage"] == 60.0
+    states = [document["status"] for document in status["documents"]]
+    assert states == ["available", "available", "failed", "processing", "pending"]
+    stored, _, failed, *_ = status["documents"]
+    assert stored["sha256"] == SHA256
+    assert stored["download_url"].startswith(f"https://store.example/processes/{case.digits}/")
+    assert (failed["reason"], failed["download_url"]) == ("secret", None)
+    assert failed["error_message"]
+
+
+async def test_the_job_wins_over_rows_that_are_ahead_of_it(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
+) -> None:
+    await api.post(path(case, "/downloads"))
+    await show(temporal, database, case, "ad")
+    await write_rows(database, case, "aaa")
+    status = (await api.get(path(case, "/status"))).json()
+    assert parts(status) == (1, 0, 0, 1)
+    assert [document["status"] for document in status["documents"]] == ["available", "processing"]
+    assert status["documents"][1]["sha256"] is None
+
+
+async def test_an_ended_job_is_told_from_the_records(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
+) -> None:
+    await api.post(path(case, "/downloads"))
+    await write_rows(database, case, "aaf")
+    await end(temporal, database, case, JobStatus.COMPLETED_WITH_FAILURES)
+    response = await api.get(path(case, "/status"))
+    assert "retry-after" not in response.headers
+    status = response.json()
+    assert (status["live"], status["status"]) == (True, "completed_with_failures")
+    assert (parts(status), status["progress_percentage"]) == ((2, 1, 0, 0), 100.0)
+    assert status["bytes_stored"] == 2000
+    assert status["completed_at"]
+
+
+async def test_a_process_without_a_job_is_pending(
+    api: httpx2.AsyncClient, case: CaseNumber, database: Database
+) -> None:
+    await write_rows(database, case, "ap")
+    status = (await api.get(path(case, "/status"))).json()
+    assert (status["status"], status["job_id"], status["live"]) == ("pending", None, True)
+
+
+async def test_a_job_whose_row_is_missing_is_told_nevertheless(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    """The API crashed between the engine's word and the row; no worker runs either."""
+    await write_rows(database, case, "pp")
+    handle = await temporal.start_workflow(
+        "DownloadProcessWorkflow",
+        {"process_number": case.digits, "court": "TJSP"},
+        id=f"download-process/{case.digits}",
+        task_queue=JOBS_QUEUE,
+    )
+    status = (await asyncio.wait_for(api.get(path(case, "/status")), 6)).json()
+    assert (status["status"], status["live"]) == ("pending", False)
+    assert status["job_id"] == handle.first_execution_run_id
+    await handle.terminate()
+
+
+async def test_without_a_worker_the_records_answer_and_nothing_falls(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    async with Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
+        await api.post(path(case, "/downloads"))
+        await show(temporal, database, case, "aafdpp")
+        before = (await api.get(path(case, "/status"))).json()
+        assert before["live"] is True
+    # The rows do not know yet of the failure, and know of one document more.
+    await write_rows(database, case, "aapapp")
+    await job_of(temporal, case).signal("resume")
+    await asyncio.sleep(0.6)
+    began = asyncio.get_running_loop().time()
+    during = (await api.get(path(case, "/status"))).json()
+    assert asyncio.get_running_loop().time() - began < 4
+    assert during["live"] is False
+    assert parts(during) == (3, 1, 2, 0)
+    async with Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
+        while not (after := (await api.get(path(case, "/status"))).json())["live"]:
+            await asyncio.sleep(0.1)
+        assert parts(after) == (3, 1, 2, 0)
+        await end(temporal, database, case)
+
+
+async def test_fifty_pollers_share_one_query(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
+) -> None:
+    await api.post(path(case, "/downloads"))
+    await show(temporal, database, case, "adp")
+    before = asked.get(case.digits, 0)
+    answers = await asyncio.gather(*(api.get(path(case, "/status")) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert asked[case.digits] - before == 1
+
+
+async def test_what_is_shared_is_given_up_when_the_process_changes(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
+) -> None:
+    job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    await show(temporal, database, case, "dp")
+    assert (await api.get(path(case, "/status"))).json()["waiting_for"] is None
+    assert (await api.post(f"/api/v1/jobs/{job_id}/pause")).status_code == 202
+    assert (await api.get(path(case, "/status"))).json()["waiting_for"] == "operator"
+    assert (await api.post(f"/api/v1/jobs/{job_id}/resume")).status_code == 202
+    assert (await api.get(path(case, "/status"))).json()["waiting_for"] is None
+
+
+async def test_what_is_held_already_is_304(
+    api: httpx2.AsyncClient, case: CaseNumber, database: Database
+) -> None:
+    await write_rows(database, case, "aa")
+    await write_job(database, case, JobStatus.COMPLETED)
+    first = await api.get(path(case, "/status"))
+    again = await api.get(path(case, "/status"))
+    assert (
+        again.json()["documents"][0]["download_url"]
+        != (first.json()["documents"][0]["download_url"])
+    )
+    assert again.headers["etag"] == first.headers["etag"]
+    held = {"If-None-Match": first.headers["etag"]}
+    unchanged = await api.get(path(case, "/status"), headers=held)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    await write_rows(database, case, "af")
+    assert (await api.get(path(case, "/status"), headers=held)).status_code == 200
+
+
+async def test_prefer_wait_answers_when_something_changes(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
+) -> None:
+    await api.post(path(case, "/downloads"))
+    await show(temporal, database, case, "dp")
+    etag = (await api.get(path(case, "/status"))).headers["etag"]
+    headers = {"If-None-Match": etag, "Prefer": "wait=20"}
+    waiting = asyncio.create_task(api.get(path(case, "/status"), headers=headers))
+    await show(temporal, database, case, "ad")
+    response = await asyncio.wait_for(waiting, 5)
+    assert response.status_code == 200
+    assert response.headers["preference-applied"] == "wait=20"
+    assert response.json()["completed_documents"] == 1
+    unchanged = {"If-None-Match": response.headers["etag"], "Prefer": "wait=1"}
+    assert (await api.get(path(case, "/status"), headers=unchanged)).status_code == 304
+
+
+async def test_a_long_list_is_paged(
+    api: httpx2.AsyncClient, case: CaseNumber, database: Database
+) -> None:
+    await write_rows(database, case, "a" * 2500)
+    await write_job(database, case, JobStatus.COMPLETED)
+    seen: list[str] = []
+    query: dict[str, str] = {}
+    for _ in range(3):
+        status = (await api.get(path(case, "/status"), params=query)).json()
+        assert parts(status) == (2500, 0, 0, 0)
+        seen += [document["name"] for document in status["documents"]]
+        query = {"cursor": status["documents_next"]}
+    assert query == {"cursor": None}
+    assert seen == [f"Petição {number}" for number in range(2500)]
+    without = (await api.get(path(case, "/status"), params={"documents": "none"})).json()
+    assert (without["documents"], without["total_documents"]) == (None, 2500)
+
+
+async def test_a_webhook_is_shown_to_its_owner_only(
+    api: httpx2.AsyncClient, case: CaseNumber, worker: Worker
+) -> None:
+    """F35."""
+    keys = [
+        (await api.post("/api/v1/api-keys", json={"name": name})).json()["key"]
+        for name in ("a", "b")
+    ]
+    owner, other = ({"Authorization": f"Bearer {key}"} for key in keys)
+    hook = "https://receiver.example/?token=secret"
+    body = {"webhook_url": hook}
+    assert (await api.post(path(case, "/downloads"), json=body, headers=owner)).status_code == 202
+    shown = await api.get(path(case, "/status"), headers=owner)
+    assert shown.json()["webhook_url"] == hook
+    assert (shown.json()["webhook_sent"], shown.json()["webhook_attempts"]) == (False, 0)
+    for headers in (other, {}):
+        hidden = await api.get(path(case, "/status"), headers=headers)
+        assert hidden.json()["webhook_url"] is None
+        assert hidden.headers["etag"] != shown.headers["etag"]
+        assert "receiver" not in hidden.text
+
+
+async def test_counters_sum_to_the_total_at_every_read(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
+) -> None:
+    await api.post(path(case, "/downloads"))
+    done = asyncio.Event()
+
+    async def work() -> None:
+        for stage in ("pppppp", "dddppp", "aafddd", "aafaaf"):
+            await show(temporal, database, case, stage)
+            await asyncio.sleep(0.3)
+        await end(temporal, database, case, JobStatus.COMPLETED_WITH_FAILURES)
+        done.set()
+
+    async def poll() -> None:
+        percentage = 0.0
+        while not done.is_set():
+            status = (await api.get(path(case, "/status"))).json()
+            assert sum(parts(status)) == status["total_documents"]
+            listed = Counter(document["status"] for document in status["documents"])
+            assert listed["available"] == status["completed_documents"]
+            assert status["progress_percentage"] >= percentage
+            percentage = status["progress_percentage"]
+            await asyncio.sleep(0.02)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(work())
+        for _ in range(4):
+            group.create_task(poll())
+
+
+async def test_engine_and_worker_away(
+    database: Database, case: CaseNumber, store: FakeStore, admin: dict[str, str]
+) -> None:
+    """Temporal is away: what is recorded is told, nothing is accepted."""
+    away = await Client.connect("127.0.0.1:1", lazy=True)
+    app = create_app(Settings(), opener(database, away, store))
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app), base_url="http://api", headers=admin
+        ) as api,
+    ):
+        refused = await asyncio.wait_for(api.post(path(case, "/downloads")), 8)
+        problem(refused, 503, "engine-unavailable")
+        assert int(refused.headers["retry-after"]) > 0
+        status = await asyncio.wait_for(api.get(path(case, "/status")), 8)
+        assert (status.status_code, status.json()["live"]) == (200, False)
+        health = await api.get("/health/ready")
+        assert health.status_code == 503
+        assert health.json()["parts"] == {
+            "records": {"ok": True},
+            "engine": {"ok": False},
+            "store": {"ok": True},
+        }

@@ -1,0 +1,100 @@
+"""`autos up` as a person uses it: with the real API behind it, from a terminal of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Timer
+
+import pytest
+
+from cli.stack import is_running
+
+NUMBER = "0000001-39.2024.8.26.0100"
+_START_SECONDS = 40.0
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "cli", *words]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Ours without any setting of the person who runs the tests, and with no source to ask."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AUTOS_", "TEMPORAL_"))}
+    return kept | {
+        "AUTOS_DATA_DIR": str(folder / "data"),
+        "AUTOS_PDPJ_BASE_URL": "http://127.0.0.1:9",
+        "AUTOS_PDPJ_TOKEN": "none",
+    }
+
+
+def autos(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*words),
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    folder = tmp_path_factory.mktemp("up")
+    with subprocess.Popen(
+        command("up"),
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        # Ends the reading below, should the stack never say that it is there.
+        bound = Timer(_START_SECONDS, process.kill)
+        bound.start()
+        told = []
+        for line in process.stdout:
+            told.append(line)
+            if "Ctrl-C stops it" in line:
+                break
+        else:
+            pytest.fail("".join(told))
+        bound.cancel()
+        yield folder, process
+        if process.poll() is None:
+            process.terminate()
+
+
+def test_a_second_one_says_that_it_runs(up: tuple[Path, subprocess.Popen[str]]) -> None:
+    folder, _ = up
+    second = autos(folder, "up")
+    assert second.returncode == 2
+    assert "runs already" in second.stderr
+
+
+def test_the_commands_find_it_by_its_folder(up: tuple[Path, subprocess.Popen[str]]) -> None:
+    folder, _ = up
+    made = autos(folder, "keys", "create", "tests")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("autos_")
+    listed = autos(folder, "keys", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert "tests" in listed.stdout
+    unknown = autos(folder, "status", NUMBER)
+    assert unknown.returncode == 1
+    assert "Traceback" not in unknown.stderr
+
+
+def test_ctrl_c_stops_everything_and_ends_well(up: tuple[Path, subprocess.Popen[str]]) -> None:
+    folder, process = up
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Stopped." in told
+    assert not is_running(folder / "data")
+    assert (folder / "data" / "stack.pids.json").read_text() == "{}"

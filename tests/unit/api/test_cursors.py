@@ -1,0 +1,65 @@
+"""Cursors survive the way to the client and back; anything else is refused."""
+
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api import cursors
+from api.problems import INVALID_CURSOR, Problem
+
+NOW = datetime(2026, 11, 24, 3, 30, 1, 123456, tzinfo=UTC)
+
+
+def test_a_cursor_comes_back_as_it_went() -> None:
+    identity = uuid.uuid4()
+    assert cursors.position(cursors.encode(1000)) == 1000
+    assert cursors.time_and_text(cursors.encode(NOW, "x/y+z")) == (NOW, "x/y+z")
+    assert cursors.time_and_id(cursors.encode(NOW, identity)) == (NOW, identity)
+
+
+def test_no_cursor_is_the_beginning() -> None:
+    assert cursors.position(None) == 0
+    assert cursors.time_and_text(None) is None
+    assert cursors.time_and_id(None) is None
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "!",
+        "é",
+        cursors.encode("x"),
+        cursors.encode(-1),
+        cursors.encode(2**31),
+        cursors.encode("٣"),
+        cursors.encode(1, 2),
+        cursors.encode("2026-11-24T03:30:01", "no zone"),
+        cursors.encode(NOW, "zero\x00byte"),
+        cursors.encode(NOW, 7),
+    ],
+)
+def test_what_is_not_a_cursor_of_the_list_is_refused(cursor: str) -> None:
+    refused = []
+    for read in (cursors.position, cursors.time_and_id):
+        with pytest.raises(Problem) as caught:
+            read(cursor)
+        refused.append(caught.value.kind)
+    assert refused == [INVALID_CURSOR, INVALID_CURSOR]
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    for read in (cursors.position, cursors.time_and_text, cursors.time_and_id):
+        try:
+            read(text)
+        except Problem as problem:
+            assert problem.kind is INVALID_CURSOR
+
+
+def test_the_row_too_many_tells_of_a_next_page() -> None:
+    assert cursors.page([1, 2, 3], 2) == ([1, 2], True)
+    assert cursors.page([1, 2], 2) == ([1, 2], False)

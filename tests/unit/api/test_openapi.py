@@ -1,0 +1,52 @@
+"""The description of the API: whole, with examples, and in step with what it can answer."""
+
+from typing import Any
+
+import pytest
+
+from api import problems
+from api.app import create_app
+from api.problems import MEDIA_TYPE, Kind
+from autos.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def description() -> dict[str, Any]:
+    return create_app(Settings()).openapi()
+
+
+def operations(description: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (path, operation)
+        for path, methods in description["paths"].items()
+        for operation in methods.values()
+    ]
+
+
+def test_every_operation_has_a_name_of_its_own_and_says_what_it_does(
+    description: dict[str, Any],
+) -> None:
+    names = [operation["operationId"] for _, operation in operations(description)]
+    assert len(set(names)) == len(names)
+    assert all(operation["summary"] for _, operation in operations(description))
+
+
+def test_every_error_is_a_problem_with_an_example(description: dict[str, Any]) -> None:
+    for path, operation in operations(description):
+        for status, response in operation["responses"].items():
+            if status[0] in "45" and not path.startswith("/health"):
+                content = response["content"]
+                assert list(content) == [MEDIA_TYPE], (path, status)
+                assert content[MEDIA_TYPE]["examples"], (path, status)
+
+
+def test_what_needs_a_key_says_so(description: dict[str, Any]) -> None:
+    for path, operation in operations(description):
+        assert ("401" in operation["responses"]) == path.startswith("/api/"), path
+        assert ("security" in operation) == path.startswith("/api/"), path
+
+
+def test_problem_types_are_stable_and_unlike() -> None:
+    kinds = [kind for kind in vars(problems).values() if isinstance(kind, Kind)]
+    assert len({kind.type for kind in kinds}) == len(kinds) > 20
+    assert problems.INVALID_CASE_NUMBER.type == "urn:autos:problem:invalid-case-number"

@@ -1,0 +1,41 @@
+"""What `Prefer` and `If-None-Match` mean."""
+
+import pytest
+
+from api.preferences import matches, wait_seconds
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("respond-async", None),
+        ("wait=10", 10),
+        ("respond-async, wait=10", 10),
+        ("Wait = 5", 5),
+        ('wait="7"', 7),
+        ("wait=0", 0),
+        ("wait=9999", 60),
+        ("wait=soon", None),
+        ("await=5", None),
+    ],
+)
+def test_wait(header: str | None, seconds: int | None) -> None:
+    assert wait_seconds(header) == seconds
+
+
+@pytest.mark.parametrize(
+    ("header", "held"),
+    [
+        (None, False),
+        ('W/"a"', True),
+        ('"a"', True),
+        ('"b", W/"a"', True),
+        ("*", True),
+        ('W/"b"', False),
+        ("a", False),
+    ],
+)
+def test_if_none_match(header: str | None, held: bool) -> None:
+    assert matches(header, 'W/"a"') is held

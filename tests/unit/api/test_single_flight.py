@@ -1,0 +1,80 @@
+"""Many callers, one flight."""
+
+import asyncio
+
+import pytest
+
+from api.single_flight import SingleFlight
+
+
+class Maker:
+    """Counts its calls; lands when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.landing = asyncio.Event()
+
+    async def __call__(self, key: str) -> str:
+        self.calls += 1
+        number = self.calls
+        await self.landing.wait()
+        if key == "broken":
+            raise ValueError(key)
+        return f"{key} {number}"
+
+
+async def test_those_who_ask_at_once_share_one_answer() -> None:
+    maker = Maker()
+    flights = SingleFlight(maker, lambda _: 0.0)
+    asking = [asyncio.create_task(flights.get("a")) for _ in range(50)]
+    other = asyncio.create_task(flights.get("b"))
+    await asyncio.sleep(0)
+    maker.landing.set()
+    assert set(await asyncio.gather(*asking)) == {"a 1"}
+    assert await other == "b 2"
+    assert await flights.get("a") == "a 3"
+
+
+async def test_an_answer_is_shared_for_its_time() -> None:
+    maker = Maker()
+    maker.landing.set()
+    flights = SingleFlight(maker, lambda _: 0.05)
+    assert [await flights.get("a"), await flights.get("a")] == ["a 1", "a 1"]
+    async with asyncio.timeout(2):
+        while await flights.get("a") == "a 1":
+            await asyncio.sleep(0.01)
+
+
+async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
+    maker = Maker()
+    flights = SingleFlight(maker, lambda _: 0.0)
+    leaving, staying = (asyncio.create_task(flights.get("a")) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    maker.landing.set()
+    assert await staying == "a 1"
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+async def test_a_failure_is_not_kept() -> None:
+    maker = Maker()
+    maker.landing.set()
+    flights = SingleFlight(maker, lambda _: 60.0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            await flights.get("broken")
+    assert maker.calls == 2
+
+
+async def test_what_changed_is_asked_anew_even_while_a_flight_is_up() -> None:
+    maker = Maker()
+    flights = SingleFlight(maker, lambda _: 60.0)
+    before = asyncio.create_task(flights.get("a"))
+    await asyncio.sleep(0)
+    flights.forget(lambda key: key == "a")
+    after = asyncio.create_task(flights.get("a"))
+    await asyncio.sleep(0)
+    maker.landing.set()
+    assert (await before, await after) == ("a 1", "a 2")
+    assert await flights.get("a") == "a 2"

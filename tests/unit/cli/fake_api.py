@@ -1,0 +1,106 @@
+"""A small stand-in for the REST API: it answers from a script and writes down what it was asked."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+NUMBER: Final = "0000001-39.2024.8.26.0100"
+DIGITS: Final = "00000013920248260100"
+KEY: Final = "autos_test"
+
+
+def status(state: str = "processing", **fields: Any) -> dict[str, Any]:
+    """A status answer."""
+    return {
+        "process_number": DIGITS,
+        "status": state,
+        "live": True,
+        "total_documents": 3,
+        "completed_documents": 0,
+        "failed_documents": 0,
+        "some_future_field": 1,
+    } | fields
+
+
+def problem(code: int, title: str, detail: str, retry_after: str | None = None) -> Response:
+    """A refusal as RFC 9457 has it."""
+    return JSONResponse(
+        {"type": "about:blank", "title": title, "status": code, "detail": detail},
+        code,
+        {"Retry-After": retry_after} if retry_after else {},
+        "application/problem+json",
+    )
+
+
+@dataclass
+class FakeApi:
+    """What it will answer, and what it was asked."""
+
+    statuses: list[dict[str, Any] | Response] = field(default_factory=list)
+    """The answers to come; the last one stays."""
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    wishes: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    tags: list[str | None] = field(default_factory=list)
+    retry_after: str = "0.01"
+    refuse: Response | None = None
+
+    def app(self) -> FastAPI:
+        """The ASGI application."""
+        app = FastAPI()
+
+        @app.middleware("http")
+        async def refusals(request: Request, call_next: Any) -> Response:
+            self.asked.append(f"{request.method} {request.url.path}")
+            if request.headers.get("Authorization") != f"Bearer {KEY}":
+                return problem(401, "Not authenticated", "Send a valid key.")
+            if self.refuse is not None:
+                return self.refuse
+            answer: Response = await call_next(request)
+            return answer
+
+        @app.post(f"/api/v1/processes/{DIGITS}/downloads", status_code=202)
+        async def download(request: Request) -> dict[str, Any]:
+            self.wishes.append(await request.json())
+            return {"process_number": DIGITS, "job_id": "job-1", "status": "pending"}
+
+        @app.get(f"/api/v1/processes/{DIGITS}/status")
+        async def progress(request: Request) -> Response:
+            assert request.query_params["documents"] == "none"
+            tag = request.headers.get("If-None-Match")
+            self.tags.append(tag)
+            answer = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+            if isinstance(answer, Response):
+                return answer
+            own = f'"{hash(str(answer))}"'
+            headers = {"ETag": own, "Retry-After": self.retry_after}
+            if tag == own:
+                return Response(status_code=304, headers=headers)
+            return JSONResponse(answer, headers=headers)
+
+        @app.get(f"/api/v1/processes/{DIGITS}/documents")
+        async def listing(cursor: str = "0", limit: int = 0) -> dict[str, Any]:
+            start = int(cursor)
+            more = start + 2 < len(self.documents)
+            return {
+                "items": self.documents[start : start + 2],
+                "next": str(start + 2) if more else None,
+            }
+
+        @app.post("/api/v1/api-keys", status_code=201)
+        async def create(request: Request) -> dict[str, Any]:
+            body = await request.json()
+            self.wishes.append(body)
+            return {"id": "k1", "key": "autos_new", "name": body["name"], "role": body["role"]}
+
+        @app.get("/api/v1/api-keys")
+        async def keys() -> dict[str, Any]:
+            return {"items": [{"id": "k1", "name": "me", "role": "admin", "prefix": "autos_a"}]}
+
+        @app.delete("/api/v1/api-keys/{key_id}", status_code=204)
+        async def revoke(key_id: str) -> None:
+            return None
+
+        return app

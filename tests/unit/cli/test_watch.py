@@ -1,0 +1,72 @@
+"""Watching a job: what is asked how often, and what is put up with."""
+
+import httpx2
+import pytest
+
+from autos.cnj import CaseNumber
+from cli.client import ApiClient, Refused, open_client
+from cli.connection import Connection
+from cli.watch import watch
+from tests.unit.cli.fake_api import KEY, NUMBER, FakeApi, problem, status
+
+CASE = CaseNumber.parse(NUMBER)
+
+
+async def seen(client: ApiClient, give_up: float = 5) -> list[int]:
+    return [
+        s.completed_documents async for s in watch(client, CASE, interval=0.001, give_up=give_up)
+    ]
+
+
+async def test_the_same_status_is_asked_for_by_its_tag_and_shown_once(
+    fake: FakeApi, client: ApiClient
+) -> None:
+    first, last = status(completed_documents=1), status("completed", completed_documents=3)
+    fake.statuses = [first, first, first, last]
+    assert await seen(client) == [1, 3]
+    assert fake.tags[0] is None
+    assert fake.tags[1] == fake.tags[2] == fake.tags[3] is not None
+
+
+async def test_a_pause_the_service_asks_for_is_kept(
+    fake: FakeApi, client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("cli.watch.asyncio.sleep", sleep)
+    fake.retry_after = "2"
+    fake.statuses = [
+        status(),
+        problem(503, "Busy", "Come back.", retry_after="7"),
+        problem(429, "Too fast", "Slower.", retry_after="3600"),
+        problem(503, "Busy", "Come back."),
+        status("completed"),
+    ]
+    assert await seen(client) == [0, 0]
+    assert pauses == [2, 7, 30, 0.001]
+
+
+async def test_what_will_not_change_ends_the_watching(fake: FakeApi, client: ApiClient) -> None:
+    fake.statuses = [problem(404, "Unknown process", "Nobody asked for it.")]
+    with pytest.raises(Refused, match="Unknown process: Nobody asked for it") as refused:
+        await seen(client)
+    assert refused.value.status == 404
+
+
+async def test_a_service_that_restarts_is_waited_for_within_bounds() -> None:
+    answers = iter([httpx2.ConnectError("down"), httpx2.ReadError("cut"), status("completed")])
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        answer = next(answers, httpx2.ConnectError("down"))
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx2.Response(200, json=answer)
+
+    transport = httpx2.MockTransport(handle)
+    async with open_client(Connection("http://api", KEY), transport) as client:
+        assert await seen(client) == [0]
+        with pytest.raises(httpx2.ConnectError):
+            await seen(client, give_up=0.01)

@@ -1,0 +1,184 @@
+"""The shapes of the data: items 11 to 19."""
+
+import hashlib
+import re
+import uuid
+from datetime import datetime
+from typing import Any
+
+from tests.unit.sandbox.driver import Sandbox
+
+
+def listed(run: dict[str, Any]) -> list[dict[str, Any]]:
+    documents = run["documentos"]
+    assert isinstance(documents, list)
+    return documents
+
+
+async def test_11_one_listing(sandbox: Sandbox) -> None:
+    assert "tramitacoes" not in await sandbox.detail("small")
+
+
+async def test_11_two_instances(sandbox: Sandbox) -> None:
+    item = await sandbox.detail("two-instances")
+    second, (first,) = item["tramitacaoAtual"], item["tramitacoes"]
+    assert (second["grau"]["sigla"], first["grau"]["sigla"]) == ("G2", "G1")
+    assert len(listed(second)) + len(listed(first)) == 24
+    case = await sandbox.case("two-instances")
+    assert case["total"] == 24
+    hashes: dict[bool, set[str]] = {True: set(), False: set()}
+    for document in case["documents"]:
+        hashes[document["instance"] == "G2"].add(document["sha256"])
+    assert hashes[True] & hashes[False]
+
+
+async def test_11_listed_twice(sandbox: Sandbox) -> None:
+    item = await sandbox.detail("listed-twice")
+    current, (copy,) = item["tramitacaoAtual"], item["tramitacoes"]
+    assert current["idFonteDadosCodex"] != copy["idFonteDadosCodex"]
+    assert len(listed(current)) == 173
+    for one, other in zip(listed(current), listed(copy), strict=True):
+        assert (one["idOrigem"], one["sequencia"]) == (other["idOrigem"], other["sequencia"])
+        assert one["hrefBinario"] != other["hrefBinario"]
+        assert one["idCodex"] != other["idCodex"]
+        assert "arquivo" not in other
+    case = await sandbox.case("listed-twice")
+    assert case["total"] == 173
+    same = [
+        await sandbox.get(f"/api/v2/processos/{case['number']}/documentos/{u}/binario")
+        for u in case["documents"][0]["uuids"]
+    ]
+    assert same[0].content == same[1].content
+
+
+async def test_12_distributions_and_judging_bodies(sandbox: Sandbox) -> None:
+    item = await sandbox.detail("two-instances")
+    assert "distribuicoes" not in item["tramitacaoAtual"]
+    assert "distribuicao" not in item["tramitacoes"][0]
+    (distribution,) = item["tramitacaoAtual"]["distribuicao"]
+    assert distribution["orgaoJulgador"][0]["id"] == -1
+    page = await sandbox.get("/api/v2/processos", params={"numeroProcesso": item["numeroProcesso"]})
+    assert isinstance(page.json()["content"][0]["tramitacoes"][0]["orgaoJulgador"], dict)
+
+
+async def test_13_documents_of_the_demo(sandbox: Sandbox) -> None:
+    item = await sandbox.detail("demo")
+    documents = listed(item["tramitacaoAtual"])
+    assert len(documents) == 43
+    assert isinstance(item["nivelSigilo"], int)
+    assert {document["nivelSigilo"] for document in documents} == {"PUBLICO"}
+    assert any("arquivo" not in document for document in documents)
+    assert any("codigo" not in document["tipo"] for document in documents)
+    files = [document["arquivo"] for document in documents if "arquivo" in document]
+    assert {file["quantidadePaginas"] for file in files} == {0}
+    sequences = [document["sequencia"] for document in documents]
+    assert sequences == sorted(set(sequences), reverse=True)
+    assert sequences[0] > len(sequences)
+    names = [document["nome"] for document in documents]
+    assert names.count("Intimação.html") == 3
+    for wanted in (r"/", r"  \.pdf$", r".{300}", r"^[^.]+$", r"ç.*ã", r"^Planilha\.html$"):
+        assert any(re.search(wanted, name) for name in names), wanted
+
+
+async def test_13_demo_41_of_43_can_be_had(sandbox: Sandbox) -> None:
+    case = await sandbox.case("demo")
+    assert (case["total"], case["available"]) == (43, 41)
+    assert case["size"] < 20_000_000
+    statuses = []
+    for document in case["documents"]:
+        reply = await sandbox.get(
+            f"/api/v2/processos/{case['number']}/documentos/{document['uuid']}/binario"
+        )
+        statuses.append(reply.status_code)
+        if reply.status_code == 200:
+            assert hashlib.sha256(reply.content).hexdigest() == document["sha256"]
+    assert sorted(statuses) == [200] * 41 + [403, 500]
+
+
+async def test_14_odd_addresses(sandbox: Sandbox) -> None:
+    documents = listed((await sandbox.detail("odd-addresses"))["tramitacaoAtual"])
+    foreign, none, text_only, prefixed, absolute, relative = documents
+    assert relative["hrefBinario"].startswith("/processos/")
+    assert absolute["hrefBinario"].startswith(f"{sandbox.url}/api/v2/processos/")
+    assert prefixed["hrefBinario"].startswith("/api/v2/processos/")
+    assert "hrefBinario" not in text_only
+    assert "hrefTexto" in text_only
+    assert not {"hrefBinario", "hrefTexto"} & set(none)
+    assert foreign["hrefBinario"].startswith("https://arquivos.exemplo.invalid/")
+
+
+async def test_15_odd_shapes(sandbox: Sandbox) -> None:
+    odd = (await sandbox.detail("odd-shapes"))["tramitacaoAtual"]
+    usual = (await sandbox.detail("small"))["tramitacaoAtual"]
+
+    def registration(run: dict[str, Any]) -> object:
+        return run["partes"][0]["representantes"][0]["cadastroReceitaFederal"][0]["numero"]
+
+    assert registration(odd) == 191
+    assert registration(usual) == "00000000191"
+    assert len(odd["partes"][0]["outrosNomes"]) == 240
+    assert isinstance(odd["classe"], dict)
+    assert isinstance(odd["assunto"], str)
+    assert isinstance(usual["classe"], list)
+    assert "chaveDesconhecida" in odd
+
+
+async def test_15_moments_without_zone(sandbox: Sandbox) -> None:
+    documents = listed((await sandbox.detail("demo"))["tramitacaoAtual"])
+    moments = [document["dataHoraJuntada"] for document in documents]
+    fractions = {len(moment.partition(".")[2]) for moment in moments}
+    assert fractions == {0, 1, 2, 3}
+    assert all(datetime.fromisoformat(moment).tzinfo is None for moment in moments)
+    documents = listed((await sandbox.detail("listed-twice"))["tramitacaoAtual"])
+    assert not any("." in document["dataHoraJuntada"] for document in documents)
+
+
+async def test_16_uuids_are_version_5_and_stay(sandbox: Sandbox) -> None:
+    first, again = [await sandbox.detail("demo") for _ in range(2)]
+    assert first == again
+    case = await sandbox.case("demo")
+    uuids = [uuid.UUID(document["uuid"]) for document in case["documents"]]
+    assert {found.version for found in uuids} == {5}
+    assert len(set(uuids)) == 43
+
+
+async def test_17_equal_content_under_several_documents(sandbox: Sandbox) -> None:
+    documents = (await sandbox.case("demo"))["documents"]
+    names = ("Decisão.html", "Intimação.html")
+    order = [document for document in documents if document["name"] in names]
+    assert len(order) == len({document["uuid"] for document in order}) == 4
+    assert len({document["sha256"] for document in order}) == 1
+
+
+async def test_18_sizes(sandbox: Sandbox) -> None:
+    sizes = [document["size"] for document in (await sandbox.case("demo"))["documents"]]
+    assert {21, 127, 122_912, 2_529_587} <= set(sizes)
+    totals = {
+        name: (await sandbox.case(name))["total"]
+        for name in ("empty", "small", "thirty", "listed-twice", "thousand")
+    }
+    assert totals == {
+        "empty": 0, "small": 7, "thirty": 30, "listed-twice": 173, "thousand": 1000,
+    }  # fmt: skip
+    biggest = (await sandbox.case("thirty"))["documents"][-1]
+    reply = await sandbox.binary("thirty", -1)
+    assert len(reply.content) == biggest["size"] > 30_000_000
+    assert hashlib.sha256(reply.content).hexdigest() == biggest["sha256"]
+    assert listed((await sandbox.detail("empty"))["tramitacaoAtual"]) == []
+
+
+async def test_18_ten_thousand_documents(sandbox: Sandbox) -> None:
+    documents = listed((await sandbox.detail("ten-thousand"))["tramitacaoAtual"])
+    assert len({document["hrefBinario"] for document in documents}) == 10_000
+
+
+async def test_19_unknown_number(sandbox: Sandbox) -> None:
+    number = "9990777-21.2024.4.03.6100"
+    path, search = f"/api/v2/processos/{number}", {"numeroProcesso": number}
+    for reply in (await sandbox.get(path), await sandbox.get("/api/v2/processos", params=search)):
+        assert reply.status_code == 404
+        assert reply.json()["message"] == "Não foram encontrados registros"
+    await sandbox.control("switches", {"unknown": "empty"})
+    assert (await sandbox.get(path)).json() == []
+    found = await sandbox.get("/api/v2/processos", params=search)
+    assert found.json() == {"content": []}

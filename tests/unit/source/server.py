@@ -1,0 +1,101 @@
+"""A source in this process that answers as a test tells it to, byte by byte."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Script = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class FakeServer:
+    """Counts what it is asked; `script` writes the answer."""
+
+    script: Script
+    origin: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (request := await _read(reader)) is not None:
+                self.asked.append(request)
+                self.at_once += 1
+                self.most_at_once = max(self.most_at_once, self.at_once)
+                try:
+                    await self.script(request, writer)
+                    await writer.drain()
+                finally:
+                    self.at_once -= 1
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> Asked | None:
+    line = await reader.readline()
+    if not line:
+        return None
+    method, path, _ = line.decode().split(" ", 2)
+    headers = {}
+    while (line := await reader.readline()).strip():
+        name, _, value = line.decode().partition(":")
+        headers[name.lower()] = value.strip()
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Asked(method, path, headers, body)
+
+
+def reply(status: int = 200, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
+    """A whole answer, with its length unless the headers say otherwise."""
+    fields = {"content-length": str(len(body))} | (headers or {})
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+    return f"HTTP/1.1 {status} X\r\n{head}\r\n".encode() + body
+
+
+def always(answer: bytes, *, then_close: bool = False) -> Script:
+    """A script that gives the same answer to everything."""
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        if then_close:
+            await writer.drain()
+            writer.close()
+
+    return script
+
+
+@asynccontextmanager
+async def running(script: Script) -> AsyncIterator[FakeServer]:
+    """Serve on a free port of the loopback until the test is done."""
+    server = FakeServer(script)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(server.serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    listening = await asyncio.start_server(accept, "127.0.0.1", 0)
+    host, port = listening.sockets[0].getsockname()
+    server.origin = f"http://{host}:{port}"
+    try:
+        yield server
+    finally:
+        listening.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,315 @@
+"""The client against a server in this process: outcomes, bounds, cancellation."""
+
+import asyncio
+import gzip
+import hashlib
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+
+import httpx2
+import pytest
+
+from autos.cnj import CaseNumber
+from autos.contracts.states import Reason
+from autos.settings import Settings
+from autos.source import (
+    Credential,
+    Credentials,
+    Downloaded,
+    Limiter,
+    LocalPermits,
+    Refused,
+    SourceClient,
+    SourceRefused,
+    StaticCredentialStore,
+    open_http,
+)
+from tests.unit.source.server import Asked, FakeServer, Script, always, reply, running
+
+NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
+ADDRESS = (
+    f"/api/v2/processos/{NUMBER.masked}/documentos/0f5c8f6e-1111-5222-8333-444455556666/binario"
+)
+PDF = b"%PDF-1.4 " + bytes(1000)
+DETAIL = json.dumps([{"numeroProcesso": NUMBER.masked, "tramitacaoAtual": {}}]).encode()
+HIT = json.dumps({"content": [{"numeroProcesso": NUMBER.masked}]}).encode()
+MISS = b'{"content":[]}'
+CODEX_ERROR = b'{"status":500,"message":"Erro interno na API do Codex."}'
+NO_ACCESS = '{"message":"Usuário não possui acesso ao processo"}'.encode()
+
+
+@asynccontextmanager
+async def client_of(
+    server: FakeServer,
+    credential: Credential | None = Credential("token"),  # noqa: B008 - frozen
+    at_once: int = 20,
+    connections: int = 0,
+    changes: Mapping[str, float] = MappingProxyType({}),
+) -> AsyncIterator[SourceClient]:
+    settings = Settings.model_validate(
+        {
+            "pdpj_base_url": server.origin,
+            "pdpj_token_url": f"{server.origin}/token",
+            "source_idle_timeout": 5,
+            "source_metadata_timeout": 5,
+        }
+        | dict(changes)
+    )
+    limits = httpx2.Limits(max_connections=connections)
+    async with httpx2.AsyncClient(limits=limits) if connections else open_http(settings) as http:
+        credentials = Credentials(StaticCredentialStore(credential), http, settings)
+        yield SourceClient(settings, http, credentials, Limiter(LocalPermits(at_once)))
+
+
+async def fetch(
+    script: Script, folder: Path, expected: int | None = None, **changes: float
+) -> Downloaded | Refused:
+    async with running(script) as server, client_of(server, changes=changes) as client:
+        return await client.document(ADDRESS, expected, folder)
+
+
+async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
+    async with running(always(reply(200, PDF))) as server, client_of(server) as client:
+        outcome = await client.document(ADDRESS, len(PDF), tmp_path)
+    assert isinstance(outcome, Downloaded)
+    with outcome:
+        assert outcome.size == len(PDF)
+        assert outcome.sha256 == hashlib.sha256(PDF).hexdigest()
+        assert outcome.content_type == "application/pdf"
+        assert b"".join([piece async for piece in outcome.spool.pieces()]) == PDF
+    (asked,) = server.asked
+    assert asked.path == ADDRESS
+    assert asked.headers["authorization"] == "Bearer token"
+    assert asked.headers["user-agent"].startswith("Mozilla/5.0")
+    assert asked.headers["accept-encoding"] == "identity"
+    assert asked.headers["origin"] == server.origin
+    assert asked.headers["referer"].startswith(f"{server.origin}/consulta")
+    assert "cookie" not in asked.headers
+
+
+async def test_a_large_document_is_spooled_and_leaves_nothing(tmp_path: Path) -> None:
+    body = b"%PDF-1.4" + bytes(20 * 1024 * 1024)
+    outcome = await fetch(always(reply(200, body)), tmp_path)
+    assert isinstance(outcome, Downloaded)
+    with outcome:
+        assert outcome.spool.on_disk
+        assert outcome.sha256 == hashlib.sha256(body).hexdigest()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_chunked_and_compressed_replies_are_understood(tmp_path: Path) -> None:
+    packed = gzip.compress(PDF)
+    headers = {"content-encoding": "gzip"}
+    outcome = await fetch(always(reply(200, packed, headers)), tmp_path, len(PDF))
+    assert isinstance(outcome, Downloaded)
+    chunked = b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    outcome = await fetch(always(chunked), tmp_path)
+    assert isinstance(outcome, Downloaded)
+    assert outcome.size == 3
+
+
+async def hang(_: Asked, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def stall(_: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.write(reply(200, PDF)[:-500])
+    await writer.drain()
+    await asyncio.sleep(60)
+
+
+async def reset(_: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "final"),
+    [
+        (hang, Reason.TIMEOUT, False),
+        (stall, Reason.TIMEOUT, False),
+        (reset, Reason.UNAVAILABLE, False),
+        (always(reply(200, PDF)[:-1], then_close=True), Reason.TRUNCATED, False),
+        (
+            always(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n3\r\nab", then_close=True),
+            Reason.TRUNCATED,
+            False,
+        ),
+        (always(b"nonsense\r\n\r\n", then_close=True), Reason.UNAVAILABLE, False),
+        (always(reply(403, b"{}")), Reason.SECRET, True),
+        (always(reply(401, NO_ACCESS)), Reason.NO_ACCESS, True),
+        (always(reply(302, b"", {"location": "http://127.0.0.1:1/x"})), Reason.UNAVAILABLE, False),
+        (always(reply(500, CODEX_ERROR)), Reason.DOCUMENT_ERROR, False),
+        (always(reply(500, b"x" * 50_000)), Reason.UNAVAILABLE, False),
+    ],
+)
+async def test_what_goes_wrong_has_a_reason(
+    script: Script, reason: Reason, final: bool, tmp_path: Path
+) -> None:
+    outcome = await fetch(script, tmp_path, source_idle_timeout=0.3)
+    assert isinstance(outcome, Refused)
+    assert (outcome.reason, outcome.final) == (reason, final)
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    async with running(hang) as server:
+        pass
+    async with client_of(server) as client:
+        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.UNAVAILABLE)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_too_large_is_dropped_at_once(declared: bool, tmp_path: Path) -> None:
+    sent = 0
+
+    async def endless(_: Asked, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        length = {"content-length": str(10**12)} if declared else {"content-length": ""}
+        writer.write(reply(200, b"%PDF-1", length))
+        while True:
+            writer.write(bytes(65536))
+            await writer.drain()
+            sent += 65536
+
+    outcome = await fetch(endless, tmp_path, source_max_document_bytes=1_000_000)
+    assert outcome == Refused(Reason.TOO_LARGE, final=True)
+    assert sent < 30_000_000
+
+
+async def test_an_address_elsewhere_is_not_asked(tmp_path: Path) -> None:
+    async with running(always(reply())) as server, client_of(server) as client:
+        outcome = await client.document("/api/v2/admin", None, tmp_path)
+    assert outcome == Refused(Reason.NO_ADDRESS, final=True)
+    assert server.asked == []
+
+
+async def test_a_dead_token_is_refreshed_and_asked_with_once_more(tmp_path: Path) -> None:
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if asked.path == "/token":
+            body = json.dumps({"access_token": "new", "refresh_token": "r2"}).encode()
+            writer.write(reply(200, body))
+        elif asked.headers["authorization"] == "Bearer new":
+            writer.write(reply(200, PDF))
+        else:
+            writer.write(reply(401))
+
+    async with (
+        running(script) as server,
+        client_of(server, Credential("old", "r1")) as client,
+    ):
+        outcomes = await asyncio.gather(
+            *(client.document(ADDRESS, None, tmp_path) for _ in range(5))
+        )
+    assert all(isinstance(outcome, Downloaded) for outcome in outcomes)
+    assert [asked.path for asked in server.asked].count("/token") == 1
+
+
+async def test_a_dead_token_without_a_refresh_is_asked_with_once(tmp_path: Path) -> None:
+    async with running(always(reply(401))) as server, client_of(server) as client:
+        for _ in range(3):
+            outcome = await client.document(ADDRESS, None, tmp_path)
+            assert outcome == Refused(Reason.CREDENTIAL)
+        assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL)
+    assert len(server.asked) == 1
+
+
+async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
+    async def slow(_: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.01)
+        writer.write(reply(200, PDF))
+
+    async with running(slow) as server, client_of(server, at_once=4) as client:
+        await asyncio.gather(*(client.document(ADDRESS, None, tmp_path) for _ in range(30)))
+    assert server.most_at_once == 4
+
+
+def by_path(detail: bytes, search: bytes) -> Script:
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(search if "?" in asked.path else detail)
+
+    return script
+
+
+async def test_a_process_is_read() -> None:
+    async with running(always(reply(200, DETAIL))) as server, client_of(server) as client:
+        process = await client.process(NUMBER)
+    assert process.number == NUMBER
+    assert [asked.path for asked in server.asked] == [f"/api/v2/processos/{NUMBER.masked}"]
+
+
+@pytest.mark.parametrize(
+    ("detail", "search", "reason", "final"),
+    [
+        (reply(200, b"[]"), reply(200, MISS), Reason.NOT_FOUND, True),
+        (reply(404, b"{}"), reply(404, b"{}"), Reason.NOT_FOUND, True),
+        (reply(500, CODEX_ERROR), reply(404, b"{}"), Reason.NOT_FOUND, True),
+        (reply(500, CODEX_ERROR), reply(200, HIT), Reason.UNAVAILABLE, False),
+        (reply(404, b"{}"), reply(200, HIT), Reason.UNAVAILABLE, False),
+        (reply(404, b"{}"), reply(503), Reason.UNAVAILABLE, False),
+        (reply(200, b"[{}]"), reply(200, MISS), Reason.NOT_FOUND, True),
+        (reply(401, NO_ACCESS), reply(), Reason.NO_ACCESS, True),
+        (reply(403, NO_ACCESS), reply(), Reason.NO_ACCESS, True),
+        (reply(401), reply(), Reason.CREDENTIAL, False),
+        (reply(403, b"<html>403 Forbidden</html>"), reply(), Reason.BLOCKED, False),
+        (reply(429, b"", {"retry-after": "9"}), reply(), Reason.RATE_LIMITED, False),
+        (reply(200, b"<html><app-root></app-root>"), reply(), Reason.SHELL, False),
+    ],
+)
+async def test_a_process_refused_has_its_reason(
+    detail: bytes, search: bytes, reason: Reason, final: bool
+) -> None:
+    async with running(by_path(detail, search)) as server, client_of(server) as client:
+        with pytest.raises(SourceRefused) as refused:
+            await client.process(NUMBER)
+    assert (refused.value.reason, refused.value.final) == (reason, final)
+    assert refused.value.retry_after == (9.0 if reason is Reason.RATE_LIMITED else None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (reply(200, HIT), None),
+        (reply(200, MISS), None),
+        (reply(403, NO_ACCESS), None),
+        (reply(503), Refused(Reason.UNAVAILABLE)),
+        (reply(401), Refused(Reason.CREDENTIAL)),
+    ],
+)
+async def test_the_probe(answer: bytes, outcome: Refused | None) -> None:
+    async with running(always(answer)) as server, client_of(server) as client:
+        assert await client.probe(NUMBER) == outcome
+
+
+async def test_a_detail_that_is_cut_short_is_not_read() -> None:
+    script = always(reply(200, DETAIL)[:-5], then_close=True)
+    async with running(script) as server, client_of(server) as client:
+        with pytest.raises(SourceRefused) as refused:
+            await client.process(NUMBER)
+    assert refused.value.reason is Reason.TRUNCATED
+
+
+async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) -> None:
+    """The churn of facts/transfer-and-libraries.md §B3, of which httpx 0.28 never recovers."""
+    chance = random.Random(7)
+
+    async def slow(_: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(chance.uniform(0, 0.01))
+        writer.write(reply(200, PDF))
+
+    async def churn(client: SourceClient, rounds: int) -> None:
+        for _ in range(rounds):
+            task = asyncio.create_task(client.document(ADDRESS, None, tmp_path))
+            await asyncio.sleep(chance.uniform(0, 0.02))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async with running(slow) as server, client_of(server, connections=10) as client:
+        await asyncio.gather(*(churn(client, 40) for _ in range(20)))
+        async with asyncio.timeout(10):
+            outcomes = await asyncio.gather(
+                *(client.document(ADDRESS, len(PDF), tmp_path) for _ in range(20))
+            )
+    assert [type(outcome) for outcome in outcomes] == [Downloaded] * 20

@@ -1,0 +1,238 @@
+"""One refresher at a time, rotation stored first, nothing repeated into a lock."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+import httpx2
+import pytest
+
+from autos.settings import Settings
+from autos.source.credentials import (
+    CLAIM_TIME,
+    Credential,
+    CredentialRefused,
+    Credentials,
+    StaticCredentialStore,
+)
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def token(name: str, minutes: float) -> str:
+    """A JWT in form; the end is so many minutes from the test's present."""
+    claims = {"jti": name, "exp": int((NOW + timedelta(minutes=minutes)).timestamp())}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"header.{payload}.signature"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def move(self, **by: float) -> None:
+        self.at += timedelta(**by)
+
+
+class TokenEndpoint:
+    """Rotates refresh tokens r1 -> r2 -> …; an old one is an `invalid_grant`."""
+
+    def __init__(self) -> None:
+        self.current = 1
+        self.asked = 0
+        self.down = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked += 1
+        await self.gate.wait()
+        if self.down:
+            raise httpx2.ConnectError("down")
+        form = parse_qs(request.content.decode())
+        assert form["grant_type"] == ["refresh_token"]
+        assert form["client_id"] == ["portalexterno-frontend"]
+        if form["refresh_token"] != [f"r{self.current}"]:
+            return httpx2.Response(400, json={"error": "invalid_grant"})
+        self.current += 1
+        return httpx2.Response(
+            200,
+            json={
+                "access_token": token(f"a{self.current}", 480),
+                "refresh_token": f"r{self.current}",
+            },
+        )
+
+
+@asynccontextmanager
+async def credentials(
+    store: StaticCredentialStore, endpoint: TokenEndpoint, clock: Clock
+) -> AsyncIterator[Credentials]:
+    settings = Settings(pdpj_token_url="https://sso.example/token")
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(endpoint)) as http:
+        yield Credentials(store, http, settings, clock)
+
+
+async def test_a_fresh_token_is_used_as_it_is() -> None:
+    endpoint = TokenEndpoint()
+    store = StaticCredentialStore(Credential(token("a1", 60), "r1"))
+    async with credentials(store, endpoint, Clock()) as held:
+        assert await held.token() == token("a1", 60)
+    assert endpoint.asked == 0
+
+
+async def test_an_opaque_token_is_allowed() -> None:
+    store = StaticCredentialStore(Credential("opaque"))
+    async with credentials(store, TokenEndpoint(), Clock()) as held:
+        assert await held.token() == "opaque"
+
+
+async def test_refreshed_before_its_end_and_by_one_only() -> None:
+    endpoint = TokenEndpoint()
+    store = StaticCredentialStore(Credential(token("a1", 4), "r1"))
+    async with credentials(store, endpoint, Clock()) as held:
+        tokens = await asyncio.gather(*(held.token() for _ in range(20)))
+    assert set(tokens) == {token("a2", 480)}
+    assert endpoint.asked == 1
+    assert await store.load() == Credential(token("a2", 480), "r2")
+
+
+async def test_the_end_is_seen_while_the_token_is_held() -> None:
+    endpoint = TokenEndpoint()
+    clock = Clock()
+    store = StaticCredentialStore(Credential(token("a1", 60), "r1"))
+    async with credentials(store, endpoint, clock) as held:
+        await held.token()
+        clock.move(minutes=56)
+        assert await held.token() == token("a2", 480)
+
+
+async def test_a_refusal_refreshes_once_and_answers_the_next_token() -> None:
+    endpoint = TokenEndpoint()
+    store = StaticCredentialStore(Credential(token("a1", 60), "r1"))
+    async with credentials(store, endpoint, Clock()) as held:
+        first = await held.token()
+        answers = await asyncio.gather(*(held.refused(first) for _ in range(5)))
+        assert answers == [True] * 5
+        assert await held.token() == token("a2", 480)
+    assert endpoint.asked == 1
+
+
+async def test_invalid_grant_is_never_repeated() -> None:
+    endpoint = TokenEndpoint()
+    endpoint.current = 9
+    clock = Clock()
+    store = StaticCredentialStore(Credential(token("a1", -1), "r1"))
+    async with credentials(store, endpoint, clock) as held:
+        for _ in range(5):
+            with pytest.raises(CredentialRefused):
+                await held.token()
+            clock.move(hours=1)
+    assert endpoint.asked == 1
+    assert await store.load() == Credential(token("a1", -1))
+
+
+async def test_an_outage_of_the_endpoint_keeps_the_refresh_token_and_is_not_hammered() -> None:
+    endpoint = TokenEndpoint()
+    endpoint.down = True
+    clock = Clock()
+    old = Credential(token("a1", -1), "r1")
+    store = StaticCredentialStore(old)
+    async with credentials(store, endpoint, clock) as held:
+        for _ in range(5):
+            with pytest.raises(CredentialRefused):
+                await held.token()
+        assert endpoint.asked == 1
+        assert await store.load() == old
+        endpoint.down = False
+        clock.move(minutes=1)
+        assert await held.token() == token("a2", 480)
+
+
+async def test_a_credential_set_by_a_person_is_found_after_a_refusal() -> None:
+    old, new = Credential("old"), Credential("new")
+    store = StaticCredentialStore(old)
+    async with credentials(store, TokenEndpoint(), Clock()) as held:
+        assert not await held.refused(await held.token())
+        with pytest.raises(CredentialRefused):
+            await held.token()
+        assert await store.replace(old, new)
+        assert await held.token() == "new"
+
+
+async def test_two_processes_refresh_once() -> None:
+    endpoint = TokenEndpoint()
+    clock = Clock()
+    store = StaticCredentialStore(Credential(token("a1", 4), "r1"))
+    endpoint.gate.clear()
+    async with (
+        credentials(store, endpoint, clock) as one,
+        credentials(store, endpoint, clock) as two,
+    ):
+        first = asyncio.create_task(one.token())
+        while not endpoint.asked:
+            await asyncio.sleep(0)
+        # The other process sees the claim and goes on with the token that still works.
+        assert await two.token() == token("a1", 4)
+        endpoint.gate.set()
+        assert await first == token("a2", 480)
+    assert endpoint.asked == 1
+
+
+async def test_the_claim_of_a_dead_process_runs_out() -> None:
+    clock = Clock()
+    dead = Credential(token("a1", 4), "r1", claimed_until=NOW + CLAIM_TIME)
+    async with credentials(StaticCredentialStore(dead), TokenEndpoint(), clock) as held:
+        assert await held.token() == token("a1", 4)
+        clock.move(seconds=CLAIM_TIME.total_seconds() + 1)
+        assert await held.token() == token("a2", 480)
+
+
+async def test_a_rotated_token_is_stored_though_the_caller_is_cancelled() -> None:
+    endpoint = TokenEndpoint()
+    endpoint.gate.clear()
+    store = StaticCredentialStore(Credential(token("a1", -1), "r1"))
+    async with credentials(store, endpoint, Clock()) as held:
+        caller = asyncio.create_task(held.token())
+        while not endpoint.asked:
+            await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        endpoint.gate.set()
+        async with asyncio.timeout(2):
+            assert await held.token() == token("a2", 480)
+    assert endpoint.asked == 1
+
+
+async def test_nothing_without_a_credential() -> None:
+    async with credentials(StaticCredentialStore(None), TokenEndpoint(), Clock()) as held:
+        with pytest.raises(CredentialRefused):
+            await held.token()
+
+
+def test_no_secret_is_shown() -> None:
+    shown = repr(replace(Credential("access", "refresh"), claimed_until=NOW))
+    assert "access" not in shown.replace("access_token", "")
+    assert "refresh" not in shown.replace("refresh_token", "")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a.b.c", "a", "a.e30.c", "a.bnVsbA.c", "a.eyJleHAiOiAieCJ9.c", "a.é.c"]
+)
+def test_an_end_that_cannot_be_read_is_no_end(text: str) -> None:
+    assert Credential(text).expires_at is None
+
+
+def test_the_settings_are_a_store() -> None:
+    settings = Settings.model_validate({"pdpj_token": "t", "pdpj_refresh_token": ""})
+    assert asyncio.run(StaticCredentialStore.of(settings).load()) == Credential("t")
+    assert asyncio.run(StaticCredentialStore.of(Settings()).load()) is None

@@ -1,0 +1,75 @@
+"""In memory when small, on disk without a name when large, gone when closed (F41, F42)."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from autos.source.spool import MEMORY_BYTES, PIECE_BYTES, Spool
+
+
+async def content(spool: Spool) -> bytes:
+    return b"".join([piece async for piece in spool.pieces()])
+
+
+async def test_small_stays_in_memory(tmp_path: Path) -> None:
+    with Spool(tmp_path) as spool:
+        await spool.write(b"ab")
+        await spool.write(b"c")
+        assert (spool.size, spool.on_disk) == (3, False)
+        assert await content(spool) == b"abc" == await content(spool)
+
+
+async def test_large_goes_to_a_file_without_a_name(tmp_path: Path) -> None:
+    chunk = bytes(range(256)) * 256
+    count = 2 * MEMORY_BYTES // len(chunk) + 3
+    with Spool(tmp_path) as spool:
+        for _ in range(count):
+            await spool.write(chunk)
+        assert spool.on_disk
+        assert spool.size == count * len(chunk)
+        assert await content(spool) == chunk * count == await content(spool)
+        assert all([len(piece) <= PIECE_BYTES async for piece in spool.pieces()])
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_written_on_after_it_was_read(tmp_path: Path) -> None:
+    with Spool(tmp_path, memory_bytes=4) as spool:
+        await spool.write(b"abcdef")
+        await spool.write(b"gh")
+        assert await content(spool) == b"abcdefgh"
+        await spool.write(b"i")
+        assert await content(spool) == b"abcdefghi"
+
+
+async def test_closed_under_a_cancelled_write(tmp_path: Path) -> None:
+    async def write() -> None:
+        with Spool(tmp_path, memory_bytes=0) as spool:
+            spools.append(spool)
+            while True:
+                await spool.write(b"x" * (4 * PIECE_BYTES))
+
+    spools: list[Spool] = []
+    for _ in range(20):
+        task = asyncio.create_task(write())
+        await asyncio.sleep(0.002)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with asyncio.timeout(5):
+        while any(spool.on_disk for spool in spools):
+            await asyncio.sleep(0.005)
+
+
+async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with Spool(tmp_path / "none", memory_bytes=0) as spool, pytest.raises(FileNotFoundError):
+        await spool.write(b"x")
+
+
+async def test_a_closed_spool_says_so(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, memory_bytes=0)
+    await spool.write(b"x" * 10)
+    spool.close()
+    spool.close()
+    with pytest.raises(ValueError, match="fetched again"):
+        await content(spool)

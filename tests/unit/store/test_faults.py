@@ -1,0 +1,163 @@
+"""A store that misbehaves: nothing counts as stored unless the store itself says so."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+
+from autos.settings import Settings
+from autos.store import ObjectMissing, Store, StoreRefused, StoreUnavailable, document_key
+from tests.unit.source.server import Asked, FakeServer, Script, always, reply, running
+
+DATA = b"%PDF-1.4 a piece"
+SHA256 = hashlib.sha256(DATA).hexdigest()
+CHECKSUM = base64.b64encode(hashlib.sha256(DATA).digest()).decode()
+MD5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+KEY = document_key("1" * 20, SHA256)
+
+
+class Piece:
+    size = len(DATA)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        yield DATA
+
+
+def store(server: FakeServer, http: httpx2.AsyncClient) -> Store:
+    settings = Settings.model_validate(
+        {
+            "s3_endpoint": server.origin,
+            "s3_bucket": "autos",
+            "s3_access_key_id": "AKIDFORTESTS",
+            "s3_secret_access_key": "hidden-secret",
+        }
+    )
+    return Store(settings, http)
+
+
+def in_turn(*answers: bytes) -> Script:
+    """One answer after the other; an empty one drops the connection."""
+    left = list(answers)
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        answer = left.pop(0)
+        if answer:
+            writer.write(answer)
+        else:
+            writer.transport.abort()
+
+    return script
+
+
+GOOD = reply(200, b"", {"etag": f'"{MD5}"'})
+BAD = reply(200, b"", {"etag": f'"{"0" * 32}"'})
+
+
+async def put(script: Script, http: httpx2.AsyncClient) -> tuple[bool, list[Asked]]:
+    async with running(script) as server:
+        return await store(server, http).put(KEY, Piece(), SHA256, "application/pdf"), server.asked
+
+
+async def test_what_is_sent(http: httpx2.AsyncClient) -> None:
+    written, (asked,) = await put(always(GOOD), http)
+    assert written
+    assert asked.method == "PUT"
+    assert asked.body == DATA
+    assert asked.headers["content-length"] == str(len(DATA))
+    assert asked.headers["if-none-match"] == "*"
+    assert asked.headers["x-amz-checksum-sha256"] == CHECKSUM
+    assert asked.headers["content-type"] == "application/pdf"
+    assert "transfer-encoding" not in asked.headers
+    signed = "content-type%3Bhost%3Bif-none-match%3Bx-amz-checksum-sha256"
+    assert f"X-Amz-SignedHeaders={signed}" in asked.path
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (reply(200, b"", {"x-amz-checksum-sha256": CHECKSUM}),),
+        (reply(503), GOOD),
+        (b"", reply(500), GOOD),
+        (reply(409), GOOD),
+        (reply(400), GOOD),
+        (BAD, GOOD),
+        # An ETag that is no MD5: the store is asked for the size.
+        (reply(200), reply(200, b"", {"content-length": str(len(DATA))})),
+        (
+            reply(200, b"", {"etag": f'"{"0" * 32}"', "x-amz-server-side-encryption": "aws:kms"}),
+            reply(200, b"", {"content-length": str(len(DATA))}),
+        ),
+    ],
+)
+async def test_stored_in_the_end(answers: tuple[bytes, ...], http: httpx2.AsyncClient) -> None:
+    written, asked = await put(in_turn(*answers), http)
+    assert written
+    assert len(asked) == len(answers)
+    assert all(one.body == DATA for one in asked if one.method == "PUT")
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (reply(503),) * 3,
+        (b"",) * 3,
+        (BAD,) * 3,
+        (reply(200, b"", {"x-amz-checksum-sha256": "AAAA"}),) * 3,
+    ],
+)
+async def test_three_tries_and_no_more(
+    answers: tuple[bytes, ...], http: httpx2.AsyncClient
+) -> None:
+    with pytest.raises(StoreUnavailable) as failed:
+        await put(in_turn(*answers), http)
+    assert failed.value.key == KEY
+
+
+async def test_there_already(http: httpx2.AsyncClient) -> None:
+    head = reply(200, b"", {"content-length": str(len(DATA))})
+    written, asked = await put(in_turn(reply(412), head), http)
+    assert not written
+    assert [one.method for one in asked] == ["PUT", "HEAD"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        reply(200, b"", {"content-length": "5"}),
+        reply(200, b"", {"content-length": str(len(DATA)), "x-amz-checksum-sha256": "AAAA"}),
+        reply(404),
+    ],
+)
+async def test_something_else_is_there(head: bytes, http: httpx2.AsyncClient) -> None:
+    written, asked = await put(in_turn(reply(412), head, GOOD), http)
+    assert written
+    assert "if-none-match" not in asked[-1].headers
+
+
+async def test_a_refusal_is_not_repeated_and_tells_no_secret(http: httpx2.AsyncClient) -> None:
+    async with running(always(reply(403))) as server:
+        with pytest.raises(StoreRefused) as refused:
+            await store(server, http).put(KEY, Piece(), SHA256, "application/pdf")
+    assert len(server.asked) == 1
+    told = f"{refused.value} {refused.value!r} {refused.value.__cause__}"
+    assert KEY in told
+    assert "'autos'" in told
+    assert "Signature" not in told
+    assert "AKIDFORTESTS" not in told
+
+
+async def test_reading(http: httpx2.AsyncClient) -> None:
+    script = in_turn(reply(200, b"{}"), reply(404), reply(500), b"")
+    async with running(script) as server:
+        opened = store(server, http)
+        assert await opened.get(KEY) == b"{}"
+        with pytest.raises(ObjectMissing):
+            await opened.get(KEY)
+        with pytest.raises(StoreUnavailable):
+            await opened.get(KEY)
+        with pytest.raises(StoreUnavailable) as lost:
+            await opened.head(KEY)
+    assert "Signature" not in str(lost.value)

@@ -1,0 +1,119 @@
+"""Links: long enough, cheap, and with any name in them (RFC 6266; failure F44)."""
+
+import time
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autos.settings import Settings
+from autos.store.client import Store
+from autos.store.disposition import attachment
+from autos.store.links import SPAN_SECONDS
+from tests.unit.store.conftest import saved_name
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = 1_000_000.0 * SPAN_SECONDS
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def store(clock: Clock, **changes: object) -> Store:
+    settings = Settings.model_validate(
+        {
+            "s3_endpoint": "http://s3.internal:9000",
+            "s3_bucket": "autos",
+            "s3_access_key_id": "AKID",
+            "s3_secret_access_key": "secret",
+        }
+        | changes
+    )
+    return Store(settings, httpx2.AsyncClient(), clock)
+
+
+def seconds(link: str) -> int:
+    return int(parse_qs(urlsplit(link).query)["X-Amz-Expires"][0])
+
+
+def test_given_again_for_a_while_and_never_too_short() -> None:
+    clock = Clock()
+    links = store(clock)
+    first = links.link("k", "a.pdf", "application/pdf")
+    assert seconds(first) == 3600 + SPAN_SECONDS
+    clock.at += SPAN_SECONDS - 1
+    assert links.link("k", "a.pdf", "application/pdf") is first
+    assert links.link("k", "b.pdf", "application/pdf") != first
+    clock.at += 1
+    assert links.link("k", "a.pdf", "application/pdf") is not first
+
+
+def test_seven_days_are_the_most() -> None:
+    links = store(Clock(), link_ttl=604_800)
+    assert seconds(links.link("k", "a.pdf", "application/pdf")) == 604_800
+
+
+def test_the_address_clients_reach() -> None:
+    links = store(Clock(), s3_public_endpoint="https://files.example")
+    assert links.link("k", "a", "t").startswith("https://files.example/autos/k?")
+    assert store(Clock()).link("k", "a", "t").startswith("http://s3.internal:9000/autos/k?")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "sa-east-1"])
+def test_aws_is_addressed_by_bucket_and_region(region: str) -> None:
+    link = store(Clock(), s3_endpoint="", s3_region=region).link("k", "a", "t")
+    assert link.startswith(f"https://autos.s3.{region}.amazonaws.com/k?")
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
+
+
+def test_a_thousand_links_are_asked_for_again_at_no_cost() -> None:
+    links = store(Clock())
+
+    def mint() -> list[str]:
+        return [links.link(f"processes/{n}", f"{n}.pdf", "application/pdf") for n in range(1000)]
+
+    first = mint()
+    begun = time.process_time()
+    second = mint()
+    assert time.process_time() - begun < 0.1
+    assert all(one is other for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("Petição Inicial.pdf", "Peticao Inicial.pdf"),
+        ("a/b\\c.pdf", "a_b_c.pdf"),
+        ('diz "x".pdf', "diz _x_.pdf"),
+        ("", "documento"),
+        ("\r\nSet-Cookie: x", "Set-Cookie_ x"),
+        ("日本", "documento"),
+        ("..", "documento"),
+        ("日本.pdf", "documento.pdf"),
+        ("sem extensao", "sem extensao"),
+        ("x" * 400 + ".html", "x" * 146 + ".html"),
+    ],
+)
+def test_the_plain_form(name: str, plain: str) -> None:
+    assert attachment(name).startswith(f'attachment; filename="{plain}"; filename*=')
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=250))
+def test_any_name_comes_back_intact_and_harmless(name: str) -> None:
+    header = attachment(name)
+    assert header.isascii()
+    assert header.isprintable()
+    told = name.replace("\u2028", "").replace("\u2029", "").strip()
+    assert saved_name(header) == (told or "documento")
+
+
+@given(st.text(max_size=2000))
+def test_no_name_is_too_long_or_breaks_the_header(name: str) -> None:
+    header = attachment(name)
+    assert header.isascii()
+    assert header.isprintable()
+    assert len(unquote(header.partition("''")[2]).encode()) <= 1000

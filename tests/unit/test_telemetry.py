@@ -1,0 +1,65 @@
+"""What a log line must not hold (F32)."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from autos import telemetry
+
+KEY = "autos_" + "k" * 43
+
+
+@pytest.mark.parametrize(
+    ("text", "logged"),
+    [
+        (f"key {KEY}.", "key autos_***."),
+        ("Authorization: Bearer abc.def-123456", "Authorization: Bearer ***"),
+        ("https://a.example/h?token=x&y=z next", "https://a.example/h?*** next"),
+        ("https://user:pass@a.example/", "https://***@a.example/"),
+        ("https://a.example/path stays", "https://a.example/path stays"),
+        ("000000102.2024 autos_worker", "000000102.2024 autos_worker"),
+    ],
+)
+def test_secrets_are_taken_out(text: str, logged: str) -> None:
+    assert telemetry.redact(text) == logged
+
+
+@pytest.fixture
+def configured() -> Iterator[None]:
+    root = logging.getLogger()
+    before = list(root.handlers), root.level, structlog.get_config()
+    telemetry.configure("json", "worker")
+    yield
+    root.handlers[:], level, configuration = before
+    root.setLevel(level)
+    structlog.configure(**configuration)
+
+
+@pytest.mark.usefixtures("configured")
+def test_both_kinds_of_loggers_write_one_json_object_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    structlog.contextvars.bind_contextvars(request_id="r-12345678")
+    try:
+        structlog.get_logger("ours").info("hello", url="https://a.example/?q=1")
+        logging.getLogger("theirs").warning("got %s", KEY)
+    finally:
+        structlog.contextvars.clear_contextvars()
+    ours, theirs = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (ours["event"], ours["url"]) == ("hello", "https://a.example/?***")
+    assert theirs["event"] == "got autos_***"
+    for line, level in ((ours, "info"), (theirs, "warning")):
+        assert (line["service"], line["request_id"]) == ("worker", "r-12345678")
+        assert line["level"] == level
+        assert line["timestamp"].endswith("Z")
+
+
+def test_a_request_id_is_kept_only_if_harmless() -> None:
+    assert telemetry.request_id("order-1234") == "order-1234"
+    for given in (None, "", "short", "a b c d e f g", "x" * 65, "line\nbreak"):
+        assert telemetry.request_id(given) != given

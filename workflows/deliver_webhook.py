@@ -1,0 +1,112 @@
+"""Tells one subscriber how a job ended: tries for three days, until the receiver takes it.
+
+One workflow per event, id `webhook/<event id>`. It holds the event's id, numbers and outcomes only;
+what is sent, to whom, and what came back is the activity's and the records' business. A `redeliver`
+signal makes the next attempt at once; after the end, the same workflow id is started anew and goes
+through the schedule again, with the same event.
+
+Not promised: exactly one request. An attempt whose worker died is made again, under the same id.
+"""
+
+import contextlib
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from autos.contracts.names import WEBHOOKS_QUEUE
+    from autos.contracts.webhooks import (
+        JITTER,
+        PATIENCE_SECONDS,
+        AttemptDelivery,
+        AttemptedDelivery,
+        DeliverWebhook,
+        DeliveryOutcome,
+        DeliveryResult,
+        scheduled_delay,
+    )
+
+_ONE_ATTEMPT: Final = timedelta(seconds=60)
+"""The request's 15 s, and the records before and after it."""
+
+_OUR_OWN_PARTS: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=30),
+)
+"""A receiver's failure is an outcome; only our own parts fail the activity, and they come back."""
+
+
+@workflow.defn(name="DeliverWebhookWorkflow")
+class DeliverWebhookWorkflow:
+    """See the module. Signal: redeliver."""
+
+    @workflow.init
+    def __init__(self, request: DeliverWebhook) -> None:
+        self._event_id = request.event_id
+        self._attempts = 0
+        self._asked_for = False
+
+    @workflow.signal(description="Make the next attempt now")
+    def redeliver(self) -> None:
+        """Shorten the wait; an attempt that is on its way and succeeds answers this too."""
+        self._asked_for = True
+
+    @workflow.run
+    async def run(self, request: DeliverWebhook) -> DeliveryResult:
+        """Try until the receiver takes it, wants no more, or three days have passed."""
+        began = workflow.now()
+        while True:
+            self._asked_for = False
+            left = PATIENCE_SECONDS - (workflow.now() - began).total_seconds()
+            attempted = await self._attempt(left)
+            delay = attempted.retry_in_seconds
+            if delay is not None:
+                await self._wait(delay)
+            elif not (self._asked_for and attempted.outcome is DeliveryOutcome.FAILED):
+                break
+        self._show(f"{attempted.outcome} at attempt {self._attempts}")
+        return DeliveryResult(
+            event_id=self._event_id, outcome=attempted.outcome, attempts=self._attempts
+        )
+
+    async def _attempt(self, left: float) -> AttemptedDelivery:
+        self._attempts += 1
+        request = AttemptDelivery(event_id=self._event_id, number=self._attempts)
+        if left > 0:
+            jitter = workflow.random().uniform(1 - JITTER, 1 + JITTER)
+            request.delay_seconds = scheduled_delay(self._attempts) * jitter
+            # However the delays fall, the last attempt is made when the patience ends.
+            request.longest_delay_seconds = left
+        return await workflow.execute_activity(
+            "attempt_delivery",
+            request,
+            result_type=AttemptedDelivery,
+            task_queue=WEBHOOKS_QUEUE,
+            start_to_close_timeout=_ONE_ATTEMPT,
+            retry_policy=_OUR_OWN_PARTS,
+            summary=f"attempt {self._attempts}",
+        )
+
+    async def _wait(self, delay: float) -> None:
+        self._show(f"attempt {self._attempts} failed, the next in {_words(delay)}")
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._asked_for,
+                timeout=timedelta(seconds=delay),
+                timeout_summary=f"attempt {self._attempts + 1} in {_words(delay)}",
+            )
+
+    def _show(self, what: str) -> None:
+        workflow.set_current_details(f"`{self._event_id}`: {what}.")
+
+
+def _words(seconds: float) -> str:
+    """A delay as an operator reads it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5_400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3_600:.1f} h"
