@@ -15,7 +15,7 @@ from fastapi import FastAPI
 import autos.store
 from api import engine, keys, problems
 from api.metrics import Metrics
-from api.problems import Problem, ProblemDetails
+from api.problems import Problem
 from api.records import Records
 from api.requests import RequestMiddleware
 from api.routes import api_keys, documents, downloads, health, jobs, processes, status
@@ -79,12 +79,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         description="Errors are problem details (RFC 9457): decide by `type`.",
         lifespan=lifespan,
         redoc_url=None,
-        responses={
-            500: {
-                **problems.responses(problems.INTERNAL_ERROR)[500],
-                "model": ProblemDetails,
-            }
-        },
+        responses=problems.responses(problems.INTERNAL_ERROR),
     )
     app.state.metrics = Metrics()
     problems.install(app)

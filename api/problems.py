@@ -53,6 +53,9 @@ INVALID_IDEMPOTENCY_KEY: Final = Kind(
 INVALID_REQUEST: Final = Kind(
     "invalid-request", 422, "The request does not fit", "See `errors` for what to change."
 )
+UNREADABLE_BODY: Final = Kind(
+    "unreadable-body", 400, "The body cannot be read", "Send JSON in UTF-8."
+)
 UNAUTHORIZED: Final = Kind(
     "unauthorized",
     401,
@@ -258,6 +261,9 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
+        if error.status_code == UNREADABLE_BODY.status:
+            # The framework's only use of 400.
+            return respond(request, Problem(UNREADABLE_BODY))
         phrase = HTTPStatus(error.status_code).phrase
         kind = Kind(
             phrase.lower().replace(" ", "-"),
@@ -270,3 +276,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = describe()
+        description["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to add to it

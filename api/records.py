@@ -5,12 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
-from asyncpg.exceptions import (  # type: ignore[import-untyped]  # asyncpg has no types
-    InsufficientResourcesError,
-    OperatorInterventionError,
-    PostgresConnectionError,
-)
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,18 +16,24 @@ from autos.records.models import ApiKey
 
 log = structlog.get_logger(__name__)
 
-AWAY: Final = (
-    OSError,
-    InterfaceError,
-    OperationalError,
-    PoolTimeout,
-    PostgresConnectionError,
-    OperatorInterventionError,
-    InsufficientResourcesError,
-)
-"""What a database that cannot be reached raises. While connecting, SQLAlchemy passes the driver's
-own exceptions on; no other network is touched while a session is open, so OSError is the database.
-"""
+_AWAY: Final = ("08", "53", "57")
+"""Classes of SQLSTATE: no connection, no resources, an operator's intervention."""
+
+
+def is_away(error: Exception) -> bool:
+    """True if the database could not be reached, False if it refused what it was asked.
+
+    While connecting, the driver's OSError comes through as it is; no other network is touched
+    while a session is open.
+    """
+    if isinstance(error, DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        return (
+            error.connection_invalidated
+            or isinstance(error, InterfaceError)
+            or sqlstate.startswith(_AWAY)
+        )
+    return isinstance(error, OSError | PoolTimeout)
 
 
 class Records:
@@ -51,7 +52,9 @@ class Records:
         try:
             async with self._database.transaction() as session:
                 yield session
-        except AWAY as error:
+        except (DBAPIError, OSError, PoolTimeout) as error:
+            if not is_away(error):
+                raise
             log.warning("records_unavailable", error=type(error).__name__)
             raise unavailable(RECORDS_UNAVAILABLE) from error
 
@@ -64,5 +67,5 @@ class Records:
         """Ask the database one small question; a problem when it is away."""
         try:
             await self._database.ready()
-        except AWAY as error:
+        except (DBAPIError, OSError, PoolTimeout) as error:
             raise unavailable(RECORDS_UNAVAILABLE) from error

@@ -21,7 +21,7 @@ from cli.download import follow_to_end
 from cli.errors import FAILED, CommandError
 from cli.progress import summary
 from cli.stack import AlreadyRunning, StackState
-from cli.tables import documents_table
+from cli.tables import documents_table, failures
 from cli.terminal import console
 from cli.up import embedded, print_addresses
 from sandbox.catalogue import Catalogue
@@ -83,7 +83,9 @@ async def download_case(scene: Scene, findings: Findings) -> None:
 
 async def list_documents(scene: Scene, findings: Findings) -> None:
     findings.documents = [document async for document in scene.client.documents(scene.number)]
-    console.print(documents_table(findings.documents))
+    console.print(documents_table(findings.documents, console.width))
+    for sentence in failures(findings.documents):
+        console.print(sentence, markup=False, soft_wrap=True)
     findings.wrong += judge(findings.documents)
 
 

@@ -34,6 +34,8 @@ def progress(console: Console) -> Iterator[Show]:
 
 def describe(status: Status) -> str:
     """One line on where a job stands."""
+    if not status.total_documents and not status.status.ended:
+        return ", ".join(["reading the list of documents", *_outlook(status)])
     words = [f"{status.done} of {status.total_documents} documents", decimal(status.bytes_stored)]
     if status.failed_documents:
         words.append(f"{status.failed_documents} failed")

@@ -6,7 +6,7 @@ from autos.cnj import CaseNumber
 from cli.client import open_client
 from cli.connection import Connection
 from cli.progress import describe
-from cli.tables import documents_table
+from cli.tables import documents_table, failures
 from cli.terminal import console
 
 
@@ -29,5 +29,7 @@ async def status(
     if found.error_message or found.reason:
         console.print(str(found.error_message or found.reason), markup=False, soft_wrap=True)
     if documents:
-        console.print(documents_table(listed))
+        console.print(documents_table(listed, console.width))
+        for sentence in failures(listed):
+            console.print(sentence, markup=False, soft_wrap=True)
     return 0

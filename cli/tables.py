@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +12,13 @@ from rich.text import Text
 from autos.contracts.states import DocumentState
 from cli.answers import ApiKey, Document
 
-_STYLES = {
+_HASH_DIGITS: Final = 8
+_TYPE_WIDTH: Final = 10
+_SHORTEST_NAME: Final = 12
+_LONGEST_NAME: Final = 48
+_OTHER_COLUMNS: Final = 68
+"""Their width, with the space between them."""
+_STYLES: Final = {
     DocumentState.AVAILABLE: "green",
     DocumentState.FAILED: "red",
     DocumentState.PROCESSING: "cyan",
@@ -18,22 +26,37 @@ _STYLES = {
 }
 
 
-def documents_table(documents: Iterable[Document]) -> Table:
-    """One line for each document."""
-    table = Table("#", "name", "state", "size", "type", "sha256", "reason")
-    for column in (0, 3):
-        table.columns[column].justify = "right"
+def documents_table(documents: Iterable[Document], width: int) -> Table:
+    """One line for each document; on a narrow terminal it is the name that gives way."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    name_width = max(_SHORTEST_NAME, min(_LONGEST_NAME, width - _OTHER_COLUMNS))
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("name", no_wrap=True, overflow="ellipsis", width=name_width)
+    table.add_column("state", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("type", no_wrap=True, overflow="ellipsis", max_width=_TYPE_WIDTH)
+    table.add_column("sha256", no_wrap=True)
+    table.add_column("reason", no_wrap=True)
     for number, document in enumerate(documents, start=1):
         table.add_row(
             str(number),
             Text(document.name or document.id),
             Text(document.status.value, _STYLES[document.status]),
             "" if document.size is None else decimal(document.size),
-            Text(document.mime_type or ""),
-            (document.sha256 or "")[:12],
-            Text(_reason(document)),
+            Text((document.mime_type or "").rpartition("/")[2]),
+            (document.sha256 or "")[:_HASH_DIGITS],
+            document.reason or "",
         )
     return table
+
+
+def failures(documents: Iterable[Document]) -> list[str]:
+    """One sentence for each document that failed, in the table's numbers."""
+    return [
+        f"{number}: {document.error_message or document.reason}"
+        for number, document in enumerate(documents, start=1)
+        if document.status is DocumentState.FAILED
+    ]
 
 
 def keys_table(keys: Iterable[ApiKey]) -> Table:
@@ -48,16 +71,6 @@ def keys_table(keys: Iterable[ApiKey]) -> Table:
             *(_moment(moment) for moment in (key.created_at, key.expires_at, key.revoked_at)),
         )
     return table
-
-
-def _reason(document: Document) -> str:
-    if document.reason is None:
-        return ""
-    return (
-        f"{document.reason}: {document.error_message}"
-        if document.error_message
-        else document.reason
-    )
 
 
 def _moment(moment: datetime | None) -> str:

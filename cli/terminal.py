@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -17,7 +18,9 @@ from cli.stack.errors import AlreadyRunning, StackError
 
 T = TypeVar("T")
 
-console: Final = Console(highlight=False)
+_PIPE_WIDTH: Final = 120
+
+console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 errors: Final = Console(stderr=True, highlight=False)
 
 

@@ -32,7 +32,8 @@ MAINTENANCE: Final = (
 ).encode()
 STUB_CIRCUIT_BREAKER: Final = (
     b"Erro ao recuperar o arquivo do documento: "
-    b"CircuitBreaker 'codex-backend-dl' is OPEN and does not permit further calls"
+    b"CircuitBreaker 'codex-backend-dl' is OPEN and does not permit further calls."
+    b" Tente mais tarde."
 )
 STUB_CODEX_DOWN: Final = (
     "O documento solicitado não pode ser exibido neste momento: Codex indisponível no tribunal "

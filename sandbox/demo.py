@@ -62,7 +62,7 @@ class _Pile:
 
 
 def make_demo(number: CaseNumber) -> Case:
-    """The case of 43 documents, some 12 MB."""
+    """The case of 43 documents, some 7 MB."""
     pile = _Pile(number)
     _ordinary(pile)
     _copies(pile)

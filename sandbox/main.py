@@ -5,9 +5,12 @@ Once it listens, one line of JSON on standard output says where: `{"url": "http:
 
 import argparse
 import asyncio
+import contextlib
 import json
+import signal
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 import uvicorn
@@ -22,7 +25,15 @@ _KEEP_ALIVE_SECONDS: Final = 75
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says where it listens."""
+    """uvicorn's server, which says where it listens and ends without delay."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End in good order at SIGTERM and SIGINT; the base class would send itself the signal."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, then print the URL."""
@@ -31,6 +42,13 @@ class Server(uvicorn.Server):
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(json.dumps({"url": f"http://{shown}:{port}"}) + "\n")
         sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Cut the answers under way: one that hangs by design would never end."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.transport.abort()
+        await super().shutdown(sockets)
 
 
 def run(
@@ -48,13 +66,6 @@ def run(
         latency_ms: delay before the first byte of every document.
         token: one that is always valid.
     """
-    asyncio.run(make_server(host, port, latency_ms=latency_ms, token=token).serve())
-
-
-def make_server(
-    host: str, port: int, *, latency_ms: float = 0.0, token: str = DEMO_TOKEN
-) -> Server:
-    """The server, for those who run their own loop; the arguments are those of `run`."""
     config = uvicorn.Config(
         Application(World(token, latency_ms)),
         host=host,
@@ -69,7 +80,7 @@ def make_server(
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         backlog=4096,
     )
-    return Server(config)
+    asyncio.run(Server(config).serve())
 
 
 def main() -> None:

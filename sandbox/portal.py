@@ -201,6 +201,10 @@ def _find(call: Call) -> Document | Reply:
 async def _answer_token(request: Request) -> Reply:
     call = Call(request, Route.TOKEN)
     call.strike()
+    failed = call.finished(json_reply({}))
+    if failed.status != 200:
+        # Nothing was done, so the refresh token is still good.
+        return failed
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     if form.get("grant_type") != ["refresh_token"]:
         return call.finished(json_reply({"error": "unauthorized_client"}, 400))

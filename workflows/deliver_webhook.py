@@ -69,7 +69,7 @@ class DeliverWebhookWorkflow:
                 break
         self._show(f"{attempted.outcome} at attempt {self._attempts}")
         return DeliveryResult(
-            event_id=self._event_id, outcome=attempted.outcome, attempts=self._attempts
+            event_id=request.event_id, outcome=attempted.outcome, attempts=self._attempts
         )
 
     async def _attempt(self, left: float) -> AttemptedDelivery:
@@ -80,7 +80,7 @@ class DeliverWebhookWorkflow:
             request.delay_seconds = scheduled_delay(self._attempts) * jitter
             # However the delays fall, the last attempt is made when the patience ends.
             request.longest_delay_seconds = left
-        return await workflow.execute_activity(
+        attempted: AttemptedDelivery = await workflow.execute_activity(
             "attempt_delivery",
             request,
             result_type=AttemptedDelivery,
@@ -89,6 +89,7 @@ class DeliverWebhookWorkflow:
             retry_policy=_OUR_OWN_PARTS,
             summary=f"attempt {self._attempts}",
         )
+        return attempted
 
     async def _wait(self, delay: float) -> None:
         self._show(f"attempt {self._attempts} failed, the next in {_words(delay)}")

@@ -14,6 +14,7 @@ from api.problems import (
     INVALID_REQUEST,
     RECORDS_UNAVAILABLE,
     UNAUTHORIZED,
+    UNREADABLE_BODY,
     Problem,
     responses,
 )
@@ -28,7 +29,9 @@ router = APIRouter(tags=["api keys"], dependencies=[administrators])
     operation_id="create_api_key",
     summary="Let a new caller in (admin); the key is told this once",
     status_code=201,
-    responses=responses(INVALID_REQUEST, UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE),
+    responses=responses(
+        UNREADABLE_BODY, INVALID_REQUEST, UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE
+    ),
 )
 async def create_api_key(
     new: schemas.NewApiKey, services: ServicesDependency

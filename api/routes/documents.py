@@ -135,6 +135,7 @@ async def get_document_content(
         200: {"content": {"application/json": {}}, "description": "The manifest as it is stored"},
         **responses(
             INVALID_CASE_NUMBER,
+            INVALID_REQUEST,
             UNAUTHORIZED,
             PROCESS_UNKNOWN,
             MANIFEST_MISSING,

@@ -12,11 +12,13 @@ from api.problems import (
     IDEMPOTENCY_KEY_IN_USE,
     IDEMPOTENCY_KEY_REUSED,
     INVALID_CASE_NUMBER,
+    INVALID_IDEMPOTENCY_KEY,
     INVALID_REQUEST,
     NO_ACCESS,
     PROCESS_NOT_FOUND,
     RECORDS_UNAVAILABLE,
     UNAUTHORIZED,
+    UNREADABLE_BODY,
     responses,
 )
 from api.schemas import DownloadRequest, JobStarted
@@ -37,6 +39,8 @@ router = APIRouter(tags=["processes"], dependencies=[signed_in])
         200: {"model": JobStarted, "description": "The job ended while the request waited"},
         **responses(
             INVALID_CASE_NUMBER,
+            INVALID_IDEMPOTENCY_KEY,
+            UNREADABLE_BODY,
             INVALID_REQUEST,
             UNAUTHORIZED,
             NO_ACCESS,

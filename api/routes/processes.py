@@ -163,6 +163,7 @@ async def list_processes(
     dependencies=[administrators],
     responses=responses(
         INVALID_CASE_NUMBER,
+        INVALID_REQUEST,
         UNAUTHORIZED,
         FORBIDDEN,
         PROCESS_UNKNOWN,

@@ -244,7 +244,7 @@ class Attempt(Base):
     )
 
 
-class TestReceipt(Base):
+class Receipt(Base):
     """A webhook that the test receiver got from an API key's owner; the newest few are kept."""
 
     __tablename__ = "test_receipts"
@@ -259,7 +259,9 @@ class TestReceipt(Base):
     body_length: Mapped[int]
     received_at: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_test_receipts_api_key_id_received_at", "api_key_id", "received_at"),)
+    __table_args__ = (
+        Index("ix_test_receipts_api_key_id_received_at", "api_key_id", "received_at"),
+    )
 
 
 class ApiKey(Base):

@@ -183,7 +183,7 @@ class Credentials:
             if loaded is None or not self._is_due(loaded):
                 return loaded
             credential = loaded
-        claimed = replace(credential, claimed_until=None)
+        claimed = replace(credential, claimed_until=self._now() + CLAIM_TIME)
         if not await self._store.replace(credential, claimed):
             return await self._store.load()
         following = await self._ask_for_next(claimed)

@@ -167,11 +167,9 @@ def _is_envelope(headers: Mapping[str, str], head: bytes, complete: bool) -> boo
     if "json" in headers.get("content-type", "").lower():
         return True
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    # RTF begins with a brace, too, and so may a plain text; JSON goes on with a quoted key.
-    if not start.startswith(b"{") or start.startswith(b"{\\rtf"):
-        return False
     if not complete:
-        return start[1:].lstrip()[:1] == b'"'
+        # A plain text may begin with a brace, too; JSON goes on with a quoted key.
+        return re.match(rb'\{\s*"', start) is not None
     try:
         return isinstance(_read_json(head), dict)
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final, TypeAlias
 
 import httpcore2
@@ -25,7 +25,9 @@ Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 """The addresses of a host name; raises OSError when it has none."""
 
 HTTPS_PORT: Final = 443
-_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+_NAME: Final = re.compile(
+    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*"
+)
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 """A last label like this makes software read the whole host as an IPv4 address (WHATWG URL)."""
 
@@ -62,7 +64,9 @@ def check_url(text: str, *, allow_private: bool) -> httpx2.URL:
     try:
         url = httpx2.URL(text)
     except httpx2.InvalidURL:
-        raise Blocked(BlockedFor.SHAPE, "This is not a web address; give one like https://example.org/hook.") from None
+        raise Blocked(
+            BlockedFor.SHAPE, "This is not a web address; give one like https://example.org/hook."
+        ) from None
     if url.scheme != "https" and not (allow_private and url.scheme == "http"):
         raise Blocked(BlockedFor.SCHEME, "Webhooks go to https addresses only.")
     if url.userinfo:
@@ -74,6 +78,14 @@ def check_url(text: str, *, allow_private: bool) -> httpx2.URL:
     if url.port not in (None, HTTPS_PORT) and not allow_private:
         raise Blocked(BlockedFor.PORT, f"Webhooks go to port {HTTPS_PORT} only.")
     return url
+
+
+def host_of(text: str) -> str:
+    """The host of an address, for logs: never the path or the query; empty if there is none."""
+    try:
+        return httpx2.URL(text).host
+    except httpx2.InvalidURL:
+        return ""
 
 
 def _check_host(host: str) -> None:
@@ -113,11 +125,13 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
     return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
 
 
-async def screen(host: str, port: int, resolver: Resolver, *, allow_private: bool) -> Sequence[Address]:
+async def screen(
+    host: str, port: int, resolver: Resolver, *, allow_private: bool
+) -> Sequence[Address]:
     """The addresses of a host, all of them fit to be dialled.
 
     Raises:
-        Blocked: one of them is not public. One is enough: a mixed answer is an attempt, or a mistake.
+        Blocked: one of them is not public. One is enough: no honest name mixes them.
         OSError: the host has no address.
     """
     literal = _literal(host)
@@ -141,12 +155,19 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     Args:
         allow_private: let every address and port pass, for demos and tests.
         resolver: asked once per connection.
+        dialler: opens a connection to an address that was screened; tests put their own here.
     """
 
-    def __init__(self, *, allow_private: bool, resolver: Resolver = resolve) -> None:
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        resolver: Resolver = resolve,
+        dialler: httpcore2.AsyncNetworkBackend | None = None,
+    ) -> None:
         self._allow_private = allow_private
         self._resolver = resolver
-        self._dialler = httpcore2.AnyIOBackend()
+        self._dialler = dialler or httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,

@@ -5,6 +5,7 @@ needs and time allows: a receiver that drips, or sends gigabytes, holds nobody u
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ _TEXTS: Final = {
     Failure.REDIRECT: "The receiver redirects, which is not followed; give its final address.",
     Failure.GONE: "The receiver answered 410: it wants no more of this.",
     Failure.TIMEOUT: f"The receiver did not answer within {TIMEOUT_SECONDS:.0f} seconds.",
-    Failure.CONNECTION: "No connection to the receiver, or it broke before an answer.",
-    Failure.PROTOCOL: "What the receiver sent back is not HTTP.",
+    Failure.CONNECTION: "There was no connection to the receiver, or it broke.",
+    Failure.PROTOCOL: "The receiver broke the connection off, or sent something that is not HTTP.",
     Failure.BLOCKED: "The address may not be used for webhooks; see webhook-validate for why.",
 }
 
@@ -86,7 +87,7 @@ class Sender:
 
     Args:
         transport: `GuardedTransport`, closed with `close`.
-        timeout: seconds for everything up to the answer's status.
+        timeout: seconds for one request in all.
     """
 
     def __init__(
@@ -119,12 +120,13 @@ class Sender:
             return Reply(_since(began), failure)
 
         response: httpx2.Response | None = None
+        deadline = asyncio.get_running_loop().time() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout_at(deadline):
                 request = httpx2.Request(method, url, headers={**_HEADERS, **headers}, content=body)
                 response = await self._transport.handle_async_request(request)
             milliseconds = _since(began)
-            length, excerpt = await _read(response)
+            length, excerpt = await _read(response, deadline)
         except (Blocked, httpx2.InvalidURL):
             return failed(Failure.BLOCKED)
         except (TimeoutError, httpx2.TimeoutException):
@@ -157,7 +159,7 @@ def judge(status_code: int) -> Failure | None:
 
 
 def retry_after(value: str | None) -> float | None:
-    """The seconds a `Retry-After` asks for, as number or date (RFC 9110 §10.2.3); None if unclear."""
+    """The seconds a `Retry-After` asks for (RFC 9110 §10.2.3); None if it is missing or unclear."""
     text = (value or "").strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])
@@ -170,17 +172,16 @@ def retry_after(value: str | None) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-async def _read(response: httpx2.Response) -> tuple[int, bytes]:
+async def _read(response: httpx2.Response, deadline: float) -> tuple[int, bytes]:
     """As much of a body as the log wants; what is wrong with the rest is nobody's business."""
     body = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
+    enough = asyncio.get_running_loop().time() + _BODY_SECONDS
+    with contextlib.suppress(TimeoutError, httpx2.TransportError):
+        async with asyncio.timeout_at(min(enough, deadline)):
             async for piece in response.aiter_raw():
                 body += piece
                 if len(body) >= _LONGEST_BODY:
                     break
-    except (TimeoutError, httpx2.TransportError):
-        pass
     return min(len(body), _LONGEST_BODY), bytes(body[:EXCERPT_BYTES])
 
 

@@ -7,12 +7,13 @@ client in between: no redirect is followed, no cookie kept, no proxy taken from 
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
+from functools import cache
 from typing import Final
 
 import httpcore2
 import httpx2
 
-from autos.webhooks.guard import GuardedBackend, Resolver, check_url, resolve
+from autos.webhooks.guard import GuardedBackend, check_url
 
 _TRANSLATED: Final[tuple[tuple[type[Exception], type[httpx2.TransportError]], ...]] = (
     (httpcore2.ConnectTimeout, httpx2.ConnectTimeout),
@@ -23,12 +24,17 @@ _TRANSLATED: Final[tuple[tuple[type[Exception], type[httpx2.TransportError]], ..
 )
 
 
+@cache
+def _usual_authorities() -> ssl.SSLContext:
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """Sends requests where the guard lets them go.
 
     Args:
         allow_private: `AUTOS_WEBHOOK_ALLOW_PRIVATE`.
-        resolver: the name service; tests put their own here.
+        backend: opens the connections; a plain `GuardedBackend` by default.
         ssl_context: whom to trust; the usual authorities by default.
     """
 
@@ -36,15 +42,15 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self,
         *,
         allow_private: bool,
-        resolver: Resolver = resolve,
+        backend: GuardedBackend | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allow_private = allow_private
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=ssl_context or httpx2.create_ssl_context(trust_env=False),
+            ssl_context=ssl_context or _usual_authorities(),
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=GuardedBackend(allow_private=allow_private, resolver=resolver),
+            network_backend=backend or GuardedBackend(allow_private=allow_private),
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx2
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from temporalio.client import Client, WorkflowHandle
 
 from api.app import OpenServices, assemble
@@ -142,9 +142,7 @@ async def write_rows(
             .values(fetched_at=datetime.now(UTC), total_documents=len(states))
         )
         job = await jobs.latest(session, case.digits)
-        await session.execute(
-            Document.__table__.delete().where(Document.process_number == case.digits)
-        )
+        await session.execute(delete(Document).where(Document.process_number == case.digits))
         session.add_all(
             _document(case, position, STATES[letter], job_id or (job.id if job else None))
             for position, letter in enumerate(states)

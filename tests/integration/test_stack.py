@@ -11,8 +11,9 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -31,10 +32,18 @@ from cli.stack.state import read_json
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    data_dir = tmp_path_factory.mktemp("stack") / "data"
-    async with Stack(data_dir, parts=SERVERS, ports="free") as running:
-        yield running
+async def stack() -> AsyncIterator[Stack]:
+    with TemporaryDirectory(prefix="autos-") as data_dir:
+        async with Stack(Path(data_dir), parts=SERVERS, ports="free") as running:
+            yield running
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # Not pytest's own: each of its sessions closes the folder above to other users again, and as
+    # root PostgreSQL runs as another user.
+    with TemporaryDirectory(prefix="autos-") as made:
+        yield Path(made)
 
 
 async def test_postgres_comes_back_with_its_rows_after_a_kill(stack: Stack) -> None:
@@ -105,8 +114,8 @@ async def test_a_second_start_on_the_same_folder_is_refused(stack: Stack) -> Non
     assert await rows(stack) is not None
 
 
-async def test_a_stop_leaves_no_process_and_a_start_finds_everything(tmp_path: Path) -> None:
-    async with Stack(tmp_path / "data", parts=SERVERS, ports="free") as first:
+async def test_a_stop_leaves_no_process_and_a_start_finds_everything(folder: Path) -> None:
+    async with Stack(folder / "data", parts=SERVERS, ports="free") as first:
         await write_row(first, "kept")
         await put(first, "a", b"kept")
         workflow_id = await start_workflow(first)
@@ -114,7 +123,7 @@ async def test_a_stop_leaves_no_process_and_a_start_finds_everything(tmp_path: P
         processes += [child for process in processes for child in process.children(recursive=True)]
     assert not any(process.is_running() for process in processes)
 
-    async with Stack(tmp_path / "data", parts=SERVERS, ports="free") as second:
+    async with Stack(folder / "data", parts=SERVERS, ports="free") as second:
         assert second.settings_environment() == first.settings_environment()
         assert await rows(second) == ["kept"]
         assert await get(second, "a") == b"kept"
@@ -124,6 +133,7 @@ async def test_a_stop_leaves_no_process_and_a_start_finds_everything(tmp_path: P
 _SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from cli.stack import SERVERS, Stack
 
 async def main():
@@ -136,16 +146,16 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next start sweeps")
-async def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
+async def test_a_killed_supervisor_leaves_no_process(folder: Path) -> None:
     supervisor = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _SUPERVISOR, str(tmp_path)),
+        *(sys.executable, "-c", _SUPERVISOR, str(folder)),
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
     )
     assert supervisor.stdout is not None
     async with asyncio.timeout(20):
         assert await supervisor.stdout.readline() == b"ready\n"
-    recorded = read_json(tmp_path / PIDS_FILE)
+    recorded = read_json(folder / PIDS_FILE)
     assert isinstance(recorded, dict)
     processes = [psutil.Process(entry["pid"]) for entry in recorded.values()]
     assert len(processes) == len(SERVERS)
@@ -157,9 +167,9 @@ async def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
     assert alive == []
 
 
-async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(tmp_path: Path) -> None:
+async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder: Path) -> None:
     said: list[str] = []
-    async with Stack(tmp_path, parts=["s3"], ports="free") as first:
+    async with Stack(folder, parts=["s3"], ports="free") as first:
         port = port_of(first)
     leftover = subprocess.Popen(["sleep", "60"])
     began = psutil.Process(leftover.pid).create_time()
@@ -168,9 +178,9 @@ async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(tmp_pa
         "api": {"pid": leftover.pid, "began": began},
         "worker": {"pid": os.getpid(), "began": began - 3600},
     }
-    (tmp_path / PIDS_FILE).write_text(json.dumps(recorded))
+    (folder / PIDS_FILE).write_text(json.dumps(recorded))
     with socket.create_server(("127.0.0.1", port)):
-        async with Stack(tmp_path, parts=["s3"], ports="free", announce=said.append) as second:
+        async with Stack(folder, parts=["s3"], ports="free", announce=said.append) as second:
             assert port_of(second) != port
     leftover.wait(timeout=5)
     assert said[:2] == [

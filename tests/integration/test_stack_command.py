@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Timer
 
 import pytest
@@ -43,8 +44,15 @@ def autos(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
-    folder = tmp_path_factory.mktemp("up")
+def folder() -> Iterator[Path]:
+    # Not pytest's own: each of its sessions closes the folder above to other users again, and as
+    # root PostgreSQL runs as another user.
+    with TemporaryDirectory(prefix="autos-") as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         command("up"),
         cwd=folder,
@@ -65,20 +73,18 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subproc
         else:
             pytest.fail("".join(told))
         bound.cancel()
-        yield folder, process
+        yield process
         if process.poll() is None:
             process.terminate()
 
 
-def test_a_second_one_says_that_it_runs(up: tuple[Path, subprocess.Popen[str]]) -> None:
-    folder, _ = up
+def test_a_second_one_says_that_it_runs(folder: Path, up: subprocess.Popen[str]) -> None:
     second = autos(folder, "up")
     assert second.returncode == 2
     assert "runs already" in second.stderr
 
 
-def test_the_commands_find_it_by_its_folder(up: tuple[Path, subprocess.Popen[str]]) -> None:
-    folder, _ = up
+def test_the_commands_find_it_by_its_folder(folder: Path, up: subprocess.Popen[str]) -> None:
     made = autos(folder, "keys", "create", "tests")
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith("autos_")
@@ -90,11 +96,10 @@ def test_the_commands_find_it_by_its_folder(up: tuple[Path, subprocess.Popen[str
     assert "Traceback" not in unknown.stderr
 
 
-def test_ctrl_c_stops_everything_and_ends_well(up: tuple[Path, subprocess.Popen[str]]) -> None:
-    folder, process = up
-    process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=30)
-    assert process.returncode == 0
+def test_ctrl_c_stops_everything_and_ends_well(folder: Path, up: subprocess.Popen[str]) -> None:
+    up.send_signal(signal.SIGINT)
+    told, _ = up.communicate(timeout=30)
+    assert up.returncode == 0
     assert "Stopped." in told
     assert not is_running(folder / "data")
     assert (folder / "data" / "stack.pids.json").read_text() == "{}"

@@ -1,5 +1,6 @@
 """What a log line must not hold (F32)."""
 
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -28,29 +29,28 @@ def test_secrets_are_taken_out(text: str, logged: str) -> None:
 
 
 @pytest.fixture
-def configured() -> Iterator[None]:
+def lines() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     before = list(root.handlers), root.level, structlog.get_config()
     telemetry.configure("json", "worker")
-    yield
+    (handler,) = root.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    written = io.StringIO()
+    handler.setStream(written)
+    yield written
     root.handlers[:], level, configuration = before
     root.setLevel(level)
     structlog.configure(**configuration)
 
 
-@pytest.mark.usefixtures("configured")
-def test_both_kinds_of_loggers_write_one_json_object_a_line(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    handler = logging.getLogger().handlers[0]
-    assert isinstance(handler, logging.StreamHandler)
+def test_both_kinds_of_loggers_write_one_json_object_a_line(lines: io.StringIO) -> None:
     structlog.contextvars.bind_contextvars(request_id="r-12345678")
     try:
         structlog.get_logger("ours").info("hello", url="https://a.example/?q=1")
         logging.getLogger("theirs").warning("got %s", KEY)
     finally:
         structlog.contextvars.clear_contextvars()
-    ours, theirs = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    ours, theirs = (json.loads(line) for line in lines.getvalue().splitlines())
     assert (ours["event"], ours["url"]) == ("hello", "https://a.example/?***")
     assert theirs["event"] == "got autos_***"
     for line, level in ((ours, "info"), (theirs, "warning")):

@@ -79,7 +79,7 @@ async def test_a_believed_key_expires_on_time(monkeypatch: pytest.MonkeyPatch) -
     class Later(datetime):
         @classmethod
         def now(cls, tz: object = None) -> "Later":
-            return cls.fromtimestamp(datetime.now().timestamp() + 7200, UTC)
+            return cls.fromtimestamp(datetime.now(UTC).timestamp() + 7200, UTC)
 
     monkeypatch.setattr(keys, "datetime", Later)
     assert await ring.caller(key) is None

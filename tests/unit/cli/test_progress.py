@@ -22,6 +22,10 @@ def test_a_running_job_tells_speed_and_remaining_time() -> None:
     assert text == "processing: 1 of 3 documents, 2.5 MB, 4.0 per second, 9 s to go"
 
 
+def test_before_the_documents_are_known_it_says_so() -> None:
+    assert describe(read(total_documents=0)) == "reading the list of documents"
+
+
 def test_a_waiting_job_tells_for_what() -> None:
     assert "waits for a new credential" in describe(read(waiting_for="credential"))
     assert "waits for the tide" in describe(read(waiting_for="the tide"))

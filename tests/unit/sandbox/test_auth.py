@@ -37,7 +37,7 @@ async def works(sandbox: Sandbox, token: str | None) -> bool:
 
 async def test_07_wrong_token(sandbox: Sandbox) -> None:
     issued = (await sandbox.control("tokens", {}))["access_token"]
-    for token in (None, "", "garbled", issued[:-2]):
+    for token in (None, "garbled", issued[:-2]):
         reply = await sandbox.binary(token=token)
         assert reply.status_code == 401
         assert reply.content == b""
@@ -71,6 +71,19 @@ async def test_09_refresh_rotates(sandbox: Sandbox) -> None:
     assert again.status_code == 400
     assert again.json()["error"] == "invalid_grant"
     assert (await refresh(sandbox, fresh["refresh_token"])).status_code == 200
+
+
+async def test_09_failing_token_endpoint(sandbox: Sandbox) -> None:
+    issued = await sandbox.control("tokens", {})
+    first = {"mode": "first", "count": 1}
+    await sandbox.fault("unavailable_503_json", route="token", when=first)
+    assert (await refresh(sandbox, issued["refresh_token"])).status_code == 503
+    assert (await sandbox.binary()).status_code == 200
+    await sandbox.fault("connection_reset", route="token", when=first)
+    with pytest.raises(httpx2.ReadError):
+        await refresh(sandbox, issued["refresh_token"])
+    # The answer was lost on its way, and with it the session.
+    assert (await refresh(sandbox, issued["refresh_token"])).status_code == 400
 
 
 async def test_09_session_ends_after_twelve_hours(sandbox: Sandbox) -> None:

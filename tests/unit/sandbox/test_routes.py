@@ -29,7 +29,7 @@ async def test_02_search_pages_by_joined_search_after(sandbox: Sandbox) -> None:
     second = await sandbox.get(path, params=asked | {"searchAfter": f"{moment},{last}"})
     assert second.json()["content"][0] not in first["content"]
     assert "documentos" not in first["content"][0]["tramitacoes"][0]
-    for wrong in (f'[{moment},"{last}"]', last, f"{moment};{last}"):
+    for wrong in (f'[{moment},"{last}"]', f"[{moment}],{last}", last, f"{moment};{last}"):
         refused = await sandbox.get(path, params=asked | {"searchAfter": wrong})
         assert refused.status_code == 404
 

@@ -173,7 +173,7 @@ async def test_18_ten_thousand_documents(sandbox: Sandbox) -> None:
 
 
 async def test_19_unknown_number(sandbox: Sandbox) -> None:
-    number = "9990777-21.2024.4.03.6100"
+    number = "9990778-06.2024.4.03.6100"
     path, search = f"/api/v2/processos/{number}", {"numeroProcesso": number}
     for reply in (await sandbox.get(path), await sandbox.get("/api/v2/processos", params=search)):
         assert reply.status_code == 404

@@ -161,14 +161,23 @@ async def test_nobody_listens(tmp_path: Path) -> None:
         assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.UNAVAILABLE)
 
 
-@pytest.mark.parametrize("declared", [True, False])
-async def test_too_large_is_dropped_at_once(declared: bool, tmp_path: Path) -> None:
+async def test_too_large_is_refused_by_its_declared_length(tmp_path: Path) -> None:
+    async def only_the_head(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(200, b"", {"content-length": str(10**12)}))
+
+    async with running(only_the_head) as server, client_of(server, connections=1) as client:
+        # Twice, over one connection: the first is given back.
+        for _ in range(2):
+            outcome = await client.document(ADDRESS, None, tmp_path)
+            assert outcome == Refused(Reason.TOO_LARGE, final=True)
+
+
+async def test_too_large_is_dropped_on_the_way(tmp_path: Path) -> None:
     sent = 0
 
     async def endless(_: Asked, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
-        length = {"content-length": str(10**12)} if declared else {"content-length": ""}
-        writer.write(reply(200, b"%PDF-1", length))
+        writer.write(reply(200, b"%PDF-1", {"content-length": ""}))
         while True:
             writer.write(bytes(65536))
             await writer.drain()

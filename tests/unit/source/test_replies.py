@@ -165,6 +165,20 @@ def test_another_size_than_listed_is_refused_but_not_for_good() -> None:
     assert judge(200, PDF, b"%PDF-1", 6, 6) == Available("application/pdf")
 
 
+@pytest.mark.parametrize(
+    ("head", "verdict"),
+    [
+        (b'{ "error": "x', Refused(Reason.ERROR_BODY)),
+        (b"{nota} O autor", Available("text/plain")),
+        (b'x"y', Available("text/plain")),
+    ],
+)
+def test_a_long_body_of_which_only_the_beginning_is_seen(
+    head: bytes, verdict: Available | Refused
+) -> None:
+    assert judge(200, PDF, head, 1_000_000, None) == verdict
+
+
 def test_an_error_text_is_named_before_the_size() -> None:
     assert judge(200, PDF, STUBS[0], len(STUBS[0]), 50_000) == Refused(Reason.STUB)
 

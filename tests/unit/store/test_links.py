@@ -111,6 +111,12 @@ def test_any_name_comes_back_intact_and_harmless(name: str) -> None:
     assert saved_name(header) == (told or "documento")
 
 
+def test_control_characters_are_taken_out() -> None:
+    assert saved_name(attachment("a\r\nSet-Cookie: b\x00\x85\u2028\ud800.pdf")) == (
+        "aSet-Cookie: b.pdf"
+    )
+
+
 @given(st.text(max_size=2000))
 def test_no_name_is_too_long_or_breaks_the_header(name: str) -> None:
     header = attachment(name)

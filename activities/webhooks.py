@@ -1,0 +1,141 @@
+"""Makes one attempt to deliver an event: mints, signs, sends, records.
+
+Links and signature are of this attempt only and leave the process in its request, nowhere else. The
+activity may run twice for one attempt (its worker died between the request and the record): the
+receiver then sees the same event id twice, and the records hold the attempt once.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from autos import telemetry
+from autos.contracts.webhooks import (
+    AttemptDelivery,
+    AttemptedDelivery,
+    DeliveryOutcome,
+    bounded_delay,
+)
+from autos.records import deliveries
+from autos.records.database import Database
+from autos.records.deliveries import AttemptRecord, Order
+from autos.records.models import now
+from autos.vault import SealBroken, Vault
+from autos.webhooks import signing
+from autos.webhooks.events import LONGEST_LIST, encode
+from autos.webhooks.guard import host_of
+from autos.webhooks.keeping import secrets_of
+from autos.webhooks.payload import Linker, compose
+from autos.webhooks.sender import EXCERPT_BYTES, Failure, Reply, Sender
+
+log = structlog.get_logger(__name__)
+
+_OUTCOMES: Final = {None: DeliveryOutcome.DELIVERED, Failure.GONE: DeliveryOutcome.GONE}
+
+
+class WebhookActivities:
+    """Activities about deliveries."""
+
+    def __init__(
+        self, database: Database, store: Linker, sender: Sender, vault: Vault, api_url: str
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._sender = sender
+        self._vault = vault
+        self._api_url = api_url
+
+    @activity.defn
+    async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
+        """Try once; the receiver's failure is an outcome, never an error of the activity."""
+        try:
+            return await self._attempt(request)
+        except (SQLAlchemyError, SealBroken, OSError) as error:
+            # Their texts may hold addresses and parameters, and an error's text enters history.
+            log.warning("webhook_attempt_broken", event_id=request.event_id, error=_kind(error))
+            raise ApplicationError(
+                "The attempt could not be made or recorded: check database and AUTOS_SECRET_KEY.",
+                type=_kind(error),
+            ) from None
+
+    async def _attempt(self, request: AttemptDelivery) -> AttemptedDelivery:
+        async with self._database.transaction() as session:
+            order = await deliveries.order(session, request.event_id, most_documents=LONGEST_LIST)
+            if order is None:
+                return AttemptedDelivery(outcome=DeliveryOutcome.PURGED)
+            secrets = await secrets_of(session, order.subscription.api_key_id, self._vault)
+        started = now()
+        body = encode(compose(order, self._store, self._api_url))
+        headers = signing.headers(
+            secrets.signers(self._vault, started), request.event_id, started, body
+        )
+        reply = await self._sender.post(order.subscription.url, headers, body.encode())
+        outcome = _OUTCOMES.get(reply.failure, DeliveryOutcome.FAILED)
+        retry_in = _retry_in(request, outcome, reply)
+        host = host_of(order.subscription.url)
+        async with self._database.transaction() as session:
+            await deliveries.record_attempt(
+                session,
+                AttemptRecord(
+                    delivery_id=request.event_id,
+                    origin=f"{activity.info().workflow_run_id}/{request.number}",
+                    host=host,
+                    started_at=started,
+                    milliseconds=reply.milliseconds,
+                    status_code=reply.status_code,
+                    error=reply.failure,
+                    response_length=reply.length,
+                    response_excerpt=_excerpt(reply),
+                    delivered=reply.accepted,
+                    retry_in=None if retry_in is None else timedelta(seconds=retry_in),
+                ),
+            )
+        self._tell(request, order, reply, retry_in, host)
+        return AttemptedDelivery(
+            outcome=outcome, status_code=reply.status_code, retry_in_seconds=retry_in
+        )
+
+    def _tell(
+        self,
+        request: AttemptDelivery,
+        order: Order,
+        reply: Reply,
+        retry_in: float | None,
+        host: str,
+    ) -> None:
+        given_up = not reply.accepted and retry_in is None
+        (log.error if given_up else log.info)(
+            "webhook_given_up" if given_up else "webhook_attempted",
+            event_id=request.event_id,
+            job_id=order.job.id,
+            host=host,
+            attempt=request.number,
+            status=reply.status_code,
+            milliseconds=reply.milliseconds,
+            error=reply.failure,
+            retry_in_seconds=None if retry_in is None else round(retry_in),
+        )
+
+
+def _retry_in(request: AttemptDelivery, outcome: DeliveryOutcome, reply: Reply) -> float | None:
+    if outcome is not DeliveryOutcome.FAILED:
+        return None
+    if request.delay_seconds is None or request.longest_delay_seconds is None:
+        return None
+    return bounded_delay(request.delay_seconds, request.longest_delay_seconds, reply.retry_after)
+
+
+def _excerpt(reply: Reply) -> bytes | None:
+    """What the log keeps of an answer, without the links that a receiver may have sent back."""
+    if reply.excerpt is None:
+        return None
+    text = reply.excerpt.decode("utf-8", "replace").replace("\\/", "/")
+    return telemetry.redact(text).encode()[:EXCERPT_BYTES]
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__

@@ -1,0 +1,115 @@
+"""What the webhook routes work with: the sender, the vault, the workflow that delivers again."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import Depends, Path
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from api.engine import RPC_TIMEOUT, Engine
+from api.problems import Kind
+from api.services import ServicesDependency
+from api.webhook_schemas import EVENT_EXAMPLE, SecretState, SigningSecret, Tried
+from autos.contracts.names import WEBHOOKS_QUEUE, delivery_workflow_id
+from autos.contracts.webhooks import OVERLAP_SECONDS, DeliverWebhook
+from autos.vault import Vault
+from autos.webhooks.guard import Resolver, resolve
+from autos.webhooks.secrets import Scheme, Secrets
+from autos.webhooks.sender import Reply, Sender
+
+DELIVERY_UNKNOWN: Final = Kind(
+    "delivery-unknown",
+    404,
+    "There is no such delivery",
+    "Take an id from GET /api/v1/webhooks/deliveries.",
+)
+WEBHOOK_SECRET_TOLD: Final = Kind(
+    "webhook-secret-told",
+    409,
+    "The secret has been told already",
+    "Rotate it to get a new one: the old one signs on for a day.",
+)
+WEBHOOK_TOO_LARGE: Final = Kind(
+    "webhook-too-large", 413, "The body is too large for the test receiver", "Send 64 KiB at most."
+)
+SIGNATURE_WRONG: Final = Kind(
+    "webhook-signature-wrong",
+    401,
+    "The signature does not fit",
+    "Sign the bytes as they are sent, with the secret of the key in the address.",
+)
+
+
+async def _sender(services: ServicesDependency) -> AsyncIterator[Sender]:
+    sender = Sender.open(services.settings)
+    try:
+        yield sender
+    finally:
+        await sender.close()
+
+
+async def _vault(services: ServicesDependency) -> Vault:
+    return Vault(services.settings.secret_key)
+
+
+async def name_service() -> Resolver:
+    """Who resolves host names for the tools; tests put another in its place."""
+    return resolve
+
+
+SenderDependency = Annotated[Sender, Depends(_sender)]
+VaultDependency = Annotated[Vault, Depends(_vault)]
+ResolverDependency = Annotated[Resolver, Depends(name_service)]
+EventId = Annotated[str, Path(pattern="^evt_[0-9a-f]{32}$", examples=[EVENT_EXAMPLE])]
+
+
+async def redeliver(engine: Engine, event_id: str) -> None:
+    """Deliver an event again, with its original id: now if its workflow runs, else in a new one.
+
+    One atomic call; when it returns, the wish is durable.
+
+    Raises:
+        Problem: Temporal cannot be reached.
+    """
+    async with engine._reaching():
+        await engine._client.start_workflow(
+            "DeliverWebhookWorkflow",
+            DeliverWebhook(event_id=event_id),
+            id=delivery_workflow_id(event_id),
+            task_queue=WEBHOOKS_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal="redeliver",
+            static_summary="Delivered again by request",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+
+
+def tried(reply: Reply) -> Tried:
+    """A reply as the tools tell it."""
+    return Tried(
+        accepted=reply.accepted,
+        status_code=reply.status_code,
+        milliseconds=reply.milliseconds,
+        response_length=reply.length,
+        error=reply.failure,
+        detail=reply.failure.text if reply.failure else None,
+    )
+
+
+def secret_state(secrets: Secrets, vault: Vault, at: datetime) -> SecretState:
+    """What signs at a moment, without the secrets."""
+    return SecretState(
+        secrets=[
+            SigningSecret(
+                scheme=secret.scheme.value,
+                created_at=secret.created_at,
+                expires_at=secret.expires_at,
+            )
+            for scheme in Scheme
+            for secret in secrets.in_force(scheme, at)
+        ],
+        public_keys=secrets.public_keys(vault, at),
+        overlap_seconds=OVERLAP_SECONDS,
+    )

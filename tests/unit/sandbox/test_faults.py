@@ -1,0 +1,300 @@
+"""Faults of documents, scripted by name: items 20 to 28."""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.unit.sandbox.driver import TOKEN, Sandbox
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "search_page_fails": {"parameters": {"page": 1}},
+    "trickle": {"parameters": {"bytes_per_second": 10_000_000}},
+    "slow_first_byte": {"parameters": {"seconds": 0.05}},
+}
+TRANSPORT = {"connection_reset", "truncated", "chunked_truncated", "hang", "stall"}
+
+
+async def small_file(sandbox: Sandbox) -> str:
+    """The path of a document of 20,000 bytes."""
+    case = await sandbox.control("cases", {"documents": 1, "size_bytes": 20_000})
+    uuid = case["documents"][0]["uuid"]
+    return f"/api/v2/processos/{case['masked']}/documentos/{uuid}/binario"
+
+
+async def test_20_codex_500(sandbox: Sandbox) -> None:
+    await sandbox.fault("codex_500", process="small", document=0)
+    path = await sandbox.path()
+    for _ in range(2):
+        reply = await sandbox.get(path)
+        assert reply.status_code == 500
+        body = reply.json()
+        assert body["message"] == "Erro interno na API do Codex."
+        assert isinstance(body["timestamp"], str)
+        assert body["timestamp"].endswith("Z")
+        assert body["externalUrlService"].startswith("https://api-processo.data-lake")
+    assert 400 < len(reply.content) < 600
+    assert (await sandbox.binary("small", 1)).status_code == 200
+
+
+async def test_20_codex_500_for_an_unknown_case(sandbox: Sandbox) -> None:
+    await sandbox.control("switches", {"unknown": "codex_500"})
+    number = "9990778-06.2024.4.03.6100"
+    assert (await sandbox.get(f"/api/v2/processos/{number}")).status_code == 500
+    found = await sandbox.get("/api/v2/processos", params={"numeroProcesso": number})
+    assert found.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "kind"),
+    [
+        ("bad_gateway_html", 502, "text/html"),
+        ("unavailable_503_html", 503, "text/html"),
+        ("gateway_timeout_504", 504, "text/html"),
+        ("unavailable_503_json", 503, "application/json"),
+    ],
+)
+async def test_21_gateway_errors(sandbox: Sandbox, fault: str, status: int, kind: str) -> None:
+    await sandbox.fault(fault)
+    reply = await sandbox.binary()
+    assert reply.status_code == status
+    assert reply.headers["content-type"].startswith(kind)
+    found = await sandbox.get("/api/v2/processos", params={"numeroProcesso": "1"})
+    assert found.status_code == status
+
+
+async def test_22_rate_limited(sandbox: Sandbox) -> None:
+    await sandbox.fault("rate_limited", when={"mode": "first", "count": 1})
+    path = await sandbox.path()
+    reply = await sandbox.get(path)
+    assert reply.status_code == 429
+    assert "retry-after" not in reply.headers
+    await sandbox.fault("rate_limited_retry_after", parameters={"seconds": 7})
+    reply = await sandbox.get(path)
+    assert (reply.status_code, reply.headers["retry-after"]) == (429, "7")
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("stub_circuit_breaker", "does not permit"),
+        ("stub_codex_down", "Codex indispon"),
+        ("stub_codex_timeout", "excedeu o limite"),
+        ("json_error_200", '"code":500'),
+        ("maintenance_html_200", "manutenção"),
+        ("shell_200", "<app-root"),
+        ("empty_200", ""),
+    ],
+)
+async def test_23_status_200_without_the_file(sandbox: Sandbox, fault: str, text: str) -> None:
+    await sandbox.fault(fault)
+    reply = await sandbox.binary()
+    assert reply.status_code == 200
+    assert text in reply.text
+    if fault.startswith("stub"):
+        assert 120 <= len(reply.content) <= 170
+    if fault == "empty_200":
+        assert reply.content == b""
+
+
+async def test_24_cut_connection(sandbox: Sandbox) -> None:
+    path = await small_file(sandbox)
+    await sandbox.fault("truncated", parameters={"after_bytes": 7000})
+    received: list[bytes] = []
+    with pytest.raises(httpx2.RemoteProtocolError, match=r"7000 bytes, expected 20000"):
+        await receive(sandbox, path, received)
+    assert len(b"".join(received)) == 7000
+
+
+async def receive(sandbox: Sandbox, path: str, received: list[bytes]) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with sandbox.http.stream("GET", path, headers=headers) as reply:
+        assert reply.headers["content-length"] == "20000"
+        async for chunk in reply.aiter_raw():
+            received.append(chunk)
+
+
+@pytest.mark.parametrize("difference", [5, -5])
+async def test_24_size_mismatch(sandbox: Sandbox, difference: int) -> None:
+    path = await small_file(sandbox)
+    await sandbox.fault("size_mismatch", parameters={"bytes": difference})
+    reply = await sandbox.get(path)
+    assert len(reply.content) == 20_000 + difference
+    assert reply.headers["content-length"] == str(20_000 + difference)
+
+
+async def test_24_chunked(sandbox: Sandbox) -> None:
+    path = await small_file(sandbox)
+    plain = await sandbox.get(path)
+    chunked = await sandbox.fault("chunked_no_length")
+    reply = await sandbox.get(path)
+    assert "content-length" not in reply.headers
+    assert reply.headers["transfer-encoding"] == "chunked"
+    assert reply.content == plain.content
+    await sandbox.http.delete(f"/control/faults/{chunked}")
+    await sandbox.fault("chunked_truncated")
+    with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked"):
+        await sandbox.get(path)
+
+
+async def test_25_content_types(sandbox: Sandbox) -> None:
+    types = {}
+    case = await sandbox.case("demo")
+    for document in case["documents"]:
+        if document["name"] in ("Certidão.pdf", "Ofício.pdf", "Ata.pdf", "Termo.html"):
+            reply = await sandbox.get(
+                f"/api/v2/processos/{case['number']}/documentos/{document['uuid']}/binario"
+            )
+            types[document["name"]] = (reply.headers.get("content-type"), reply.content[:5])
+            if document["name"] == "Termo.html":
+                assert "ISO-8859-1" in reply.content.decode()
+                assert "petição" in reply.content.decode()
+    assert types["Certidão.pdf"] == ("application/pdf", b"Certi")
+    assert types["Ofício.pdf"] == ("application/octet-stream", b"%PDF-")
+    assert types["Ata.pdf"] == (None, b"%PDF-")
+    path = await small_file(sandbox)
+    await sandbox.fault("wrong_content_type", parameters={"content_type": "image/gif"})
+    assert (await sandbox.get(path)).headers["content-type"] == "image/gif"
+    await sandbox.fault("missing_content_type")
+    assert "content-type" not in (await sandbox.get(path)).headers
+
+
+async def test_26_slow_first_byte_and_trickle(sandbox: Sandbox) -> None:
+    path = await small_file(sandbox)
+    slow = await sandbox.fault("slow_first_byte", parameters={"seconds": 0.3})
+    begun = time.monotonic()
+    assert (await sandbox.get(path)).status_code == 200
+    assert time.monotonic() - begun >= 0.3
+    await sandbox.http.delete(f"/control/faults/{slow}")
+    await sandbox.fault("trickle", parameters={"bytes_per_second": 50_000})
+    begun = time.monotonic()
+    assert len((await sandbox.get(path)).content) == 20_000
+    assert 0.3 <= time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize("fault", ["hang", "stall"])
+async def test_26_silence_ends_when_the_client_goes(sandbox: Sandbox, fault: str) -> None:
+    path = await small_file(sandbox)
+    await sandbox.fault(fault)
+    with pytest.raises(httpx2.ReadTimeout):
+        await sandbox.get(path, timeout=0.2)
+    async with asyncio.timeout(5):
+        while (await sandbox.control("counters"))["in_flight_now"]:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"after_bytes": 5000}])
+async def test_26_reset(sandbox: Sandbox, parameters: dict[str, Any]) -> None:
+    path = await small_file(sandbox)
+    await sandbox.fault("connection_reset", parameters=parameters)
+    with pytest.raises(httpx2.ReadError) as raised:
+        await sandbox.get(path)
+    assert "reset" in repr(root_cause(raised.value)).lower()
+
+
+def root_cause(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
+async def test_27_secret_piece(sandbox: Sandbox) -> None:
+    await sandbox.fault("secret_piece_403", process="small", document=2)
+    reply = await sandbox.binary("small", 2)
+    assert reply.status_code == 403
+    assert reply.json()["error"] == "Forbidden"
+    assert (await sandbox.binary("small", 3)).status_code == 200
+
+
+async def test_27_piece_withheld(sandbox: Sandbox) -> None:
+    before = (await sandbox.detail("small"))["tramitacaoAtual"]
+    await sandbox.fault("piece_withheld", process="small", document=2)
+    after = (await sandbox.detail("small"))["tramitacaoAtual"]
+    assert after["documentos"] == before["documentos"][:2] + before["documentos"][3:]
+    assert after["movimentos"] == before["movimentos"]
+    assert any("sob sigilo" in movement["descricao"] for movement in after["movimentos"])
+
+
+async def test_27_case_becomes_secret(sandbox: Sandbox) -> None:
+    await sandbox.detail("small")
+    await sandbox.fault("becomes_secret", process="small")
+    reply = await sandbox.binary("small")
+    assert reply.status_code == 401
+    assert "não possui acesso ao processo" in reply.json()["message"]
+    assert (await sandbox.binary("demo")).status_code != 401
+
+
+async def test_28_id_that_is_no_uuid(sandbox: Sandbox) -> None:
+    case = await sandbox.case("small")
+    for wrong in ("10000000012", "PG5RP_1"):
+        reply = await sandbox.get(f"/api/v2/processos/{case['number']}/documentos/{wrong}/binario")
+        assert reply.status_code == 400
+
+
+async def test_faults_strike_first_times_skipping_and_each(sandbox: Sandbox) -> None:
+    paths = [await sandbox.path("small", index) for index in range(2)]
+
+    async def statuses(times: int) -> list[int]:
+        return [(await sandbox.get(path)).status_code for _ in range(times) for path in paths]
+
+    await sandbox.fault("bad_gateway_html", when={"mode": "first", "count": 3, "skip": 1})
+    assert await statuses(3) == [200, 502, 502, 502, 200, 200]
+    await sandbox.http.delete("/control/faults")
+    when = {"mode": "first", "count": 1, "each": True}
+    added = await sandbox.fault("bad_gateway_html", when=when)
+    assert await statuses(2) == [502, 502, 200, 200]
+    (entry,) = await sandbox.control("faults")
+    assert (entry["id"], entry["fitted"], entry["struck"]) == (added, 4, 2)
+
+
+async def test_random_faults_are_the_same_again(sandbox: Sandbox) -> None:
+    path = await sandbox.path()
+    runs = []
+    for seed in (1, 1, 2):
+        await sandbox.control("reset", {})
+        when = {"mode": "random", "probability": 0.5, "seed": seed}
+        await sandbox.fault("bad_gateway_html", when=when)
+        runs.append([(await sandbox.get(path)).status_code for _ in range(40)])
+    assert runs[0] == runs[1] != runs[2]
+    assert 8 < runs[0].count(502) < 32
+
+
+async def test_every_fault_makes_a_difference(sandbox: Sandbox) -> None:
+    case = await sandbox.case("two-instances")
+    binary = await sandbox.path("two-instances")
+    detail = f"/api/v2/processos/{case['number']}"
+    portfolio = "/api/v2/processos?cpfCnpjParte=00000000272"
+    number = (await sandbox.case("portfolio-250"))["number"]
+    after_last = f"{portfolio}&searchAfter=0,{number}"
+    for named in await sandbox.control("fault-names"):
+        fault = named["fault"]
+        path = {"detail": detail, "search": portfolio}.get(named["routes"][0], binary)
+        if len(named["routes"]) > 1:
+            path = binary
+        if fault == "search_split_item":
+            path = f"/api/v2/processos?numeroProcesso={case['number']}"
+        if fault.startswith("search_end"):
+            path = after_last
+        usual = await seen(sandbox, path)
+        options = OPTIONS.get(fault, {})
+        if fault == "piece_withheld":
+            options = {"process": case["number"], "document": 0}
+        added = await sandbox.fault(fault, **options)
+        faulty = await seen(sandbox, path)
+        (entry,) = await sandbox.control("faults")
+        assert entry["struck"] == 1, fault
+        if fault not in ("trickle", "slow_first_byte", "search_end_404"):
+            assert faulty != usual, fault
+        assert (faulty == "broken") == (fault in TRANSPORT), fault
+        await sandbox.http.delete(f"/control/faults/{added}")
+
+
+async def seen(sandbox: Sandbox, path: str) -> object:
+    try:
+        reply = await sandbox.get(path, timeout=0.5)
+    except httpx2.TransportError:
+        return "broken"
+    headers = {name: reply.headers.get(name) for name in ("content-type", "content-length")}
+    return reply.status_code, headers, reply.content, reply.headers.get("retry-after")

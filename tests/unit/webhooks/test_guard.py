@@ -1,0 +1,288 @@
+"""The guard: addresses as they are written, and where names lead at the moment of connecting."""
+
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address
+
+import httpcore2
+import httpx2
+import pytest
+
+from autos.webhooks.addresses import Address
+from autos.webhooks.guard import Blocked, BlockedFor, GuardedBackend, check_url
+from autos.webhooks.transport import GuardedTransport
+from tests.unit.webhooks.certificates import certificate
+from tests.unit.webhooks.receiver import drop, receiver, status
+from tests.unit.webhooks.test_addresses import PUBLIC, REFUSED
+
+REFUSED_URLS = {
+    "http://example.org/": BlockedFor.SCHEME,
+    "ftp://example.org/": BlockedFor.SCHEME,
+    "file:///etc/passwd": BlockedFor.SCHEME,
+    "gopher://example.org/": BlockedFor.SCHEME,
+    "//example.org/": BlockedFor.SCHEME,
+    "example.org": BlockedFor.SCHEME,
+    "": BlockedFor.SCHEME,
+    "https://": BlockedFor.HOST,
+    "https:///hook": BlockedFor.HOST,
+    "https://user:pass@example.org/": BlockedFor.USER,
+    "https://user@example.org/": BlockedFor.USER,
+    "https://1.1.1.1\\@example.org/": BlockedFor.USER,
+    "https://example.org@127.0.0.1/": BlockedFor.USER,
+    "https://example.org:80/": BlockedFor.PORT,
+    "https://example.org:22/": BlockedFor.PORT,
+    "https://example.org:8443/": BlockedFor.PORT,
+    "https://2130706433/": BlockedFor.HOST,
+    "https://0x7f000001/": BlockedFor.HOST,
+    "https://017700000001/": BlockedFor.HOST,
+    "https://0177.0.0.1/": BlockedFor.SHAPE,
+    "https://0x7f.0.0.1/": BlockedFor.HOST,
+    "https://127.0.0.0x1/": BlockedFor.HOST,
+    "https://127.1/": BlockedFor.HOST,
+    "https://127.0.1/": BlockedFor.HOST,
+    "https://0/": BlockedFor.HOST,
+    "https://256.256.256.256/": BlockedFor.SHAPE,
+    "https://127.0.0.1./": BlockedFor.HOST,
+    "https://example.org./": BlockedFor.HOST,
+    "https://127%2e0.0.1/": BlockedFor.HOST,
+    "https://ex ample.org/": BlockedFor.HOST,
+    "https://example..org/": BlockedFor.HOST,
+    "https://-example.org/": BlockedFor.HOST,
+    "https://[fe80::1%25eth0]/": BlockedFor.HOST,
+    "https://①②⑦.0.0.1/": BlockedFor.SHAPE,
+    "https://[not-an-address]/": BlockedFor.SHAPE,
+    "https://example.org:99999/": BlockedFor.PORT,
+    "https://exa\nmple.org/": BlockedFor.SHAPE,
+}
+ACCEPTED_URLS = {
+    "https://example.org/hook?token=1": "example.org",
+    "https://EXAMPLE.org:443/": "example.org",
+    "https://exämple.org/": "xn--exmple-cua.org",
+    "https://hooks.x1.internal-name_1.example/": "hooks.x1.internal-name_1.example",
+    "https://93.184.216.34/": "93.184.216.34",
+    "https://[2606:4700:4700::1111]/": "2606:4700:4700::1111",
+}
+
+
+@pytest.mark.parametrize(("url", "reason"), REFUSED_URLS.items())
+def test_an_address_that_is_refused_as_it_is_written(url: str, reason: BlockedFor) -> None:
+    with pytest.raises(Blocked) as blocked:
+        check_url(url, allow_private=False)
+    assert blocked.value.reason is reason
+    assert str(blocked.value).endswith((".", "hook."))
+
+
+@pytest.mark.parametrize(("url", "host"), ACCEPTED_URLS.items())
+def test_an_address_that_may_be_tried(url: str, host: str) -> None:
+    assert check_url(url, allow_private=False).raw_host.decode() == host
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9000/", "http://localhost/", "https://receiver:8443/"]
+)
+def test_demos_may_use_http_and_any_port(url: str) -> None:
+    check_url(url, allow_private=True)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user:pass@receiver/", "http://0x7f.1/", "ftp://receiver/", "https://a./"]
+)
+def test_what_is_malformed_stays_refused_in_demos(url: str) -> None:
+    with pytest.raises(Blocked):
+        check_url(url, allow_private=True)
+
+
+class Names:
+    """A name service whose answers are written down; each question takes the next one."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[Address]:
+        self.asked.append(host)
+        return [ip_address(text) for text in self.answers.pop(0)]
+
+
+class Dialler(httpcore2.AsyncNetworkBackend):
+    """Notes whom it is to dial; connects to a receiver on loopback instead."""
+
+    def __init__(self, *, port: int = 0, refused: Sequence[str] = ()) -> None:
+        self.dialled: list[tuple[str, int]] = []
+        self._port = port
+        self._refused = refused
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        self.dialled.append((host, port))
+        if host in self._refused:
+            raise httpcore2.ConnectError("refused")
+        return await httpcore2.AnyIOBackend().connect_tcp("127.0.0.1", self._port)
+
+
+@pytest.mark.parametrize(("address", "kind"), REFUSED.items())
+async def test_a_name_that_leads_to_an_address_that_is_not_public(address: str, kind: str) -> None:
+    dialler = Dialler()
+    backend = GuardedBackend(allow_private=False, resolver=Names([address]), dialler=dialler)
+    with pytest.raises(Blocked) as blocked:
+        await backend.connect_tcp("harmless.example", 443)
+    assert blocked.value.reason is BlockedFor.ADDRESS
+    assert kind in str(blocked.value)
+    assert address not in str(blocked.value)
+    assert dialler.dialled == []
+
+
+@pytest.mark.parametrize("address", [*REFUSED])
+async def test_an_address_literal_that_is_not_public(address: str) -> None:
+    names, dialler = Names(), Dialler()
+    backend = GuardedBackend(allow_private=False, resolver=names, dialler=dialler)
+    with pytest.raises(Blocked):
+        await backend.connect_tcp(address, 443)
+    assert names.asked == dialler.dialled == []
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1"])
+async def test_one_bad_address_among_good_ones_is_enough(address: str) -> None:
+    dialler = Dialler()
+    names = Names([*PUBLIC, address])
+    backend = GuardedBackend(allow_private=False, resolver=names, dialler=dialler)
+    with pytest.raises(Blocked):
+        await backend.connect_tcp("mixed.example", 443)
+    assert dialler.dialled == []
+
+
+async def test_another_port_is_refused_at_the_last_gate_too() -> None:
+    backend = GuardedBackend(allow_private=False, resolver=Names(["1.1.1.1"]), dialler=Dialler())
+    with pytest.raises(Blocked) as blocked:
+        await backend.connect_tcp("harmless.example", 6379)
+    assert blocked.value.reason is BlockedFor.PORT
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS for `hooks.example`: the server's side, and a client's side that trusts it."""
+    path = certificate(tmp_path_factory.mktemp("tls"), "hooks.example")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(path)
+    return server, ssl.create_default_context(cafile=path)
+
+
+def transport(names: Names, dialler: Dialler, trust: ssl.SSLContext) -> GuardedTransport:
+    backend = GuardedBackend(allow_private=False, resolver=names, dialler=dialler)
+    return GuardedTransport(allow_private=False, backend=backend, ssl_context=trust)
+
+
+def post(url: str = "https://hooks.example/hook") -> httpx2.Request:
+    return httpx2.Request("POST", url, content=b"{}")
+
+
+async def answered(carrier: GuardedTransport, request: httpx2.Request) -> int:
+    response = await carrier.handle_async_request(request)
+    await response.aread()
+    await response.aclose()
+    return response.status_code
+
+
+async def test_the_screened_address_is_dialled_and_the_name_stays(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, trust = contexts
+    async with receiver(tls=server) as up:
+        names = Names(["93.184.216.34", "1.1.1.1"])
+        dialler = Dialler(port=up.port, refused=["93.184.216.34"])
+        async with transport(names, dialler, trust) as carrier:
+            assert await answered(carrier, post()) == 204
+    assert names.asked == ["hooks.example"]
+    assert dialler.dialled == [("93.184.216.34", 443), ("1.1.1.1", 443)]
+    assert up.server_names == ["hooks.example"]
+    assert up.requests[0].headers["host"] == "hooks.example"
+
+
+async def test_a_name_that_answers_public_first_and_private_next(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, trust = contexts
+    async with receiver(tls=server) as up:
+        names = Names(["93.184.216.34"], ["127.0.0.1"])
+        dialler = Dialler(port=up.port)
+        async with transport(names, dialler, trust) as carrier:
+            assert await answered(carrier, post()) == 204
+            # A new connection is a new question: the answer has changed, and is refused.
+            with pytest.raises(Blocked):
+                await carrier.handle_async_request(post())
+    assert dialler.dialled == [("93.184.216.34", 443)]
+    assert len(up.requests) == 1
+
+
+async def test_an_international_name_that_leads_inside(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    names = Names(["192.168.1.1"])
+    async with transport(names, Dialler(), contexts[1]) as carrier:
+        with pytest.raises(Blocked):
+            await carrier.handle_async_request(post("https://exämple.org/"))
+    assert names.asked == ["xn--exmple-cua.org"]
+
+
+async def test_a_certificate_of_another_name_is_no_connection(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, trust = contexts
+    async with receiver(tls=server) as up:
+        dialler = Dialler(port=up.port)
+        async with transport(Names(["1.1.1.1"]), dialler, trust) as carrier:
+            with pytest.raises(httpx2.ConnectError):
+                await carrier.handle_async_request(post("https://other.example/"))
+    assert up.requests == []
+
+
+async def test_a_redirect_to_a_private_address_is_not_followed(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, trust = contexts
+    async with receiver(status(302, Location="http://169.254.169.254/"), tls=server) as up:
+        names, dialler = Names(["1.1.1.1"]), Dialler(port=up.port)
+        async with transport(names, dialler, trust) as carrier:
+            assert await answered(carrier, post()) == 302
+    assert dialler.dialled == [("1.1.1.1", 443)]
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An environment that sends everything to a proxy which does not exist."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    return
+
+
+@pytest.mark.usefixtures("proxies")
+async def test_a_proxy_in_the_environment_is_not_used(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, trust = contexts
+    async with receiver(tls=server) as up:
+        names, dialler = Names(["1.1.1.1"]), Dialler(port=up.port)
+        async with transport(names, dialler, trust) as carrier:
+            assert await answered(carrier, post()) == 204
+    assert dialler.dialled == [("1.1.1.1", 443)]
+
+
+async def test_a_broken_connection_is_httpx2s_error() -> None:
+    async with receiver(drop) as up, GuardedTransport(allow_private=True) as carrier:
+        with pytest.raises(httpx2.TransportError):
+            await carrier.handle_async_request(post(up.url))
+
+
+async def test_loopback_only_where_it_is_allowed() -> None:
+    async with receiver() as up:
+        async with GuardedTransport(allow_private=False) as carrier:
+            with pytest.raises(Blocked):
+                await carrier.handle_async_request(post(up.url))
+        async with GuardedTransport(allow_private=True) as carrier:
+            assert await answered(carrier, post(up.url)) == 204

@@ -1,0 +1,144 @@
+"""What the body says, full and thin; and that its schema is published as it is."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from autos.contracts.states import DocumentState, Reason
+from autos.records.deliveries import Order
+from autos.records.models import Delivery, Document, Job, Subscription
+from autos.webhooks.events import LONGEST_LIST, FullEvent, TestEvent, ThinEvent, encode
+from autos.webhooks.payload import compose
+
+DIGITS = "00012340220248260100"
+SHA256 = "5e" * 32
+NOW = datetime(2026, 11, 24, 3, 45, 1, 120000, tzinfo=UTC)
+SCHEMAS = Path(__file__).parents[3] / "docs" / "webhooks" / "schemas"
+PARTY = "João da Silva"
+
+
+class Links:
+    """Mints links that tell what they were minted for."""
+
+    def __init__(self) -> None:
+        self.minted: list[tuple[str, str, str]] = []
+
+    def link(self, key: str, filename: str, content_type: str) -> str:
+        self.minted.append((key, filename, content_type))
+        return f"https://store.example/{key}?X-Amz-Signature={len(self.minted)}"
+
+
+def document(position: int, state: DocumentState = DocumentState.AVAILABLE) -> Document:
+    stored = state is DocumentState.AVAILABLE
+    return Document(
+        id=uuid.uuid4(),
+        process_number=DIGITS,
+        position=position,
+        source_id=str(uuid.uuid4()),
+        name=f"Procuração de {PARTY}.pdf",
+        kind="Procuração",
+        origin_id=PARTY,
+        state=state,
+        reason=None if stored else Reason.SECRET,
+        sha256=SHA256 if stored else None,
+        size=1000 if stored else None,
+        expected_size=1000,
+        content_type="application/pdf" if stored else None,
+        declared_type="application/pdf",
+    )
+
+
+def an_order(documents: list[Document], payload: str = "full", status: str = "completed") -> Order:
+    return Order(
+        delivery=Delivery(id="evt_1", type=f"process.download.{status}", created_at=NOW),
+        subscription=Subscription(url="https://receiver.example/?token=1", payload=payload),
+        job=Job(
+            id="job-1",
+            process_number=DIGITS,
+            status=status,
+            reason=None,
+            total_documents=len(documents),
+            available_documents=len(documents),
+            failed_documents=0,
+            bytes_stored=1000,
+            started_at=NOW,
+            completed_at=NOW,
+        ),
+        documents=documents,
+    )
+
+
+def body(order: Order, links: Links | None = None) -> dict[str, Any]:
+    event = compose(order, links or Links(), "https://autos.example/")
+    decoded: dict[str, Any] = json.loads(encode(event))
+    return decoded
+
+
+def test_a_full_payload_links_what_is_stored_and_says_what_is_not() -> None:
+    links = Links()
+    told = body(an_order([document(0), document(1, DocumentState.FAILED)]), links)
+    assert told["type"] == "process.download.completed"
+    assert told["timestamp"] == "2026-11-24T03:45:01.120000Z"
+    data = told["data"]
+    assert data["process_number"] == "0001234-02.2024.8.26.0100"
+    assert data["manifest_url"].startswith(
+        f"https://store.example/processes/{DIGITS}/manifest.json?"
+    )
+    base = f"https://autos.example/api/v1/processes/{DIGITS}"
+    assert data["status_url"] == f"{base}/status"
+    stored, failed = data["documents"]
+    assert stored["download_url"].startswith(f"https://store.example/processes/{DIGITS}/{SHA256}?")
+    assert stored["sha256"] == SHA256
+    assert stored["content_url"] == f"{base}/documents/{stored['id']}/content"
+    assert failed["download_url"] is failed["sha256"] is None
+    assert failed["reason"] == "secret"
+    assert failed["error_message"]
+    assert links.minted[1][1:] == ("0001234-02.2024.8.26.0100-0001.pdf", "application/pdf")
+
+
+def test_no_name_that_people_gave_is_in_it() -> None:
+    links = Links()
+    for payload in ("full", "thin"):
+        told = json.dumps(body(an_order([document(0)], payload), links), ensure_ascii=False)
+        assert PARTY not in told
+        assert "receiver.example" not in told
+    assert PARTY not in str(links.minted)
+
+
+def test_a_thin_payload_opens_nothing() -> None:
+    links = Links()
+    told = body(an_order([], "thin"), links)
+    assert links.minted == []
+    assert "documents" not in told["data"]
+    addresses = [value for value in told["data"].values() if "://" in str(value)]
+    assert len(addresses) == 3
+    assert all(address.startswith("https://autos.example/api/v1/") for address in addresses)
+
+
+@pytest.mark.parametrize(("count", "listed"), [(LONGEST_LIST, True), (LONGEST_LIST + 1, False)])
+def test_a_long_case_is_told_by_its_manifest(count: int, listed: bool) -> None:
+    data = body(an_order([document(position) for position in range(count)]))["data"]
+    assert (data["documents"] is not None) is listed
+    assert data["manifest_url"]
+    assert data["documents_url"]
+
+
+def test_an_event_keeps_its_ending_whatever_the_jobs_row_says() -> None:
+    order = an_order([], status="cancelled")
+    order.job.status = "completed"
+    assert body(order)["data"]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [("full", FullEvent), ("thin", ThinEvent), ("test", TestEvent)],
+)
+def test_the_published_schema_is_the_models(name: str, event: type[Any]) -> None:
+    """After a change: `python -m tests.unit.webhooks.schemas`."""
+    published = json.loads((SCHEMAS / f"{name}.json").read_text())
+    assert published == TypeAdapter(event).json_schema(mode="serialization")

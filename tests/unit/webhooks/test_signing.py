@@ -1,0 +1,141 @@
+"""Signatures: known vectors, the public package as the receiver, rotation, and key pairs."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import SecretStr
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from autos.contracts.webhooks import OVERLAP_SECONDS
+from autos.vault import SealBroken, Vault
+from autos.webhooks.secrets import Scheme, Secrets
+from autos.webhooks.signing import AsymmetricSigner, SymmetricSigner, headers, verified
+
+NOW = datetime.now(UTC)
+BODY = '{"type":"contact.created","timestamp":"2022-11-03T20:26:10.344522Z","data":{"id":"é"}}'
+VAULT = Vault(SecretStr("a key that is long enough for the tests"))
+
+
+def test_the_reference_vector() -> None:
+    """The vector of the Standard Webhooks libraries' own tests (msg_p5jXN8AQM9LWM0D4loKWxJek)."""
+    signer = SymmetricSigner("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    at = datetime.fromtimestamp(1614265330, UTC)
+    signature = signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, '{"test": 2432232314}')
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_the_ed25519_vector() -> None:
+    """RFC 8032 §7.1 test 1: this seed has this public key, which is served as `whpk_`."""
+    seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    public = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    signer = AsymmetricSigner("whsk_" + base64.b64encode(seed).decode())
+    assert signer.public_key == "whpk_" + base64.b64encode(public).decode()
+
+
+@pytest.mark.parametrize(
+    ("event_id", "body"),
+    [
+        ("msg_2KWPBgLlAfxdpx2AI54pPJ85f4W", BODY),
+        ("evt_1", '{\n  "type": "contact.created"\n}'),
+        ("evt_1", ""),
+    ],
+)
+def test_the_signed_text_is_the_specifications(event_id: str, body: str) -> None:
+    """`{id}.{timestamp}.{payload}`, checked by a key pair, which the package knows nothing of."""
+    secrets = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, NOW)
+    made = headers(secrets.signers(VAULT, NOW), event_id, NOW, body)
+    signature = made["webhook-signature"]
+    assert signature.startswith("v1a,")
+    (public,) = secrets.public_keys(VAULT, NOW)
+    key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public.removeprefix("whpk_")))
+    signed = f"{event_id}.{int(NOW.timestamp())}.{body}".encode()
+    key.verify(base64.b64decode(signature.removeprefix("v1a,")), signed)
+    with pytest.raises(InvalidSignature):
+        key.verify(base64.b64decode(signature.removeprefix("v1a,")), signed + b" ")
+
+
+def test_the_public_package_verifies_us() -> None:
+    secrets = (
+        Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW).with_new(Scheme.ASYMMETRIC, VAULT, NOW)
+    )
+    made = headers(secrets.signers(VAULT, NOW), "evt_1", NOW, BODY)
+    assert [part.split(",")[0] for part in made["webhook-signature"].split()] == ["v1", "v1a"]
+    (secret,) = secrets.opened(VAULT, NOW)
+    assert secret.startswith("whsec_")
+    assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+    assert Webhook(secret).verify(BODY, made)["type"] == "contact.created"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(BODY + " ", made)
+
+
+def test_a_rotation_signs_with_both_for_a_day_and_then_with_one() -> None:
+    before = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW)
+    after = before.with_new(Scheme.SYMMETRIC, VAULT, NOW)
+    (old,), (new, kept) = before.opened(VAULT, NOW), after.opened(VAULT, NOW)
+    assert kept == old != new
+    made = headers(after.signers(VAULT, NOW), "evt_1", NOW, BODY)
+    for secret in (old, new):
+        Webhook(secret).verify(BODY, made)
+    just_before = NOW + timedelta(seconds=OVERLAP_SECONDS - 1)
+    assert after.opened(VAULT, just_before) == [new, old]
+    assert after.opened(VAULT, NOW + timedelta(seconds=OVERLAP_SECONDS)) == [new]
+
+
+def test_a_second_rotation_does_not_lengthen_the_first_ones_overlap() -> None:
+    later = NOW + timedelta(hours=20)
+    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW)
+    first = secrets.opened(VAULT, NOW)[0]
+    secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, NOW)
+    secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, later)
+    assert len(secrets.opened(VAULT, later)) == 3
+    assert first not in secrets.opened(VAULT, NOW + timedelta(hours=24))
+
+
+def test_rotating_often_keeps_a_few_and_drops_no_other_scheme() -> None:
+    secrets = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, NOW)
+    for _ in range(9):
+        secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, NOW)
+    assert len(secrets.opened(VAULT, NOW)) == 5
+    assert len(secrets.public_keys(VAULT, NOW)) == 1
+    assert len(secrets.secrets) <= 7
+
+
+def test_what_is_stored_is_sealed() -> None:
+    secrets = (
+        Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW).with_new(Scheme.ASYMMETRIC, VAULT, NOW)
+    )
+    stored = str(secrets.stored())
+    assert "whsec_" not in stored
+    assert "whsk_" not in stored
+    assert secrets.opened(VAULT, NOW)[0] not in stored
+    assert Secrets.load(secrets.stored()) == secrets
+    with pytest.raises(SealBroken):
+        secrets.signers(Vault(SecretStr("another key")), NOW)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"webhook-signature": "v1"},
+        {"webhook-signature": "v1,not base64!"},
+        {"webhook-signature": "v2,AAAA"},
+        {"webhook-timestamp": "yesterday"},
+        {"webhook-timestamp": str(int(NOW.timestamp()) - 301)},
+        {"webhook-id": "evt_2"},
+    ],
+)
+def test_what_does_not_verify(broken: dict[str, str]) -> None:
+    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW)
+    made = headers(secrets.signers(VAULT, NOW), "evt_1", NOW, BODY)
+    assert verified(secrets.opened(VAULT, NOW), made, BODY.encode())
+    assert not verified(secrets.opened(VAULT, NOW), made | broken, BODY.encode())
+
+
+def test_bytes_that_are_no_text_do_not_verify() -> None:
+    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW)
+    made = headers(secrets.signers(VAULT, NOW), "evt_1", NOW, BODY)
+    assert not verified(secrets.opened(VAULT, NOW), made, b"\xff")
+    assert not verified([], made, BODY.encode())

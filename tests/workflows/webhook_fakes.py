@@ -1,0 +1,116 @@
+"""The delivery's activity under its real name, answering from a script, and a worker for it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+
+from autos.contracts.names import WEBHOOKS_QUEUE, delivery_workflow_id
+from autos.contracts.webhooks import (
+    AttemptDelivery,
+    AttemptedDelivery,
+    DeliverWebhook,
+    DeliveryOutcome,
+    DeliveryResult,
+    bounded_delay,
+)
+from workflows.deliver_webhook import DeliverWebhookWorkflow
+
+Delivery = WorkflowHandle[DeliverWebhookWorkflow, DeliveryResult]
+Answer = Callable[[AttemptDelivery, datetime], tuple[int, float | None]]
+"""Status and `Retry-After` for an attempt at a moment of the server's clock."""
+
+
+def accepts(request: AttemptDelivery, at: datetime) -> tuple[int, float | None]:
+    """Takes everything."""
+    return 204, None
+
+
+def refuses(request: AttemptDelivery, at: datetime) -> tuple[int, float | None]:
+    """Is out of order for good."""
+    return 503, None
+
+
+@dataclass
+class FakeReceiver:
+    """What the receiver would say; `seen` is what it was asked."""
+
+    answer: Answer = accepts
+    gate: asyncio.Event | None = None
+    """When set, an attempt waits for it before it is answered."""
+    seen: list[tuple[AttemptDelivery, datetime]] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def times(self) -> list[float]:
+        """Seconds of each attempt after the first."""
+        return [(at - self.seen[0][1]).total_seconds() for _, at in self.seen]
+
+    @activity.defn
+    async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
+        at = activity.info().current_attempt_scheduled_time
+        self.seen.append((request, at))
+        self.arrived.set()
+        status, retry_after = self.answer(request, at)
+        if self.gate is not None:
+            await self.gate.wait()
+        outcomes = {204: DeliveryOutcome.DELIVERED, 410: DeliveryOutcome.GONE}
+        outcome = outcomes.get(status, DeliveryOutcome.FAILED)
+        retry_in = None
+        if outcome is DeliveryOutcome.FAILED and request.delay_seconds is not None:
+            assert request.longest_delay_seconds is not None
+            retry_in = bounded_delay(
+                request.delay_seconds, request.longest_delay_seconds, retry_after
+            )
+        return AttemptedDelivery(outcome=outcome, status_code=status, retry_in_seconds=retry_in)
+
+
+@asynccontextmanager
+async def webhook_worker(client: Client, fake: FakeReceiver) -> AsyncIterator[None]:
+    """A worker that runs the real workflow on the fake receiver."""
+    async with Worker(
+        client,
+        task_queue=WEBHOOKS_QUEUE,
+        workflows=[DeliverWebhookWorkflow],
+        activities=[fake.attempt_delivery],
+    ):
+        yield
+
+
+async def deliver(client: Client, event_id: str | None = None, *, again: bool = False) -> Delivery:
+    """Start a delivery as a job does; `again` as the API does when it is asked to redeliver."""
+    event_id = event_id or f"evt_{uuid.uuid4().hex}"
+    return await client.start_workflow(
+        DeliverWebhookWorkflow.run,
+        DeliverWebhook(event_id=event_id),
+        id=delivery_workflow_id(event_id),
+        task_queue=WEBHOOKS_QUEUE,
+        start_signal="redeliver" if again else None,
+    )
+
+
+async def delivered_late(client: Client) -> Delivery:
+    """A kept history: two failures, a replay by hand in between, then delivered."""
+    fake = FakeReceiver(lambda request, _: (204 if request.number == 3 else 500, None))
+    async with webhook_worker(client, fake):
+        delivery = await deliver(client)
+        for number in (1, 2):
+            while len(fake.seen) < number:
+                await asyncio.sleep(0)
+            await delivery.signal(DeliverWebhookWorkflow.redeliver)
+        await delivery.result()
+    return delivery
+
+
+async def refused_for_good(client: Client) -> Delivery:
+    """A kept history: the receiver answers 410."""
+    async with webhook_worker(client, FakeReceiver(lambda *_: (410, None))):
+        delivery = await deliver(client)
+        await delivery.result()
+    return delivery
