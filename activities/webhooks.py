@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.heartbeat import heartbeating
 from autos import telemetry
 from autos.contracts.webhooks import (
     AttemptDelivery,
@@ -53,7 +54,8 @@ class WebhookActivities:
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
         """Try once; the receiver's failure is an outcome, never an error of the activity."""
         try:
-            return await self._attempt(request)
+            async with heartbeating():
+                return await self._attempt(request)
         except (SQLAlchemyError, SealBroken, OSError) as error:
             # Their texts may hold addresses and parameters, and an error's text enters history.
             log.warning("webhook_attempt_broken", event_id=request.event_id, error=_kind(error))

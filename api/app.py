@@ -1,12 +1,12 @@
 """The FastAPI application: what it is made of, and what it opens at start and closes at the end.
 
-It boots while Temporal, the database or the store are away and says so in `/health/ready`. Only
-the bootstrap admin key needs the database at start; it is tried again by the next start.
+It boots while Temporal, the database or the store are away and says so in `/health/ready`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import httpx2
 import structlog
@@ -28,7 +28,8 @@ from autos.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-PREFIX = "/api/v1"
+PREFIX: Final = "/api/v1"
+ADMIN_RETRY_SECONDS: Final = 1.0
 OpenServices: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Services]]
 
 
@@ -67,9 +68,12 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened(settings) as services:
             app.state.services = services
-            await _let_the_admin_in(services)
+            recorded = await _let_the_admin_in(services)
+            waiting = None if recorded else asyncio.create_task(_keep_trying(services))
             log.info("api_started")
             yield
+            if waiting is not None:
+                waiting.cancel()
         log.info("api_stopped")
 
     app = FastAPI(
@@ -90,14 +94,23 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
     return app
 
 
-async def _let_the_admin_in(services: Services) -> None:
+async def _let_the_admin_in(services: Services) -> bool:
+    """Record the bootstrap key, if there is one; False when the database is away."""
     key = services.settings.admin_key.get_secret_value()
     if not key:
-        return
+        return True
     try:
         async with services.records.transaction() as session:
             await key_rows.ensure_admin(
                 session, prefix=keys.prefix(key), sha256=keys.fingerprint(key)
             )
     except Problem:
-        log.warning("admin_key_not_recorded", advice="start again when the database is back")
+        return False
+    return True
+
+
+async def _keep_trying(services: Services) -> None:
+    log.warning("admin_key_waits_for_the_database")
+    while not await _let_the_admin_in(services):  # noqa: ASYNC110 - a database sets no event of ours
+        await asyncio.sleep(ADMIN_RETRY_SECONDS)
+    log.info("admin_key_recorded")

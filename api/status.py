@@ -35,9 +35,12 @@ from autos.records.models import Document, Job
 from autos.records.subscriptions import Telling
 
 PAGE: Final = 1000
-SHARED_SECONDS: Final = 0.25
-"""A word from the job and an answer made of it are shared this long each: half a second in all."""
-SILENCE_SECONDS: Final = 2.0
+SHARED_SECONDS: Final = 0.2
+"""An answer is fresh this long and given out twice as long (see `single_flight`)."""
+WORD_SECONDS: Final = 0.05
+"""The same for a job's own word, from which all pages of an answer are made. So what is told is
+half a second old at most."""
+SILENCE_SECONDS: Final = 1.0
 """When nobody answers, pollers are not made to wait for the same silence again at once."""
 REMEMBERED_JOBS: Final = 1000
 ENDED: Final = AVAILABLE + FAILED
@@ -56,14 +59,24 @@ class Moment:
     """One answer that is the same for every caller, and what is added for each."""
 
     answer: schemas.Status
+    body: str
+    """The answer as it is sent, written once: fifty pollers land on it at the same moment."""
     digest: str
     tellings: Mapping[uuid.UUID, Telling]
 
-    def told_to(self, key_id: uuid.UUID) -> tuple[schemas.Status, str]:
-        """The answer for this caller, and its ETag."""
+    def etag(self, key_id: uuid.UUID) -> str:
+        """The version of this caller's answer."""
         telling = self.tellings.get(key_id)
         if telling is None:
-            return self.answer, f'W/"{self.digest}"'
+            return f'W/"{self.digest}"'
+        own = hashlib.sha256(repr(telling).encode()).hexdigest()[:8]
+        return f'W/"{self.digest}-{own}"'
+
+    def body_for(self, key_id: uuid.UUID) -> str:
+        """The answer with the caller's own webhook; nobody else's is ever in it (F35)."""
+        telling = self.tellings.get(key_id)
+        if telling is None:
+            return self.body
         answer = self.answer.model_copy(
             update={
                 "webhook_url": telling.url,
@@ -73,8 +86,7 @@ class Moment:
                 "webhook_last_error": telling.last_error,
             }
         )
-        own = hashlib.sha256(repr(telling).encode()).hexdigest()[:8]
-        return answer, f'W/"{self.digest}-{own}"'
+        return answer.model_dump_json()
 
 
 class Statuses:
@@ -104,12 +116,12 @@ class Statuses:
             moment = await self.of(wish)
             if moment is None or _ended(moment):
                 return moment
-            etag = moment.told_to(key_id)[1]
+            etag = moment.etag(key_id)
             known_etag = known_etag or etag
             left = deadline - time.monotonic()
             if etag != known_etag or left <= 0:
                 return moment
-            await asyncio.sleep(min(2 * SHARED_SECONDS, left))
+            await asyncio.sleep(min(SHARED_SECONDS, left))
 
     def forget(self, digits: str) -> None:
         """The process changed by our own doing: what was shared until now is old."""
@@ -153,7 +165,7 @@ class Statuses:
         )
         if wish.with_documents:
             answer = answer.model_copy(update=self._listing(wish, states, rows, word))
-        return Moment(answer, self._digest(answer), tellings)
+        return Moment(answer, answer.model_dump_json(), self._digest(answer), tellings)
 
     async def settle(self, digits: str, job: Job | None) -> str | None:
         """The id of the job that Temporal has for a process, when the job itself is silent.
@@ -286,7 +298,7 @@ def assemble(
 def _shared_seconds(word: Progress | Silence) -> float:
     if word is Silence.UNANSWERED:
         return SILENCE_SECONDS
-    return 0.0 if word is Silence.NOT_RUNNING else SHARED_SECONDS
+    return 0.0 if word is Silence.NOT_RUNNING else WORD_SECONDS
 
 
 def _ended(moment: Moment) -> bool:

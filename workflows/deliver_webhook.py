@@ -31,6 +31,9 @@ with workflow.unsafe.imports_passed_through():
 _ONE_ATTEMPT: Final = timedelta(seconds=60)
 """The request's 15 s, and the records before and after it."""
 
+_HEARTBEAT: Final = timedelta(seconds=15)
+"""A worker that died is noticed by then, and the attempt made again elsewhere."""
+
 _OUR_OWN_PARTS: Final = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     backoff_coefficient=2.0,
@@ -86,6 +89,7 @@ class DeliverWebhookWorkflow:
             result_type=AttemptedDelivery,
             task_queue=WEBHOOKS_QUEUE,
             start_to_close_timeout=_ONE_ATTEMPT,
+            heartbeat_timeout=_HEARTBEAT,
             retry_policy=_OUR_OWN_PARTS,
             summary=f"attempt {self._attempts}",
         )

@@ -65,7 +65,7 @@ async def get_status(
         moment = await services.statuses.of(wish)
     if moment is None:
         raise Problem(PROCESS_UNKNOWN)
-    answer, etag = moment.told_to(caller.id)
+    answer, etag = moment.answer, moment.etag(caller.id)
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if wait:
         headers["Preference-Applied"] = f"wait={wait}"
@@ -73,7 +73,7 @@ async def get_status(
         headers["Retry-After"] = _retry_after(answer)
     if preferences.matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
-    return Response(answer.model_dump_json(), media_type="application/json", headers=headers)
+    return Response(moment.body_for(caller.id), media_type="application/json", headers=headers)
 
 
 def _retry_after(answer: Status) -> str:

@@ -199,5 +199,7 @@ async def test_steering_an_old_job_does_not_touch_the_new_one(
 ) -> None:
     old = await write_job(database, case, JobStatus.PENDING)
     new = (await api.post(path(case, "/downloads"))).json()["job_id"]
-    problem(await api.post(f"/api/v1/jobs/{old}/cancel"), 409, "job-ended")
-    assert (await api.get(path(case, "/status"))).json()["job_id"] == new
+    for verb in ("cancel", "pause"):
+        problem(await api.post(f"/api/v1/jobs/{old}/{verb}"), 409, "job-ended")
+    status = (await api.get(path(case, "/status"))).json()
+    assert (status["job_id"], status["waiting_for"]) == (new, None)

@@ -264,10 +264,9 @@ async def test_counters_sum_to_the_total_at_every_read(
             group.create_task(poll())
 
 
-async def test_engine_and_worker_away(
+async def test_with_the_engine_away_the_records_are_told_and_nothing_is_accepted(
     database: Database, case: CaseNumber, store: FakeStore, admin: dict[str, str]
 ) -> None:
-    """Temporal is away: what is recorded is told, nothing is accepted."""
     away = await Client.connect("127.0.0.1:1", lazy=True)
     app = create_app(Settings(), opener(database, away, store))
     async with (
@@ -279,8 +278,12 @@ async def test_engine_and_worker_away(
         refused = await asyncio.wait_for(api.post(path(case, "/downloads")), 8)
         problem(refused, 503, "engine-unavailable")
         assert int(refused.headers["retry-after"]) > 0
+        # The failure was an earlier job's; the one that is active will try that document again.
+        await write_job(database, case, JobStatus.PENDING)
+        await write_rows(database, case, "af", job_id="an earlier one")
         status = await asyncio.wait_for(api.get(path(case, "/status")), 8)
         assert (status.status_code, status.json()["live"]) == (200, False)
+        assert parts(status.json()) == (1, 0, 1, 0)
         health = await api.get("/health/ready")
         assert health.status_code == 503
         assert health.json()["parts"] == {

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer
@@ -190,10 +189,6 @@ async def test_a_broken_attempt_is_made_again_under_the_same_number(
     async with webhook_worker(dev_server.client, fake):
         assert await ended(await deliver(dev_server.client)) is DeliveryOutcome.DELIVERED
     assert [request.number for request, _ in fake.seen] == [1, 1]
-
-
-async def history_of(client: Client, delivery: Delivery) -> str:
-    return (await client.get_workflow_handle(delivery.id).fetch_history()).to_json()
 
 
 @pytest.mark.parametrize("shape", [delivered_late, refused_for_good])

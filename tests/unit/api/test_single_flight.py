@@ -45,6 +45,27 @@ async def test_an_answer_is_shared_for_its_time() -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_nobody_waits_for_the_answer_after_the_first() -> None:
+    maker = Maker()
+    maker.landing.set()
+    flights = SingleFlight(maker, lambda _: 0.05)
+    await flights.get("a")
+    maker.landing.clear()
+    async with asyncio.timeout(2):
+        while maker.calls == 1:
+            assert await flights.get("a") == "a 1"
+            await asyncio.sleep(0.01)
+        assert await flights.get("a") == "a 1"
+        # But an answer too old is nobody's: this one waits for the flight.
+        await asyncio.sleep(0.06)
+        waiting = asyncio.create_task(flights.get("a"))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        maker.landing.set()
+        assert await waiting == "a 2"
+    assert maker.calls == 2
+
+
 async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
     maker = Maker()
     flights = SingleFlight(maker, lambda _: 0.0)

@@ -1,7 +1,7 @@
 """The guard: addresses as they are written, and where names lead at the moment of connecting."""
 
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
 import httpcore2
@@ -144,7 +144,8 @@ async def test_an_address_literal_that_is_not_public(address: str) -> None:
     backend = GuardedBackend(allow_private=False, resolver=names, dialler=dialler)
     with pytest.raises(Blocked):
         await backend.connect_tcp(address, 443)
-    assert names.asked == dialler.dialled == []
+    assert names.asked == []
+    assert dialler.dialled == []
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1"])
@@ -254,11 +255,10 @@ async def test_a_redirect_to_a_private_address_is_not_followed(
 
 
 @pytest.fixture
-def proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment that sends everything to a proxy which does not exist."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    return
 
 
 @pytest.mark.usefixtures("proxies")

@@ -1,0 +1,51 @@
+"""What the webhook tests share beyond the integration tests' servers."""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from api import webhook_docs
+from api.app import PREFIX, create_app
+from api.routes import webhooks
+from autos.records.database import Database
+from tests.integration.api_parts import FakeStore, opener
+from tests.integration.webhooks.parts import Owner, new_owner, settings
+from tests.workflows.conftest import BINARIES
+
+
+@pytest.fixture
+async def owner(database: Database) -> Owner:
+    """Somebody with an API key."""
+    return await new_owner(database)
+
+
+@pytest.fixture
+async def skipping_client() -> AsyncIterator[WorkflowEnvironment]:
+    """A Temporal server whose clock jumps over timers."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        data_converter=pydantic_data_converter,
+        test_server_existing_path=str(BINARIES / "temporal-test-server"),
+    ) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+async def webhooks_api(
+    database: Database, temporal: Client, store: FakeStore
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an API with webhooks, without a key."""
+    app = create_app(settings(), opener(database, temporal, store))
+    if not any(getattr(route, "operation_id", "") == "redeliver" for route in app.routes):
+        app.include_router(webhooks.router, prefix=PREFIX)
+        webhook_docs.describe(app.webhooks)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app), base_url=f"http://api{PREFIX}/webhooks"
+        ) as client,
+    ):
+        yield client

@@ -1,0 +1,411 @@
+"""The webhook routes: tools, log, replays, secrets; a key sees its own only."""
+
+import asyncio
+import json
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+from temporalio.client import Client
+
+from api import webhook_docs
+from api.app import create_app
+from api.webhooks import name_service
+from autos.cnj import CaseNumber
+from autos.contracts.names import delivery_workflow_id
+from autos.records.database import Database
+from autos.records.models import now
+from autos.settings import Settings
+from tests.integration.api_parts import FakeStore, opener, problem
+from tests.integration.webhooks.parts import (
+    Owner,
+    activities,
+    attempts_of,
+    delivery_of,
+    new_event,
+    new_owner,
+    secrets_of_owner,
+    verify,
+    webhook_worker,
+)
+from tests.unit.webhooks.receiver import receiver, status
+
+
+async def asked(
+    api: httpx2.AsyncClient, owner: Owner, method: str, path: str, **options: Any
+) -> httpx2.Response:
+    return await api.request(method, path, headers=owner.headers, **options)
+
+
+# ---------------------------------------------------------------------- tools
+
+
+async def test_validate_says_yes_or_why_not(webhooks_api: httpx2.AsyncClient, owner: Owner) -> None:
+    answers = {}
+    for url in ("https://127.0.0.1/", "https://u:p@a.example/", "https://0x7f.1/", "nonsense"):
+        answer = await asked(webhooks_api, owner, "POST", "/webhook-validate", json={"url": url})
+        assert answer.status_code == 200
+        answers[url] = answer.json()
+    assert [answer["valid"] for answer in answers.values()] == [True, False, False, False]
+    assert [answer["reason"] for answer in answers.values()] == [None, "user", "host", "scheme"]
+    assert all(answer["detail"] for answer in answers.values())
+
+
+async def test_validate_resolves_behind_the_guard(
+    database: Database, temporal: Client, store: FakeStore, owner: Owner
+) -> None:
+    production = Settings(secret_key=SecretStr("x" * 32))
+    app = create_app(production, opener(database, temporal, store))
+    include(app)
+
+    async def resolver(host: str, port: int) -> list[Any]:
+        from ipaddress import ip_address
+
+        if host == "unknown.example":
+            raise OSError
+        return [ip_address("1.1.1.1"), ip_address("10.0.0.1" if "inside" in host else "1.0.0.1")]
+
+    async def service() -> Any:
+        return resolver
+
+    app.dependency_overrides[name_service] = service
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://api/api/v1/webhooks") as api,
+    ):
+        found = {}
+        for host in ("outside.example", "inside.example", "unknown.example"):
+            body = {"url": f"https://{host}/"}
+            answer = await asked(api, owner, "POST", "/webhook-validate", json=body)
+            found[host] = (answer.json()["valid"], answer.json()["reason"])
+            assert "10.0.0.1" not in answer.text
+        blocked = await asked(
+            api, owner, "POST", "/webhook-test-connectivity", json={"url": "https://10.0.0.1/"}
+        )
+    assert found == {
+        "outside.example": (True, None),
+        "inside.example": (False, "address"),
+        "unknown.example": (False, "unresolvable"),
+    }
+    assert blocked.json()["error"] == "blocked"
+    assert blocked.json()["status_code"] is None
+
+
+@pytest.mark.parametrize("path", ["/webhook-test-connectivity", "/webhook-send-test"])
+async def test_a_receivers_words_are_never_repeated(
+    webhooks_api: httpx2.AsyncClient, owner: Owner, path: str
+) -> None:
+    async with receiver(status(500, b"the secret of the house", X_Word="hidden")) as up:
+        answer = await asked(webhooks_api, owner, "POST", path, json={"url": up.url})
+    assert answer.status_code == 200
+    for hidden in ("secret of the house", "hidden", "in-the-query"):
+        assert hidden not in answer.text
+    told = answer.json()
+    one = told["attempts"][0] if "attempts" in told else told
+    assert one["status_code"] == 500
+    assert one["milliseconds"] >= 0
+    assert one["error"] == "status"
+
+
+async def test_a_test_event_is_sent_as_real_ones_are(
+    webhooks_api: httpx2.AsyncClient, database: Database, owner: Owner
+) -> None:
+    async with receiver() as up:
+        up.script = [status(500)]
+        body = {"url": up.url, "attempts": 3}
+        answer = await asked(webhooks_api, owner, "POST", "/webhook-send-test", json=body)
+    told = answer.json()
+    assert told["delivered"] is True
+    assert [one["status_code"] for one in told["attempts"]] == [500, 204]
+    (secret,) = await secrets_of_owner(database, owner)
+    for request in up.requests:
+        assert request.headers["webhook-id"] == told["event_id"]
+        assert verify(secret, request)["type"] == "webhook.test"
+
+
+async def test_the_test_receiver_verifies_and_keeps(
+    webhooks_api: httpx2.AsyncClient, database: Database, owner: Owner
+) -> None:
+    told = await asked(webhooks_api, owner, "POST", "/secret")
+    body = '{"type":"webhook.test","link":"https://store.example/a?X-Amz-Signature=1"}'
+    at = now()
+    signature = Webhook(told.json()["secret"]).sign("evt_1", at, body)
+    signed = {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": signature,
+    }
+
+    async def send(path: str, headers: dict[str, str]) -> httpx2.Response:
+        return await webhooks_api.post(path, headers=headers, content=body)
+
+    good = await send("/webhook-test-receiver", owner.headers | signed)
+    assert good.json()["verified"] is True
+    wrong = await send("/webhook-test-receiver", owner.headers | signed | {"webhook-id": "evt_2"})
+    assert (wrong.status_code, wrong.json()["verified"]) == (200, False)
+    bare = await send("/webhook-test-receiver", owner.headers)
+    assert "webhook-signature" in bare.json()["verdict"]
+
+    listed = (await asked(webhooks_api, owner, "GET", "/webhook-test-receiver")).json()
+    assert [one["verified"] for one in listed["items"]] == [False, False, True]
+    assert listed["items"][2]["type"] == "webhook.test"
+    assert "X-Amz" not in json.dumps(listed)
+    # Its own address lets in what is signed, and nothing else.
+    path = f"/webhook-test-receiver/{listed['url'].rpartition('/')[2]}"
+    assert (await send(path, signed)).status_code == 200
+    problem(await send(path, signed | {"webhook-id": "evt_2"}), 401, "webhook-signature-wrong")
+    stranger = await new_owner(database)
+    elsewhere = f"/webhook-test-receiver/{stranger.id}"
+    problem(await send(elsewhere, signed), 401, "webhook-signature-wrong")
+    nobody = f"/webhook-test-receiver/{uuid.uuid4()}"
+    problem(await send(nobody, signed), 401, "webhook-signature-wrong")
+    assert (await asked(webhooks_api, stranger, "GET", "/webhook-test-receiver")).json()[
+        "items"
+    ] == []
+
+
+async def test_the_test_receiver_keeps_twenty_and_takes_no_flood(
+    webhooks_api: httpx2.AsyncClient, owner: Owner
+) -> None:
+    for number in range(22):
+        sent = {"webhook-id": f"evt_{number}"}
+        await webhooks_api.post("/webhook-test-receiver", headers=owner.headers | sent, content="x")
+    listed = (await asked(webhooks_api, owner, "GET", "/webhook-test-receiver")).json()["items"]
+    assert [one["webhook_id"] for one in listed] == [f"evt_{n}" for n in range(21, 1, -1)]
+    flood = await asked(
+        webhooks_api, owner, "POST", "/webhook-test-receiver", content=b"x" * 65_537
+    )
+    problem(flood, 413, "webhook-too-large")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/webhook-validate"),
+        ("POST", "/webhook-test-connectivity"),
+        ("POST", "/webhook-send-test"),
+        ("POST", "/webhook-test-receiver"),
+        ("GET", "/webhook-test-receiver"),
+        ("GET", "/deliveries"),
+        ("POST", f"/deliveries/evt_{'0' * 32}/redeliver"),
+        ("POST", "/recover"),
+        ("GET", "/secret"),
+        ("POST", "/secret"),
+        ("POST", "/secret/rotate"),
+        ("PUT", "/secret/public-key"),
+        ("DELETE", "/secret/public-key"),
+    ],
+)
+async def test_nothing_without_a_key(
+    webhooks_api: httpx2.AsyncClient, method: str, path: str
+) -> None:
+    problem(await webhooks_api.request(method, path), 401, "unauthorized")
+
+
+# ---------------------------------------------------------------------- secret
+
+
+async def test_a_secret_is_told_once(webhooks_api: httpx2.AsyncClient, owner: Owner) -> None:
+    assert (await asked(webhooks_api, owner, "GET", "/secret")).json()["secrets"] == []
+    made = await asked(webhooks_api, owner, "POST", "/secret")
+    assert made.status_code == 201
+    assert made.json()["secret"].startswith("whsec_")
+    problem(await asked(webhooks_api, owner, "POST", "/secret"), 409, "webhook-secret-told")
+    state = (await asked(webhooks_api, owner, "GET", "/secret")).json()
+    assert "whsec_" not in json.dumps(state)
+    assert [one["scheme"] for one in state["secrets"]] == ["v1"]
+
+
+async def test_a_secret_that_the_first_webhook_made_can_still_be_told(
+    webhooks_api: httpx2.AsyncClient, owner: Owner
+) -> None:
+    async with receiver() as up:
+        await asked(webhooks_api, owner, "POST", "/webhook-send-test", json={"url": up.url})
+    made = await asked(webhooks_api, owner, "POST", "/secret")
+    verify(made.json()["secret"], up.requests[0])
+
+
+async def test_many_at_once_make_one_secret(
+    webhooks_api: httpx2.AsyncClient, database: Database, owner: Owner
+) -> None:
+    async with receiver() as up:
+        body = {"url": up.url}
+        await asyncio.gather(
+            *(asked(webhooks_api, owner, "POST", "/webhook-send-test", json=body) for _ in range(8))
+        )
+    (secret,) = await secrets_of_owner(database, owner)
+    for request in up.requests:
+        verify(secret, request)
+
+
+async def test_rotation_signs_with_both_and_public_keys_are_served(
+    webhooks_api: httpx2.AsyncClient, owner: Owner
+) -> None:
+    old = (await asked(webhooks_api, owner, "POST", "/secret")).json()["secret"]
+    enabled = (await asked(webhooks_api, owner, "PUT", "/secret/public-key")).json()
+    again = (await asked(webhooks_api, owner, "PUT", "/secret/public-key")).json()
+    assert enabled["public_keys"] == again["public_keys"]
+    rotated = (await asked(webhooks_api, owner, "POST", "/secret/rotate")).json()
+    assert rotated["overlap_seconds"] == 86_400
+    assert len(rotated["public_keys"]) == 2
+    assert rotated["public_keys"][1] == enabled["public_keys"][0]
+    assert all(key.startswith("whpk_") for key in rotated["public_keys"])
+    assert [one["expires_at"] is None for one in rotated["secrets"]] == [True, False, True, False]
+    async with receiver() as up:
+        await asked(webhooks_api, owner, "POST", "/webhook-send-test", json={"url": up.url})
+        for secret in (old, rotated["secret"]):
+            verify(secret, up.requests[0])
+        signatures = up.requests[0].headers["webhook-signature"].split()
+        assert [one.split(",")[0] for one in signatures] == ["v1", "v1", "v1a", "v1a"]
+        disabled = await asked(webhooks_api, owner, "DELETE", "/secret/public-key")
+        assert disabled.status_code == 204
+        await asked(webhooks_api, owner, "POST", "/webhook-send-test", json={"url": up.url})
+    assert "v1a" not in up.requests[1].headers["webhook-signature"]
+
+
+# ---------------------------------------------------------------------- log and replays
+
+
+async def test_the_log_shows_a_key_its_own_only(
+    webhooks_api: httpx2.AsyncClient, database: Database, case: CaseNumber, owner: Owner
+) -> None:
+    stranger = await new_owner(database)
+    admin = await new_owner(database, role="admin")
+    async with receiver() as up:
+        event_id = await new_event(database, case, owner, up.url)
+    number = {"process_number": case.masked}
+    for who, ids in ((owner, [event_id]), (stranger, []), (admin, [event_id])):
+        answer = await asked(webhooks_api, who, "GET", "/deliveries", params=number)
+        assert [item["id"] for item in answer.json()["items"]] == ids
+        assert "in-the-query" not in answer.text
+        assert "/hook" not in answer.text
+    path = f"/deliveries/{event_id}/redeliver"
+    problem(await asked(webhooks_api, stranger, "POST", path), 404, "delivery-unknown")
+
+
+async def test_the_log_is_paged_and_filtered(
+    webhooks_api: httpx2.AsyncClient, database: Database, case: CaseNumber, owner: Owner
+) -> None:
+    async with receiver() as up:
+        made = [await new_event(database, case, owner, up.url) for _ in range(5)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        params = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+        page = (await asked(webhooks_api, owner, "GET", "/deliveries", params=params)).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+    pending = await asked(webhooks_api, owner, "GET", "/deliveries", params={"status": "pending"})
+    assert len(pending.json()["items"]) == 5
+    delivered = await asked(
+        webhooks_api, owner, "GET", "/deliveries", params={"status": "delivered"}
+    )
+    assert delivered.json()["items"] == []
+    broken = await asked(webhooks_api, owner, "GET", "/deliveries", params={"cursor": "x"})
+    problem(broken, 400, "invalid-cursor")
+
+
+async def test_redeliver_sends_the_same_event_again(
+    webhooks_api: httpx2.AsyncClient,
+    temporal: Client,
+    database: Database,
+    store: FakeStore,
+    case: CaseNumber,
+    owner: Owner,
+) -> None:
+    async with (
+        receiver(status(200, b"thanks")) as up,
+        webhook_worker(temporal, activities(database, store)),
+    ):
+        event_id = await new_event(database, case, owner, up.url)
+        handle = temporal.get_workflow_handle(delivery_workflow_id(event_id))
+        for count in (1, 2):
+            answer = await asked(webhooks_api, owner, "POST", f"/deliveries/{event_id}/redeliver")
+            assert (answer.status_code, answer.json()) == (202, {"id": event_id})
+            await up.wait_for(count)
+            async with asyncio.timeout(20):
+                await handle.result()
+    first, second = up.requests
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == event_id
+    assert json.loads(first.body)["timestamp"] == json.loads(second.body)["timestamp"]
+    params = {"attempts": "true", "process_number": case.digits}
+    log = await asked(webhooks_api, owner, "GET", "/deliveries", params=params)
+    (item,) = log.json()["items"]
+    assert [one["number"] for one in item["attempts"]] == [1, 2]
+    assert item["attempts"][0]["response_length"] == len(b"thanks")
+    assert "thanks" not in log.text
+    assert item["status"] == "delivered"
+
+
+async def test_recover_sends_what_never_arrived_and_nothing_else(
+    webhooks_api: httpx2.AsyncClient,
+    temporal: Client,
+    database: Database,
+    store: FakeStore,
+    case: CaseNumber,
+    owner: Owner,
+) -> None:
+    before = now()
+    async with (
+        receiver() as up,
+        webhook_worker(temporal, activities(database, store)),
+    ):
+        stranger = await new_owner(database)
+        await new_event(database, case, stranger, up.url)
+        arrived, *missing = [await new_event(database, case, owner, up.url) for _ in range(4)]
+        await asked(webhooks_api, owner, "POST", f"/deliveries/{arrived}/redeliver")
+        await up.wait_for(1)
+        async with asyncio.timeout(20):
+            await temporal.get_workflow_handle(delivery_workflow_id(arrived)).result()
+        since = {"since": before.isoformat()}
+        recovered = await asked(webhooks_api, owner, "POST", "/recover", json=since)
+        assert (recovered.status_code, recovered.json()) == (202, {"ids": missing, "next": None})
+        await up.wait_for(4)
+        for event_id in missing:
+            async with asyncio.timeout(20):
+                await temporal.get_workflow_handle(delivery_workflow_id(event_id)).result()
+        nothing = await asked(webhooks_api, owner, "POST", "/recover", json=since)
+        assert nothing.json()["ids"] == []
+    assert sorted(request.headers["webhook-id"] for request in up.requests) == sorted(
+        [arrived, *missing]
+    )
+    assert len(await attempts_of(database, arrived)) == 1
+    assert (await delivery_of(database, missing[0])).status == "delivered"
+    later = {"since": (now() + timedelta(days=1)).isoformat()}
+    assert (await asked(webhooks_api, owner, "POST", "/recover", json=later)).json()["ids"] == []
+    naive = await asked(webhooks_api, owner, "POST", "/recover", json={"since": "2026-01-01T00:00"})
+    problem(naive, 422, "invalid-request")
+
+
+# ---------------------------------------------------------------------- OpenAPI
+
+
+def include(app: Any) -> None:
+    """Add the routes where the application has not got them yet."""
+    from api.app import PREFIX
+    from api.routes import webhooks
+
+    if not any(getattr(route, "operation_id", "") == "redeliver" for route in app.routes):
+        app.include_router(webhooks.router, prefix=PREFIX)
+        webhook_docs.describe(app.webhooks)
+
+
+def test_openapi_tells_the_events() -> None:
+    app = create_app(Settings())
+    include(app)
+    described = app.openapi()["webhooks"]
+    endings = ("completed", "completed_with_failures", "failed", "cancelled")
+    assert set(described) == {f"process.download.{end}" for end in endings} | {"webhook.test"}
+    completed = json.dumps(described["process.download.completed"])
+    assert "#/components/schemas/FullEvent" in completed
+    assert "#/components/schemas/ThinEvent" in completed
+    for header in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        assert header in completed

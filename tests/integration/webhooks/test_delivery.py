@@ -1,0 +1,183 @@
+"""Deliveries from end to end: real workflow, activity, records and receivers."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+from autos.cnj import CaseNumber
+from autos.contracts.names import WEBHOOKS_QUEUE, delivery_workflow_id
+from autos.contracts.webhooks import DeliverWebhook, DeliveryOutcome, DeliveryResult
+from autos.records.database import Database
+from tests.integration.api_parts import FakeStore
+from tests.integration.webhooks.parts import (
+    Owner,
+    activities,
+    attempts_of,
+    delivery_of,
+    job_of_event,
+    new_event,
+    secrets_of_owner,
+    verify,
+    webhook_worker,
+)
+from tests.unit.webhooks.receiver import hang, receiver, status
+from workflows.deliver_webhook import DeliverWebhookWorkflow
+
+Delivery = WorkflowHandle[DeliverWebhookWorkflow, DeliveryResult]
+
+
+async def deliver(client: Client, event_id: str) -> Delivery:
+    return await client.start_workflow(
+        DeliverWebhookWorkflow.run,
+        DeliverWebhook(event_id=event_id),
+        id=delivery_workflow_id(event_id),
+        task_queue=WEBHOOKS_QUEUE,
+    )
+
+
+async def result(delivery: Delivery, seconds: float = 30) -> DeliveryResult:
+    async with asyncio.timeout(seconds):
+        return await delivery.result()
+
+
+async def test_sixty_hours_down_and_accepted_once(
+    skipping_client: WorkflowEnvironment,
+    database: Database,
+    store: FakeStore,
+    case: CaseNumber,
+    owner: Owner,
+) -> None:
+    accepted: list[str] = []
+    back_up = await skipping_client.get_current_time() + timedelta(hours=60)
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if await skipping_client.get_current_time() < back_up:
+            writer.transport.abort()
+            return
+        accepted.append(up.requests[-1].headers["webhook-id"])
+        await status(204)(writer)
+
+    async with (
+        receiver(answer) as up,
+        webhook_worker(skipping_client.client, activities(database, store)),
+    ):
+        event_id = await new_event(database, case, owner, up.url)
+        before = await job_of_event(database, event_id)
+        delivery = await deliver(skipping_client.client, event_id)
+        ended = await result(delivery)
+    assert ended.outcome is DeliveryOutcome.DELIVERED
+    assert accepted == [event_id]
+    assert {request.headers["webhook-id"] for request in up.requests} == {event_id}
+    assert len(await attempts_of(database, event_id)) == ended.attempts == len(up.requests)
+    assert (await delivery_of(database, event_id)).status == "delivered"
+    assert (await job_of_event(database, event_id)).status == before.status
+
+
+async def test_one_that_hangs_holds_up_no_other(
+    temporal: Client, database: Database, store: FakeStore, case: CaseNumber, owner: Owner
+) -> None:
+    async with (
+        receiver(hang) as hanging,
+        receiver() as good,
+        webhook_worker(temporal, activities(database, store)),
+    ):
+        stuck = await new_event(database, case, owner, hanging.url)
+        others = [await new_event(database, case, owner, good.url) for _ in range(9)]
+        handle = await deliver(temporal, stuck)
+        await hanging.wait_for(1)
+        deliveries = await asyncio.gather(*(deliver(temporal, event) for event in others))
+        # Far less than the 15 seconds for which the tenth one holds its connection.
+        outcomes = await asyncio.gather(*(result(delivery, 8) for delivery in deliveries))
+        assert (await delivery_of(database, stuck)).attempts == 0
+        await handle.terminate()
+    assert {ended.outcome for ended in outcomes} == {DeliveryOutcome.DELIVERED}
+    assert {request.headers["webhook-id"] for request in good.requests} == set(others)
+
+
+@asynccontextmanager
+async def worker_process(
+    temporal: Client, database_url: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.integration.webhooks.worker_process",
+        temporal.service_client.config.target_host,
+        database_url,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_a_worker_killed_between_request_and_record(
+    temporal: Client,
+    database: Database,
+    database_url: str,
+    store: FakeStore,
+    case: CaseNumber,
+    owner: Owner,
+) -> None:
+    async with receiver() as up:
+        event_id = await new_event(database, case, owner, up.url)
+        async with worker_process(temporal, database_url) as doomed:
+
+            async def kill(writer: asyncio.StreamWriter) -> None:
+                doomed.kill()
+                writer.transport.abort()
+
+            up.script = [kill]
+            delivery = await deliver(temporal, event_id)
+            await up.wait_for(1)
+            await doomed.wait()
+        assert await attempts_of(database, event_id) == []
+        async with webhook_worker(temporal, activities(database, store)):
+            ended = await result(delivery, 40)
+    assert ended == DeliveryResult(event_id=event_id, outcome=DeliveryOutcome.DELIVERED, attempts=1)
+    # Twice, for nobody knows whether the first was taken; one id, one row, accepted at last.
+    assert [request.headers["webhook-id"] for request in up.requests] == [event_id, event_id]
+    assert [row.status_code for row in await attempts_of(database, event_id)] == [204]
+
+
+async def test_history_and_logs_hold_no_secret(
+    temporal: Client,
+    database: Database,
+    store: FakeStore,
+    case: CaseNumber,
+    owner: Owner,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with (
+        receiver() as up,
+        webhook_worker(temporal, activities(database, store)),
+    ):
+        up.script = [status(500, b"https://store.example/a?X-Amz-Signature=9")]
+        event_id = await new_event(database, case, owner, up.url)
+        delivery = await deliver(temporal, event_id)
+        await up.wait_for(1)
+        await delivery.signal(DeliverWebhookWorkflow.redeliver)
+        await result(delivery)
+    (secret,) = await secrets_of_owner(database, owner)
+    verify(secret, up.requests[-1])
+    history = (await delivery.fetch_history()).to_json()
+    written = caplog.text + capsys.readouterr().out
+    assert event_id in history
+    assert event_id in written
+    signature = up.requests[-1].headers["webhook-signature"]
+    for hidden in ("in-the-query", "X-Amz", "store.example", "whsec_", secret, signature, "/hook"):
+        assert hidden not in history
+        assert hidden not in written
+    assert "127.0.0.1" not in history.replace("@", "")

@@ -1,0 +1,144 @@
+"""`autos webhooks`: what is asked of the API, and what is said."""
+
+import json
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+
+from cli import client as api_client
+from cli import webhooks
+from cli.errors import CommandError
+from cli.terminal import console
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+Handler = Callable[[httpx2.Request], httpx2.Response]
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, list[Any]]]:
+    """Run a command against an API that answers from a list; its code, output and requests."""
+
+    def run(*arguments: str, answers: list[Any]) -> tuple[int, str, list[Any]]:
+        requests: list[Any] = []
+
+        def handle(request: httpx2.Request) -> httpx2.Response:
+            body = json.loads(request.content) if request.content else None
+            requests.append((request.method, request.url.path, dict(request.url.params), body))
+            return httpx2.Response(200, json=answers.pop(0))
+
+        @asynccontextmanager
+        async def opened(connection: Any) -> Any:
+            transport = httpx2.MockTransport(handle)
+            async with api_client.open_client(connection, transport) as client:
+                yield client
+
+        monkeypatch.setattr(webhooks, "open_client", opened)
+        monkeypatch.setattr(console, "width", 200)
+        access = ("--url", "http://api", "--key", "autos_k")
+        result = CliRunner().invoke(webhooks.app, [*arguments, *access])
+        return result.exit_code, result.output, requests
+
+    return run
+
+
+def test_the_log(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+    delivery = {
+        "id": "evt_1",
+        "type": "process.download.completed",
+        "process_number": "0001234-02.2024.8.26.0100",
+        "status": "pending",
+        "attempt_count": 1,
+        "last_error": "status",
+        "next_attempt_at": "2026-11-24T12:00:00Z",
+        "created_at": "2026-11-24T11:00:00Z",
+        "attempts": [
+            {
+                "number": 1,
+                "started_at": "2026-11-24T11:00:00Z",
+                "host": "receiver.example",
+                "status_code": 500,
+                "milliseconds": 12,
+                "detail": "Out of order.",
+            }
+        ],
+    }
+    code, output, requests = said("log", "--attempts", answers=[{"items": [delivery]}])
+    assert code == 0
+    assert requests == [
+        ("GET", "/api/v1/webhooks/deliveries", {"limit": "20", "attempts": "true"}, None)
+    ]
+    for word in ("evt_1", "pending", "receiver.example", "500", "Out of order."):
+        assert word in output
+
+
+def test_redeliver(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+    code, output, requests = said("redeliver", "evt_1", answers=[{"id": "evt_1"}])
+    assert (code, "evt_1 is on its way" in output) == (0, True)
+    assert requests[0][:2] == ("POST", "/api/v1/webhooks/deliveries/evt_1/redeliver")
+
+
+def test_recover_goes_on_to_the_last_page(
+    said: Callable[..., tuple[int, str, list[Any]]],
+) -> None:
+    pages = [{"ids": ["evt_1", "evt_2"], "next": "more"}, {"ids": ["evt_3"], "next": None}]
+    code, output, requests = said("recover", "2026-11-24T11:00Z", answers=pages)
+    assert (code, "3 events" in output) == (0, True)
+    assert [request[3]["cursor"] for request in requests] == [None, "more"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method", "path"),
+    [
+        (["--create"], "POST", "/api/v1/webhooks/secret"),
+        (["--rotate"], "POST", "/api/v1/webhooks/secret/rotate"),
+    ],
+)
+def test_a_new_secret_is_told(
+    said: Callable[..., tuple[int, str, list[Any]]], arguments: list[str], method: str, path: str
+) -> None:
+    code, output, requests = said("secret", *arguments, answers=[{"secret": "whsec_abc"}])
+    assert (code, "whsec_abc" in output) == (0, True)
+    assert requests[0][:2] == (method, path)
+
+
+def test_the_state_of_the_secret(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+    state = {
+        "secrets": [{"scheme": "v1", "created_at": "yesterday", "expires_at": None}],
+        "public_keys": ["whpk_abc"],
+    }
+    code, output, _ = said("secret", answers=[state])
+    assert code == 0
+    assert "v1, made yesterday: current" in output
+    assert "whpk_abc" in output
+
+
+def test_both_at_once_is_a_mistake(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+    code, output, requests = said("secret", "--create", "--rotate", answers=[])
+    assert (code, requests) == (2, [])
+    assert "either" in output
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("90m", datetime(2026, 11, 24, 10, 30, tzinfo=UTC)),
+        ("6h", datetime(2026, 11, 24, 6, 0, tzinfo=UTC)),
+        ("3d", datetime(2026, 11, 21, 12, 0, tzinfo=UTC)),
+        ("2026-11-24T03:00Z", datetime(2026, 11, 24, 3, 0, tzinfo=UTC)),
+        ("2026-11-24T03:00", datetime(2026, 11, 24, 3, 0, tzinfo=UTC)),
+        ("2026-11-24", datetime(2026, 11, 24, tzinfo=UTC)),
+    ],
+)
+def test_since(text: str, moment: datetime) -> None:
+    assert webhooks.read_since(text, NOW) == moment
+
+
+@pytest.mark.parametrize("text", ["", "h", "-3h", "yesterday", "3w", "1000000d"])
+def test_since_that_is_nothing(text: str) -> None:
+    with pytest.raises(CommandError):
+        webhooks.read_since(text, NOW)
