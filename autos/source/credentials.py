@@ -27,6 +27,9 @@ CLAIM_TIME: Final = timedelta(seconds=30)
 """The longest a refresh takes; afterwards another process may try."""
 HELD_FOR: Final = timedelta(seconds=15)
 """After this time the store is asked whether someone has set another credential."""
+REFUSED_FOR: Final = timedelta(seconds=10)
+"""A refused token is not shown to the source for this long; then one asks whether it still is. A
+source that refuses everybody for a moment must not keep every job waiting for a person."""
 _CLAIM_POLL_SECONDS: Final = 0.25
 
 
@@ -112,6 +115,7 @@ class Credentials:
         self._no_refresh_before = self._good_until
         self._refreshing: asyncio.Task[Credential | None] | None = None
         self._refused_token: str | None = None
+        self._refused_until = self._good_until
 
     async def token(self) -> str:
         """The access token to ask with, refreshed where that is due.
@@ -137,6 +141,7 @@ class Credentials:
             if self._held is not None and self._held.access_token == token:
                 self._held = None
                 self._refused_token = token
+                self._refused_until = self._now() + REFUSED_FOR
         try:
             return await self.token() != token
         except CredentialRefused:
@@ -158,7 +163,8 @@ class Credentials:
             self._good_until = min(self._good_until, credential.expires_at)
 
     def _is_usable(self, credential: Credential) -> bool:
-        if not credential.access_token or credential.access_token == self._refused_token:
+        refused = credential.access_token == self._refused_token
+        if not credential.access_token or (refused and self._now() < self._refused_until):
             return False
         return credential.expires_at is None or credential.expires_at > self._now()
 

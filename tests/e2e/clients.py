@@ -36,20 +36,26 @@ class Api:
         answer: dict[str, Any] = reply.json()
         return answer
 
-    async def status(self, number: str, documents: str = "none") -> dict[str, Any]:
+    async def status(self, number: str, documents: str = "none", wait: int = 0) -> dict[str, Any]:
         """The status, without the documents unless they are asked for."""
         reply = await self.request(
-            "GET", f"/processes/{number}/status", params={"documents": documents}
+            "GET",
+            f"/processes/{number}/status",
+            params={"documents": documents},
+            headers={"Prefer": f"wait={wait}"} if wait else None,
         )
         assert reply.status_code == 200, reply.text
         answer: dict[str, Any] = reply.json()
         return answer
 
-    async def polls(self, number: str) -> AsyncIterator[dict[str, Any]]:
-        """Status after status until the job has ended; the last one is yielded, too."""
+    async def polls(self, number: str, wait: int = 1) -> AsyncIterator[dict[str, Any]]:
+        """Status after status until the job has ended; the last one is yielded, too.
+
+        The service answers when something has changed, at the latest after `wait` seconds.
+        """
         async with asyncio.timeout(BOUND):
             while True:
-                status = await self.status(number)
+                status = await self.status(number, wait=wait)
                 yield status
                 if status["status"] in ENDED:
                     return

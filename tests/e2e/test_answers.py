@@ -127,4 +127,4 @@ async def test_eight_callers_get_one_job(api: Api, sandbox: Sandbox) -> None:
     counters = await sandbox.counters()
     assert set(counters["documents"].values()) == {1}
     jobs = await api.request("GET", "/jobs", params={"process_number": case["number"]})
-    assert len(jobs.json()["jobs"]) == 1
+    assert len(jobs.json()["items"]) == 1

@@ -57,7 +57,7 @@ async def test_a_case_listed_twice_is_asked_for_once(api: Api, sandbox: Sandbox)
     await sandbox.control("POST", "/switches", json={"latency_ms": 20})
     await api.start(number)
     polls, last = 0, 0.0
-    async for status in api.polls(number):
+    async for status in api.polls(number, wait=0):
         counters = [
             status[f"{name}_documents"] for name in ("pending", "processing", "completed", "failed")
         ]
@@ -106,9 +106,8 @@ async def test_names_come_back_intact(api: Api, sandbox: Sandbox, http: httpx2.A
         header = reply.headers["content-disposition"]
         match = re.search(r"filename\*=UTF-8''([^;]+)", header)
         name = unquote(match.group(1)) if match else header.split('filename="')[1][:-1]
-        # A name without an ending gets the one of its type, so that it opens with a click.
-        whole = document["name"] or ""
-        assert name == whole or ("." not in whole[-5:] and name.startswith(whole))
+        # A name that does not say its type gets the ending of its type behind it.
+        assert name.startswith((document["name"] or "").strip())
         assert hashlib.sha256(reply.content).hexdigest() == document["sha256"]
         names.add(name)
     assert any(len(name) >= 300 for name in names)

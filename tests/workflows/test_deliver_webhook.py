@@ -149,17 +149,43 @@ async def test_a_replay_by_hand_does_not_wait(dev_server: WorkflowEnvironment) -
 async def test_a_replay_during_a_failing_attempt_is_not_lost(
     dev_server: WorkflowEnvironment,
 ) -> None:
+    async def replay(request: AttemptDelivery) -> None:
+        if request.number == 1:
+            await delivery.signal(DeliverWebhookWorkflow.redeliver)
+
     fake = FakeReceiver(
-        lambda request, _: (500 if request.number == 1 else 204, None), gate=asyncio.Event()
+        lambda request, _: (500 if request.number == 1 else 204, None), meanwhile=replay
     )
     async with webhook_worker(dev_server.client, fake):
         delivery = await deliver(dev_server.client)
-        async with asyncio.timeout(20):
-            await fake.arrived.wait()
+        assert await ended(delivery) is DeliveryOutcome.DELIVERED
+    assert fake.times[1] < scheduled_delay(1) * (1 - JITTER)
+
+
+async def test_a_replay_during_the_very_last_attempt_is_not_lost(
+    skipping_server: WorkflowEnvironment,
+) -> None:
+    async def replay(request: AttemptDelivery) -> None:
+        if request.delay_seconds is None and not replayed:
+            replayed.append(request.number)
             await delivery.signal(DeliverWebhookWorkflow.redeliver)
-            assert fake.gate is not None
-            fake.gate.set()
-            assert (await delivery.result()).attempts == 2
+
+    replayed: list[int] = []
+    fake = FakeReceiver(refuses, meanwhile=replay)
+    async with webhook_worker(skipping_server.client, fake):
+        delivery = await deliver(skipping_server.client)
+        assert await ended(delivery) is DeliveryOutcome.FAILED
+    assert len(fake.seen) == replayed[0] + 1
+
+
+async def test_the_signal_that_comes_with_the_start_is_the_start_itself(
+    skipping_server: WorkflowEnvironment,
+) -> None:
+    fake = FakeReceiver(lambda request, _: (500 if request.number == 1 else 204, None))
+    async with webhook_worker(skipping_server.client, fake):
+        delivery = await deliver(skipping_server.client, again=True)
+        assert await ended(delivery) is DeliveryOutcome.DELIVERED
+    assert fake.times[1] >= scheduled_delay(1) * (1 - JITTER)
 
 
 async def test_a_replay_after_the_end_keeps_the_id(dev_server: WorkflowEnvironment) -> None:
@@ -172,7 +198,6 @@ async def test_a_replay_after_the_end_keeps_the_id(dev_server: WorkflowEnvironme
         assert again.id == first.id
         assert again.first_execution_run_id != first.first_execution_run_id
         result = await again.result()
-    # The signal that comes with the start is the start itself, not one more attempt.
     assert result.attempts == 1
     assert [request.event_id for request, _ in fake.seen] == [event_id, event_id]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,8 +42,8 @@ class FakeReceiver:
     """What the receiver would say; `seen` is what it was asked."""
 
     answer: Answer = accepts
-    gate: asyncio.Event | None = None
-    """When set, an attempt waits for it before it is answered."""
+    meanwhile: Callable[[AttemptDelivery], Awaitable[object]] | None = None
+    """Awaited between the arrival of an attempt and its answer."""
     seen: list[tuple[AttemptDelivery, datetime]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,8 +58,8 @@ class FakeReceiver:
         self.seen.append((request, at))
         self.arrived.set()
         status, retry_after = self.answer(request, at)
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.meanwhile is not None:
+            await self.meanwhile(request)
         outcomes = {204: DeliveryOutcome.DELIVERED, 410: DeliveryOutcome.GONE}
         outcome = outcomes.get(status, DeliveryOutcome.FAILED)
         retry_in = None

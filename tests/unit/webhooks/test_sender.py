@@ -100,6 +100,14 @@ async def test_the_status_decides_however_the_body_goes_on(sender: Sender, answe
     assert time.monotonic() - began < TIMEOUT + 0.5
 
 
+async def test_a_flood_is_not_waited_for() -> None:
+    patient = Sender(GuardedTransport(allow_private=True))
+    began = time.monotonic()
+    assert (await sent(patient, flood)).length == 65_536
+    assert time.monotonic() - began < 1
+    await patient.close()
+
+
 async def test_nobody_at_the_port(sender: Sender) -> None:
     async with receiver() as up:
         url = up.url
