@@ -39,7 +39,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Needs the `uv` command. Names, versions and hashes only: no address of a package index.
-lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+# Names, versions and hashes only: no address of a package index.
+lock: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --extra embedded --extra dev pyproject.toml --output-file requirements.lock

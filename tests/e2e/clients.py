@@ -123,8 +123,8 @@ class Sandbox:
     ) -> AsyncIterator[None]:
         """A fault for as long as the block lasts."""
         body = {"fault": name, "process": number, "document": document}
-        body["when"] = when or {"mode": "always"}
-        fault = await self.control("POST", "/faults", json=body)
+        when = when or {"mode": "always"}
+        fault = await self.control("POST", "/faults", json=body | {"when": when})
         try:
             yield
         finally:

@@ -58,10 +58,8 @@ async def test_a_case_listed_twice_is_asked_for_once(api: Api, sandbox: Sandbox)
     await api.start(number)
     polls, last = 0, 0.0
     async for status in api.polls(number, wait=0):
-        counters = [
-            status[f"{name}_documents"] for name in ("pending", "processing", "completed", "failed")
-        ]
-        assert sum(counters) == status["total_documents"]
+        states = ("pending", "processing", "completed", "failed")
+        assert sum(status[f"{state}_documents"] for state in states) == status["total_documents"]
         assert status["progress_percentage"] >= last
         last, polls = status["progress_percentage"], polls + 1
     assert polls >= 20
