@@ -9,9 +9,15 @@ from typing import Any, Final
 
 import httpx2
 
+from cli.stack import Stack
+
 ENDED: Final = {"completed", "completed_with_failures", "failed", "cancelled"}
 BOUND: Final = 120
 """Seconds that any wait may last before the test fails."""
+
+
+class Unavailable(Exception):
+    """The service said 503 with a Retry-After: a client asks again."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class Api:
             params={"documents": documents},
             headers={"Prefer": f"wait={wait}"} if wait else None,
         )
+        if reply.status_code == 503:
+            assert reply.headers["retry-after"]
+            raise Unavailable
         assert reply.status_code == 200, reply.text
         answer: dict[str, Any] = reply.json()
         return answer
@@ -55,7 +64,10 @@ class Api:
         """
         async with asyncio.timeout(BOUND):
             while True:
-                status = await self.status(number, wait=wait)
+                try:
+                    status = await self.status(number, wait=wait)
+                except Unavailable:
+                    continue
                 yield status
                 if status["status"] in ENDED:
                     return
@@ -129,3 +141,17 @@ class Sandbox:
             yield
         finally:
             await self.control("DELETE", f"/faults/{fault['id']}")
+
+
+async def executions(stack: Stack, http: httpx2.AsyncClient, query: str) -> list[dict[str, Any]]:
+    """What the Web UI lists for a query by search attributes, once it lists anything.
+
+    Lists are eventually consistent (facts/temporal.md §1.9), so this waits for the first.
+    """
+    address = f"{stack.addresses['temporal-ui']}/api/v1/namespaces/default/workflows"
+    async with asyncio.timeout(BOUND):
+        while True:
+            reply = await http.get(address, params={"query": query})
+            found: list[dict[str, Any]] = reply.json().get("executions", [])
+            if found:
+                return found

@@ -1,0 +1,56 @@
+"""Large things: 10,000 documents through continue-as-new, and one file of 300 MiB."""
+
+import httpx2
+import psutil  # type: ignore[import-untyped]  # publishes no types
+
+from cli.stack import Stack
+from tests.e2e.clients import Api, Sandbox, executions
+from tests.e2e.test_main_job import number_of
+
+MIB = 1024 * 1024
+
+
+async def test_10_000_documents_end_with_the_same_shape_of_answer(
+    api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
+) -> None:
+    number = await number_of(sandbox, "ten-thousand")
+    await sandbox.truth(number)
+    await api.start(number)
+    last = 0.0
+    async for status in api.polls(number):
+        assert status["progress_percentage"] >= last
+        last = status["progress_percentage"]
+    assert (status["status"], status["completed_documents"]) == ("completed", 10_000)
+    small = await api.status(number, documents="full")
+    seen = {row["uuid"] for row in small["documents"]}
+    cursor = small["documents_next"]
+    while cursor:
+        page = await api.request(
+            "GET", f"/processes/{number}/documents", params={"cursor": cursor, "limit": 1000}
+        )
+        seen |= {row["uuid"] for row in page.json()["items"]}
+        cursor = page.json()["next"]
+    assert len(seen) == 10_000
+    counters = await sandbox.counters()
+    assert set(counters["documents"].values()) == {1}
+    runs = await executions(stack, http, f'ProcessNumber="{number}"')
+    assert len(runs) > 1, "the job never continued as new"
+
+
+async def test_a_file_of_300_mib_leaves_the_workers_memory_flat(
+    api: Api, sandbox: Sandbox, stack: Stack
+) -> None:
+    """F41, F42: memory does not grow with the document, and nothing is left on disk."""
+    number = await number_of(sandbox, "giant")
+    truth = await sandbox.truth(number)
+    worker = psutil.Process(stack.pid("worker"))
+    before = most = worker.memory_info().rss
+    await api.start(number)
+    async for _ in api.polls(number, wait=0):
+        most = max(most, worker.memory_info().rss)
+    assert most - before < 64 * MIB
+    status = await api.status(number, documents="full")
+    assert status["status"] == "completed"
+    known = {document["uuid"]: document["sha256"] for document in truth["documents"]}
+    assert {row["uuid"]: row["sha256"] for row in status["documents"]} == known
+    assert list((stack.data_dir / "spool").iterdir()) == []
