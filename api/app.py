@@ -13,12 +13,21 @@ import structlog
 from fastapi import FastAPI
 
 import autos.store
-from api import engine, keys, problems
+from api import engine, keys, problems, webhook_docs
 from api.metrics import Metrics
 from api.problems import Problem
 from api.records import Records
 from api.requests import RequestMiddleware
-from api.routes import api_keys, documents, downloads, health, jobs, processes, status
+from api.routes import (
+    api_keys,
+    documents,
+    downloads,
+    health,
+    jobs,
+    processes,
+    status,
+    webhooks,
+)
 from api.services import Services
 from api.status import Statuses
 from api.store import Objects, Store
@@ -87,9 +96,10 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
     )
     app.state.metrics = Metrics()
     problems.install(app)
-    for noun in (processes, downloads, status, documents, jobs, api_keys):
+    for noun in (processes, downloads, status, documents, jobs, api_keys, webhooks):
         app.include_router(noun.router, prefix=PREFIX)
     app.include_router(health.router)
+    webhook_docs.describe(app.webhooks)
     app.add_middleware(RequestMiddleware, metrics=app.state.metrics)
     return app
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from api.keys import Caller
-from api.problems import NO_ACCESS, PROCESS_NOT_FOUND, Problem
+from api.problems import INVALID_REQUEST, NO_ACCESS, PROCESS_NOT_FOUND, Problem
 from api.services import Services
 from api.status import ENDED
 from autos.cnj import CaseNumber
@@ -19,6 +19,7 @@ from autos.contracts.download import Attach, Wishes
 from autos.contracts.states import JobStatus, Reason
 from autos.records import documents, jobs, processes, subscriptions
 from autos.records.models import Job, Process
+from autos.webhooks.guard import Blocked, check_url
 
 METADATA_PATIENCE_SECONDS: Final = 3.0
 REFUSAL_LASTS: Final = timedelta(seconds=60)
@@ -36,7 +37,16 @@ async def start(
     webhook_url: str | None = None,
     payload: str = "full",
 ) -> str:
-    """Start the process's job or join the running one; the job's id."""
+    """Start the process's job or join the running one; the job's id.
+
+    Raises:
+        Problem: the webhook's address may not be used.
+    """
+    if webhook_url is not None:
+        try:
+            check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
+        except Blocked as blocked:
+            raise Problem(INVALID_REQUEST, str(blocked)) from blocked
     subscription_id = None
     async with services.records.transaction() as session:
         await processes.ensure(session, case)

@@ -12,7 +12,7 @@ from autos.settings import MissingSettings, Settings
 
 log = structlog.get_logger(__name__)
 
-REQUIRED = ("database_url", "s3_bucket", "s3_access_key_id", "s3_secret_access_key")
+REQUIRED = ("database_url", "s3_bucket", "s3_access_key_id", "s3_secret_access_key", "secret_key")
 SHUTDOWN_SECONDS = 20
 """For requests in flight on SIGTERM; a long poll that lasts longer is cut and asked again."""
 

@@ -27,7 +27,15 @@ from api.records import Records
 from api.single_flight import SingleFlight
 from api.store import Objects
 from autos.cnj import CaseNumber
-from autos.contracts.download import AVAILABLE, FAILED, PENDING, PROCESSING, STATES, Progress
+from autos.contracts.download import (
+    AVAILABLE,
+    FAILED,
+    PENDING,
+    PROCESSING,
+    STATES,
+    Progress,
+    percentage,
+)
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.records import documents as document_rows
 from autos.records import jobs, processes, subscriptions
@@ -236,18 +244,15 @@ def keep_told(told: str, states: str) -> str:
 
 
 def counters(states: str, status: JobStatus) -> dict[str, float]:
-    """The five counters and the percentage, cut (not rounded) so that 100 means all of it."""
+    """The five counters and the percentage."""
     total, available, failed = len(states), states.count(AVAILABLE), states.count(FAILED)
-    percentage = 100.0 if status.ended else 0.0
-    if total:
-        percentage = (available + failed) * 10_000 // total / 100
     return {
         "total_documents": total,
         "completed_documents": available,
         "failed_documents": failed,
         "pending_documents": states.count(PENDING),
         "processing_documents": states.count(PROCESSING),
-        "progress_percentage": percentage,
+        "progress_percentage": percentage(available + failed, total, status),
     }
 
 

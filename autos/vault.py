@@ -16,9 +16,15 @@ class SealBroken(Exception):
 
 
 class Vault:
-    """Seals and opens short texts."""
+    """Seals and opens short texts.
+
+    Raises:
+        ValueError: the key is empty.
+    """
 
     def __init__(self, secret_key: SecretStr) -> None:
+        if not secret_key.get_secret_value():
+            raise ValueError("Set AUTOS_SECRET_KEY: an empty key would protect nothing.")
         # The key is long and random, not a password: one hash spreads it over Fernet's 32 bytes.
         digest = hashlib.sha256(secret_key.get_secret_value().encode()).digest()
         self._fernet = Fernet(base64.urlsafe_b64encode(digest))

@@ -36,12 +36,12 @@ AT_ONCE: Final = 5
 @asynccontextmanager
 async def slow_store(port: int) -> AsyncIterator[str]:
     """The S3 sink as a process; its address."""
-    process = subprocess.Popen(  # noqa: ASYNC220 - starting a process is no wait
+    process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.slow_store", str(port), str(STORE_MS)]
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        async with httpx2.AsyncClient() as http, asyncio.timeout(20):
+        async with httpx2.AsyncClient(trust_env=False) as http, asyncio.timeout(20):
             while True:
                 try:
                     await http.get(address)
@@ -108,7 +108,9 @@ async def measure(rounds: int, documents: int, jobs: int) -> None:
                     "AUTOS_SOURCE_MAX_IN_FLIGHT": str(AT_ONCE * jobs),
                 },
             ) as stack,
-            httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=100)) as http,
+            httpx2.AsyncClient(
+                timeout=60, trust_env=False, limits=httpx2.Limits(max_connections=100)
+            ) as http,
         ):
             environment = stack.settings_environment()
             client = await Client.connect(

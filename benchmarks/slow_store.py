@@ -5,6 +5,7 @@ against rclone and moto.
 """
 
 import asyncio
+import hashlib
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -25,12 +26,14 @@ class SlowStore:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        more = True
+        digest, more = hashlib.md5(), True
         while more:
-            more = (await receive()).get("more_body", False)
+            message = await receive()
+            digest.update(message.get("body", b""))
+            more = message.get("more_body", False)
         if scope["method"] == "PUT":
             await asyncio.sleep(self._seconds)
-        headers = [(b"content-length", b"0"), (b"etag", b'"sink"')]
+        headers = [(b"content-length", b"0"), (b"etag", f'"{digest.hexdigest()}"'.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 

@@ -114,6 +114,12 @@ class ApiClient:
         """End the life of an API key."""
         await self._ask("DELETE", f"/api-keys/{key_id}")
 
+    async def new_webhook_secret(self) -> str:
+        """Replace this key's signing secret; for a day webhooks carry the old signature, too."""
+        reply = await self._ask("POST", "/webhooks/secret/rotate")
+        secret: str = reply.json()["secret"]
+        return secret
+
     async def _ask(
         self,
         method: str,

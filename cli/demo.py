@@ -3,14 +3,16 @@
 Each step says what it found wrong as sentences; a new check is one more function in `STEPS`.
 """
 
+from asyncio import sleep, timeout
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx2
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState
@@ -26,6 +28,8 @@ from cli.terminal import console
 from cli.up import embedded, print_addresses
 from sandbox.catalogue import Catalogue
 
+WEBHOOK_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.1
 TOTAL: Final = 43
 AVAILABLE: Final = 41
 FAILING: Final = 2
@@ -46,6 +50,7 @@ class Findings:
     """What the steps learnt, for the steps after them and for the verdict."""
 
     status: Status | None = None
+    secret: str = ""
     documents: list[Document] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
@@ -70,6 +75,7 @@ async def demo(data_dir: Path) -> int:
 
 async def download_case(scene: Scene, findings: Findings) -> None:
     console.print(f"\nDownloading process {scene.number}")
+    findings.secret = await scene.client.new_webhook_secret()
     await scene.client.start_download(scene.number, webhook_url=f"{scene.sandbox}/receiver/demo")
     last = findings.status = await follow_to_end(scene.client, scene.number)
     console.print(summary(last), markup=False, soft_wrap=True)
@@ -123,7 +129,41 @@ async def open_a_link(scene: Scene, findings: Findings) -> None:
         )
 
 
-STEPS: Final = (download_case, list_documents, open_a_link)
+async def verify_webhook(scene: Scene, findings: Findings) -> None:
+    """The event of the job's end must arrive, and its signature must be ours."""
+    status = findings.status
+    request = await _arrived(scene, str(status.job_id) if status else "")
+    if request is None:
+        findings.wrong.append("No webhook about the job has arrived at the receiver.")
+        return
+    try:
+        event = Webhook(findings.secret).verify(request["body"], request["headers"])
+    except WebhookVerificationError:
+        findings.wrong.append("The webhook's signature is not that of our secret.")
+        return
+    console.print(
+        f"The webhook {request['headers']['webhook-id']} ({event['type']}) has arrived, and its "
+        "signature is right.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+async def _arrived(scene: Scene, job_id: str) -> dict[str, Any] | None:
+    """The receiver's newest request about the job, once there is one."""
+    with suppress(TimeoutError):
+        async with timeout(WEBHOOK_SECONDS):
+            while True:
+                reply = await scene.http.get(f"{scene.sandbox}/control/receiver/demo")
+                for request in reversed(reply.json()["requests"]):
+                    if job_id in request["body"]:
+                        found: dict[str, Any] = request
+                        return found
+                await sleep(POLL_SECONDS)
+    return None
+
+
+STEPS: Final = (download_case, list_documents, open_a_link, verify_webhook)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import typer
 
 from cli.connection import find_connection, read_number
 from cli.terminal import run, sentences
+from cli.webhooks import app as webhooks_app
 
 app = typer.Typer(
     name="autos",
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="API keys (needs an admin key).", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(webhooks_app, name="webhooks")
 
 
 class Role(StrEnum):

@@ -46,12 +46,12 @@ def wishes(environment: Mapping[str, str]) -> dict[str, str]:
     from_file = {
         name: value
         for name, value in dotenv_values(".env").items()
-        if name.startswith("AUTOS_") and value is not None
+        if name.startswith("AUTOS_") and value
     }
     from_environment = {
         name: value
         for name, value in environment.items()
-        if name.startswith(("AUTOS_", "TEMPORAL_"))
+        if name.startswith(("AUTOS_", "TEMPORAL_")) and value
     }
     # These two tell the stack and this client where to look; no part of the stack asks for them.
     ours = ("AUTOS_DATA_DIR", "AUTOS_API_KEY")

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
@@ -23,14 +24,21 @@ from temporalio.worker import Worker
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from activities.process import ProcessActivities
-from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE
+from activities.webhooks import WebhookActivities
+from autos import telemetry
+from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
 from autos.records.permits import DatabasePermits
 from autos.settings import MissingSettings, Settings
 from autos.source import Credentials, Limiter, SourceClient, open_http
 from autos.store import Store
+from autos.vault import Vault
+from autos.webhooks.sender import Sender
+from workflows.deliver_webhook import DeliverWebhookWorkflow
 from workflows.download_process import DownloadProcessWorkflow
+
+log = structlog.get_logger(__name__)
 
 GRACE: Final = timedelta(seconds=20)
 REQUIRED: Final = (
@@ -50,6 +58,7 @@ class Parts:
     database: Database
     source: SourceClient
     store: Store
+    sender: Sender
     spool_directory: Path
 
 
@@ -65,11 +74,14 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         opened.push_async_callback(permits.close)
         http = await opened.enter_async_context(open_http(settings))
         credentials = Credentials(DatabaseCredentialStore(database, settings), http, settings)
+        sender = Sender.open(settings)
+        opened.push_async_callback(sender.close)
         limiter = Limiter(permits, settings.source_max_per_second)
         yield Parts(
             database=database,
             source=SourceClient(settings, http, credentials, limiter),
             store=Store(settings, http),
+            sender=sender,
             spool_directory=spool_directory,
         )
 
@@ -93,6 +105,13 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
     process = ProcessActivities(parts.database, parts.source)
     documents = DocumentActivities(parts.database, parts.source, parts.store, parts.spool_directory)
     jobs = JobActivities(parts.database, parts.store)
+    webhooks = WebhookActivities(
+        parts.database,
+        parts.store,
+        parts.sender,
+        Vault(settings.secret_key),
+        settings.api_url,
+    )
     per_second = settings.source_max_per_second
     return [
         Worker(
@@ -117,6 +136,16 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             max_heartbeat_throttle_interval=timedelta(seconds=2),
             graceful_shutdown_timeout=GRACE,
         ),
+        Worker(
+            client,
+            task_queue=WEBHOOKS_QUEUE,
+            workflows=[DeliverWebhookWorkflow],
+            activities=[webhooks.attempt_delivery],
+            # A receiver that hangs holds one of these for 15 s, and nobody else up.
+            max_concurrent_activities=200,
+            max_heartbeat_throttle_interval=timedelta(seconds=2),
+            graceful_shutdown_timeout=GRACE,
+        ),
     ]
 
 
@@ -132,7 +161,9 @@ async def run(settings: Settings) -> None:
         async with contextlib.AsyncExitStack() as running:
             for worker in build_workers(client, parts, settings):
                 await running.enter_async_context(worker)
+            log.info("worker_started")
             await stop.wait()
+            log.info("worker_stopping", grace_seconds=GRACE.total_seconds())
     # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
     await asyncio.sleep(0.1)
 
@@ -140,8 +171,10 @@ async def run(settings: Settings) -> None:
 def main() -> None:
     """Entry point of `python -m worker` and `autos worker`."""
     settings = Settings()
+    telemetry.configure(settings.log_format, "worker")
     try:
         settings.require(*REQUIRED)
     except MissingSettings as missing:
-        sys.exit(f"The worker cannot start. {missing}")
+        log.error("cannot_start", reason=str(missing))  # noqa: TRY400 - a list, not a traceback
+        sys.exit(2)
     asyncio.run(run(settings))

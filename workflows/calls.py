@@ -4,12 +4,14 @@ Workflow code may not import `activities` (their libraries do not belong into th
 activities are named here; a test holds these names against the real ones.
 """
 
+import contextlib
 from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from autos.contracts.download import (
@@ -105,10 +107,12 @@ def close_job(request: CloseJob) -> Awaitable[ClosedJob]:
 
 async def start_delivery(event_id: str) -> None:
     """Start telling a subscriber; the job does not wait for receivers."""
-    await workflow.start_child_workflow(
-        "DeliverWebhookWorkflow",
-        DeliverWebhook(event_id=event_id),
-        id=delivery_workflow_id(event_id),
-        task_queue=WEBHOOKS_QUEUE,
-        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-    )
+    # Somebody may have had the event delivered again before this job came to it.
+    with contextlib.suppress(WorkflowAlreadyStartedError):
+        await workflow.start_child_workflow(
+            "DeliverWebhookWorkflow",
+            DeliverWebhook(event_id=event_id),
+            id=delivery_workflow_id(event_id),
+            task_queue=WEBHOOKS_QUEUE,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )

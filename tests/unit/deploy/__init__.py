@@ -1,0 +1,1 @@
+"""Static checks of what is used to install and run the service."""

@@ -1,0 +1,36 @@
+"""Reads docker-compose.yml for the tests, as Docker Compose would with an empty environment.
+
+Not promised: that Compose takes the file; there is no Docker engine where these tests run.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import yaml  # type: ignore[import-untyped]
+
+ROOT: Final = Path(__file__).parents[3]
+VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?P<how>:-|:\?)?(?P<text>[^}]*)\}")
+
+
+def load() -> dict[str, Any]:
+    """The file's content, with anchors and merges resolved."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return content
+
+
+def service(name: str) -> dict[str, Any]:
+    """One service."""
+    found: dict[str, Any] = load()["services"][name]
+    return found
+
+
+def environment(name: str) -> dict[str, str]:
+    """The variables of one service as they are written in the file."""
+    return {key: str(value) for key, value in service(name).get("environment", {}).items()}
+
+
+def script(name: str) -> str:
+    """A script of the file as the container sees it."""
+    text: str = load()["configs"][name]["content"]
+    return text.replace("$$", "$")

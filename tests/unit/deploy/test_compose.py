@@ -1,0 +1,161 @@
+"""docker-compose.yml: every name in it exists, nothing secret is in it, the order of starts holds.
+
+Static only. That the same entry points run with the same variables is shown by
+tests/integration/test_entry_points.py.
+"""
+
+import ast
+import re
+import subprocess
+from typing import Any, Final
+
+import pytest
+from temporalio.api.enums.v1 import IndexedValueType
+from typer.main import get_command
+
+import api.main
+import worker.main
+from api.app import create_app
+from autos.contracts import names
+from autos.settings import Settings
+from cli.main import app as command_line
+from tests.unit.deploy import compose
+from tests.unit.deploy.test_settings import SETTINGS
+
+SERVICES: Final[dict[str, dict[str, Any]]] = compose.load()["services"]
+OURS: Final = [name for name, service in SERVICES.items() if "build" in service]
+CHECKS_IN_IMAGES: Final = {
+    "postgres": {"pg_isready"},
+    "rclone/rclone": {"nc"},
+    "temporalio/server": {"nc"},
+}
+"""Programs that the images of others are known to hold."""
+
+
+def test_the_parts_of_the_production_shape_are_there() -> None:
+    assert {"postgres", "temporal", "temporal-ui", "s3", "migrate", "api", "worker"} <= set(
+        SERVICES
+    )
+    assert SERVICES["worker"]["deploy"]["replicas"] >= 2
+    assert SERVICES["sandbox"]["profiles"] == ["sandbox"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_command_of_ours_is_an_entry_point(name: str) -> None:
+    program, verb, *_ = SERVICES[name]["command"]
+    assert program == "autos"
+    assert verb in get_command(command_line).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_setting_exists(name: str) -> None:
+    given = {key for key in compose.environment(name) if key.startswith("AUTOS_")}
+    assert given <= set(SETTINGS)
+
+
+def test_api_and_worker_get_all_they_require() -> None:
+    for name, required in ("api", api.main.REQUIRED), ("worker", worker.main.REQUIRED):
+        wanted = {f"AUTOS_{setting.upper()}" for setting in required}
+        assert wanted | {"TEMPORAL_ADDRESS"} <= set(compose.environment(name))
+    assert "AUTOS_DATABASE_URL" in compose.environment("migrate")
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    shape = {"AUTOS_S3_ENDPOINT", "AUTOS_S3_PUBLIC_ENDPOINT", "AUTOS_API_URL"}
+    for name in OURS:
+        for key, value in compose.environment(name).items():
+            found = compose.VARIABLE.fullmatch(value)
+            if found and found["how"] == ":-" and key not in shape:
+                assert found["text"] == SETTINGS[key], key
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_secret_has_a_value_or_a_default(name: str) -> None:
+    for key, value in compose.environment(name).items():
+        if re.search(r"PASSWORD|PWD|SECRET|KEY|TOKEN$|DATABASE_URL", key):
+            used = list(compose.VARIABLE.finditer(value))
+            assert used, key
+            assert all(one["how"] == ":?" or not one["text"] for one in used), key
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_images_are_pinned_by_tag(name: str) -> None:
+    image, _, tag = SERVICES[name]["image"].rpartition(":")
+    assert image
+    assert re.match(r"\d", tag)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_waits_for_services_that_can_become_ready(name: str) -> None:
+    for needed, how in SERVICES[name].get("depends_on", {}).items():
+        other = SERVICES[needed]
+        if how["condition"] == "service_completed_successfully":
+            assert other["restart"] == "no"
+        else:
+            assert how["condition"] == "service_healthy"
+            assert "healthcheck" in other
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_health_check_of_ours_asks_something_that_is_there(name: str) -> None:
+    check = SERVICES[name].get("healthcheck", {}).get("test")
+    if check is None:
+        return
+    kind, python, option, code = check
+    assert (kind, python, option) == ("CMD", "python", "-c")
+    ast.parse(code)
+    port = re.search(r"127\.0\.0\.1:(\d+)/", code)
+    assert port is not None
+    environment = compose.environment(name)
+    command = SERVICES[name]["command"]
+    assert port[1] in {environment.get("AUTOS_METRICS_PORT"), *command}
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
+def test_a_health_check_of_others_is_in_their_image(name: str) -> None:
+    check = SERVICES[name].get("healthcheck")
+    if check is not None:
+        image = SERVICES[name]["image"].partition(":")[0]
+        assert check["test"][0] == "CMD"
+        assert check["test"][1] in CHECKS_IN_IMAGES[image]
+
+
+def test_volumes_and_configs_are_declared() -> None:
+    content = compose.load()
+    for service in SERVICES.values():
+        for volume in service.get("volumes", ()):
+            assert volume.partition(":")[0] in content["volumes"]
+        for config in service.get("configs", ()):
+            assert config["source"] in content["configs"]
+
+
+def test_ports_are_open_on_this_machine_only() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("name", ["temporal-schema", "temporal-setup"])
+def test_scripts_are_shell(name: str) -> None:
+    subprocess.run(["sh", "-n"], input=compose.script(name), text=True, check=True, timeout=10)
+    assert SERVICES[name]["entrypoint"][0] == "/bin/sh"
+
+
+def test_all_search_attributes_are_registered_one_at_a_time() -> None:
+    found = re.findall(
+        r"^temporal operator search-attribute create --name (\w+) --type (\w+)$",
+        compose.script("temporal-setup"),
+        re.MULTILINE,
+    )
+    wanted = {key.name: _type_name(key.indexed_value_type) for key in names.SEARCH_ATTRIBUTES}
+    assert dict(found) == wanted
+
+
+def test_the_images_health_check_asks_a_route_of_the_api() -> None:
+    routes = create_app(Settings()).openapi()["paths"]
+    assert "/health/live" in routes
+    assert "'/health/live'" in (compose.ROOT / "Dockerfile").read_text()
+
+
+def _type_name(kind: int) -> str:
+    return IndexedValueType.Name(kind).removeprefix("INDEXED_VALUE_TYPE_").title()  # type: ignore[arg-type]
