@@ -20,6 +20,7 @@ from api.records import Records
 from api.requests import RequestMiddleware
 from api.routes import (
     api_keys,
+    credentials,
     documents,
     downloads,
     health,
@@ -96,7 +97,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
     )
     app.state.metrics = Metrics()
     problems.install(app)
-    for noun in (processes, downloads, status, documents, jobs, api_keys, webhooks):
+    for noun in (processes, downloads, status, documents, jobs, api_keys, credentials, webhooks):
         app.include_router(noun.router, prefix=PREFIX)
     app.include_router(health.router)
     webhook_docs.describe(app.webhooks)

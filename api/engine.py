@@ -5,6 +5,7 @@ told apart by their status code, never by their text (facts/temporal.md §6).
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,9 +42,10 @@ from autos.contracts.names import (
     JOB_STATUS,
     JOBS_QUEUE,
     PROCESS_NUMBER,
+    WAITING_FOR,
     job_workflow_id,
 )
-from autos.contracts.states import JobStatus
+from autos.contracts.states import JobStatus, WaitReason
 
 log = structlog.get_logger(__name__)
 
@@ -208,6 +210,26 @@ class Engine:
         async with self._steering():
             await handle.signal(name, rpc_timeout=RPC_TIMEOUT)
 
+    async def wake_jobs_without_credential(self) -> int:
+        """Have every job that waits for a credential try again now; how many there are.
+
+        Lists are eventually consistent, so a job that began to wait this second may be missed; it
+        tries again by itself within minutes.
+        """
+        woken = 0
+        async with self._reaching():
+            waiting = self._client.list_workflows(
+                f'WorkflowType="{WORKFLOW}" AND ExecutionStatus="Running" '
+                f'AND {WAITING_FOR.name}="{WaitReason.CREDENTIAL}"'
+            )
+            async for execution in waiting:
+                handle = self._client.get_workflow_handle(execution.id)
+                with contextlib.suppress(RPCError):
+                    # One that has just ended needs no waking; the others must not miss it.
+                    await handle.signal("credential_changed", rpc_timeout=RPC_TIMEOUT)
+                    woken += 1
+        return woken
+
     async def ready(self) -> None:
         """Ask Temporal one small question.
 
@@ -244,6 +266,12 @@ class Engine:
         except (RPCError, TimeoutError) as error:
             status = error.status.name if isinstance(error, RPCError) else "TIMEOUT"
             log.warning("engine_unavailable", status=status)
+            if status == RPCStatusCode.INVALID_ARGUMENT.name:
+                # Nothing else of ours can be wrong for every call alike.
+                log.error(  # noqa: TRY400 - the advice is what helps, not the traceback
+                    "engine_refused",
+                    advice="Register the search attributes of the README in Temporal's namespace.",
+                )
             raise unavailable(ENGINE_UNAVAILABLE) from error
 
     async def _connect(self) -> None:

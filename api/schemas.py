@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, Type
 
 from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 
-NUMBER_EXAMPLE = "0001234-02.2024.8.26.0100"
+NUMBER_EXAMPLE = "9990002-86.2024.8.26.0100"
 JOB_EXAMPLE = "019aa6f2-3c51-7d0e-8a55-0f6f3f0e9a11"
 
 _address: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
@@ -59,7 +59,7 @@ class JobStarted(Answer):
     process_number: str = Field(examples=[NUMBER_EXAMPLE])
     job_id: str = Field(examples=[JOB_EXAMPLE])
     status: JobStatus
-    status_url: str = Field(examples=["/api/v1/processes/00012340220248260100/status"])
+    status_url: str = Field(examples=["/api/v1/processes/99900028620248260100/status"])
 
 
 class Counters(Answer):

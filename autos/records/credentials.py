@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.records.database import Database
+from autos.records.database import Transactions
 from autos.records.models import StoredCredential, now
 from autos.settings import Settings
 from autos.source import Credential, StaticCredentialStore
@@ -26,7 +26,7 @@ _NAME: Final = "pdpj"
 class DatabaseCredentialStore:
     """A `CredentialStore` shared by all processes that use the database."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Transactions, settings: Settings) -> None:
         self._database = database
         self._vault = Vault(settings.secret_key)
         self._settings = StaticCredentialStore.of(settings)
@@ -56,11 +56,13 @@ class DatabaseCredentialStore:
                 present = await self._settings.load()
             if present != old:
                 return False
-            row.secret = self._sealed(new)
-            row.version += 1
-            row.expires_at = new.expires_at
-            row.updated_at = now()
+            self._write(row, new)
         return True
+
+    async def put(self, credential: Credential) -> None:
+        """Set a new credential, whatever was there before."""
+        async with self._database.transaction() as session:
+            self._write(await self._locked(session), credential)
 
     async def _locked(self, session: AsyncSession) -> StoredCredential:
         await session.execute(
@@ -70,6 +72,12 @@ class DatabaseCredentialStore:
         )
         query = select(StoredCredential).filter_by(name=_NAME).with_for_update()
         return (await session.scalars(query)).one()
+
+    def _write(self, row: StoredCredential, credential: Credential) -> None:
+        row.secret = self._sealed(credential)
+        row.version += 1
+        row.expires_at = credential.expires_at
+        row.updated_at = now()
 
     def _opened(self, row: StoredCredential | None) -> Credential | None:
         if row is None or not row.secret:

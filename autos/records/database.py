@@ -1,8 +1,8 @@
 """The engine and its sessions: one engine per process, opened at start and closed at the end."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Self
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, Self
 
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -14,6 +14,14 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from autos.settings import Settings
+
+
+class Transactions(Protocol):
+    """What opens sessions: a `Database`, or something that adds to it what its caller needs."""
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session in a transaction."""
+        ...
 
 
 class Database:

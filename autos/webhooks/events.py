@@ -51,7 +51,7 @@ class EventDocument(_Part):
 class Ending(_Part):
     """How a job ended: what full and thin payloads have in common."""
 
-    process_number: str = Field(examples=["0001234-02.2024.8.26.0100"])
+    process_number: str = Field(examples=["9990002-86.2024.8.26.0100"])
     court: str = Field(examples=["TJSP"])
     job_id: str = Field(examples=["019aa6f2-3c51-7d0e-8a55-0f6f3f0e9a11"])
     status: JobStatus

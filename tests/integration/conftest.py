@@ -122,7 +122,7 @@ async def api(
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the API with an administrator's key."""
     app = create_app(
-        Settings(admin_key=SecretStr(ADMIN_KEY)),
+        Settings(admin_key=SecretStr(ADMIN_KEY), secret_key=SecretStr("k" * 32)),
         opener(database, temporal, store),
     )
     async with (

@@ -13,7 +13,7 @@ import pytest
 
 from cli.stack import is_running
 
-NUMBER = "0000001-39.2024.8.26.0100"
+NUMBER = "9990002-86.2024.8.26.0100"
 _START_SECONDS = 40.0
 
 

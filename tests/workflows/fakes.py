@@ -59,6 +59,9 @@ class FakeActivities:
     closed: list[CloseJob] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled_batches: int = 0
+    closing: asyncio.Event | None = None
+    """When set, `close_job` waits for it."""
+    closes: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def tries(self) -> Counter[int]:
@@ -98,6 +101,9 @@ class FakeActivities:
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
         self.closed.append(request)
+        self.closes.set()
+        if self.closing is not None:
+            await self.closing.wait()
         failed = request.states.count("f")
         status = request.status or (
             JobStatus.COMPLETED

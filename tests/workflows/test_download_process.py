@@ -303,3 +303,34 @@ async def test_all_documents_failing_is_a_failed_job(dev_server: WorkflowEnviron
         handle = await start(dev_server.client, FAST)
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert (result.status, result.failed) == (JobStatus.FAILED, 12)
+
+
+async def test_a_document_costs_at_most_1_3_events(dev_server: WorkflowEnvironment) -> None:
+    """DESIGN §15: history stays lean, so that a job rarely has to continue as new."""
+    lengths = {}
+    for total in (50, 250):
+        async with workers(dev_server.client, FakeActivities(total=total)):
+            handle = await start(dev_server.client)
+            await asyncio.wait_for(handle.result(), BOUND)
+        lengths[total] = len((await handle.fetch_history()).events)
+    # The difference leaves out what a job costs whatever its size.
+    assert (lengths[250] - lengths[50]) / 200 <= 1.3
+
+
+async def test_a_late_subscriber_of_a_cancelled_job_is_told(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """F11: attached while the job was closing, whatever the ending."""
+    fakes = FakeActivities(gate=asyncio.Event(), closing=asyncio.Event())
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        await asyncio.wait_for(fakes.started.wait(), BOUND)
+        await handle.cancel()
+        async with asyncio.timeout(BOUND):
+            await fakes.closes.wait()
+            await handle.signal(DownloadProcessWorkflow.attach, Attach(subscription_id="late"))
+            assert fakes.closing is not None
+            fakes.closing.set()
+            with pytest.raises(WorkflowFailureError):
+                await handle.result()
+    assert [closed.subscriptions for closed in fakes.closed] == [[], ["late"]]

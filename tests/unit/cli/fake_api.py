@@ -6,8 +6,8 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-NUMBER: Final = "0000001-39.2024.8.26.0100"
-DIGITS: Final = "00000013920248260100"
+NUMBER: Final = "9990002-86.2024.8.26.0100"
+DIGITS: Final = "99900028620248260100"
 KEY: Final = "autos_test"
 
 

@@ -50,7 +50,7 @@ def test_the_log(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
     delivery = {
         "id": "evt_1",
         "type": "process.download.completed",
-        "process_number": "0001234-02.2024.8.26.0100",
+        "process_number": "9990002-86.2024.8.26.0100",
         "status": "pending",
         "attempt_count": 1,
         "last_error": "status",

@@ -15,7 +15,7 @@ from autos.records.models import Delivery, Document, Job, Subscription
 from autos.webhooks.events import LONGEST_LIST, FullEvent, TestEvent, ThinEvent, encode
 from autos.webhooks.payload import compose
 
-DIGITS = "00012340220248260100"
+DIGITS = "99900028620248260100"
 SHA256 = "5e" * 32
 NOW = datetime(2026, 11, 24, 3, 45, 1, 120000, tzinfo=UTC)
 SCHEMAS = Path(__file__).parents[3] / "docs" / "webhooks" / "schemas"
@@ -85,7 +85,7 @@ def test_a_full_payload_links_what_is_stored_and_says_what_is_not() -> None:
     assert told["type"] == "process.download.completed"
     assert told["timestamp"] == "2026-11-24T03:45:01.120000Z"
     data = told["data"]
-    assert data["process_number"] == "0001234-02.2024.8.26.0100"
+    assert data["process_number"] == "9990002-86.2024.8.26.0100"
     assert data["manifest_url"].startswith(
         f"https://store.example/processes/{DIGITS}/manifest.json?"
     )
@@ -98,7 +98,7 @@ def test_a_full_payload_links_what_is_stored_and_says_what_is_not() -> None:
     assert failed["download_url"] is failed["sha256"] is None
     assert failed["reason"] == "secret"
     assert failed["error_message"]
-    assert links.minted[1][1:] == ("0001234-02.2024.8.26.0100-0001.pdf", "application/pdf")
+    assert links.minted[1][1:] == ("9990002-86.2024.8.26.0100-0001.pdf", "application/pdf")
 
 
 def test_no_name_that_people_gave_is_in_it() -> None:
