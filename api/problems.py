@@ -236,7 +236,7 @@ def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
                 "title": kind.title,
                 "status": kind.status,
                 "detail": kind.advice,
-                "instance": "/api/v1/processes/00012344120248260100",
+                "instance": "/api/v1/processes/99900024120248260100",
                 "request_id": "5f0c6f0e3d5b4c0d9a3f5f6f6a0b1c2d",
             },
         }

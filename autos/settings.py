@@ -20,6 +20,10 @@ class MissingSettings(RuntimeError):
     """A part was started without what it needs; the message lists every missing variable."""
 
 
+class DatabaseAway(RuntimeError):
+    """The database of `AUTOS_DATABASE_URL` cannot be used; the message says what to check."""
+
+
 class Settings(BaseSettings):
     """Every setting of Autos with its default. `.env.example` lists the same."""
 

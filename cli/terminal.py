@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from autos.settings import MissingSettings
+from autos.settings import DatabaseAway, MissingSettings
 from cli.errors import FAILED, INTERRUPTED, USAGE, CommandError
 from cli.stack.errors import AlreadyRunning, StackError
 
@@ -49,8 +49,10 @@ def sentences() -> Iterator[None]:
         code = complain(str(running), USAGE)
     except CommandError as failed:
         code = complain(str(failed), failed.exit_code)
-    except (StackError, MissingSettings) as failed:
+    except (StackError, DatabaseAway) as failed:
         code = complain(str(failed), FAILED)
+    except MissingSettings as missing:
+        code = complain(str(missing), USAGE)
     except ValidationError as invalid:
         code = complain(_invalid_settings(invalid), USAGE)
     except httpx2.TransportError as broken:

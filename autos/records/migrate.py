@@ -6,9 +6,11 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from autos.records.database import async_url
+from autos.settings import DatabaseAway
 
 _LOCK: Final = 7_239_001
 """Advisory lock that makes a second migrating process wait for the first."""
@@ -20,8 +22,26 @@ def configuration() -> Config:
 
 
 async def migrate(database_url: str) -> None:
-    """Run every migration that has not run yet, in one transaction."""
-    engine = create_async_engine(async_url(database_url))
+    """Run every migration that has not run yet, in one transaction.
+
+    Raises:
+        DatabaseAway: the address is malformed, or nobody answers there, or refuses us.
+    """
+    try:
+        engine = create_async_engine(async_url(database_url), hide_parameters=True)
+    except ArgumentError as error:
+        raise DatabaseAway(
+            "AUTOS_DATABASE_URL is not an address like postgresql://user:password@host/name."
+        ) from error
+    try:
+        async with engine.connect():
+            pass
+    except (DBAPIError, OSError) as error:
+        await engine.dispose()
+        raise DatabaseAway(
+            f"The database of AUTOS_DATABASE_URL does not let us in ({type(error).__name__}). "
+            "Is it up, and are user, password and database name right?"
+        ) from error
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

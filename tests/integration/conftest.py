@@ -20,7 +20,7 @@ from temporalio.worker import Worker
 
 from api.app import create_app
 from autos.cnj import CaseNumber
-from autos.contracts import names
+from autos.contracts.names import JOBS_QUEUE, SEARCH_ATTRIBUTES
 from autos.records.database import Database
 from autos.records.migrate import migrate
 from autos.settings import Settings
@@ -29,14 +29,6 @@ from tests.integration.fake_job import FakeJob
 
 _sequences = count(1)
 
-SEARCH_ATTRIBUTES = (
-    names.PROCESS_NUMBER,
-    names.COURT,
-    names.JOB_STATUS,
-    names.WAITING_FOR,
-    names.DOCUMENTS_TOTAL,
-    names.DOCUMENTS_FAILED,
-)
 # Without these one server hands over 20 tasks a second and buffers one query a workflow
 # (facts/temporal.md §3, §4).
 TEMPORAL_OPTIONS = (
@@ -97,7 +89,7 @@ async def worker(temporal: Client) -> AsyncIterator[Worker]:
     """A worker whose jobs do what the test says."""
     async with Worker(
         temporal,
-        task_queue=names.JOBS_QUEUE,
+        task_queue=JOBS_QUEUE,
         workflows=[FakeJob],
         max_cached_workflows=100,
     ) as worker:

@@ -106,7 +106,7 @@ async def test_wrong_check_digits_are_refused_before_anything_is_asked(
     api: httpx2.AsyncClient,
 ) -> None:
     """F38."""
-    wrong = "00000019920248260100"
+    wrong = "99900029920248260100"
     answer = problem(await api.get(f"/api/v1/processes/{wrong}"), 400, "invalid-case-number")
     assert "check digits" in str(answer["detail"])
     problem(await api.post(f"/api/v1/processes/{wrong}/downloads"), 400, "invalid-case-number")

@@ -13,7 +13,7 @@ from autos.records.models import Job
 
 STATES = st.text(alphabet="pdaf", max_size=300)
 RUNNING = JobStatus.PROCESSING
-WISH = Wish("00000010220248260100", with_documents=False)
+WISH = Wish("99900028620248260100", with_documents=False)
 
 
 @given(STATES, st.sampled_from(JobStatus))
