@@ -12,7 +12,14 @@ from fastapi import APIRouter, Request
 
 from api import webhook_schemas
 from api.auth import CallerDependency, signed_in
-from api.problems import INVALID_REQUEST, RECORDS_UNAVAILABLE, UNAUTHORIZED, Problem, responses
+from api.problems import (
+    INVALID_REQUEST,
+    RECORDS_UNAVAILABLE,
+    UNAUTHORIZED,
+    UNREADABLE_BODY,
+    Problem,
+    responses,
+)
 from api.services import Services, ServicesDependency
 from api.webhooks import (
     SIGNATURE_WRONG,
@@ -40,7 +47,7 @@ signed_router = APIRouter()
 _KEPT: Final = 20
 _LARGEST_BODY: Final = 65_536
 _SHOWN_CHARACTERS: Final = 16_384
-_PROBLEMS = responses(INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE)
+_PROBLEMS = responses(UNREADABLE_BODY, INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE)
 
 
 @router.post(

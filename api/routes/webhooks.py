@@ -21,6 +21,7 @@ from api.problems import (
     INVALID_REQUEST,
     RECORDS_UNAVAILABLE,
     UNAUTHORIZED,
+    UNREADABLE_BODY,
     Problem,
     responses,
 )
@@ -107,7 +108,12 @@ async def redeliver_one(
     summary="Deliver everything again that never got a 2xx since a moment",
     status_code=202,
     responses=responses(
-        INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, ENGINE_UNAVAILABLE, RECORDS_UNAVAILABLE
+        UNREADABLE_BODY,
+        INVALID_CURSOR,
+        INVALID_REQUEST,
+        UNAUTHORIZED,
+        ENGINE_UNAVAILABLE,
+        RECORDS_UNAVAILABLE,
     ),
 )
 async def recover(

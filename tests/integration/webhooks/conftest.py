@@ -8,9 +8,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from api import webhook_docs
 from api.app import PREFIX, create_app
-from api.routes import webhooks
 from autos.records.database import Database
 from tests.integration.api_parts import FakeStore, opener
 from tests.integration.webhooks.parts import Owner, new_owner, settings
@@ -39,9 +37,6 @@ async def webhooks_api(
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an API with webhooks, without a key."""
     app = create_app(settings(), opener(database, temporal, store))
-    if not any(getattr(route, "operation_id", "") == "redeliver" for route in app.routes):
-        app.include_router(webhooks.router, prefix=PREFIX)
-        webhook_docs.describe(app.webhooks)
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(

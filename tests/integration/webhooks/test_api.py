@@ -13,7 +13,6 @@ from sqlalchemy import text
 from standardwebhooks import Webhook
 from temporalio.client import Client
 
-from api import webhook_docs
 from api.app import create_app
 from api.webhooks import name_service
 from autos.cnj import CaseNumber
@@ -64,7 +63,6 @@ async def test_validate_resolves_behind_the_guard(
 ) -> None:
     production = Settings(secret_key=SecretStr("x" * 32))
     app = create_app(production, opener(database, temporal, store))
-    include(app)
 
     async def resolver(host: str, port: int) -> list[Any]:
         from ipaddress import ip_address
@@ -395,19 +393,8 @@ async def test_recover_sends_what_never_arrived_and_nothing_else(
 # ---------------------------------------------------------------------- OpenAPI
 
 
-def include(app: Any) -> None:
-    """Add the routes where the application has not got them yet."""
-    from api.app import PREFIX
-    from api.routes import webhooks
-
-    if not any(getattr(route, "operation_id", "") == "redeliver" for route in app.routes):
-        app.include_router(webhooks.router, prefix=PREFIX)
-        webhook_docs.describe(app.webhooks)
-
-
 def test_openapi_tells_the_events() -> None:
     app = create_app(Settings())
-    include(app)
     described = app.openapi()["webhooks"]
     endings = ("completed", "completed_with_failures", "failed", "cancelled")
     assert set(described) == {f"process.download.{end}" for end in endings} | {"webhook.test"}
