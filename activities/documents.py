@@ -10,6 +10,7 @@ from pathlib import Path
 
 from temporalio import activity
 
+from activities.gates import Gates
 from activities.heartbeat import heartbeating
 from activities.recorder import Recorder
 from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted
@@ -36,6 +37,7 @@ class DocumentActivities:
     ) -> None:
         self._database = database
         self._recorder = Recorder(database)
+        self._gates = Gates()
         self._source = source
         self._store = store
         self._spool_directory = spool_directory
@@ -44,7 +46,10 @@ class DocumentActivities:
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
         """Download every document asked for that is not there yet; one outcome each."""
-        async with heartbeating():
+        async with (
+            heartbeating(),
+            self._gates.of(request.job_id, request.at_once) as gate,
+        ):
             attempts = {wanted.position: wanted for wanted in request.documents}
             async with self._database.transaction() as session:
                 rows = await downloads.wanted_documents(session, request.process_number, attempts)
@@ -57,7 +62,7 @@ class DocumentActivities:
                 )
             self._store_in_doubt = False
             tasks = [
-                asyncio.create_task(self._download(request, row, attempts[row.position]))
+                asyncio.create_task(self._download(request, row, attempts[row.position], gate))
                 for row in rows
             ]
             try:
@@ -68,11 +73,14 @@ class DocumentActivities:
                 # The batch is over when its requests are: no document outlives its activity.
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _download(self, request: DownloadBatch, row: Document, wanted: Wanted) -> Outcome:
+    async def _download(
+        self, request: DownloadBatch, row: Document, wanted: Wanted, gate: asyncio.Semaphore
+    ) -> Outcome:
         if row.state == DocumentState.AVAILABLE:
             return Outcome(position=row.position, size=row.size)
-        started = now()
-        reply = await self._fetch(row, wanted)
+        async with gate:
+            started = now()
+            reply = await self._fetch(row, wanted)
         if isinstance(reply, Refused):
             return await self._refused(request, row, reply, started_at=started)
         with reply:

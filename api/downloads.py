@@ -68,6 +68,7 @@ async def start(
         Wishes(
             batch_size=settings.batch_size,
             parallel_batches=settings.parallel_batches,
+            lookahead=settings.batch_lookahead,
             retry_unit_seconds=settings.retry_unit_seconds,
         ),
         fairness_key=str(caller.id),

@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     # Jobs
     batch_size: int = Field(5, ge=1, le=50)
     parallel_batches: int = Field(1, ge=1, le=20)
+    batch_lookahead: int = Field(
+        1,
+        ge=0,
+        le=5,
+        description="Batches handed to a worker ahead of time; 0 for a strict five per job over "
+        "several workers, at the price of a pause between batches",
+    )
     max_age: int = Field(86_400, ge=0, description="Seconds a held copy of the metadata is fresh")
     retry_unit_seconds: float = Field(
         2, gt=0, description="Scale of all waiting times between attempts (tests make it small)"

@@ -73,6 +73,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         opened.push_async_callback(database.close)
         opened.push_async_callback(permits.close)
         http = await opened.enter_async_context(open_http(settings))
+        # A pool of its own: each request looks at every idle connection of its pool (measured).
+        store_http = await opened.enter_async_context(open_http(settings))
         credentials = Credentials(DatabaseCredentialStore(database, settings), http, settings)
         sender = Sender.open(settings)
         opened.push_async_callback(sender.close)
@@ -80,7 +82,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         yield Parts(
             database=database,
             source=SourceClient(settings, http, credentials, limiter),
-            store=Store(settings, http),
+            store=Store(settings, store_http),
             sender=sender,
             spool_directory=spool_directory,
         )

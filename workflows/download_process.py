@@ -264,7 +264,7 @@ class DownloadProcessWorkflow:
 
     def _start_batches(self) -> None:
         while (
-            len(self._in_flight) < self._wishes.parallel_batches
+            len(self._in_flight) < self._wishes.parallel_batches + self._wishes.lookahead
             and self._queue.ready
             and not self._in_doubt
             and not self._paused
@@ -294,6 +294,7 @@ class DownloadProcessWorkflow:
                 job_id=self._job_id,
                 process_number=self._number,
                 batch=batch,
+                at_once=self._wishes.batch_size * self._wishes.parallel_batches,
                 documents=documents,
             ),
             _summary(batch, documents),

@@ -28,6 +28,8 @@ class Wishes(BaseModel):
 
     batch_size: int = 5
     parallel_batches: int = 1
+    lookahead: int = 1
+    """Batches handed over ahead of time; their documents wait for those before them."""
     retry_unit_seconds: float = 2.0
     continue_as_new_after: int | None = None
     """Events in the history after which to continue as new; None leaves it to the server."""
@@ -150,6 +152,8 @@ class DownloadBatch(BaseModel):
     job_id: str
     process_number: str
     batch: int
+    at_once: int = 5
+    """So many of the job's documents are asked for at once, over all its batches on a worker."""
     documents: list[Wanted]
 
 

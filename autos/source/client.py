@@ -75,15 +75,15 @@ class Downloaded:
 
 
 def open_http(settings: Settings) -> httpx2.AsyncClient:
-    """The HTTP client for source and store; one per process, closed by who opened it.
+    """An HTTP client for source or store; one of each per process, closed by who opened it.
 
     HTTP/1.1 only: HTTP/2 costs twice the CPU here (facts/transfer-and-libraries.md §B2). Proxies
     and credentials of the environment are not used.
     """
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # As many to the store as to the source, and a few for tokens and probes.
-    connections = 2 * settings.source_max_in_flight + 8
+    # A few more than requests at once, for tokens and probes.
+    connections = settings.source_max_in_flight + 8
     return httpx2.AsyncClient(
         http2=False,
         trust_env=False,

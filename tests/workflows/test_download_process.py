@@ -240,7 +240,7 @@ async def test_a_cancelled_job_ends_cancelled_after_its_requests_stopped(
         with pytest.raises(WorkflowFailureError):
             await asyncio.wait_for(handle.result(), BOUND)
         progress = await handle.query(DownloadProcessWorkflow.progress)
-    assert fakes.cancelled_batches == 1
+    assert fakes.cancelled_batches == 2
     assert [closed.status for closed in fakes.closed] == [JobStatus.CANCELLED]
     assert progress.status is JobStatus.CANCELLED
 
@@ -257,7 +257,7 @@ async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEn
         async with asyncio.timeout(BOUND):
             while progress.waiting_for is not WaitReason.OPERATOR or progress.processing:
                 progress = await handle.query(DownloadProcessWorkflow.progress)
-        assert len(fakes.batches) == 1
+        assert len(fakes.batches) == 2
         await handle.signal(DownloadProcessWorkflow.resume)
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert result.available == 12
