@@ -1,5 +1,6 @@
 """The whole embedded stack as real processes, one for all end-to-end tests."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,11 +19,13 @@ FAST = {
 
 
 @pytest.fixture(scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def stack() -> AsyncIterator[Stack]:
     """PostgreSQL, Temporal, S3, sandbox, worker and API."""
-    data_dir: Path = tmp_path_factory.mktemp("stack")
-    async with Stack(data_dir, ports="free", extra_environment=FAST) as running:
-        yield running
+    # Not pytest's own folder: as root, PostgreSQL runs as another user, whom a second pytest
+    # session would lock out of it.
+    with tempfile.TemporaryDirectory() as folder:
+        async with Stack(Path(folder), ports="free", extra_environment=FAST) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")
