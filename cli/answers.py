@@ -64,6 +64,27 @@ class Started(BaseModel):
     job_id: str | None = None
 
 
+class Job(BaseModel):
+    """One job as the list shows it."""
+
+    id: str
+    process_number: str
+    status: JobStatus
+    waiting_for: str | None = None
+    reason: str | None = None
+    total_documents: int = 0
+    completed_documents: int = 0
+    failed_documents: int = 0
+    created_at: datetime | None = None
+
+
+class JobPage(BaseModel):
+    """One page of the list of jobs."""
+
+    items: list[Job]
+    next: str | None = None
+
+
 class DocumentPage(BaseModel):
     """One page of the list of documents."""
 

@@ -13,7 +13,17 @@ from typing import Any, Final
 import httpx2
 
 from autos.cnj import CaseNumber
-from cli.answers import ApiKey, ApiKeyPage, Document, DocumentPage, NewApiKey, Started, Status
+from cli.answers import (
+    ApiKey,
+    ApiKeyPage,
+    Document,
+    DocumentPage,
+    Job,
+    JobPage,
+    NewApiKey,
+    Started,
+    Status,
+)
 from cli.connection import Connection
 from cli.errors import CommandError
 
@@ -89,6 +99,28 @@ class ApiClient:
             cursor = page.next
             if cursor is None:
                 return
+
+    async def jobs(
+        self, *, status: str | None = None, process_number: str | None = None
+    ) -> AsyncIterator[Job]:
+        """Every job there is of a status or a process, newest first, page after page."""
+        params: dict[str, str | int] = {"limit": _PAGE}
+        if status:
+            params["status"] = status
+        if process_number:
+            params["process_number"] = process_number
+        while True:
+            reply = await self._ask("GET", "/jobs", params=params)
+            page = JobPage.model_validate_json(reply.content)
+            for job in page.items:
+                yield job
+            if page.next is None:
+                return
+            params["cursor"] = page.next
+
+    async def steer(self, job_id: str, verb: str) -> None:
+        """Cancel, pause, resume a job, or retry what it could not get."""
+        await self._ask("POST", f"/jobs/{job_id}/{verb}")
 
     async def create_key(self, name: str, role: str, expires_at: datetime | None) -> NewApiKey:
         """Make an API key."""

@@ -5,12 +5,13 @@ the database library.
 """
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.connection import find_connection, read_number
+from cli.jobs import app as jobs_app
+from cli.options import DEFAULT_DATA_DIR, DataDir, Key, Url
 from cli.terminal import run, sentences
 from cli.webhooks import app as webhooks_app
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="API keys (needs an admin key).", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(jobs_app, name="jobs")
 app.add_typer(webhooks_app, name="webhooks")
 
 
@@ -33,14 +35,7 @@ class Role(StrEnum):
 
 
 Number = Annotated[str, typer.Argument(help="The case number, NNNNNNN-DD.AAAA.J.TR.OOOO or bare.")]
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", envvar="AUTOS_DATA_DIR", help="The embedded stack's folder.")
-]
-Url = Annotated[str | None, typer.Option("--url", help="Address of the API [AUTOS_API_URL].")]
-Key = Annotated[str | None, typer.Option("--key", help="Key for the API [AUTOS_API_KEY].")]
 Forwarded = Annotated[list[str] | None, typer.Argument(help="Handed on as they are.")]
-
-DEFAULT_DATA_DIR = Path(".autos")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Tables: the documents of a process, the API keys."""
+"""Tables: the documents of a process, jobs, the API keys."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autos.contracts.states import DocumentState
-from cli.answers import ApiKey, Document
+from cli.answers import ApiKey, Document, Job
 
 _HASH_DIGITS: Final = 8
 _TYPE_WIDTH: Final = 10
@@ -18,6 +18,8 @@ _SHORTEST_NAME: Final = 12
 _LONGEST_NAME: Final = 48
 _OTHER_COLUMNS: Final = 68
 """Their width, with the space between them."""
+_ID_WIDTH: Final = 36
+_NUMBER_WIDTH: Final = 25
 _STYLES: Final = {
     DocumentState.AVAILABLE: "green",
     DocumentState.FAILED: "red",
@@ -46,6 +48,27 @@ def documents_table(documents: Iterable[Document], width: int) -> Table:
             Text((document.mime_type or "").rpartition("/")[2]),
             (document.sha256 or "")[:_HASH_DIGITS],
             document.reason or "",
+        )
+    return table
+
+
+def jobs_table(jobs: Iterable[Job]) -> Table:
+    """One line for each job. The counters are the records': a running job's are in its status."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # Ids are there to be copied: whatever else gives way, they stay whole.
+    table.add_column("job", no_wrap=True, min_width=_ID_WIDTH)
+    table.add_column("process", no_wrap=True, min_width=_NUMBER_WIDTH)
+    for column in ("status", "waiting for", "documents", "reason", "created"):
+        table.add_column(column)
+    for job in jobs:
+        table.add_row(
+            job.id,
+            job.process_number,
+            job.status.value,
+            job.waiting_for or "",
+            f"{job.completed_documents}+{job.failed_documents}/{job.total_documents}",
+            job.reason or "",
+            f"{job.created_at:%d %b %H:%M}" if job.created_at else "",
         )
     return table
 

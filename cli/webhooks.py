@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,19 +12,13 @@ from rich.text import Text
 from cli.client import ApiClient, open_client
 from cli.connection import Connection, find_connection
 from cli.errors import USAGE, CommandError
+from cli.options import DEFAULT_DATA_DIR, DataDir, Key, Url
 from cli.terminal import console, errors, run, sentences
 
 app = typer.Typer(help="Webhooks: log, replays, signing secret.", no_args_is_help=True)
 
 _STYLES = {"delivered": "green", "failed": "red", "pending": "yellow"}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", envvar="AUTOS_DATA_DIR", help="The embedded stack's folder.")
-]
-Url = Annotated[str | None, typer.Option("--url", help="Address of the API [AUTOS_API_URL].")]
-Key = Annotated[str | None, typer.Option("--key", help="Key for the API [AUTOS_API_KEY].")]
-DEFAULT_DATA_DIR = Path(".autos")
 
 
 class Attempt(BaseModel):

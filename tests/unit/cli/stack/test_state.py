@@ -46,7 +46,9 @@ def test_a_kept_port_is_used_again_and_a_taken_one_is_left_alone() -> None:
         again = choose(["api", "s3"], chosen, "default", said.append)
     assert chosen["api"] > taken
     assert again == chosen
-    assert said == [f"Port {taken} is in use; api listens on {chosen['api']} this time."]
+    # The machine may use the other part's port, too: a stack that is up must not fail this test.
+    of_api = [sentence for sentence in said if "api listens" in sentence]
+    assert of_api == [f"Port {taken} is in use; api listens on {chosen['api']} this time."]
 
 
 def test_free_ports_differ_from_each_other() -> None:

@@ -1,0 +1,129 @@
+"""`autos jobs`: which jobs are steered, and what is said of each."""
+
+import io
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from cli import client as api_client
+from cli import jobs
+from cli.answers import Job
+from cli.errors import FAILED, USAGE
+from cli.tables import jobs_table
+from cli.terminal import console
+
+NUMBER = "9990002-86.2024.8.26.0100"
+Said = Callable[..., tuple[int, str]]
+
+
+def job(name: str, status: str = "processing") -> dict[str, Any]:
+    return {"id": name, "process_number": NUMBER, "status": status, "total_documents": 7}
+
+
+class JobsApi:
+    """Two pages of jobs, and what was asked of each; those in `ended` can't be steered."""
+
+    def __init__(self) -> None:
+        self.steered: list[str] = []
+        self.queries: list[dict[str, str]] = []
+        self.ended: set[str] = set()
+        self.unknown: set[str] = set()
+
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            self.queries.append(dict(request.url.params))
+            if "cursor" in request.url.params:
+                return httpx2.Response(200, json={"items": [job("job-3")], "next": None})
+            return httpx2.Response(
+                200, json={"items": [job("job-1"), job("job-2")], "next": "more"}
+            )
+        name, verb = request.url.path.rsplit("/", 2)[1:]
+        self.steered.append(f"{verb} {name}")
+        status = 409 if name in self.ended else 404 if name in self.unknown else 202
+        return httpx2.Response(status, json=job(name))
+
+
+@pytest.fixture
+def api() -> JobsApi:
+    return JobsApi()
+
+
+@pytest.fixture
+def said(api: JobsApi, monkeypatch: pytest.MonkeyPatch) -> Said:
+    """Run a command; its exit code and output."""
+
+    @asynccontextmanager
+    async def opened(connection: Any) -> Any:
+        transport = httpx2.MockTransport(api.answer)
+        async with api_client.open_client(connection, transport) as client:
+            yield client
+
+    def run(*arguments: str, typed: str = "") -> tuple[int, str]:
+        monkeypatch.setattr(jobs, "open_client", opened)
+        monkeypatch.setattr(console, "width", 200)
+        access = ("--url", "http://api", "--key", "autos_k")
+        result = CliRunner().invoke(jobs.app, [*arguments, *access], input=typed)
+        return result.exit_code, result.output
+
+    return run
+
+
+def test_the_list_ends_at_its_limit(said: Said, api: JobsApi) -> None:
+    code, output = said("list", "--limit", "2", "--process", NUMBER)
+    assert (code, "job-1" in output, "job-2" in output, "job-3" in output) == (0, True, True, False)
+    assert {query["process_number"] for query in api.queries} == {"99900028620248260100"}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_ids_can_be_copied_from_the_list(width: int) -> None:
+    name = "5f17ffc2-fe60-4317-8725-6e09c5bad85e"
+    written = io.StringIO()
+    narrow = Console(width=width, file=written)
+    narrow.print(jobs_table([Job.model_validate({**job(name), "waiting_for": "credential"})]))
+    assert name in written.getvalue()
+    assert NUMBER in written.getvalue()
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "retry-failed"])
+def test_jobs_named_by_their_ids(verb: str, said: Said, api: JobsApi) -> None:
+    code, _ = said(verb, "job-8", "job-9")
+    assert (code, api.steered) == (0, [f"{verb} job-8", f"{verb} job-9"])
+    assert api.queries == []
+
+
+def test_all_jobs_of_a_status_on_every_page(said: Said, api: JobsApi) -> None:
+    code, output = said("pause", "--status", "processing", "--yes")
+    assert (code, "3 jobs" in output) == (0, True)
+    assert api.steered == ["pause job-1", "pause job-2", "pause job-3"]
+    assert [query["status"] for query in api.queries] == ["processing", "processing"]
+
+
+def test_many_are_steered_only_after_a_yes(said: Said, api: JobsApi) -> None:
+    assert said("cancel", "--status", "processing", typed="n\n")[0] == FAILED
+    assert api.steered == []
+    assert said("cancel", "--status", "processing", typed="y\n")[0] == 0
+    assert len(api.steered) == 3
+
+
+def test_a_job_that_has_moved_on_is_told_and_left(said: Said, api: JobsApi) -> None:
+    api.ended = {"job-1"}
+    code, output = said("cancel", "job-1", "job-2")
+    assert (code, "job-1 is left as it is" in output) == (0, True)
+    assert api.steered == ["cancel job-1", "cancel job-2"]
+
+
+def test_a_refusal_does_not_keep_the_others(said: Said, api: JobsApi) -> None:
+    api.unknown = {"job-1"}
+    code, _ = said("resume", "job-1", "job-2")
+    assert (code, api.steered) == (FAILED, ["resume job-1", "resume job-2"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("job-1", "--status", "pending")])
+def test_jobs_are_named_or_chosen(arguments: tuple[str, ...], said: Said, api: JobsApi) -> None:
+    assert said("cancel", *arguments)[0] == USAGE
+    assert api.steered == []
