@@ -58,11 +58,12 @@ class ContinueAsNew(Exception):
 
 
 class GaveUp(Exception):
-    """Raised inside when the job cannot come to its documents."""
+    """Raised inside when the job cannot come to its documents, or to the rest of them."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, *, of_patience: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.of_patience = of_patience
 
 
 @workflow.defn(name="DownloadProcessWorkflow")
@@ -171,6 +172,8 @@ class DownloadProcessWorkflow:
             except GaveUp as gave_up:
                 # The wish for metadata is answered: this is the answer.
                 status, self._reason, self._max_age = JobStatus.FAILED, gave_up.reason, None
+                if gave_up.of_patience and self._queue.count(AVAILABLE):
+                    status = JobStatus.COMPLETED_WITH_FAILURES
                 self._queue.fail_the_rest()
             except (asyncio.CancelledError, ActivityError) as error:
                 if not is_cancelled_exception(error):
@@ -355,7 +358,7 @@ class DownloadProcessWorkflow:
             self._reason = reason
             since = self._waiting_since or workflow.now()
             if workflow.now() - since > timedelta(days=PATIENCE_DAYS):
-                raise GaveUp(reason)
+                raise GaveUp(reason, of_patience=True)
             if self._should_continue_as_new():
                 raise ContinueAsNew
             self._probes += 1

@@ -130,6 +130,23 @@ async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
     assert (result.status, result.reason) == (JobStatus.FAILED, Reason.UNAVAILABLE)
 
 
+async def test_a_job_that_gives_up_keeps_what_it_has(skipping_server: WorkflowEnvironment) -> None:
+    """`failed` is said only where there is not one document (DESIGN §8)."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position < 5:
+            return available(wanted)
+        return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
+
+    probes = [ProbedSource(reason=Reason.UNAVAILABLE)] * 10_000
+    fakes = FakeActivities(answer=answer, probes=probes)
+    async with workers(skipping_server.client, fakes):
+        handle = await start(skipping_server.client, Wishes(retry_unit_seconds=200))
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert result.status is JobStatus.COMPLETED_WITH_FAILURES
+    assert (result.reason, result.available, result.failed) == (Reason.UNAVAILABLE, 5, 7)
+
+
 async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
     dev_server: WorkflowEnvironment,
 ) -> None:
