@@ -65,8 +65,14 @@ class DocumentActivities:
                 asyncio.create_task(self._download(request, row, attempts[row.position], gate))
                 for row in rows
             ]
+            # Without its row a document was purged: there is nobody to keep it for.
+            gone = attempts.keys() - {row.position for row in rows}
+            purged = [
+                Outcome(position=position, reason=Reason.NOT_FOUND, final=True)
+                for position in sorted(gone)
+            ]
             try:
-                return BatchResult(outcomes=await asyncio.gather(*tasks))
+                return BatchResult(outcomes=[*await asyncio.gather(*tasks), *purged])
             finally:
                 for task in tasks:
                     task.cancel()

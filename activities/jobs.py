@@ -41,7 +41,12 @@ class JobActivities:
         async with self._database.transaction() as session:
             await downloads.open_job(session, request.job_id, number)
             documents = await downloads.settle_documents(
-                session, request.job_id, number.digits, request.states, request.reason
+                session,
+                request.job_id,
+                number.digits,
+                request.states,
+                request.reason,
+                all_of_them=request.status is not JobStatus.CANCELLED,
             )
         status, reason = _ending(request, documents)
         await self._store.put_json(
@@ -66,6 +71,10 @@ def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Re
     if request.status is not None:
         return request.status, request.reason
     failed = [document for document in documents if document.state == DocumentState.FAILED]
+    if request.gave_up and len(failed) == len(documents):
+        return JobStatus.FAILED, request.reason
+    if request.gave_up:
+        return JobStatus.COMPLETED_WITH_FAILURES, request.reason
     if not failed:
         return JobStatus.COMPLETED, None
     if len(failed) < len(documents):

@@ -40,8 +40,12 @@ class ProcessActivities:
             async with self._database.transaction() as session:
                 await downloads.save_listing(session, listed)
         async with self._database.transaction() as session:
-            states, stored = await downloads.begin_documents(session, request.job_id, number.digits)
-        return FetchedProcess(states=states, bytes_stored=stored)
+            begun = await downloads.begin_documents(
+                session, request.job_id, number.digits, again=request.again
+            )
+        return FetchedProcess(
+            states=begun.states, bytes_stored=begun.bytes_stored, fetched_at=begun.fetched_at
+        )
 
     @activity.defn
     async def probe_source(self, request: ProbeSource) -> ProbedSource:

@@ -7,6 +7,7 @@ outages; the workflow tells it whether an attempt counts.
 import heapq
 from collections import deque
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from autos.contracts.download import (
     AVAILABLE,
@@ -18,6 +19,9 @@ from autos.contracts.download import (
     Wanted,
 )
 from autos.contracts.retries import retry_rule
+
+_DUE = itemgetter(0, 1)
+"""When a retry is due, and its position among those due at once."""
 
 
 class DocumentQueue:
@@ -53,7 +57,7 @@ class DocumentQueue:
     @property
     def retries(self) -> list[Retry]:
         """What is asked for again later, the soonest first."""
-        return [retry for _, _, retry in sorted(self._later, key=lambda entry: entry[:2])]
+        return [retry for _, _, retry in sorted(self._later, key=_DUE)]
 
     @property
     def next_due(self) -> datetime | None:
@@ -73,6 +77,11 @@ class DocumentQueue:
         """Put every retry whose time has come behind what is ready."""
         while self._later and self._later[0][0] <= moment:
             self._ready.append(heapq.heappop(self._later)[1])
+
+    def make_all_ready(self) -> None:
+        """Put every retry behind what is ready, whenever it was due."""
+        self._ready.extend(position for _, position, _ in sorted(self._later, key=_DUE))
+        self._later.clear()
 
     def take(self, size: int) -> list[Wanted]:
         """The next documents, at most `size`, now `processing`."""

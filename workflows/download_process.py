@@ -12,6 +12,7 @@ what it had stored is recognised by its hash.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -66,6 +67,15 @@ class GaveUp(Exception):
         self.of_patience = of_patience
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a job ended; without a status the documents decide."""
+
+    status: JobStatus | None = None
+    reason: Reason | None = None
+    gave_up: bool = False
+
+
 @workflow.defn(name="DownloadProcessWorkflow")
 class DownloadProcessWorkflow:
     """See the module. Signals: attach, pause, resume, credential_changed; query: progress."""
@@ -91,11 +101,13 @@ class DownloadProcessWorkflow:
         self._next_try_at: datetime | None = None
         self._probes = carried.probes
         self._nudged = False
+        self._hurried = False
+        self._again = carried.again
         self._batches = carried.batches
         self._bytes_stored = carried.bytes_stored
         self._downloaded = carried.downloaded
         self._started_at = carried.started_at or workflow.now()
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: list[asyncio.Task[None]] = []
         self._in_doubt: list[Outcome] = []
 
     # ------------------------------------------------------------------ messages
@@ -105,10 +117,8 @@ class DownloadProcessWorkflow:
         """Take up a subscription and a wish for fresh metadata."""
         if request.subscription_id and request.subscription_id not in self._subscriptions:
             self._subscriptions.append(request.subscription_id)
-        oldest = workflow.now() - timedelta(seconds=request.max_age_seconds)
-        if self._fetched_at is None or self._fetched_at < oldest:
-            wishes = [request.max_age_seconds, self._max_age]
-            self._max_age = min(wish for wish in wishes if wish is not None)
+        if not self._satisfies(request.max_age_seconds):
+            self._wish_for(request.max_age_seconds)
 
     @workflow.signal(description="Start no further batch until `resume`")
     def pause(self) -> None:
@@ -119,7 +129,7 @@ class DownloadProcessWorkflow:
     def resume(self) -> None:
         """End a pause, and do not wait any longer before the next try."""
         self._paused = False
-        self._nudged = True
+        self._nudged = self._hurried = True
 
     @workflow.signal(description="A new credential was set: try again now")
     def credential_changed(self) -> None:
@@ -161,33 +171,21 @@ class DownloadProcessWorkflow:
     @workflow.run
     async def run(self, request: DownloadProcess) -> JobResult:
         """Do the job to its end; Temporal's own cancellation cancels it."""
-        cancelled = False
         while True:
-            status = None
-            try:
-                await self._bring_up_to_date()
-            except ContinueAsNew:
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(request.model_copy(update={"carried": self._carry()}))
-            except GaveUp as gave_up:
-                # The wish for metadata is answered: this is the answer.
-                status, self._reason, self._max_age = JobStatus.FAILED, gave_up.reason, None
-                if gave_up.of_patience and self._queue.count(AVAILABLE):
-                    status = JobStatus.COMPLETED_WITH_FAILURES
-                self._queue.fail_the_rest()
-            except (asyncio.CancelledError, ActivityError) as error:
-                if not is_cancelled_exception(error):
-                    raise
-                status, cancelled = JobStatus.CANCELLED, True
-            await self._to_the_end(self._close(status))
-            await workflow.wait_condition(workflow.all_handlers_finished)
+            ending = await self._work(request)
+            cancelled = await self._to_the_end(self._close(ending))
+            cancelled = cancelled or ending.status is JobStatus.CANCELLED
             # Whoever attached while the job was closing gets the same end announced, and fresh
-            # metadata if they asked for it.
-            while cancelled and self._subscriptions:
-                await self._to_the_end(self._close(status))
-            if cancelled or not (self._subscriptions or self._max_age is not None):
+            # metadata if they asked for it; a cancelled job says that it will not look again.
+            while self._subscriptions and (cancelled or self._max_age is None):
+                again = _Ending(JobStatus.CANCELLED)
+                if self._max_age is None:
+                    again = _Ending(self._status, self._reason)
+                self._max_age = None
+                cancelled = await self._to_the_end(self._close(again)) or cancelled
+            if cancelled or self._max_age is None:
                 break
-        if cancelled:
+        if self._status is JobStatus.CANCELLED:
             raise asyncio.CancelledError
         return JobResult(
             job_id=self._job_id,
@@ -199,13 +197,41 @@ class DownloadProcessWorkflow:
             failed=self._queue.count(FAILED),
         )
 
-    async def _to_the_end(self, ending: Coroutine[Any, Any, None]) -> None:
-        """Finish what ends a job, even when a cancellation comes in between."""
+    async def _work(self, request: DownloadProcess) -> _Ending:
+        """Do all there is to do, and say how it ended."""
+        try:
+            if self._status.ended:
+                await self._open_again()
+            await self._bring_up_to_date()
+        except ContinueAsNew:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            workflow.continue_as_new(request.model_copy(update={"carried": self._carry()}))
+        except GaveUp as gave_up:
+            # The wish for metadata is answered: this is the answer.
+            self._max_age = None
+            status = None if gave_up.of_patience else JobStatus.FAILED
+            return _Ending(status, gave_up.reason, gave_up=True)
+        except (asyncio.CancelledError, ActivityError) as error:
+            if not is_cancelled_exception(error):
+                raise
+            return _Ending(JobStatus.CANCELLED)
+        return _Ending()
+
+    async def _open_again(self) -> None:
+        """The job is asked for once more after its end: it is a running job in every respect."""
+        self._status, self._reason, self._again = JobStatus.PROCESSING, None, True
+        workflow.upsert_search_attributes([JOB_STATUS.value_set(self._status)])
+        await self._record()
+
+    async def _to_the_end(self, ending: Coroutine[Any, Any, None]) -> bool:
+        """Finish what ends a job, even when a cancellation comes in between; True if one came."""
         task = asyncio.create_task(ending)
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             await task
+            return True
+        return False
 
     async def _bring_up_to_date(self) -> None:
         while True:
@@ -219,23 +245,34 @@ class DownloadProcessWorkflow:
         """Read the metadata, waiting for source and credential as long as it takes."""
 
         async def read() -> Verdict:
-            fetched = await calls.fetch_process(
-                FetchProcess(
-                    job_id=self._job_id,
-                    process_number=self._number,
-                    max_age_seconds=self._max_age or 0,
+            # Wishes that come while the source is being read are gathered anew.
+            wish, self._max_age = self._max_age, None
+            read_well = False
+            try:
+                fetched = await calls.fetch_process(
+                    FetchProcess(
+                        job_id=self._job_id,
+                        process_number=self._number,
+                        max_age_seconds=wish or 0,
+                        again=self._again,
+                    )
                 )
-            )
+                read_well = fetched.reason is None
+            finally:
+                if not read_well and wish is not None:
+                    self._wish_for(wish)
             if fetched.reason is not None and fetched.final:
                 raise GaveUp(fetched.reason)
-            if fetched.reason is None:
-                self._fetched_at, self._max_age = workflow.now(), None
+            if read_well:
+                self._fetched_at, self._again = fetched.fetched_at, False
+                if self._max_age is not None and self._satisfies(self._max_age):
+                    self._max_age = None
                 self._queue = DocumentQueue(fetched.states, {}, [], self._retry_unit)
                 self._bytes_stored = fetched.bytes_stored
             return fetched.reason, fetched.retry_after_seconds
 
         await self._hold_while_paused()
-        await self._wait_out(await read(), read)
+        await self._wait_out(await self._ask(read), read)
         self._status = JobStatus.PROCESSING
         workflow.upsert_search_attributes(
             [
@@ -244,13 +281,27 @@ class DownloadProcessWorkflow:
             ]
         )
 
+    def _satisfies(self, max_age_seconds: int) -> bool:
+        """True when the metadata as last read is young enough."""
+        oldest = workflow.now() - timedelta(seconds=max_age_seconds)
+        return self._fetched_at is not None and self._fetched_at >= oldest
+
+    def _wish_for(self, max_age_seconds: int) -> None:
+        """Keep a wish until a reading satisfies it; the strictest stands for all."""
+        wishes = (max_age_seconds, self._max_age)
+        self._max_age = min(wish for wish in wishes if wish is not None)
+
     async def _download(self) -> None:
         """Keep batches in flight until every document has ended."""
         try:
+            if self._waiting_for in (WaitReason.SOURCE, WaitReason.CREDENTIAL):
+                # The run before this one left in the middle of a wait.
+                await self._wait_out(await self._ask(self._probe), self._probe)
             while True:
+                self._take_out_finished()
                 await self._hold_while_paused()
                 await self._settle_doubts()
-                self._queue.make_due_ready(workflow.now())
+                self._make_ready()
                 self._start_batches()
                 if self._in_flight:
                     await self._one_batch_done()
@@ -259,11 +310,19 @@ class DownloadProcessWorkflow:
                 elif self._queue.ready or self._in_doubt:
                     continue
                 elif (due := self._queue.next_due) is not None:
-                    await self._sleep(due - workflow.now(), "next retry", lambda: self._paused)
+                    await self._sleep(
+                        due - workflow.now(), "next retry", lambda: self._paused or self._hurried
+                    )
                 else:
                     return
         finally:
             await self._stop_batches()
+
+    def _make_ready(self) -> None:
+        if self._hurried:
+            self._hurried = False
+            self._queue.make_all_ready()
+        self._queue.make_due_ready(workflow.now())
 
     def _start_batches(self) -> None:
         while (
@@ -276,20 +335,23 @@ class DownloadProcessWorkflow:
             self._batches += 1
             documents = self._queue.take(self._wishes.batch_size)
             task = asyncio.create_task(self._download_batch(self._batches, documents))
-            self._in_flight.add(task)
-            task.add_done_callback(self._in_flight.discard)
+            self._in_flight.append(task)
 
     async def _one_batch_done(self) -> None:
-        before = self._in_flight.copy()
-        await workflow.wait_condition(lambda: not before <= self._in_flight)
-        for task in before - self._in_flight:
+        await workflow.wait_condition(lambda: any(task.done() for task in self._in_flight))
+
+    def _take_out_finished(self) -> None:
+        finished = [task for task in self._in_flight if task.done()]
+        self._in_flight = [task for task in self._in_flight if not task.done()]
+        for task in finished:
             # A defect in a batch must not pass for the end of the job.
             task.result()
 
     async def _stop_batches(self) -> None:
-        for task in self._in_flight:
+        in_flight, self._in_flight = self._in_flight, []
+        for task in in_flight:
             task.cancel()
-        await asyncio.gather(*self._in_flight, return_exceptions=True)
+        await asyncio.gather(*in_flight, return_exceptions=True)
 
     async def _download_batch(self, batch: int, documents: list[Wanted]) -> None:
         result = await calls.download_batch(
@@ -332,18 +394,22 @@ class DownloadProcessWorkflow:
         if not self._in_doubt:
             return
         doubts, self._in_doubt = self._in_doubt, []
-
-        async def probe() -> Verdict:
-            probed = await calls.probe_source(ProbeSource(process_number=self._number))
-            return probed.reason, probed.retry_after_seconds
-
-        verdict = await probe()
+        verdict = await self._ask(self._probe)
         if verdict[0] is None:
             for outcome in doubts:
                 self._settle(outcome)
             return
-        await self._wait_out(verdict, probe)
+        await self._wait_out(verdict, self._probe)
         self._queue.put_back([outcome.position for outcome in doubts])
+
+    async def _probe(self) -> Verdict:
+        probed = await calls.probe_source(ProbeSource(process_number=self._number))
+        return probed.reason, probed.retry_after_seconds
+
+    async def _ask(self, question: Callable[[], Awaitable[Verdict]]) -> Verdict:
+        # A signal from before the question is answered by it; one that comes meanwhile is not.
+        self._nudged = False
+        return await question()
 
     async def _wait_out(self, verdict: Verdict, again: Callable[[], Awaitable[Verdict]]) -> None:
         """Wait and try again until source and credential work; a signal shortens the wait.
@@ -369,9 +435,8 @@ class DownloadProcessWorkflow:
                 f"waiting for {self._waiting_for}",
                 lambda: self._nudged,
             )
-            self._nudged = False
             await self._hold_while_paused()
-            verdict = await again()
+            verdict = await self._ask(again)
         self._probes, self._reason = 0, None
         await self._leave_wait()
 
@@ -397,12 +462,15 @@ class DownloadProcessWorkflow:
         workflow.upsert_search_attributes(
             [WAITING_FOR.value_set(waiting_for) if waiting_for else WAITING_FOR.value_unset()]
         )
+        await self._record()
+
+    async def _record(self) -> None:
         await calls.record_job(
             RecordJob(
                 job_id=self._job_id,
                 process_number=self._number,
                 status=self._status,
-                waiting_for=waiting_for,
+                waiting_for=self._waiting_for,
                 waiting_since=self._waiting_since,
             )
         )
@@ -415,16 +483,19 @@ class DownloadProcessWorkflow:
 
     # ------------------------------------------------------------------ the end
 
-    async def _close(self, status: JobStatus | None) -> None:
+    async def _close(self, ending: _Ending) -> None:
         """Write the end into the records and start what tells the subscribers."""
+        if ending.gave_up:
+            self._queue.fail_the_rest()
         subscriptions, self._subscriptions = self._subscriptions, []
         closed = await calls.close_job(
             CloseJob(
                 job_id=self._job_id,
                 process_number=self._number,
                 states=self._queue.states,
-                status=status,
-                reason=self._reason,
+                status=ending.status,
+                gave_up=ending.gave_up,
+                reason=ending.reason,
                 subscriptions=subscriptions,
             )
         )
@@ -442,6 +513,7 @@ class DownloadProcessWorkflow:
         workflow.set_current_details(self._details())
         for event_id in closed.deliveries:
             await calls.start_delivery(event_id)
+        await workflow.wait_condition(workflow.all_handlers_finished)
 
     def _should_continue_as_new(self) -> bool:
         limit = self._wishes.continue_as_new_after
@@ -458,6 +530,7 @@ class DownloadProcessWorkflow:
             subscriptions=self._subscriptions,
             max_age_seconds=self._max_age,
             fetched_at=self._fetched_at,
+            again=self._again,
             paused=self._paused,
             waiting_for=self._waiting_for,
             waiting_since=self._waiting_since,

@@ -63,6 +63,8 @@ class Carried(BaseModel):
     max_age_seconds: int | None = None
     """The strictest wish that no reading of the metadata has satisfied yet; None when all are."""
     fetched_at: datetime | None = None
+    again: bool = False
+    """The job had ended and was asked for once more: what had failed is tried again."""
     paused: bool = False
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None
@@ -127,6 +129,8 @@ class FetchProcess(BaseModel):
     job_id: str
     process_number: str
     max_age_seconds: int
+    again: bool = False
+    """Try again what this very job had failed to get before it was asked for once more."""
 
 
 class FetchedProcess(BaseModel):
@@ -134,6 +138,8 @@ class FetchedProcess(BaseModel):
 
     states: str = ""
     bytes_stored: int = 0
+    fetched_at: datetime | None = None
+    """When the source was really read; in the past when the held copy was fresh enough."""
     reason: Reason | None = None
     final: bool = False
     retry_after_seconds: float | None = None
@@ -205,6 +211,8 @@ class CloseJob(BaseModel):
     """The documents as the workflow left them; one that it gave up is `f` here first."""
     status: JobStatus | None = None
     """`failed` and `cancelled` are said by the workflow; None lets the documents decide."""
+    gave_up: bool = False
+    """The job stopped trying: what it has counts, and it did not get all."""
     reason: Reason | None = None
     subscriptions: list[str] = Field(default_factory=list)
 

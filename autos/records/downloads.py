@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -117,19 +117,32 @@ async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
     process.fetched_at = now()
 
 
-async def begin_documents(session: AsyncSession, job_id: str, digits: str) -> tuple[str, int]:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a job starts from."""
+
+    states: str
+    """One character per document, by position (autos.contracts.download)."""
+    bytes_stored: int
+    fetched_at: datetime | None
+    """When the source was read; None only for a process that was purged meanwhile."""
+
+
+async def begin_documents(
+    session: AsyncSession, job_id: str, digits: str, *, again: bool = False
+) -> Begun:
     """Set what is not held back to pending for this job.
 
-    Returns the documents' states, one character by position, and the bytes already stored. What
-    the source gives no address for, or lists no more, is failed from the start.
+    What the source gives no address for, or lists no more, is failed from the start. A second
+    reading by the same job keeps what the job itself has found out, unless it is to be tried
+    `again`.
     """
     missing = (Document.process_number == digits) & (Document.state != DocumentState.AVAILABLE)
-    # A second reading by the same job keeps what the job itself has found out.
     await session.execute(
         update(Document)
         .where(
             missing,
-            Document.job_id.is_distinct_from(job_id),
+            true() if again else Document.job_id.is_distinct_from(job_id),
             Document.addresses != [],
             Document.vanished_at.is_(None),
         )
@@ -148,9 +161,15 @@ async def begin_documents(session: AsyncSession, job_id: str, digits: str) -> tu
     await session.execute(
         update(Job)
         .where(Job.id == job_id)
-        .values(status=JobStatus.PROCESSING, total_documents=len(states))
+        .values(
+            status=JobStatus.PROCESSING,
+            reason=None,
+            completed_at=None,
+            total_documents=len(states),
+        )
     )
-    return states, stored
+    fetched_at = await session.scalar(select(Process.fetched_at).where(Process.number == digits))
+    return Begun(states, stored, fetched_at)
 
 
 async def wanted_documents(
@@ -214,25 +233,41 @@ async def record_status(
     waiting_for: WaitReason | None,
     waiting_since: datetime | None,
 ) -> None:
-    """Write where a running job stands."""
+    """Write where a running job stands; one that had ended is running again."""
     await session.execute(
         update(Job)
         .where(Job.id == job_id)
-        .values(status=status, waiting_for=waiting_for, waiting_since=waiting_since)
+        .values(
+            status=status,
+            waiting_for=waiting_for,
+            waiting_since=waiting_since,
+            reason=None,
+            completed_at=None,
+        )
     )
 
 
 async def settle_documents(
-    session: AsyncSession, job_id: str, digits: str, states: str, reason: Reason | None
+    session: AsyncSession,
+    job_id: str,
+    digits: str,
+    states: str,
+    reason: Reason | None,
+    *,
+    all_of_them: bool,
 ) -> list[Document]:
-    """Fail what the workflow gave up (its `f`), and return every document by position."""
+    """Fail what the workflow gave up (its `f`), and return every document by position.
+
+    With `all_of_them` nothing stays open: a job that was not cancelled ends with every document
+    stored or failed, whatever its workflow knew of them.
+    """
     given_up = [position for position, state in enumerate(states) if state == FAILED]
     await session.execute(
         update(Document)
         .where(
             Document.process_number == digits,
             Document.state.in_([DocumentState.PENDING, DocumentState.PROCESSING]),
-            Document.position.in_(given_up),
+            true() if all_of_them else Document.position.in_(given_up),
         )
         .values(
             state=DocumentState.FAILED,

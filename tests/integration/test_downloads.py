@@ -55,8 +55,7 @@ async def read(database: Database, case: CaseNumber, job: str, *documents: Liste
     async with database.transaction() as session:
         await downloads.open_job(session, job, case)
         await downloads.save_listing(session, listing(case, *documents))
-        states, _ = await downloads.begin_documents(session, job, case.digits)
-    return states
+        return (await downloads.begin_documents(session, job, case.digits)).states
 
 
 def stored(case: CaseNumber, position: int, job: str) -> DocumentRecord:
@@ -189,7 +188,7 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
     for _ in range(2):
         async with database.transaction() as session:
             documents = await downloads.settle_documents(
-                session, job, case.digits, "aff", Reason.TIMEOUT
+                session, job, case.digits, "aff", Reason.TIMEOUT, all_of_them=False
             )
             status = JobStatus.COMPLETED_WITH_FAILURES
             await downloads.end_job(session, job, status, None, documents)

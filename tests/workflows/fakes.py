@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
@@ -73,7 +73,7 @@ class FakeActivities:
         self.fetched.append(request)
         if self.fetches:
             return self.fetches.pop(0)
-        return FetchedProcess(states="p" * self.total)
+        return FetchedProcess(states="p" * self.total, fetched_at=datetime.now(UTC))
 
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
@@ -107,7 +107,7 @@ class FakeActivities:
         failed = request.states.count("f")
         status = request.status or (
             JobStatus.COMPLETED
-            if not failed
+            if not (failed or request.gave_up)
             else JobStatus.FAILED
             if failed == len(request.states)
             else JobStatus.COMPLETED_WITH_FAILURES

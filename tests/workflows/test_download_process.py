@@ -1,6 +1,7 @@
 """The job's workflow on a real Temporal server, with scripted activities."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.client import WorkflowFailureError
@@ -304,7 +305,7 @@ async def test_a_wish_for_fresh_metadata_while_the_job_runs_is_kept(
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, number=number)
         await asyncio.wait_for(fakes.started.wait(), BOUND)
-        fakes.fetches = [FetchedProcess(states="a" * 12 + "p")]
+        fakes.fetches = [FetchedProcess(states="a" * 12 + "p", fetched_at=datetime.now(UTC))]
         await start(dev_server.client, attach=Attach(max_age_seconds=0), number=number)
         assert fakes.gate is not None
         fakes.gate.set()
@@ -351,3 +352,97 @@ async def test_a_late_subscriber_of_a_cancelled_job_is_told(
             with pytest.raises(WorkflowFailureError):
                 await handle.result()
     assert [closed.subscriptions for closed in fakes.closed] == [[], ["late"]]
+
+
+async def test_a_held_copy_does_not_answer_a_stricter_wish(dev_server: WorkflowEnvironment) -> None:
+    """F24: the copy the job began with was an hour old; who asks for a fresh one gets it."""
+    held = datetime.now(UTC) - timedelta(hours=1)
+    fakes = FakeActivities(
+        gate=asyncio.Event(), fetches=[FetchedProcess(states="p" * 12, fetched_at=held)]
+    )
+    number = "99900028620248260100"
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, number=number)
+        await asyncio.wait_for(fakes.started.wait(), BOUND)
+        await start(dev_server.client, attach=Attach(max_age_seconds=60), number=number)
+        assert fakes.gate is not None
+        fakes.gate.set()
+        await asyncio.wait_for(handle.result(), BOUND)
+    assert [request.max_age_seconds for request in fakes.fetched] == [86_400, 60]
+
+
+async def test_a_fresh_wish_while_closing_makes_it_a_running_job_again(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """The row and the status say so, and what had failed is tried once more."""
+    fakes = FakeActivities(total=3, closing=asyncio.Event())
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        async with asyncio.timeout(BOUND):
+            await fakes.closes.wait()
+            late = Attach(subscription_id="late", max_age_seconds=0)
+            await handle.signal(DownloadProcessWorkflow.attach, late)
+            assert fakes.closing is not None
+            fakes.closing.set()
+            result = await handle.result()
+    assert result.status is JobStatus.COMPLETED
+    assert [request.again for request in fakes.fetched] == [False, True]
+    assert [record.status for record in fakes.recorded] == [JobStatus.PROCESSING]
+    assert [closed.subscriptions for closed in fakes.closed] == [[], ["late"]]
+
+
+async def test_a_cancel_while_closing_stops_what_was_still_wished(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    fakes = FakeActivities(total=3, closing=asyncio.Event())
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client)
+        async with asyncio.timeout(BOUND):
+            await fakes.closes.wait()
+            late = Attach(subscription_id="late", max_age_seconds=0)
+            await handle.signal(DownloadProcessWorkflow.attach, late)
+            await handle.cancel()
+            assert fakes.closing is not None
+            fakes.closing.set()
+            with pytest.raises(WorkflowFailureError):
+                await handle.result()
+    assert len(fakes.fetched) == 1
+    assert [closed.status for closed in fakes.closed] == [None, JobStatus.CANCELLED]
+
+
+async def test_resume_ends_the_wait_for_a_retry(dev_server: WorkflowEnvironment) -> None:
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 2 and wanted.attempt == 1:
+            return Outcome(position=2, reason=Reason.EMPTY)
+        return available(wanted)
+
+    fakes = FakeActivities(total=3, answer=answer)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
+        async with asyncio.timeout(BOUND):
+            while not (await handle.query(DownloadProcessWorkflow.progress)).retries:
+                pass
+            await handle.signal(DownloadProcessWorkflow.resume)
+            result = await handle.result()
+    assert result.available == 3
+    assert fakes.tries[2] == 2
+
+
+async def test_a_wait_is_over_after_continuing_as_new(dev_server: WorkflowEnvironment) -> None:
+    """What the run before waited for is asked about; the wait does not stay in the status."""
+    down = {"tries": 5}
+
+    def answer(wanted: Wanted) -> Outcome:
+        if down["tries"] > 0:
+            down["tries"] -= 1
+            return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
+        return available(wanted)
+
+    probes = [ProbedSource(reason=Reason.TIMEOUT)] * 3
+    fakes = FakeActivities(total=5, answer=answer, probes=probes)
+    wishes = Wishes(retry_unit_seconds=0.01, continue_as_new_after=30)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, wishes)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 5)
+    assert fakes.recorded[-1].waiting_for is None
