@@ -87,6 +87,13 @@ class DocumentActivities:
         async with gate:
             started = now()
             reply = await self._fetch(row, wanted)
+        if isinstance(reply, Refused) and reply.unsent:
+            return Outcome(
+                position=row.position,
+                reason=reply.reason,
+                retry_after_seconds=reply.retry_after,
+                unsent=True,
+            )
         if isinstance(reply, Refused):
             return await self._refused(request, row, reply, started_at=started)
         with reply:

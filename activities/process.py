@@ -30,7 +30,7 @@ class ProcessActivities:
         if not fresh:
             try:
                 async with heartbeating():
-                    listed = await self._source.process(number)
+                    listed = await self._source.process(number, urgent=request.urgent)
             except SourceRefused as refused:
                 return FetchedProcess(
                     reason=refused.reason,
@@ -51,7 +51,8 @@ class ProcessActivities:
     async def probe_source(self, request: ProbeSource) -> ProbedSource:
         """Ask the source something cheap to learn whether it and the credential work."""
         async with heartbeating():
-            refused = await self._source.probe(CaseNumber.parse(request.process_number))
+            number = CaseNumber.parse(request.process_number)
+            refused = await self._source.probe(number, urgent=request.urgent)
         if refused is None:
             return ProbedSource()
         return ProbedSource(reason=refused.reason, retry_after_seconds=refused.retry_after)

@@ -35,6 +35,7 @@ from autos.source import Credentials, Limiter, SourceClient, open_http
 from autos.store import Store
 from autos.vault import Vault
 from autos.webhooks.sender import Sender
+from worker.metrics import CourtMetrics
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 from workflows.download_process import DownloadProcessWorkflow
 
@@ -88,15 +89,19 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         )
 
 
-async def connect(settings: Settings) -> Client:
-    """Connect to Temporal by its own `TEMPORAL_*` variables, with metrics if a port is set."""
-    runtime = None
-    if settings.metrics_port:
-        metrics = PrometheusConfig(
-            bind_address=f"0.0.0.0:{settings.metrics_port}",
-            durations_as_seconds=True,
-        )
-        runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
+def open_runtime(settings: Settings) -> Runtime | None:
+    """Temporal's runtime with a page of metrics; None, for the default one, without a port."""
+    if not settings.metrics_port:
+        return None
+    metrics = PrometheusConfig(
+        bind_address=f"0.0.0.0:{settings.metrics_port}",
+        durations_as_seconds=True,
+    )
+    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
+
+
+async def connect(runtime: Runtime | None) -> Client:
+    """Connect to Temporal by its own `TEMPORAL_*` variables."""
     options: dict[str, Any] = {**ClientConfig.load_client_connect_config()}
     options.setdefault("target_host", "localhost:7233")
     return await Client.connect(**options, data_converter=pydantic_data_converter, runtime=runtime)
@@ -159,7 +164,10 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_parts(settings) as parts:
         await parts.store.ensure_bucket()
-        client = await connect(settings)
+        runtime = open_runtime(settings)
+        if runtime is not None:
+            parts.source.observe(CourtMetrics(runtime.metric_meter))
+        client = await connect(runtime)
         async with contextlib.AsyncExitStack() as running:
             for worker in build_workers(client, parts, settings):
                 await running.enter_async_context(worker)

@@ -19,6 +19,7 @@ from autos.contracts.download import (
     Wanted,
 )
 from autos.contracts.retries import retry_rule
+from autos.contracts.states import Reason
 
 _DUE = itemgetter(0, 1)
 """When a retry is due, and its position among those due at once."""
@@ -106,18 +107,22 @@ class DocumentQueue:
         if reason is None:
             self._finish(position, AVAILABLE)
             return
+        if outcome.unsent:
+            self._try_later(position, reason, moment, outcome.retry_after_seconds or 1)
+            return
         rule = retry_rule(reason)
         attempt = self._attempts.get(position, 0) + 1
         if outcome.final or attempt >= rule.attempts:
             self._finish(position, FAILED)
             return
         self._attempts[position] = attempt
+        delay = rule.delay_after(attempt) * self._retry_unit.total_seconds()
+        self._try_later(position, reason, moment, max(delay, outcome.retry_after_seconds or 0))
+
+    def _try_later(self, position: int, reason: Reason, moment: datetime, seconds: float) -> None:
         self._states[position] = ord(PENDING)
-        delay = max(
-            rule.delay_after(attempt) * self._retry_unit,
-            timedelta(seconds=outcome.retry_after_seconds or 0),
-        )
-        retry = Retry(position=position, due=moment + delay, reason=reason)
+        due = moment + timedelta(seconds=seconds)
+        retry = Retry(position=position, due=due, reason=reason)
         heapq.heappush(self._later, (retry.due, position, retry))
 
     def fail_the_rest(self) -> None:

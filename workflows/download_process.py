@@ -53,6 +53,9 @@ with workflow.unsafe.imports_passed_through():
 Verdict: TypeAlias = tuple[Reason | None, float | None]
 """Why source or credential do not work, None when they do; and the seconds they ask us to wait."""
 
+Question: TypeAlias = Callable[[bool], Awaitable[Verdict]]
+"""Asks the source; urgently when somebody says that it works again."""
+
 
 class ContinueAsNew(Exception):
     """Raised inside to leave whatever is being waited for; the next run takes it up again."""
@@ -244,7 +247,7 @@ class DownloadProcessWorkflow:
     async def _fetch(self) -> None:
         """Read the metadata, waiting for source and credential as long as it takes."""
 
-        async def read() -> Verdict:
+        async def read(urgent: bool) -> Verdict:
             # Wishes that come while the source is being read are gathered anew.
             wish, self._max_age = self._max_age, None
             read_well = False
@@ -255,6 +258,7 @@ class DownloadProcessWorkflow:
                         process_number=self._number,
                         max_age_seconds=wish or 0,
                         again=self._again,
+                        urgent=urgent,
                     )
                 )
                 read_well = fetched.reason is None
@@ -402,16 +406,16 @@ class DownloadProcessWorkflow:
         await self._wait_out(verdict, self._probe)
         self._queue.put_back([outcome.position for outcome in doubts])
 
-    async def _probe(self) -> Verdict:
-        probed = await calls.probe_source(ProbeSource(process_number=self._number))
+    async def _probe(self, urgent: bool) -> Verdict:
+        probed = await calls.probe_source(ProbeSource(process_number=self._number, urgent=urgent))
         return probed.reason, probed.retry_after_seconds
 
-    async def _ask(self, question: Callable[[], Awaitable[Verdict]]) -> Verdict:
+    async def _ask(self, question: Question, *, urgent: bool = False) -> Verdict:
         # A signal from before the question is answered by it; one that comes meanwhile is not.
         self._nudged = False
-        return await question()
+        return await question(urgent)
 
-    async def _wait_out(self, verdict: Verdict, again: Callable[[], Awaitable[Verdict]]) -> None:
+    async def _wait_out(self, verdict: Verdict, again: Question) -> None:
         """Wait and try again until source and credential work; a signal shortens the wait.
 
         Raises:
@@ -436,7 +440,7 @@ class DownloadProcessWorkflow:
                 lambda: self._nudged,
             )
             await self._hold_while_paused()
-            verdict = await self._ask(again)
+            verdict = await self._ask(again, urgent=self._nudged)
         self._probes, self._reason = 0, None
         await self._leave_wait()
 

@@ -131,6 +131,8 @@ class FetchProcess(BaseModel):
     max_age_seconds: int
     again: bool = False
     """Try again what this very job had failed to get before it was asked for once more."""
+    urgent: bool = False
+    """Somebody says that the source works again: ask, though its breaker is open."""
 
 
 class FetchedProcess(BaseModel):
@@ -171,6 +173,8 @@ class Outcome(BaseModel):
     reason: Reason | None = None
     final: bool = False
     retry_after_seconds: float | None = None
+    unsent: bool = False
+    """Held back by our own breaker: no request was made and no attempt counts."""
 
 
 class BatchResult(BaseModel):
@@ -183,6 +187,8 @@ class ProbeSource(BaseModel):
     """Input of `probe_source`: does the source answer, and does it take the credential?"""
 
     process_number: str
+    urgent: bool = False
+    """As in `FetchProcess`."""
 
 
 class ProbedSource(BaseModel):

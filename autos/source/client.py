@@ -22,6 +22,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
 from autos.settings import Settings
 from autos.source.addresses import UnusableAddress, read_path
+from autos.source.courts import CourtObserver, Courts, Heard
 from autos.source.credentials import CredentialRefused, Credentials
 from autos.source.limits import Limiter
 from autos.source.listing import ListedProcess
@@ -106,7 +107,7 @@ class SourceClient:
         self._origin = settings.pdpj_base_url.rstrip("/")
         self._http = http
         self._credentials = credentials
-        self._limiter = limiter
+        self._courts = Courts(limiter, settings.source_max_in_flight, settings.retry_unit_seconds)
         self._largest = settings.source_max_document_bytes
         # The firewall wants a browser's headers (facts/pdpj-api.md §3).
         headers = {
@@ -123,13 +124,21 @@ class SourceClient:
         self._listing_timeout = _timeout(settings.source_metadata_timeout)
         self._document_timeout = _timeout(settings.source_idle_timeout)
 
-    async def process(self, number: CaseNumber) -> ListedProcess:
+    def observe(self, observer: CourtObserver) -> None:
+        """Have changes of courts' limits and breakers told to somebody."""
+        self._courts.observer = observer
+
+    async def process(self, number: CaseNumber, *, urgent: bool = False) -> ListedProcess:
         """Read a process's metadata and the list of all its documents.
+
+        Args:
+            number: the process.
+            urgent: asked although the court's breaker is open, as its trial.
 
         Raises:
             SourceRefused: with the reason; NOT_FOUND only after a search has confirmed it.
         """
-        detail = await self._listing(f"/api/v2/processos/{number.masked}", number)
+        detail = await self._listing(f"/api/v2/processos/{number.masked}", number, urgent)
         if isinstance(detail, Answer):
             try:
                 return await asyncio.to_thread(parse_process, number, detail.payload, self._origin)
@@ -144,7 +153,7 @@ class SourceClient:
     ) -> Downloaded | Refused:
         """Fetch one document's bytes into a spool, hashing and judging them.
 
-        Memory does not grow with the document; the limiter's slot is held exactly while the
+        Memory does not grow with the document; a place in flight is held exactly while the
         request lasts, not while the caller stores the bytes.
 
         Args:
@@ -167,9 +176,9 @@ class SourceClient:
 
         return await self._with_token(fetch)
 
-    async def probe(self, number: CaseNumber) -> Refused | None:
+    async def probe(self, number: CaseNumber, *, urgent: bool = False) -> Refused | None:
         """Ask the cheapest question there is: None if source and credential work now."""
-        found = await self._search(number)
+        found = await self._search(number, urgent)
         if isinstance(found, Answer) or found.reason in (Reason.NOT_FOUND, Reason.NO_ACCESS):
             return None
         return found
@@ -179,17 +188,20 @@ class SourceClient:
         # A hit says that the case exists: its detail is out of order, not absent.
         return Refused(Reason.UNAVAILABLE) if isinstance(found, Answer) else found
 
-    async def _search(self, number: CaseNumber) -> Answer | Refused:
-        return await self._listing(f"/api/v2/processos?numeroProcesso={number.masked}", number)
+    async def _search(self, number: CaseNumber, urgent: bool = False) -> Answer | Refused:
+        path = f"/api/v2/processos?numeroProcesso={number.masked}"
+        return await self._listing(path, number, urgent)
 
-    async def _listing(self, path: str, number: CaseNumber) -> Answer | Refused:
+    async def _listing(self, path: str, number: CaseNumber, urgent: bool) -> Answer | Refused:
         async def ask(token: str) -> Answer | Refused:
-            async with self._limiter.slot(number.court):
-                return await self._ask(path, token)
+            async def request(heard: Heard) -> Answer | Refused:
+                return await self._ask(path, token, heard)
+
+            return await self._courts.ask(number.court, request, urgent=urgent)
 
         return await self._with_token(ask)
 
-    async def _ask(self, path: str, token: str) -> Answer | Refused:
+    async def _ask(self, path: str, token: str, heard: Heard) -> Answer | Refused:
         body = bytearray()
         started = False
         try:
@@ -198,6 +210,7 @@ class SourceClient:
             ) as response:
                 started = True
                 async for chunk in response.aiter_bytes():
+                    heard()
                     body += chunk
                     if len(body) > LISTING_BYTES:
                         return Refused(Reason.TOO_LARGE, final=True)
@@ -214,8 +227,9 @@ class SourceClient:
     ) -> Downloaded | Refused:
         spool = Spool(folder)
         try:
-            async with self._limiter.slot(court):
-                outcome = await self._receive(path, token, expected_size, spool)
+            outcome = await self._courts.ask(
+                court, lambda heard: self._receive(path, token, expected_size, spool, heard)
+            )
         except BaseException:
             spool.close()
             raise
@@ -224,7 +238,7 @@ class SourceClient:
         return outcome
 
     async def _receive(
-        self, path: str, token: str, expected_size: int | None, spool: Spool
+        self, path: str, token: str, expected_size: int | None, spool: Spool, heard: Heard
     ) -> Downloaded | Refused:
         digest = hashlib.sha256()
         head = b""
@@ -238,6 +252,7 @@ class SourceClient:
                     return Refused(Reason.TOO_LARGE, final=True)
                 async with aclosing(_body(response)) as chunks:
                     async for chunk in chunks:
+                        heard()
                         if len(head) < HEAD_BYTES:
                             head += chunk[: HEAD_BYTES - len(head)]
                         if response.status_code != 200 and len(head) == HEAD_BYTES:

@@ -55,6 +55,8 @@ class Refused:
     final: bool = False
     retry_after: float | None = None
     """Seconds the source wants to be left alone, capped; None if it does not say."""
+    unsent: bool = False
+    """The request was never made (autos/source/courts.py), so it is no attempt."""
 
 
 def judge(

@@ -149,6 +149,9 @@ async def test_api_and_worker_do_a_job_and_end_in_order(stack: Stack) -> None:
             started = await client.post(f"{address}/downloads", headers={"Prefer": "wait=30"})
             assert started.json()["status"] == "completed", started.text
             document = (await client.get(f"{address}/documents?limit=1")).json()["items"][0]
+        page = (await answer(metrics, worker_process)).text
+        assert re.search(r'^autos_source_breaker_open\{court="TJMT".*\} 0$', page, re.MULTILINE)
+        assert re.search(r'^autos_source_limit\{court="TJMT".*\} 18$', page, re.MULTILINE)
         async with httpx2.AsyncClient(trust_env=False) as anybody:
             assert (await anybody.get(document["download_url"])).status_code == 200
         # Its server ends what is in flight, closes, and then ends by the signal itself.

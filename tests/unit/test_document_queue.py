@@ -45,6 +45,18 @@ def test_retry_after_replaces_a_shorter_delay() -> None:
     assert queue.next_due == START + timedelta(hours=1)
 
 
+def test_what_our_own_breaker_held_back_uses_no_attempt() -> None:
+    queue, moment = queue_of("p"), START
+    held = Outcome(position=0, reason=Reason.UNAVAILABLE, retry_after_seconds=5, unsent=True)
+    for _ in range(100):
+        assert queue.take(1)[0].attempt == 1
+        queue.settle(held, moment)
+        assert queue.next_due == moment + timedelta(seconds=5)
+        moment += timedelta(seconds=5)
+        queue.make_due_ready(moment)
+    assert queue.states == "p"
+
+
 def test_a_final_outcome_fails_at_once() -> None:
     queue = queue_of("p")
     queue.take(1)

@@ -18,6 +18,13 @@ DEV_SERVER_FLAGS = [
     "history.transferProcessorMaxPollRPS=1000",
     "--dynamic-config-value",
     "history.MaxBufferedQueryCount=100",
+    # As in the embedded stack; fairness holds within a partition.
+    "--dynamic-config-value",
+    "matching.enableFairness=true",
+    "--dynamic-config-value",
+    "matching.numTaskqueueReadPartitions=1",
+    "--dynamic-config-value",
+    "matching.numTaskqueueWritePartitions=1",
     "--ui-disable-news-fetch",
 ]
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
+from temporalio.common import Priority
 from temporalio.worker import Worker
 
 from autos.contracts.download import (
@@ -53,8 +54,10 @@ class FakeActivities:
     gate: asyncio.Event | None = None
     """When set, a batch waits for it."""
     batches: list[DownloadBatch] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    """The fairness key that each batch carried."""
     fetched: list[FetchProcess] = field(default_factory=list)
-    probed: int = 0
+    probed: list[ProbeSource] = field(default_factory=list)
     recorded: list[RecordJob] = field(default_factory=list)
     closed: list[CloseJob] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,6 +81,7 @@ class FakeActivities:
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
         self.batches.append(request)
+        self.keys.append(activity.info().priority.fairness_key)
         self.started.set()
         try:
             if self.gate is not None:
@@ -91,7 +95,7 @@ class FakeActivities:
 
     @activity.defn
     async def probe_source(self, request: ProbeSource) -> ProbedSource:
-        self.probed += 1
+        self.probed.append(request)
         return self.probes.pop(0) if self.probes else ProbedSource()
 
     @activity.defn
@@ -122,7 +126,7 @@ class FakeActivities:
 
 
 @asynccontextmanager
-async def workers(client: Client, fakes: FakeActivities) -> AsyncIterator[None]:
+async def workers(client: Client, fakes: FakeActivities, places: int = 20) -> AsyncIterator[None]:
     """Workers of both queues that run the real workflow on the fake activities."""
     async with (
         Worker(
@@ -135,7 +139,7 @@ async def workers(client: Client, fakes: FakeActivities) -> AsyncIterator[None]:
             client,
             task_queue=SOURCE_QUEUE,
             activities=[fakes.fetch_process, fakes.download_batch, fakes.probe_source],
-            max_concurrent_activities=20,
+            max_concurrent_activities=places,
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
         ),
     ):
@@ -147,6 +151,7 @@ async def start(
     wishes: Wishes | None = None,
     attach: Attach | None = None,
     number: str | None = None,
+    fairness_key: str | None = None,
 ) -> WorkflowHandle[DownloadProcessWorkflow, JobResult]:
     """Start a job as the API does, by signal-with-start."""
     number = number or f"999{uuid.uuid4().int % 10**17:017}"
@@ -157,6 +162,7 @@ async def start(
         task_queue=JOBS_QUEUE,
         start_signal="attach",
         start_signal_args=[attach or Attach()],
+        priority=Priority(fairness_key=fairness_key),
     )
 
 

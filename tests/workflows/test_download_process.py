@@ -121,6 +121,65 @@ async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvi
     assert waits == {WaitReason.SOURCE, None}
 
 
+@pytest.mark.parametrize("every", [1, 3])
+async def test_what_our_own_breaker_holds_back_uses_no_attempts(
+    skipping_server: WorkflowEnvironment, every: int
+) -> None:
+    """Held back far more often than a document may fail, alone or beside others that arrive."""
+    left = dict.fromkeys(range(0, 12, every), 30)
+
+    def answer(wanted: Wanted) -> Outcome:
+        if left.get(wanted.position, 0):
+            left[wanted.position] -= 1
+            return Outcome(
+                position=wanted.position,
+                reason=Reason.UNAVAILABLE,
+                retry_after_seconds=5,
+                unsent=True,
+            )
+        return available(wanted)
+
+    fakes = FakeActivities(answer=answer, probes=[ProbedSource(reason=Reason.UNAVAILABLE)] * 5)
+    async with workers(skipping_server.client, fakes):
+        handle = await start(skipping_server.client)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
+    assert {wanted.attempt for batch in fakes.batches for wanted in batch.documents} == {1}
+    assert fakes.probed
+
+
+@pytest.mark.parametrize("in_listing", [True, False])
+async def test_only_the_try_that_somebody_asked_for_is_urgent(
+    dev_server: WorkflowEnvironment, in_listing: bool
+) -> None:
+    """`resume` gets through an open breaker at once; a job's own tries await its time."""
+    down = asyncio.Event()
+    down.set()
+    fakes = FakeActivities(
+        answer=lambda wanted: (
+            Outcome(position=wanted.position, reason=Reason.TIMEOUT)
+            if down.is_set()
+            else available(wanted)
+        ),
+        fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] if in_listing else [],
+        probes=[ProbedSource(reason=Reason.UNAVAILABLE)],
+    )
+    if in_listing:
+        down.clear()
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
+        progress = await handle.query(DownloadProcessWorkflow.progress)
+        async with asyncio.timeout(BOUND):
+            while progress.waiting_for is not WaitReason.SOURCE:
+                progress = await handle.query(DownloadProcessWorkflow.progress)
+        down.clear()
+        await handle.signal(DownloadProcessWorkflow.resume)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert result.status is JobStatus.COMPLETED
+    tries = fakes.fetched if in_listing else fakes.probed
+    assert [request.urgent for request in tries] == [False, True]
+
+
 async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
     skipping_server: WorkflowEnvironment,
 ) -> None:
@@ -190,7 +249,7 @@ async def test_a_refusal_of_one_document_alone_does_not_wait_for_ever(
         handle = await start(dev_server.client, FAST)
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert (result.status, result.failed) == (JobStatus.COMPLETED_WITH_FAILURES, 1)
-    assert fakes.tries[7] == fakes.probed == 3
+    assert fakes.tries[7] == len(fakes.probed) == 3
 
 
 async def test_counters_always_sum_and_the_percentage_never_falls(

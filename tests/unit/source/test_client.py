@@ -28,6 +28,7 @@ from autos.source import (
     StaticCredentialStore,
     open_http,
 )
+from autos.source.breaker import FAILURES
 from tests.unit.source.server import Asked, FakeServer, Script, always, reply, running
 
 NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
@@ -322,3 +323,52 @@ async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) ->
                 *(client.document(ADDRESS, len(PDF), tmp_path) for _ in range(20))
             )
     assert [type(outcome) for outcome in outcomes] == [Downloaded] * 20
+
+
+async def test_a_retry_after_of_one_document_is_heard_by_the_whole_court(tmp_path: Path) -> None:
+    script = always(reply(429, headers={"retry-after": "30"}))
+    async with running(script) as server, client_of(server) as client:
+        assert await client.document(ADDRESS, None, tmp_path) == Refused(
+            Reason.RATE_LIMITED, retry_after=30
+        )
+        held = await client.document(ADDRESS, None, tmp_path)
+        assert isinstance(held, Refused)
+        assert held.unsent
+        assert 25 < (held.retry_after or 0) <= 30
+        with pytest.raises(SourceRefused) as refused:
+            await client.process(NUMBER)
+        assert refused.value.reason is Reason.RATE_LIMITED
+        assert 25 < (refused.value.retry_after or 0) <= 30
+        assert (await client.probe(NUMBER)) is not None
+        assert len(server.asked) == 1
+        # Somebody who says that it works again is believed, once.
+        assert await client.probe(NUMBER, urgent=True) == Refused(
+            Reason.RATE_LIMITED, retry_after=30
+        )
+        assert len(server.asked) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_court_that_is_down_is_not_asked_on_and_another_is(tmp_path: Path) -> None:
+    other = CaseNumber.parse("9990002-86.2024.8.26.0100")
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(200, HIT) if other.masked in asked.path else reply(503))
+
+    async with running(script) as server, client_of(server) as client:
+        for _ in range(40):
+            assert isinstance(await client.document(ADDRESS, None, tmp_path), Refused)
+        assert len(server.asked) == FAILURES
+        assert await client.probe(other) is None
+
+
+async def test_documents_that_are_refused_for_their_own_sake_never_stop_a_court(
+    tmp_path: Path,
+) -> None:
+    script = always(reply(404))
+    async with running(script) as server, client_of(server) as client:
+        for _ in range(40):
+            assert await client.document(ADDRESS, None, tmp_path) == Refused(
+                Reason.NOT_FOUND, final=True
+            )
+        assert len(server.asked) == 40

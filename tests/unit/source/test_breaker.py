@@ -1,0 +1,174 @@
+"""The breaker on a clock of the test's own."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autos.contracts.states import Reason
+from autos.source.breaker import (
+    FAILURES,
+    OPEN,
+    SIGNS,
+    TRIAL,
+    Breaker,
+)
+from autos.source.replies import RETRY_AFTER_CAP, Refused
+
+UNIT = 2.0
+FIRST_SECONDS, LONGEST_SECONDS = OPEN.delays[0] * UNIT, OPEN.delays[-1] * UNIT
+DOWN = Refused(Reason.UNAVAILABLE)
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def breaker_of(clock: Clock, jitter: float = 1.0) -> Breaker:
+    return Breaker(clock, lambda: jitter, UNIT)
+
+
+def opened(clock: Clock) -> Breaker:
+    breaker = breaker_of(clock)
+    for _ in range(FAILURES):
+        breaker.learn(DOWN, trial=False)
+    return breaker
+
+
+@pytest.mark.parametrize("reason", sorted(SIGNS))
+def test_it_opens_after_failures_in_a_row(reason: Reason) -> None:
+    breaker = breaker_of(Clock())
+    for _ in range(FAILURES):
+        assert breaker.hold_back() is None
+        breaker.learn(Refused(reason), trial=False)
+    refused = breaker.hold_back()
+    assert refused == Refused(reason, retry_after=FIRST_SECONDS, unsent=True)
+
+
+@pytest.mark.parametrize("reason", [None, *sorted(set(Reason) - SIGNS)])
+def test_an_answer_in_between_and_a_refusal_of_one_document_never_open_it(
+    reason: Reason | None,
+) -> None:
+    breaker = breaker_of(Clock())
+    for _ in range(5):
+        for _ in range(FAILURES - 1):
+            breaker.learn(DOWN, trial=False)
+        breaker.learn(None if reason is None else Refused(reason), trial=False)
+    assert breaker.hold_back() is None
+
+
+def test_after_its_time_one_trial_goes_through_and_an_answer_closes_it() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    clock.now = FIRST_SECONDS
+    assert breaker.hold_back() is None
+    second = breaker.hold_back()
+    assert second is not None
+    assert second.retry_after == TRIAL * UNIT
+    breaker.learn(None, trial=True)
+    assert breaker.reason is None
+    assert breaker.hold_back() is None
+
+
+def test_failed_trials_open_it_for_longer_up_to_a_bound() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    seconds = [breaker.seconds_left]
+    for _ in range(2000):
+        clock.now += breaker.seconds_left
+        assert breaker.hold_back() is None
+        breaker.learn(DOWN, trial=True)
+        seconds.append(breaker.seconds_left)
+    assert seconds[:4] == [FIRST_SECONDS, 2 * FIRST_SECONDS, 4 * FIRST_SECONDS, 8 * FIRST_SECONDS]
+    assert seconds == sorted(seconds)
+    assert max(seconds) == pytest.approx(LONGEST_SECONDS)
+
+
+def test_after_an_answer_it_begins_anew() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    for answer in (DOWN, DOWN, None):
+        clock.now += breaker.seconds_left
+        assert breaker.hold_back() is None
+        breaker.learn(answer, trial=True)
+    for _ in range(FAILURES):
+        breaker.learn(DOWN, trial=False)
+    assert breaker.seconds_left == FIRST_SECONDS
+
+
+def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    clock.now = 1.0
+    for late in (DOWN, None):
+        breaker.learn(late, trial=False)
+    assert breaker.seconds_left == FIRST_SECONDS - 1
+
+
+def test_an_urgent_request_is_the_trial_before_the_time_but_only_one() -> None:
+    breaker = opened(Clock())
+    assert breaker.hold_back(urgent=True) is None
+    assert breaker.hold_back(urgent=True) is not None
+    breaker.learn(None, trial=True)
+    assert breaker.hold_back() is None
+
+
+def test_a_trial_that_was_cancelled_leaves_the_place_to_the_next() -> None:
+    breaker = opened(Clock())
+    assert breaker.hold_back(urgent=True) is None
+    breaker.trial_ended_without_answer()
+    assert breaker.hold_back() is not None
+    assert breaker.hold_back(urgent=True) is None
+
+
+@pytest.mark.parametrize("reason", [Reason.RATE_LIMITED, Reason.UNAVAILABLE, Reason.BLOCKED])
+def test_one_retry_after_holds_back_everybody_for_its_time(reason: Reason) -> None:
+    clock = Clock()
+    breaker = breaker_of(clock)
+    breaker.learn(Refused(reason, retry_after=30), trial=False)
+    breaker.learn(Refused(reason, retry_after=20), trial=False)
+    clock.now = 29.0
+    assert breaker.hold_back() == Refused(reason, retry_after=1.0, unsent=True)
+    clock.now = 30.0
+    assert breaker.hold_back() is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, *SIGNS, Reason.RATE_LIMITED, Reason.NOT_FOUND]),
+            st.one_of(st.none(), st.floats(0, RETRY_AFTER_CAP)),
+            st.booleans(),
+            st.floats(0, 100),
+        ),
+        max_size=60,
+    ),
+    st.floats(0.8, 1.2),
+)
+def test_it_is_never_open_for_longer_than_the_bounds_and_has_one_trial_at_most(
+    steps: list[tuple[Reason | None, float | None, bool, float]], jitter: float
+) -> None:
+    # Adding a moment and taking it away again may round up.
+    bound = max(1.2 * LONGEST_SECONDS, RETRY_AFTER_CAP) + 1e-6
+    clock = Clock()
+    breaker = breaker_of(clock, jitter)
+    for reason, retry_after, urgent, passed in steps:
+        held = breaker.hold_back(urgent=urgent)
+        trial = held is None and breaker.reason is not None
+        if trial:
+            assert breaker.hold_back(urgent=True) is not None
+        if held is None:
+            breaker.learn(
+                None if reason is None else Refused(reason, retry_after=retry_after), trial=trial
+            )
+        else:
+            assert held.unsent
+            assert not held.final
+            assert 0 < (held.retry_after or 0) <= bound
+        assert breaker.seconds_left <= bound
+        clock.now += passed

@@ -1,0 +1,23 @@
+"""The courts' metrics, as Temporal's runtime hands them out."""
+
+from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
+
+from worker.metrics import CourtMetrics
+
+
+def test_limit_breaker_and_what_was_held_back_are_told_by_court() -> None:
+    buffer = MetricBuffer(100)
+    runtime = Runtime(telemetry=TelemetryConfig(metrics=buffer))
+    metrics = CourtMetrics(runtime.metric_meter)
+    metrics.court_changed("TJSP", 9, is_open=True)
+    metrics.held_back("TJSP")
+    seen = {
+        (update.metric.name, update.attributes["court"]): update.value
+        for update in buffer.retrieve_updates()
+        if update.metric.name.startswith("autos_")
+    }
+    assert seen == {
+        ("autos_source_limit", "TJSP"): 9,
+        ("autos_source_breaker_open", "TJSP"): 1,
+        ("autos_source_held_back", "TJSP"): 1,
+    }

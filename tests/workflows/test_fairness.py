@@ -1,0 +1,41 @@
+"""One API key's many jobs do not hold up another key's only one."""
+
+import asyncio
+
+from temporalio.testing import WorkflowEnvironment
+
+from autos.contracts.download import Wishes
+from tests.workflows.fakes import FakeActivities, start, workers
+
+BOUND = 60
+
+
+async def test_the_second_key_does_not_wait_for_the_first_keys_ten_jobs(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """Counted in batches: with one place, the late job gets about every other one."""
+    fakes = FakeActivities(total=20)
+    many = [await start(dev_server.client, fairness_key="many") for _ in range(10)]
+    single = await start(dev_server.client, fairness_key="single")
+    async with workers(dev_server.client, fakes, places=1), asyncio.timeout(BOUND):
+        await asyncio.gather(*(job.result() for job in (*many, single)))
+    order = [batch.job_id for batch in fakes.batches]
+    assert len(order) == 44
+    last = max(place for place, job in enumerate(order) if job == single.first_execution_run_id)
+    assert last < len(order) // 2
+
+
+async def test_every_batch_carries_the_key_in_later_runs_too(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """Activities take it from their workflow, and a run from the one before."""
+    fakes = FakeActivities(total=40)
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        job = await start(
+            dev_server.client, Wishes(continue_as_new_after=30), fairness_key="single"
+        )
+        await job.result()
+        last = await dev_server.client.get_workflow_handle(job.id).describe()
+    assert len(fakes.keys) == 8
+    assert set(fakes.keys) == {"single"}
+    assert last.run_id != job.first_execution_run_id
