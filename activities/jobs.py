@@ -61,7 +61,7 @@ class JobActivities:
             status=status,
             reason=reason,
             states=downloads.state_string(documents),
-            bytes_stored=sum(document.size or 0 for document in documents),
+            bytes_stored=sum(row.size or 0 for row in documents if row.is_available),
             deliveries=deliveries,
         )
 

@@ -44,7 +44,7 @@ def _entry(digits: str, document: Document) -> dict[str, object]:
         "status": document.state,
         "attempts": document.attempts,
     }
-    if document.sha256 is not None and document.is_available:
+    if document.sha256 is not None:
         entry |= {
             "key": document_key(digits, document.sha256),
             "sha256": document.sha256,

@@ -21,8 +21,8 @@ def filename(row: Document) -> str:
 
 
 def link(store: Objects, row: Document) -> str | None:
-    """An address that opens the stored document for a while; None if it is not stored."""
-    if row.sha256 is None or not row.is_available:
+    """An address that opens what is held of the document for a while; None if nothing is."""
+    if row.sha256 is None:
         return None
     return store.link(
         document_key(row.process_number, row.sha256),
@@ -57,8 +57,9 @@ def details_of(row: Document, store: Objects) -> schemas.Document:
 def _members(
     row: Document, state: DocumentState, store: Objects, retry_reason: Reason | None
 ) -> dict[str, Any]:
-    # What is stored is told only of a document that counts as stored in this very answer.
-    stored = state is DocumentState.AVAILABLE
+    # What is stored is told only of a document that counts as ended in this very answer; of a
+    # failed one it is the version before the one that could not be had.
+    stored = state in ENDED and row.is_held
     reason = retry_reason
     if state in ENDED and row.reason is not None:
         reason = Reason(row.reason)

@@ -85,7 +85,10 @@ class DocumentStatus(Answer):
     size: int | None
     mime_type: str | None
     sha256: str | None
-    download_url: str | None = Field(description="Opens for an hour; ask again for a new one")
+    download_url: str | None = Field(
+        description="Opens for an hour; ask again for a new one. Of a failed document: the version "
+        "held from before, if there is one"
+    )
     reason: Reason | None = Field(description="Why it failed, or why it is tried again")
     error_message: str | None
     attempts: int

@@ -108,28 +108,36 @@ class Case:
         if self.listings is not self.original:
             self._show(self.original)
 
-    def change(self, add: int, remove: str | None, move: str | None) -> None:
+    def change(
+        self, add: int, remove: str | None, move: str | None, put_in_place: str | None = None
+    ) -> None:
         """Let time go by: new pieces at the top, one gone, one with another sequence (item 30).
 
         Args:
             add: how many new pieces.
             remove: the UUID of one that disappears.
             move: the UUID of one that gets the highest sequence.
+            put_in_place: the UUID of one that the court replaces by a larger file.
 
         Raises:
             KeyError: there is no such document.
         """
-        gone = self.documents[remove].piece.origin_id if remove else None
-        moved = self.documents[move].piece.origin_id if move else None
+        gone, moved, replaced = (
+            self.documents[named].piece.origin_id if named else None
+            for named in (remove, move, put_in_place)
+        )
         self._show(
             tuple(
-                replace(listing, pieces=self._changed(listing, add if i == 0 else 0, gone, moved))
+                replace(
+                    listing,
+                    pieces=self._changed(listing, add if i == 0 else 0, gone, moved, replaced),
+                )
                 for i, listing in enumerate(self.listings)
             )
         )
 
     def _changed(
-        self, listing: Listing, add: int, gone: str | None, moved: str | None
+        self, listing: Listing, add: int, gone: str | None, moved: str | None, replaced: str | None
     ) -> tuple[Piece, ...]:
         pieces = [piece for piece in listing.pieces if piece.origin_id != gone]
         top = max((piece.sequence for piece in listing.pieces), default=0)
@@ -138,6 +146,9 @@ class Case:
             if piece.origin_id == moved:
                 top += 1
                 pieces[i] = replace(piece, sequence=top)
+            if piece.origin_id == replaced:
+                label = f"Nova versao do documento {piece.sequence}"
+                pieces[i] = replace(piece, content=files.pdf(label, piece.content.size + 1000))
         for _ in range(add):
             top += 1
             latest += timedelta(days=1)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, func, select, true, update
+from sqlalchemy import BigInteger, String, Text, bindparam, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,7 +17,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import AVAILABLE, CHARACTERS, FAILED
 from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 from autos.records.models import Document, Job, Process, now
-from autos.source import ListedProcess
+from autos.source import ListedDocument, ListedProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
     """Bring a process and the list of its documents to what the source says now.
 
     A document is recognised by any of its source ids. A new one gets the next free position; one
-    that the source no longer lists is marked and kept.
+    that the source no longer lists is marked and kept; one that it lists in another size than
+    before is to be had again, and what is held of it stays until then.
     """
     digits = listed.number.digits
     # Two listings of one process must not hand out the same position.
@@ -89,6 +90,8 @@ async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
             session.add(row)
             position += 1
         listed_rows.add(row.id)
+        if row.is_available and _lists_another_version(row, document):
+            row.state, row.reason = DocumentState.PENDING, None
         row.alternate_ids = [other for other in source_ids if other != row.source_id]
         row.addresses = list(document.addresses)
         row.name = document.name
@@ -115,6 +118,15 @@ async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
     process.details = listed.metadata
     process.total_documents = position
     process.fetched_at = now()
+
+
+def _lists_another_version(row: Document, listed: ListedDocument) -> bool:
+    """True if the size, the only mark of a document's content in a listing, is another than before.
+
+    Where none was listed before, the size of what is stored stands for it (facts/pdpj-api.md §5.3).
+    """
+    known = row.size if row.expected_size is None else row.expected_size
+    return listed.expected_size is not None and listed.expected_size != known
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +209,10 @@ _RECORD_ATTEMPT = (
         job_id=bindparam("job_id"),
         started_at=bindparam("started_at"),
         completed_at=bindparam("completed_at"),
-        sha256=bindparam("sha256"),
-        size=bindparam("size"),
-        content_type=bindparam("content_type"),
+        # A newer version that cannot be had does not take away the one that is held.
+        sha256=func.coalesce(bindparam("sha256", type_=String), Document.sha256),
+        size=func.coalesce(bindparam("size", type_=BigInteger), Document.size),
+        content_type=func.coalesce(bindparam("content_type", type_=Text), Document.content_type),
     )
 )
 

@@ -125,8 +125,13 @@ class Document(Base):
 
     @property
     def is_available(self) -> bool:
-        """True when the bytes are in the store."""
+        """True when what the source lists is in the store."""
         return self.state == DocumentState.AVAILABLE
+
+    @property
+    def is_held(self) -> bool:
+        """True when bytes of it are in the store: what the source lists, or what it did before."""
+        return self.sha256 is not None
 
 
 class Job(Base):

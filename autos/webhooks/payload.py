@@ -95,7 +95,7 @@ def _documents(
 
 def _document(row: Document, number: CaseNumber, store: Linker, base: str) -> EventDocument:
     link = None
-    if row.is_available and row.sha256 is not None:
+    if row.sha256 is not None:
         content_type = row.content_type or _UNKNOWN_TYPE
         # Names that people gave to files may name people.
         filename = f"{number.masked}-{row.position + 1:04}"

@@ -35,6 +35,7 @@ class Change(BaseModel):
     add: int = Field(default=0, ge=0, le=1000)
     remove: str | int | None = None
     move: str | int | None = None
+    replace: str | int | None = None
 
 
 @router.get("")
@@ -72,7 +73,7 @@ async def change(name_or_number: str, wanted: Change, world: WorldOf) -> dict[st
     case = find_case(world, name_or_number)
     named = [
         None if document is None else find_document(case, document)
-        for document in (wanted.remove, wanted.move)
+        for document in (wanted.remove, wanted.move, wanted.replace)
     ]
     case.change(wanted.add, *named)
     return await _truth(case)

@@ -143,6 +143,37 @@ async def test_force_refresh_brings_new_documents(api: Api, sandbox: Sandbox) ->
     assert status["job_id"] != before["job_id"]
 
 
+async def test_a_document_that_changed_at_the_source_is_downloaded_again(
+    api: Api, sandbox: Sandbox
+) -> None:
+    """The rest is not asked for; while the new version cannot be had, the old one is linked."""
+    case = await sandbox.new_case(6, size_bytes=3000)
+    number, changed = case["number"], case["documents"][2]["uuid"]
+    await api.start(number)
+    before = {row["uuid"]: row for row in (await api.ended(number))["documents"]}
+    await sandbox.control("POST", f"/cases/{number}/change", json={"replace": changed})
+    truth = {document["uuid"]: document for document in (await sandbox.truth(number))["documents"]}
+    async with sandbox.fault("secret_piece_403", number, changed):
+        await api.start(number, force_refresh=True)
+        status = await api.ended(number)
+    rows = {row["uuid"]: row for row in status["documents"]}
+    assert (status["status"], status["failed_documents"]) == ("completed_with_failures", 1)
+    assert (rows[changed]["status"], rows[changed]["reason"]) == ("failed", "secret")
+    assert rows[changed]["sha256"] == before[changed]["sha256"] != truth[changed]["sha256"]
+    assert await api.sha256(rows[changed]["download_url"]) == before[changed]["sha256"]
+    retried = await api.request("POST", f"/jobs/{status['job_id']}/retry-failed")
+    assert retried.status_code == 202
+    status = await api.ended(number)
+    assert (status["status"], status["completed_documents"]) == ("completed", 6)
+    rows = {row["uuid"]: row for row in status["documents"]}
+    assert {uuid: row["sha256"] for uuid, row in rows.items()} == {
+        uuid: document["sha256"] for uuid, document in truth.items()
+    }
+    assert await api.sha256(rows[changed]["download_url"]) == truth[changed]["sha256"]
+    counters = await sandbox.counters()
+    assert counters["documents"] == dict.fromkeys(before, 1) | {changed: 3}
+
+
 async def test_one_failure_is_made_up_for_by_one_more_request(api: Api, sandbox: Sandbox) -> None:
     """F3."""
     case = await sandbox.new_case(6, size_bytes=3000)

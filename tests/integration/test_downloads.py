@@ -106,6 +106,56 @@ async def test_a_second_run_wants_only_what_is_missing(
     assert (pending.state, pending.attempts, pending.reason) == ("pending", 0, None)
 
 
+async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
+    database: Database, case: CaseNumber
+) -> None:
+    first, second = f"1-{case}", f"2-{case}"
+    old = [document("a"), document("b"), document("c")]
+    larger, unlisted = replace(old[1], expected_size=101), replace(old[2], expected_size=None)
+    await read(database, case, first, *old)
+    records = [stored(case, position, first) for position in range(3)]
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, records)
+    # Twice: the activity may be run again after it has written.
+    for _ in range(2):
+        assert await read(database, case, second, old[0], larger, unlisted) == "apa"
+    failed = replace(
+        stored(case, 1, second),
+        state=DocumentState.FAILED,
+        reason=Reason.SECRET,
+        sha256=None,
+        size=None,
+        content_type=None,
+    )
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, [failed])
+    row = (await rows(database, case))[1]
+    assert (row.state, row.reason, row.attempts) == ("failed", "secret", 1)
+    # A failure takes away nothing that is held.
+    assert (row.sha256, row.size, row.content_type) == ("a" * 64, 100, "application/pdf")
+    assert (row.is_held, row.is_available) == (True, False)
+    third = f"3-{case}"
+    assert await read(database, case, third, old[0], larger, old[2]) == "apa"
+    newer = replace(stored(case, 1, third), sha256="b" * 64, size=101)
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, [newer])
+    row = (await rows(database, case))[1]
+    assert (row.state, row.sha256, row.size) == ("available", "b" * 64, 101)
+    assert await read(database, case, f"4-{case}", old[0], larger, old[2]) == "aaa"
+
+
+async def test_a_size_that_is_listed_wrong_is_not_a_new_version_at_every_reading(
+    database: Database, case: CaseNumber
+) -> None:
+    """What is stored may differ from the list for ever; only a change of the list counts."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"))
+    kept = replace(stored(case, 0, job), size=90, reason=Reason.SIZE_MISMATCH)
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, [kept])
+    assert await read(database, case, f"2-{case}", document("a")) == "a"
+
+
 async def test_an_activity_that_runs_twice_keeps_what_its_job_found_out(
     database: Database, case: CaseNumber
 ) -> None:

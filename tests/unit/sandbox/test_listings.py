@@ -1,6 +1,7 @@
 """Faults of listings and limits: items 29 to 31."""
 
 import asyncio
+import hashlib
 
 import pytest
 
@@ -68,6 +69,24 @@ async def test_30_change_over_time(sandbox: Sandbox) -> None:
     assert (await sandbox.get("/api/v2" + list(old)[3])).status_code == 404
     await sandbox.control("reset", {})
     assert (await sandbox.detail("small"))["tramitacaoAtual"]["documentos"] == before
+
+
+async def test_30_a_file_is_replaced(sandbox: Sandbox) -> None:
+    before = await sandbox.case("small")
+    after = await sandbox.control("cases/small/change", {"replace": 3})
+    changed = [
+        (old, new)
+        for old, new in zip(before["documents"], after["documents"], strict=True)
+        if old != new
+    ]
+    ((old, new),) = changed
+    assert old["uuid"] == new["uuid"]
+    assert new["size"] == old["size"] + 1000
+    path = f"/api/v2/processos/{after['masked']}/documentos/{new['uuid']}/binario"
+    reply = await sandbox.get(path)
+    assert hashlib.sha256(reply.content).hexdigest() == new["sha256"] != old["sha256"]
+    await sandbox.control("reset", {})
+    assert await sandbox.case("small") == before
 
 
 async def test_31_burst(sandbox: Sandbox) -> None:
