@@ -1,6 +1,7 @@
 """Starting jobs: by POST and by a mere GET, alone and many at once."""
 
 import asyncio
+from datetime import timedelta
 
 import httpx2
 import pytest
@@ -47,6 +48,16 @@ async def test_a_post_starts_one_job(
     description = await job_of(temporal, case).describe()
     assert description.raw_description.workflow_execution_info.first_run_id == body["job_id"]
     assert description.typed_search_attributes[COURT] == "TJSP"
+
+
+async def test_no_limit_of_time_is_set_for_a_job(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    """F20: neither for one run of its workflow nor for all of them."""
+    await api.post(path(case, "/downloads"))
+    configuration = (await job_of(temporal, case).describe()).raw_description.execution_config
+    assert configuration.workflow_execution_timeout.ToTimedelta() == timedelta(0)
+    assert configuration.workflow_run_timeout.ToTimedelta() == timedelta(0)
 
 
 async def test_many_at_once_are_one_job_and_no_webhook_is_lost(
