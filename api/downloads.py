@@ -9,6 +9,7 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from api.keys import Caller
 from api.problems import INVALID_REQUEST, NO_ACCESS, PROCESS_NOT_FOUND, Problem
@@ -36,8 +37,18 @@ async def start(
     max_age: int,
     webhook_url: str | None = None,
     payload: str = "full",
+    subscription_id: UUID | None = None,
 ) -> str:
     """Start the process's job or join the running one; the job's id.
+
+    Args:
+        services: the parts of this API process.
+        caller: who asks.
+        case: which process.
+        max_age: seconds for which a held copy of the metadata will do.
+        webhook_url: told at the end, if given.
+        payload: what the webhook carries, `full` or `thin`.
+        subscription_id: the webhook's id, the same for a repeated request; by default a new one.
 
     Raises:
         Problem: the webhook's address may not be used.
@@ -47,22 +58,23 @@ async def start(
             check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
         except Blocked as blocked:
             raise Problem(INVALID_REQUEST, str(blocked)) from blocked
-    subscription_id = None
+    subscribed: UUID | None = None
     async with services.records.transaction() as session:
         await processes.ensure(session, case)
         if webhook_url is not None:
-            subscription_id = await subscriptions.add(
+            subscribed = await subscriptions.add(
                 session,
                 process_number=case.digits,
                 api_key_id=caller.id,
                 url=webhook_url,
                 payload=payload,
+                subscription_id=subscription_id,
             )
     settings = services.settings
     job_id = await services.engine.attach(
         case,
         Attach(
-            subscription_id=str(subscription_id) if subscription_id else None,
+            subscription_id=str(subscribed) if subscribed else None,
             max_age_seconds=max_age,
         ),
         Wishes(

@@ -5,8 +5,7 @@ told apart by their status code, never by their text (facts/temporal.md §6).
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,10 +41,9 @@ from autos.contracts.names import (
     JOB_STATUS,
     JOBS_QUEUE,
     PROCESS_NUMBER,
-    WAITING_FOR,
     job_workflow_id,
 )
-from autos.contracts.states import JobStatus, WaitReason
+from autos.contracts.states import JobStatus
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +52,8 @@ RPC_TIMEOUT: Final = timedelta(seconds=2)
 PATIENCE_SECONDS: Final = 5.0
 """For one call with its retries. `rpc_timeout` bounds each try only."""
 QUERY_SECONDS: Final = 2.5
+WAKING_AT_ONCE: Final = 20
+"""Signals in flight when many jobs are told of a new credential."""
 
 
 class Silence(Enum):
@@ -204,31 +204,37 @@ class Engine:
             await handle.cancel(rpc_timeout=RPC_TIMEOUT, reason="asked for by the API")
 
     async def signal(self, digits: str, job_id: str, name: str) -> None:
-        """Send `pause` or `resume` to the job."""
+        """Send `pause`, `resume` or `retry_failed` to the job."""
         await self._check_running(digits, job_id)
         handle = self._client.get_workflow_handle(job_workflow_id(digits))
         async with self._steering():
             await handle.signal(name, rpc_timeout=RPC_TIMEOUT)
 
-    async def wake_jobs_without_credential(self) -> int:
-        """Have every job that waits for a credential try again now; how many there are.
+    async def wake(self, numbers: Iterable[str]) -> int:
+        """Tell the jobs of these processes of a new credential; how many of them run.
 
-        Lists are eventually consistent, so a job that began to wait this second may be missed; it
-        tries again by itself within minutes.
+        Raises:
+            Problem: Temporal cannot be reached.
         """
-        woken = 0
-        async with self._reaching():
-            waiting = self._client.list_workflows(
-                f'WorkflowType="{WORKFLOW}" AND ExecutionStatus="Running" '
-                f'AND {WAITING_FOR.name}="{WaitReason.CREDENTIAL}"'
-            )
-            async for execution in waiting:
-                handle = self._client.get_workflow_handle(execution.id)
-                with contextlib.suppress(RPCError):
-                    # One that has just ended needs no waking; the others must not miss it.
+        at_once = asyncio.Semaphore(WAKING_AT_ONCE)
+
+        async def wake_one(digits: str) -> bool:
+            handle = self._client.get_workflow_handle(job_workflow_id(digits))
+            async with at_once, self._reaching():
+                try:
                     await handle.signal("credential_changed", rpc_timeout=RPC_TIMEOUT)
-                    woken += 1
-        return woken
+                except RPCError as error:
+                    # One that has just ended needs no waking; the others must not miss it.
+                    if error.status is not RPCStatusCode.NOT_FOUND:
+                        raise
+                    return False
+                return True
+
+        woken = await asyncio.gather(*map(wake_one, numbers), return_exceptions=True)
+        for answer in woken:
+            if isinstance(answer, BaseException):
+                raise answer
+        return sum(answer is True for answer in woken)
 
     async def ready(self) -> None:
         """Ask Temporal one small question.

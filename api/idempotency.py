@@ -6,6 +6,7 @@ Only good answers are kept. A request that failed gives its key back, so that it
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
@@ -38,6 +39,17 @@ def fingerprint(*parts: Any) -> str:
     """What a request asks for, as one hash."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def identity(caller: Caller, key: str | None, request_fingerprint: str) -> uuid.UUID | None:
+    """An id for what the request makes, the same for its repetitions; None without a key.
+
+    A crash may come between what a request does and its kept answer. Its repetition then does it
+    once more, and must not make it a second time.
+    """
+    if key is None:
+        return None
+    return uuid.uuid5(caller.id, f"{request_fingerprint}/{key}")
 
 
 async def once(

@@ -84,6 +84,13 @@ class DocumentQueue:
         self._ready.extend(position for _, position, _ in sorted(self._later, key=_DUE))
         self._later.clear()
 
+    def retry_failed(self) -> None:
+        """Put everything that has failed behind what is ready."""
+        for position, state in enumerate(self._states):
+            if state == ord(FAILED):
+                self._states[position] = ord(PENDING)
+                self._ready.append(position)
+
     def take(self, size: int) -> list[Wanted]:
         """The next documents, at most `size`, now `processing`."""
         taken: list[Wanted] = []

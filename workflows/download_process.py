@@ -81,7 +81,7 @@ class _Ending:
 
 @workflow.defn(name="DownloadProcessWorkflow")
 class DownloadProcessWorkflow:
-    """See the module. Signals: attach, pause, resume, credential_changed; query: progress."""
+    """See the module. Query: progress; the signals are described where they are taken."""
 
     @workflow.init
     def __init__(self, request: DownloadProcess) -> None:
@@ -133,6 +133,11 @@ class DownloadProcessWorkflow:
         """End a pause, and do not wait any longer before the next try."""
         self._paused = False
         self._nudged = self._hurried = True
+
+    @workflow.signal(description="Ask once more for what has failed so far, and for nothing else")
+    def retry_failed(self) -> None:
+        """Failed documents are pending again; a job that is closing is not held up by it."""
+        self._queue.retry_failed()
 
     @workflow.signal(description="A new credential was set: try again now")
     def credential_changed(self) -> None:
@@ -315,7 +320,9 @@ class DownloadProcessWorkflow:
                     continue
                 elif (due := self._queue.next_due) is not None:
                     await self._sleep(
-                        due - workflow.now(), "next retry", lambda: self._paused or self._hurried
+                        due - workflow.now(),
+                        "next retry",
+                        lambda: self._paused or self._hurried or self._queue.ready > 0,
                     )
                 else:
                     return
@@ -342,7 +349,10 @@ class DownloadProcessWorkflow:
             self._in_flight.append(task)
 
     async def _one_batch_done(self) -> None:
-        await workflow.wait_condition(lambda: any(task.done() for task in self._in_flight))
+        await workflow.wait_condition(
+            # A pause is told at once, though what is in flight may go on for hours.
+            lambda: self._paused or any(task.done() for task in self._in_flight)
+        )
 
     def _take_out_finished(self) -> None:
         finished = [task for task in self._in_flight if task.done()]
@@ -404,6 +414,8 @@ class DownloadProcessWorkflow:
                 self._settle(outcome)
             return
         await self._wait_out(verdict, self._probe)
+        # What another batch brought meanwhile fell into the same outage.
+        doubts, self._in_doubt = doubts + self._in_doubt, []
         self._queue.put_back([outcome.position for outcome in doubts])
 
     async def _probe(self, urgent: bool) -> Verdict:
@@ -437,7 +449,7 @@ class DownloadProcessWorkflow:
             await self._sleep(
                 max(delay * self._retry_unit, timedelta(seconds=verdict[1] or 0)),
                 f"waiting for {self._waiting_for}",
-                lambda: self._nudged,
+                lambda: self._nudged or self._paused,
             )
             await self._hold_while_paused()
             verdict = await self._ask(again, urgent=self._nudged)

@@ -18,6 +18,8 @@ from api.problems import (
 )
 from api.schemas import Answer
 from api.services import Services, ServicesDependency
+from autos.contracts.states import WaitReason
+from autos.records import jobs
 from autos.records.credentials import DatabaseCredentialStore
 from autos.source import Credential
 
@@ -63,10 +65,15 @@ class WokenJobs(Answer):
     ),
 )
 async def set_credential(new: NewCredential, services: ServicesDependency) -> WokenJobs:
-    """The credential is stored, encrypted, before any job is told."""
+    """The credential is stored, encrypted, before any job is told.
+
+    A job that began to wait this very moment may be missed; it tries again by itself in seconds.
+    """
     refresh_token = new.refresh_token.get_secret_value() if new.refresh_token else None
     await _store(services).put(Credential(new.access_token.get_secret_value(), refresh_token))
-    return WokenJobs(woken_jobs=await services.engine.wake_jobs_without_credential())
+    async with services.records.transaction() as session:
+        waiting = await jobs.waiting(session, WaitReason.CREDENTIAL)
+    return WokenJobs(woken_jobs=await services.engine.wake(waiting))
 
 
 @router.get(

@@ -1,7 +1,7 @@
 """Jobs: their history, and the steering of those that run."""
 
 import uuid
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 
@@ -26,6 +26,9 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.records import jobs
 from autos.records.models import Job
+
+HOWEVER_OLD: Final = 31_536_000
+"""Seconds, a year: the oldest copy of the metadata that a request may ask for."""
 
 router = APIRouter(tags=["jobs"], dependencies=[signed_in])
 
@@ -122,12 +125,13 @@ async def resume_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas
 @router.post(
     "/jobs/{job_id}/retry-failed",
     operation_id="retry_failed",
-    summary="Start a new job of the same process for what this one could not get",
+    summary="Ask once more for what this job could not get, and for nothing else",
     status_code=202,
     responses=responses(
         INVALID_REQUEST,
         UNAUTHORIZED,
         JOB_UNKNOWN,
+        JOB_ENDED,
         JOB_RUNNING,
         ENGINE_UNAVAILABLE,
         RECORDS_UNAVAILABLE,
@@ -136,18 +140,26 @@ async def resume_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas
 async def retry_failed(
     job_id: uuid.UUID, services: ServicesDependency, caller: CallerDependency, response: Response
 ) -> schemas.JobStarted:
-    """What is stored is not asked for again."""
-    case = CaseNumber((await _find(services, job_id)).process_number)
+    """A running job does so itself; an ended one gets a successor.
+
+    What is stored is not asked for again, nor are the metadata, however old.
+    """
+    job = await _find(services, job_id)
+    case = CaseNumber(job.process_number)
     execution = await services.engine.execution(case.digits)
-    if execution is not None and execution.running:
+    if execution is None or not execution.running:
+        started = await downloads.start(services, caller, case, max_age=HOWEVER_OLD)
+    elif execution.job_id == job.id and job.is_active:
+        await services.engine.signal(case.digits, job.id, "retry_failed")
+        started = job.id
+    else:
         raise Problem(JOB_RUNNING)
-    started = await downloads.start(services, caller, case, max_age=services.settings.max_age)
     response.headers["Location"] = status_url(case.digits)
     response.headers["Retry-After"] = "1"
     return schemas.JobStarted(
         process_number=case.masked,
         job_id=started,
-        status=JobStatus.PENDING,
+        status=JobStatus.PENDING if started != job.id else JobStatus(job.status),
         status_url=status_url(case.digits),
     )
 

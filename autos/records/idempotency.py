@@ -30,15 +30,19 @@ async def claim(
             IdempotencyKey.created_at < present - ABANDONED,
         )
     )
-    claimed = await session.scalar(
-        insert(IdempotencyKey)
-        .values(api_key_id=api_key_id, key=key, fingerprint=fingerprint, created_at=present)
-        .on_conflict_do_nothing()
-        .returning(IdempotencyKey.key)
-    )
-    if claimed is not None:
-        return None
-    return (await session.scalars(select(IdempotencyKey).where(_is(api_key_id, key)))).one()
+    while True:
+        claimed = await session.scalar(
+            insert(IdempotencyKey)
+            .values(api_key_id=api_key_id, key=key, fingerprint=fingerprint, created_at=present)
+            .on_conflict_do_nothing()
+            .returning(IdempotencyKey.key)
+        )
+        if claimed is not None:
+            return None
+        held = await session.scalar(select(IdempotencyKey).where(_is(api_key_id, key)))
+        # Its holder may have failed and given it back in between.
+        if held is not None:
+            return held
 
 
 async def answer(

@@ -7,7 +7,7 @@ from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.contracts.states import JobStatus
+from autos.contracts.states import JobStatus, WaitReason
 from autos.records.models import Job, now
 
 ACTIVE = (JobStatus.PENDING, JobStatus.PROCESSING)
@@ -60,6 +60,17 @@ async def page(
     if before is not None:
         query = query.where(tuple_(Job.created_at, Job.id) < before)
     return (await session.scalars(query)).all()
+
+
+async def waiting(session: AsyncSession, reason: WaitReason) -> Sequence[str]:
+    """The processes whose running job waits for this."""
+    return (
+        await session.scalars(
+            select(Job.process_number)
+            .where(Job.status.in_(ACTIVE), Job.waiting_for == reason)
+            .distinct()
+        )
+    ).all()
 
 
 async def close_lost(session: AsyncSession, job_id: str, status: JobStatus) -> None:

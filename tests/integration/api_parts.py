@@ -1,5 +1,6 @@
 """What the API tests put in place of the world, and how they write what activities would write."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -88,6 +89,15 @@ def problem(response: httpx2.Response, status: int, name: str) -> dict[str, obje
     assert body["detail"]
     assert body["request_id"] == response.headers["x-request-id"]
     return body
+
+
+async def job_started(api: httpx2.AsyncClient, case: CaseNumber) -> None:
+    """Wait until another request's job has its row."""
+    async with asyncio.timeout(5):
+        while not (await api.get("/api/v1/jobs", params={"process_number": case.digits})).json()[
+            "items"
+        ]:
+            await asyncio.sleep(0.01)
 
 
 def job_of(client: Client, case: CaseNumber) -> WorkflowHandle[object, object]:

@@ -22,6 +22,8 @@ class FakeJob:
         self._status = JobStatus.PENDING
         self._waiting_for: WaitReason | None = None
         self._attached: list[Attach] = []
+        self._retried = 0
+        self._woken = 0
 
     @workflow.run
     async def run(self, request: DownloadProcess) -> JobResult:
@@ -52,6 +54,16 @@ class FakeJob:
         self._waiting_for = None
 
     @workflow.signal
+    def retry_failed(self) -> None:
+        """As the real one."""
+        self._retried += 1
+
+    @workflow.signal
+    def credential_changed(self) -> None:
+        """As the real one."""
+        self._woken += 1
+
+    @workflow.signal
     def show(self, states: str) -> None:
         """From the test: the documents are like this now."""
         self._states, self._status = states, JobStatus.PROCESSING
@@ -65,6 +77,16 @@ class FakeJob:
     def attached(self) -> list[Attach]:
         """To the test: who wants this process."""
         return self._attached
+
+    @workflow.query
+    def retried(self) -> int:
+        """To the test: how often it was told to retry what failed."""
+        return self._retried
+
+    @workflow.query
+    def woken(self) -> int:
+        """To the test: how often it was told of a new credential."""
+        return self._woken
 
     @workflow.query
     def progress(self) -> Progress:

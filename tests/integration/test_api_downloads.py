@@ -1,7 +1,7 @@
 """Starting jobs: by POST and by a mere GET, alone and many at once."""
 
 import asyncio
-from uuid import uuid4
+from datetime import timedelta
 
 import httpx2
 import pytest
@@ -15,7 +15,16 @@ from autos.contracts.names import COURT
 from autos.contracts.states import JobStatus, Reason
 from autos.records.database import Database
 from autos.records.models import Job, Subscription
-from tests.integration.api_parts import end, end_row, job_of, path, problem, show, write_rows
+from tests.integration.api_parts import (
+    end,
+    end_row,
+    job_of,
+    job_started,
+    path,
+    problem,
+    show,
+    write_rows,
+)
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -24,15 +33,6 @@ pytestmark = pytest.mark.usefixtures("worker")
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GET without metadata need not hold the tests up for three seconds each time."""
     monkeypatch.setattr(downloads, "METADATA_PATIENCE_SECONDS", 0.5)
-
-
-async def job_started(api: httpx2.AsyncClient, case: CaseNumber) -> None:
-    """Wait until another request's job has its row."""
-    async with asyncio.timeout(5):
-        while not (await api.get("/api/v1/jobs", params={"process_number": case.digits})).json()[
-            "items"
-        ]:
-            await asyncio.sleep(0.01)
 
 
 async def test_a_post_starts_one_job(
@@ -48,6 +48,16 @@ async def test_a_post_starts_one_job(
     description = await job_of(temporal, case).describe()
     assert description.raw_description.workflow_execution_info.first_run_id == body["job_id"]
     assert description.typed_search_attributes[COURT] == "TJSP"
+
+
+async def test_no_limit_of_time_is_set_for_a_job(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    """F20: neither for one run of its workflow nor for all of them."""
+    await api.post(path(case, "/downloads"))
+    configuration = (await job_of(temporal, case).describe()).raw_description.execution_config
+    assert configuration.workflow_execution_timeout.ToTimedelta() == timedelta(0)
+    assert configuration.workflow_run_timeout.ToTimedelta() == timedelta(0)
 
 
 async def test_many_at_once_are_one_job_and_no_webhook_is_lost(
@@ -110,41 +120,6 @@ async def test_wrong_check_digits_are_refused_before_anything_is_asked(
     answer = problem(await api.get(f"/api/v1/processes/{wrong}"), 400, "invalid-case-number")
     assert "check digits" in str(answer["detail"])
     problem(await api.post(f"/api/v1/processes/{wrong}/downloads"), 400, "invalid-case-number")
-
-
-async def test_a_repeated_request_gets_the_same_answer(
-    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
-) -> None:
-    headers = {"Idempotency-Key": str(uuid4())}
-    body = {"webhook_url": "https://receiver.example/"}
-    first = await api.post(path(case, "/downloads"), json=body, headers=headers)
-    again = await api.post(path(case, "/downloads"), json=body, headers=headers)
-    assert (again.status_code, again.json()) == (202, first.json())
-    assert again.headers["location"] == first.headers["location"]
-    assert len(await job_of(temporal, case).query("attached", result_type=list[Attach])) == 1
-    other = await api.post(path(case, "/downloads"), json={}, headers=headers)
-    problem(other, 422, "idempotency-key-reused")
-
-
-async def test_a_repetition_while_the_first_runs_is_told_so(
-    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
-) -> None:
-    key = {"Idempotency-Key": str(uuid4())}
-    waiting = asyncio.create_task(
-        api.post(path(case, "/downloads"), headers={**key, "Prefer": "wait=20"})
-    )
-    await job_started(api, case)
-    repeated = await api.post(path(case, "/downloads"), headers=key)
-    problem(repeated, 409, "idempotency-key-in-use")
-    await end(temporal, database, case)
-    assert (await waiting).status_code == 200
-
-
-async def test_a_key_nobody_could_mean_is_refused(
-    api: httpx2.AsyncClient, case: CaseNumber
-) -> None:
-    response = await api.post(path(case, "/downloads"), headers={"Idempotency-Key": "k" * 256})
-    problem(response, 400, "invalid-idempotency-key")
 
 
 async def test_prefer_wait_answers_at_the_end(
@@ -266,7 +241,7 @@ async def test_a_row_that_outlived_its_job_blocks_nothing(
     assert (await api.get(f"/api/v1/jobs/{lost}")).json()["status"] == "cancelled"
 
 
-async def test_an_ended_job_is_followed_by_a_new_one(
+async def test_retry_failed_follows_an_ended_job_with_a_new_one(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
     first = (await api.post(path(case, "/downloads"))).json()["job_id"]
@@ -276,5 +251,17 @@ async def test_an_ended_job_is_followed_by_a_new_one(
     second = response.json()["job_id"]
     assert second != first
     assert (await api.get(path(case, "/status"))).json()["job_id"] == second
+    # Only what failed: the list of documents that is held will do, however old.
+    (wish,) = await job_of(temporal, case).query("attached", result_type=list[Attach])
+    assert wish.max_age_seconds >= 31_536_000
     problem(await api.post(f"/api/v1/jobs/{first}/retry-failed"), 409, "job-running")
     await end_row(database, second, JobStatus.COMPLETED)
+
+
+async def test_retry_failed_of_a_running_job_is_its_own_affair(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    response = await api.post(f"/api/v1/jobs/{job_id}/retry-failed")
+    assert (response.status_code, response.json()["job_id"]) == (202, job_id)
+    assert await job_of(temporal, case).query("retried", result_type=int) == 1

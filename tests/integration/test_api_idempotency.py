@@ -1,0 +1,137 @@
+"""`Idempotency-Key`: a request that is repeated is one request (IETF draft, DESIGN §9)."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import func, select, update
+from temporalio.client import Client
+
+from autos.cnj import CaseNumber
+from autos.contracts.download import Attach
+from autos.records.database import Database
+from autos.records.idempotency import ABANDONED, LIFETIME
+from autos.records.models import IdempotencyKey, Subscription, now
+from tests.integration.api_parts import end, job_of, job_started, path, problem
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+BODY = {"webhook_url": "https://receiver.example/"}
+
+
+async def attached(temporal: Client, case: CaseNumber) -> list[Attach]:
+    """Who the running job was told of."""
+    wishes: list[Attach] = await job_of(temporal, case).query("attached", result_type=list[Attach])
+    return wishes
+
+
+async def age(database: Database, key: str, by: timedelta, *, answered: bool = True) -> None:
+    """Make a kept answer older; unanswered, it is as an API process leaves it that was killed."""
+    lost = {} if answered else {"status_code": None, "answer": None}
+    async with database.transaction() as session:
+        await session.execute(
+            update(IdempotencyKey)
+            .where(IdempotencyKey.key == key)
+            .values(created_at=now() - by, **lost)
+        )
+
+
+async def test_a_repeated_request_gets_the_same_answer(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    headers = {"Idempotency-Key": str(uuid4())}
+    body = {"webhook_url": "https://receiver.example/"}
+    first = await api.post(path(case, "/downloads"), json=body, headers=headers)
+    again = await api.post(path(case, "/downloads"), json=body, headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert again.headers["location"] == first.headers["location"]
+    assert len(await job_of(temporal, case).query("attached", result_type=list[Attach])) == 1
+    other = await api.post(path(case, "/downloads"), json={}, headers=headers)
+    problem(other, 422, "idempotency-key-reused")
+
+
+async def test_a_repetition_while_the_first_runs_is_told_so(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    waiting = asyncio.create_task(
+        api.post(path(case, "/downloads"), headers={**key, "Prefer": "wait=20"})
+    )
+    await job_started(api, case)
+    repeated = await api.post(path(case, "/downloads"), headers=key)
+    problem(repeated, 409, "idempotency-key-in-use")
+    await end(temporal, database, case)
+    assert (await waiting).status_code == 200
+
+
+async def test_a_key_nobody_could_mean_is_refused(
+    api: httpx2.AsyncClient, case: CaseNumber
+) -> None:
+    response = await api.post(path(case, "/downloads"), headers={"Idempotency-Key": "k" * 256})
+    problem(response, 400, "invalid-idempotency-key")
+
+
+async def test_another_callers_key_is_another_key(
+    api: httpx2.AsyncClient, case: CaseNumber
+) -> None:
+    created = await api.post("/api/v1/api-keys", json={"name": "other"})
+    other = {"Authorization": f"Bearer {created.json()['key']}"}
+    key = {"Idempotency-Key": str(uuid4())}
+    assert (await api.post(path(case, "/downloads"), json=BODY, headers=key)).status_code == 202
+    answer = await api.post(path(case, "/downloads"), headers=key | other)
+    assert answer.status_code == 202
+
+
+async def test_a_refused_request_gives_its_key_back(
+    api: httpx2.AsyncClient, case: CaseNumber
+) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    wrong = {"webhook_url": "https://user:password@receiver.example/"}
+    problem(
+        await api.post(path(case, "/downloads"), json=wrong, headers=key), 422, "invalid-request"
+    )
+    answer = await api.post(path(case, "/downloads"), json=BODY, headers=key)
+    assert answer.status_code == 202
+
+
+async def test_a_key_is_good_for_a_day(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    key = str(uuid4())
+    headers = {"Idempotency-Key": key}
+    await api.post(path(case, "/downloads"), json=BODY, headers=headers)
+    minute = timedelta(minutes=1)
+    await age(database, key, LIFETIME - minute)
+    await api.post(path(case, "/downloads"), json=BODY, headers=headers)
+    assert len(await attached(temporal, case)) == 1
+    await age(database, key, LIFETIME + minute)
+    await api.post(path(case, "/downloads"), json={}, headers=headers)
+    assert len(await attached(temporal, case)) == 2
+
+
+async def test_after_a_crash_the_repetition_is_the_same_webhook(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    """F11: the job was told, its answer was never kept; there is still one event for one URL."""
+    key = str(uuid4())
+    headers = {"Idempotency-Key": key}
+    first = await api.post(path(case, "/downloads"), json=BODY, headers=headers)
+    await age(database, key, timedelta(0), answered=False)
+    # Whether the first request still runs somewhere cannot be known yet.
+    early = await api.post(path(case, "/downloads"), json=BODY, headers=headers)
+    problem(early, 409, "idempotency-key-in-use")
+    assert int(early.headers["retry-after"]) >= 1
+    await age(database, key, ABANDONED, answered=False)
+    again = await api.post(path(case, "/downloads"), json=BODY, headers=headers)
+    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+    one, other = await attached(temporal, case)
+    assert one.subscription_id == other.subscription_id is not None
+    async with database.transaction() as session:
+        subscriptions = await session.scalar(
+            select(func.count())
+            .select_from(Subscription)
+            .where(Subscription.process_number == case.digits)
+        )
+    assert subscriptions == 1

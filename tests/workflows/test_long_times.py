@@ -1,0 +1,127 @@
+"""Hours of outage and hours of work, on a server whose clock jumps over timers."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pytest
+from temporalio import activity
+from temporalio.testing import WorkflowEnvironment
+
+from autos.contracts.download import (
+    BatchResult,
+    DownloadBatch,
+    FetchedProcess,
+    FetchProcess,
+    Outcome,
+    ProbedSource,
+    ProbeSource,
+    Wanted,
+    Wishes,
+)
+from autos.contracts.states import JobStatus, Reason, WaitReason
+from tests.workflows.fakes import FakeActivities, available, start, workers
+
+BOUND = 60
+OUTAGE = timedelta(hours=6)
+IN_FLIGHT = 10
+"""Documents of two batches, one of them handed over ahead."""
+MOST_PROBES = 105
+"""Six hours at 4, 10, 30, 60 and 120 s and then 5 min apart, each a fifth less at the least."""
+
+
+def server_time() -> datetime:
+    """The moment by the clock that jumps."""
+    return activity.info().current_attempt_scheduled_time
+
+
+@dataclass
+class SourceWithOutage(FakeActivities):
+    """Works until a few batches have come, is down for six hours, and works again."""
+
+    good_batches: int | None = None
+    """None: not even the list of documents can be had."""
+    down_since: datetime | None = None
+    asked_while_down: int = 0
+
+    def refusal(self) -> Reason | None:
+        """Why a request of this moment is refused, if it is."""
+        if self.down_since is None and len(self.batches) >= (self.good_batches or 0):
+            self.down_since = server_time()
+        if self.down_since is None or server_time() - self.down_since >= OUTAGE:
+            return None
+        self.asked_while_down += 1
+        return Reason.UNAVAILABLE
+
+    @activity.defn
+    async def fetch_process(self, request: FetchProcess) -> FetchedProcess:
+        reason = self.refusal() if self.good_batches is None else None
+        return FetchedProcess(reason=reason) if reason else await super().fetch_process(request)
+
+    @activity.defn
+    async def download_batch(self, request: DownloadBatch) -> BatchResult:
+        reason = self.refusal()
+        result = await super().download_batch(request)
+        if reason is None:
+            return result
+        return BatchResult(
+            outcomes=[
+                Outcome(position=outcome.position, reason=reason) for outcome in result.outcomes
+            ]
+        )
+
+    @activity.defn
+    async def probe_source(self, request: ProbeSource) -> ProbedSource:
+        return ProbedSource(reason=self.refusal())
+
+
+@pytest.mark.parametrize("good_batches", [None, 0, 1, 3])
+async def test_a_source_that_is_down_for_six_hours_costs_time_and_bounded_questions(
+    skipping_server: WorkflowEnvironment, good_batches: int | None
+) -> None:
+    """Every job finishes afterwards, whatever it was at when the source went down (None: new).
+
+    One job to a server: its clock does not wait for other jobs' steps.
+    """
+    client = skipping_server.client
+    source = SourceWithOutage(total=20, good_batches=good_batches)
+    async with workers(client, source):
+        job = await start(client)
+        result = await asyncio.wait_for(job.result(), BOUND)
+        description = await job.describe()
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 20)
+    assert source.down_since is not None
+    assert description.close_time is not None
+    # It is over within the longest pause between two probes.
+    late = description.close_time - source.down_since - OUTAGE
+    assert timedelta(0) <= late < timedelta(minutes=7)
+    # Bounded for the source: what was in flight when it went down, and then a probe at a time.
+    assert 60 <= source.asked_while_down <= MOST_PROBES
+    # Bounded for the documents: asked for once in the outage, once after it, and not counted.
+    attempts = [wanted.attempt for batch in source.batches for wanted in batch.documents]
+    assert set(attempts) == {1}
+    assert len(source.tries) == 20
+    assert max(source.tries.values()) <= 2
+    assert len(attempts) <= 20 + IN_FLIGHT
+    assert [record.waiting_for for record in source.recorded] == [WaitReason.SOURCE, None]
+
+
+async def test_a_job_of_two_hours_ends_well(skipping_server: WorkflowEnvironment) -> None:
+    """F20: no limit of time ends a job; each document is two hours in coming."""
+
+    def slow(wanted: Wanted) -> Outcome:
+        if wanted.attempt < 4:
+            return Outcome(position=wanted.position, reason=Reason.EMPTY, retry_after_seconds=2_500)
+        return available(wanted)
+
+    client = skipping_server.client
+    fakes = FakeActivities(total=7, answer=slow)
+    async with workers(client, fakes):
+        job = await start(client, Wishes())
+        result = await asyncio.wait_for(job.result(), BOUND)
+        description = await job.describe()
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 7)
+    assert description.start_time is not None
+    assert description.close_time is not None
+    assert description.close_time - description.start_time > timedelta(hours=2)
+    assert set(fakes.tries.values()) == {4}

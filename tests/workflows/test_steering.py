@@ -1,0 +1,198 @@
+"""Cancel, pause, resume and retry at every moment of a job, by signal as the Web UI sends it."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+from autos.contracts.download import (
+    Attach,
+    FetchedProcess,
+    JobResult,
+    Outcome,
+    ProbedSource,
+    Progress,
+    Wanted,
+    Wishes,
+)
+from autos.contracts.names import WAITING_FOR
+from autos.contracts.states import JobStatus, Reason, WaitReason
+from tests.workflows.fakes import FakeActivities, available, refused, start, workers
+from workflows.download_process import DownloadProcessWorkflow
+
+BOUND = 30
+NEVER = Wishes(retry_unit_seconds=100_000)
+"""No wait of the job's own ends within a test."""
+
+Job = WorkflowHandle[DownloadProcessWorkflow, JobResult]
+
+
+async def until_waiting(job: Job, reason: WaitReason | None) -> Progress:
+    """The first word of the job that says it waits for this."""
+    async with asyncio.timeout(BOUND):
+        while True:
+            progress = await job.query(DownloadProcessWorkflow.progress)
+            if progress.waiting_for is reason:
+                return progress
+
+
+async def cancelled(job: Job) -> None:
+    """Cancel the job and wait for its end."""
+    await job.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await asyncio.wait_for(job.result(), BOUND)
+
+
+def assert_told(fakes: FakeActivities, *subscriptions: str) -> None:
+    """The job wrote one end, `cancelled`, with these subscribers."""
+    ends = [(closed.status, closed.subscriptions) for closed in fakes.closed]
+    assert ends == [(JobStatus.CANCELLED, list(subscriptions))]
+
+
+async def test_a_job_cancelled_before_any_worker_saw_it_tells_its_subscriber(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """F11: whatever the ending; the first thing the workflow hears is that it is cancelled."""
+    fakes = FakeActivities()
+    job = await start(dev_server.client, attach=Attach(subscription_id="one"))
+    await job.cancel()
+    async with workers(dev_server.client, fakes):
+        with pytest.raises(WorkflowFailureError):
+            await asyncio.wait_for(job.result(), BOUND)
+    assert_told(fakes, "one")
+    assert not fakes.fetched
+    assert not fakes.batches
+
+
+@pytest.mark.parametrize("reason", [Reason.UNAVAILABLE, Reason.CREDENTIAL])
+async def test_a_job_is_cancelled_while_it_waits(
+    dev_server: WorkflowEnvironment, reason: Reason
+) -> None:
+    fakes = FakeActivities(fetches=[FetchedProcess(reason=reason)])
+    async with workers(dev_server.client, fakes):
+        job = await start(dev_server.client, NEVER, Attach(subscription_id="one"))
+        wait = WaitReason.CREDENTIAL if reason is Reason.CREDENTIAL else WaitReason.SOURCE
+        await until_waiting(job, wait)
+        await cancelled(job)
+        assert (await job.query(DownloadProcessWorkflow.progress)).waiting_for is None
+    assert_told(fakes, "one")
+    assert len(fakes.fetched) == 1
+
+
+async def test_a_job_is_cancelled_while_it_is_paused(dev_server: WorkflowEnvironment) -> None:
+    fakes = FakeActivities(gate=asyncio.Event())
+    async with workers(dev_server.client, fakes):
+        job = await start(dev_server.client, attach=Attach(subscription_id="one"))
+        await asyncio.wait_for(fakes.started.wait(), BOUND)
+        await job.signal("pause")
+        await until_waiting(job, WaitReason.OPERATOR)
+        await cancelled(job)
+    assert_told(fakes, "one")
+    assert fakes.cancelled_batches == 2
+
+
+async def test_a_pause_is_shown_at_once_and_everywhere(dev_server: WorkflowEnvironment) -> None:
+    """In the query, the search attribute and the record, with the moment it began."""
+    fakes = FakeActivities(gate=asyncio.Event())
+    async with workers(dev_server.client, fakes):
+        job = await start(dev_server.client)
+        await asyncio.wait_for(fakes.started.wait(), BOUND)
+        before = datetime.now(UTC)
+        await job.signal("pause")
+        paused = await until_waiting(job, WaitReason.OPERATOR)
+        assert paused.processing
+        assert paused.waiting_since is not None
+        assert abs((paused.waiting_since - before).total_seconds()) < BOUND
+        attributes = (await job.describe()).typed_search_attributes
+        assert attributes[WAITING_FOR] == "operator"
+        async with asyncio.timeout(BOUND):
+            while not fakes.recorded:
+                await asyncio.sleep(0.01)
+        (record,) = fakes.recorded
+        assert record.waiting_for is WaitReason.OPERATOR
+        assert record.waiting_since == paused.waiting_since
+        assert fakes.gate is not None
+        fakes.gate.set()
+        await job.signal("resume")
+        result = await asyncio.wait_for(job.result(), BOUND)
+        assert (await job.describe()).typed_search_attributes.get(WAITING_FOR) is None
+    assert result.available == 12
+    assert (fakes.recorded[-1].waiting_for, fakes.recorded[-1].waiting_since) == (None, None)
+
+
+async def test_a_job_that_waits_for_the_source_can_be_paused_and_asks_nothing_more(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    fakes = FakeActivities(fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)])
+    async with workers(dev_server.client, fakes):
+        job = await start(dev_server.client, NEVER)
+        await until_waiting(job, WaitReason.SOURCE)
+        await job.signal("pause")
+        await until_waiting(job, WaitReason.OPERATOR)
+        assert len(fakes.fetched) == 1
+        await job.signal("resume")
+        result = await asyncio.wait_for(job.result(), BOUND)
+    assert result.available == 12
+    assert [request.urgent for request in fakes.fetched] == [False, True]
+
+
+async def test_retry_failed_asks_a_running_job_for_those_and_no_others(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """While another document's retry keeps the job running."""
+    opened = asyncio.Event()
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position in (1, 8) and not opened.is_set():
+            return Outcome(position=wanted.position, reason=Reason.SECRET, final=True)
+        if wanted.position == 5 and wanted.attempt == 1:
+            return Outcome(position=5, reason=Reason.EMPTY)
+        return available(wanted)
+
+    fakes = FakeActivities(answer=answer)
+    async with workers(dev_server.client, fakes):
+        job = await start(dev_server.client, NEVER)
+        async with asyncio.timeout(BOUND):
+            while (await job.query(DownloadProcessWorkflow.progress)).available < 9:
+                pass
+            opened.set()
+            await job.signal("retry_failed")
+            while (await job.query(DownloadProcessWorkflow.progress)).available < 11:
+                pass
+            assert fakes.tries[5] == 1
+            await job.signal("resume")
+            result = await job.result()
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
+    assert {position for position, tries in fakes.tries.items() if tries == 2} == {1, 5, 8}
+
+
+async def test_one_new_credential_wakes_a_job_in_every_place_it_can_wait_at(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """At the listing and among the documents, at once and not at the next time due."""
+    at_listing = FakeActivities(fetches=[FetchedProcess(reason=Reason.CREDENTIAL)])
+    async with workers(dev_server.client, at_listing):
+        job = await start(dev_server.client, NEVER)
+        await until_waiting(job, WaitReason.CREDENTIAL)
+        await job.signal("credential_changed")
+        await asyncio.wait_for(job.result(), BOUND)
+    alive = asyncio.Event()
+    among_documents = FakeActivities(
+        answer=lambda wanted: (
+            available(wanted) if alive.is_set() else refused(Reason.CREDENTIAL)(wanted)
+        ),
+        probes=[ProbedSource(reason=Reason.CREDENTIAL)],
+    )
+    async with workers(dev_server.client, among_documents):
+        job = await start(dev_server.client, NEVER)
+        await until_waiting(job, WaitReason.CREDENTIAL)
+        alive.set()
+        await job.signal("credential_changed")
+        result = await asyncio.wait_for(job.result(), BOUND)
+    assert result.available == 12
+    # Two batches met the dead credential; neither's documents paid for it with an attempt.
+    assert set(among_documents.tries.values()) == {1, 2}
+    attempts = [w.attempt for batch in among_documents.batches for w in batch.documents]
+    assert set(attempts) == {1}
