@@ -111,8 +111,7 @@ class DocumentActivities:
         differs = row.expected_size is not None and row.expected_size != reply.size
         await self._recorder.record(
             DocumentRecord(
-                process_number=request.process_number,
-                position=row.position,
+                document_id=row.id,
                 job_id=request.job_id,
                 state=DocumentState.AVAILABLE,
                 reason=Reason.SIZE_MISMATCH if differs else None,
@@ -145,8 +144,7 @@ class DocumentActivities:
     ) -> Outcome:
         await self._recorder.record(
             DocumentRecord(
-                process_number=request.process_number,
-                position=row.position,
+                document_id=row.id,
                 job_id=request.job_id,
                 # Whether another try is worth it is for the workflow to say.
                 state=DocumentState.FAILED if refused.final else DocumentState.PENDING,

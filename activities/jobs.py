@@ -70,6 +70,9 @@ def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Re
     """How the job ended: as the workflow says, else as its documents say (DESIGN §8)."""
     if request.status is not None:
         return request.status, request.reason
+    if request.states and not documents:
+        # Purged under way. Nothing is kept, so nothing was completed.
+        return JobStatus.CANCELLED, None
     failed = [document for document in documents if document.state == DocumentState.FAILED]
     if request.gave_up and len(failed) == len(documents):
         return JobStatus.FAILED, request.reason

@@ -7,7 +7,7 @@ from temporalio import activity
 from activities.heartbeat import heartbeating
 from autos.cnj import CaseNumber
 from autos.contracts.download import FetchedProcess, FetchProcess, ProbedSource, ProbeSource
-from autos.records import downloads
+from autos.records import downloads, listings
 from autos.records.database import Database
 from autos.source import SourceClient, SourceRefused
 
@@ -26,7 +26,7 @@ class ProcessActivities:
         max_age = timedelta(seconds=request.max_age_seconds)
         async with self._database.transaction() as session:
             await downloads.open_job(session, request.job_id, number)
-            fresh = await downloads.metadata_is_fresh(session, number.digits, max_age)
+            fresh = await listings.metadata_is_fresh(session, number.digits, max_age)
         if not fresh:
             try:
                 async with heartbeating():
@@ -38,7 +38,7 @@ class ProcessActivities:
                     retry_after_seconds=refused.retry_after,
                 )
             async with self._database.transaction() as session:
-                await downloads.save_listing(session, listed)
+                await listings.save_listing(session, listed)
         async with self._database.transaction() as session:
             begun = await downloads.begin_documents(
                 session, request.job_id, number.digits, again=request.again

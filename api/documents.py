@@ -1,6 +1,7 @@
 """Document rows as answers. A link is minted when it is read, and never stored (DESIGN §7)."""
 
 import mimetypes
+from functools import lru_cache
 from typing import Any, Final
 
 from api import schemas
@@ -10,14 +11,25 @@ from autos.records.models import Document
 from autos.store.keys import document_key
 
 DEFAULT_TYPE: Final = "application/octet-stream"
+_USUAL_ENDINGS: Final = {DEFAULT_TYPE: "", "application/xml": ".xml"}
+"""Where the standard library would add `.bin` to a good name, or take `.xsl` for the usual one."""
 ENDED: Final = (DocumentState.AVAILABLE, DocumentState.FAILED)
 
 
 def filename(row: Document) -> str:
-    """The document's name with the ending its content asks for."""
+    """The document's name, with the ending its content asks for unless it has one that fits."""
     name = row.name or row.source_id
-    ending = mimetypes.guess_extension(row.content_type or "") or ""
-    return name if name.lower().endswith(ending) else name + ending
+    usual, *others = _endings(row.content_type or DEFAULT_TYPE)
+    return name if name.lower().endswith((usual, *others)) else name + usual
+
+
+@lru_cache(maxsize=256)
+def _endings(content_type: str) -> list[str]:
+    """The endings that fit a type, the usual one first; empty where any name will do."""
+    usual = _USUAL_ENDINGS.get(content_type)
+    if usual is None:
+        usual = mimetypes.guess_extension(content_type, strict=False) or ""
+    return [usual, *mimetypes.guess_all_extensions(content_type, strict=False)]
 
 
 def link(store: Objects, row: Document) -> str | None:

@@ -193,7 +193,8 @@ class DownloadProcessWorkflow:
                 cancelled = await self._to_the_end(self._close(again)) or cancelled
             if cancelled or self._max_age is None:
                 break
-        if self._status is JobStatus.CANCELLED:
+        # A purge ends a job as cancelled, too, but nobody asked the workflow to be.
+        if cancelled and self._status is JobStatus.CANCELLED:
             raise asyncio.CancelledError
         return JobResult(
             job_id=self._job_id,

@@ -1,4 +1,4 @@
-"""What the activities of a job read and write: the listing, the documents, the job's own row.
+"""What the activities of a job read and write: the documents, and the job's own row.
 
 Every function may run twice with the same arguments and leaves the same rows: an activity whose
 worker died is run again from its start.
@@ -7,9 +7,9 @@ worker died is run again from its start.
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import BigInteger, String, Text, bindparam, func, select, true, update
+from sqlalchemy import BigInteger, String, Text, bindparam, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,15 +17,13 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import AVAILABLE, CHARACTERS, FAILED
 from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 from autos.records.models import Document, Job, Process, now
-from autos.source import ListedDocument, ListedProcess
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
     """What became of one try at a document, ready to be written into its row."""
 
-    process_number: str
-    position: int
+    document_id: uuid.UUID
     job_id: str
     state: DocumentState
     reason: Reason | None
@@ -52,81 +50,6 @@ async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> No
             set_={Job.started_at: func.coalesce(Job.started_at, started)},
         )
     )
-
-
-async def metadata_is_fresh(session: AsyncSession, digits: str, max_age: timedelta) -> bool:
-    """True when the held copy of the metadata is younger than `max_age`."""
-    fetched_at = await session.scalar(select(Process.fetched_at).where(Process.number == digits))
-    return fetched_at is not None and now() - fetched_at < max_age
-
-
-async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
-    """Bring a process and the list of its documents to what the source says now.
-
-    A document is recognised by any of its source ids. A new one gets the next free position; one
-    that the source no longer lists is marked and kept; one that it lists in another size than
-    before is to be had again, and what is held of it stays until then.
-    """
-    digits = listed.number.digits
-    # Two listings of one process must not hand out the same position.
-    process = (
-        await session.execute(select(Process).where(Process.number == digits).with_for_update())
-    ).scalar_one()
-    rows = (await session.scalars(select(Document).where(Document.process_number == digits))).all()
-    known = {source_id: row for row in rows for source_id in (row.source_id, *row.alternate_ids)}
-    listed_rows: set[uuid.UUID] = set()
-    position = max((row.position for row in rows), default=-1) + 1
-    for document in listed.documents:
-        source_ids = (document.source_id, *document.alternate_ids)
-        row = next((known[source_id] for source_id in source_ids if source_id in known), None)
-        if row is None:
-            row = Document(
-                id=uuid.uuid4(),
-                process_number=digits,
-                position=position,
-                source_id=document.source_id,
-                state=DocumentState.PENDING,
-            )
-            session.add(row)
-            position += 1
-        listed_rows.add(row.id)
-        if row.is_available and _lists_another_version(row, document):
-            row.state, row.reason = DocumentState.PENDING, None
-        row.alternate_ids = [other for other in source_ids if other != row.source_id]
-        row.addresses = list(document.addresses)
-        row.name = document.name
-        row.kind = document.kind
-        row.kind_code = document.kind_code
-        row.instance = document.instance
-        row.origin_id = document.origin_id
-        row.sequence = document.sequence
-        row.secrecy = document.secrecy
-        row.filed_at = document.filed_at
-        row.declared_type = document.declared_type
-        row.expected_size = document.expected_size
-        row.vanished_at = None
-        if document.refusal is not None and row.state != DocumentState.AVAILABLE:
-            row.state, row.reason = DocumentState.FAILED, document.refusal
-    for row in rows:
-        if row.id not in listed_rows and row.vanished_at is None:
-            row.vanished_at = now()
-    process.class_name = listed.class_name
-    process.subjects = list(listed.subjects)
-    process.judging_body = listed.judging_body
-    process.secrecy_level = listed.secrecy_level
-    process.filed_at = listed.filed_at
-    process.details = listed.metadata
-    process.total_documents = position
-    process.fetched_at = now()
-
-
-def _lists_another_version(row: Document, listed: ListedDocument) -> bool:
-    """True if the size, the only mark of a document's content in a listing, is another than before.
-
-    Where none was listed before, the size of what is stored stands for it (facts/pdpj-api.md §5.3).
-    """
-    known = row.size if row.expected_size is None else row.expected_size
-    return listed.expected_size is not None and listed.expected_size != known
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,20 +110,29 @@ async def begin_documents(
 async def wanted_documents(
     session: AsyncSession, digits: str, positions: Iterable[int]
 ) -> Sequence[Document]:
-    """The rows of the documents at these positions."""
+    """The rows of the documents at these positions; one that had failed is open again."""
     query = select(Document).where(
         Document.process_number == digits, Document.position.in_(list(positions))
     )
-    return (await session.scalars(query)).all()
+    rows = (await session.scalars(query)).all()
+    for row in rows:
+        if row.state == DocumentState.FAILED:
+            row.state, row.reason, row.completed_at = DocumentState.PENDING, None, None
+    return rows
 
 
 _RECORD_ATTEMPT = (
     update(Document.__table__)  # type: ignore[arg-type]  # declared as FromClause, is a Table
     .where(
-        Document.process_number == bindparam("the_process"),
-        Document.position == bindparam("the_position"),
-        # What is stored stays stored: a late or repeated try never undoes it.
+        # Not by position: after a purge it may be that of another document.
+        Document.id == bindparam("the_id"),
+        # A try whose worker was given up may go on and end late. What is stored stays stored, and
+        # what has failed does not wait again.
         Document.state != DocumentState.AVAILABLE,
+        or_(
+            Document.state != DocumentState.FAILED,
+            bindparam("the_state") != DocumentState.PENDING.value,
+        ),
     )
     .values(
         attempts=Document.attempts + 1,
@@ -223,8 +155,8 @@ async def record_attempts(session: AsyncSession, records: Sequence[DocumentRecor
         _RECORD_ATTEMPT,
         [
             {
-                "the_process": record.process_number,
-                "the_position": record.position,
+                "the_id": record.document_id,
+                "the_state": record.state.value,
                 "state": record.state.value,
                 "reason": record.reason,
                 "job_id": record.job_id,

@@ -27,7 +27,8 @@ from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener
 from tests.integration.fake_job import FakeJob
 
-_sequences = count(1)
+# Synthetic numbers begin with 999, so that none is likely to be a real case's.
+_sequences = count(9_995_001)
 
 # Without these one server hands over 20 tasks a second and buffers one query a workflow
 # (facts/temporal.md §3, §4).

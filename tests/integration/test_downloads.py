@@ -4,11 +4,12 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import select
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState, JobStatus, Reason
-from autos.records import downloads, events
+from autos.records import downloads, events, listings, processes
 from autos.records.database import Database
 from autos.records.downloads import DocumentRecord
 from autos.records.models import ApiKey, Delivery, Document, Job, Subscription
@@ -54,14 +55,13 @@ async def read(database: Database, case: CaseNumber, job: str, *documents: Liste
     """Save a listing and begin a job on it; the states."""
     async with database.transaction() as session:
         await downloads.open_job(session, job, case)
-        await downloads.save_listing(session, listing(case, *documents))
+        await listings.save_listing(session, listing(case, *documents))
         return (await downloads.begin_documents(session, job, case.digits)).states
 
 
-def stored(case: CaseNumber, position: int, job: str) -> DocumentRecord:
+def stored(row: Document, job: str) -> DocumentRecord:
     return DocumentRecord(
-        process_number=case.digits,
-        position=position,
+        document_id=row.id,
         job_id=job,
         state=DocumentState.AVAILABLE,
         reason=None,
@@ -94,11 +94,12 @@ async def test_a_second_run_wants_only_what_is_missing(
     """F4: what is available is never turned into something else."""
     first, second = f"1-{case}", f"2-{case}"
     await read(database, case, first, document("a"), document("b"))
-    failed = replace(stored(case, 1, first), state=DocumentState.FAILED, reason=Reason.SECRET)
+    a, b = await rows(database, case)
+    failed = replace(stored(b, first), state=DocumentState.FAILED, reason=Reason.SECRET)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [stored(case, 0, first), failed])
+        await downloads.record_attempts(session, [stored(a, first), failed])
     assert await read(database, case, second, document("a"), document("b")) == "ap"
-    late = replace(stored(case, 0, first), state=DocumentState.FAILED, reason=Reason.TIMEOUT)
+    late = replace(stored(a, first), state=DocumentState.FAILED, reason=Reason.TIMEOUT)
     async with database.transaction() as session:
         await downloads.record_attempts(session, [late])
     available, pending = await rows(database, case)
@@ -113,14 +114,14 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
     old = [document("a"), document("b"), document("c")]
     larger, unlisted = replace(old[1], expected_size=101), replace(old[2], expected_size=None)
     await read(database, case, first, *old)
-    records = [stored(case, position, first) for position in range(3)]
+    records = [stored(row, first) for row in await rows(database, case)]
     async with database.transaction() as session:
         await downloads.record_attempts(session, records)
     # Twice: the activity may be run again after it has written.
     for _ in range(2):
         assert await read(database, case, second, old[0], larger, unlisted) == "apa"
     failed = replace(
-        stored(case, 1, second),
+        stored((await rows(database, case))[1], second),
         state=DocumentState.FAILED,
         reason=Reason.SECRET,
         sha256=None,
@@ -136,7 +137,7 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
     assert (row.is_held, row.is_available) == (True, False)
     third = f"3-{case}"
     assert await read(database, case, third, old[0], larger, old[2]) == "apa"
-    newer = replace(stored(case, 1, third), sha256="b" * 64, size=101)
+    newer = replace(stored(row, third), sha256="b" * 64, size=101)
     async with database.transaction() as session:
         await downloads.record_attempts(session, [newer])
     row = (await rows(database, case))[1]
@@ -150,7 +151,8 @@ async def test_a_size_that_is_listed_wrong_is_not_a_new_version_at_every_reading
     """What is stored may differ from the list for ever; only a change of the list counts."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
-    kept = replace(stored(case, 0, job), size=90, reason=Reason.SIZE_MISMATCH)
+    (row,) = await rows(database, case)
+    kept = replace(stored(row, job), size=90, reason=Reason.SIZE_MISMATCH)
     async with database.transaction() as session:
         await downloads.record_attempts(session, [kept])
     assert await read(database, case, f"2-{case}", document("a")) == "a"
@@ -161,10 +163,77 @@ async def test_an_activity_that_runs_twice_keeps_what_its_job_found_out(
 ) -> None:
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"))
-    failed = replace(stored(case, 1, job), state=DocumentState.FAILED, reason=Reason.SECRET)
+    _, b = await rows(database, case)
+    failed = replace(stored(b, job), state=DocumentState.FAILED, reason=Reason.SECRET)
     async with database.transaction() as session:
         await downloads.record_attempts(session, [failed])
     assert await read(database, case, job, document("a"), document("b")) == "pf"
+
+
+async def test_a_try_that_ends_late_does_not_make_a_failed_document_wait_again(
+    database: Database, case: CaseNumber
+) -> None:
+    """A worker that was given up (frozen, cut off) may write after the job has ended."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"))
+    (row,) = await rows(database, case)
+    failed = replace(stored(row, job), state=DocumentState.FAILED, reason=Reason.SECRET)
+    late = replace(failed, state=DocumentState.PENDING, reason=Reason.TIMEOUT)
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, [failed, late])
+    (row,) = await rows(database, case)
+    assert (row.state, row.reason, row.attempts) == ("failed", "secret", 1)
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, [stored(row, job)])
+    (row,) = await rows(database, case)
+    assert row.state == "available"
+
+
+async def test_a_failed_document_that_is_asked_for_again_is_open_again(
+    database: Database, case: CaseNumber
+) -> None:
+    """`retry-failed` of a running job: its further tries count like all others."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"))
+    (row,) = await rows(database, case)
+    failed = replace(stored(row, job), state=DocumentState.FAILED, reason=Reason.SECRET)
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, [failed])
+    async with database.transaction() as session:
+        await downloads.wanted_documents(session, case.digits, [0])
+    again = replace(failed, state=DocumentState.PENDING, reason=Reason.TIMEOUT)
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, [again])
+    (row,) = await rows(database, case)
+    assert (row.state, row.reason, row.attempts) == ("pending", "timeout", 2)
+
+
+async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
+    database: Database, case: CaseNumber
+) -> None:
+    """The same position may be another document's by then."""
+    before = f"1-{case}"
+    await read(database, case, before, document("a"), document("b"))
+    a, _ = await rows(database, case)
+    async with database.transaction() as session:
+        await processes.delete(session, case.digits)
+    assert await read(database, case, f"2-{case}", document("b"), document("a")) == "pp"
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, [stored(a, before)])
+    assert {row.state for row in await rows(database, case)} == {"pending"}
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+async def test_two_listings_that_turn_out_to_be_two_documents_are_two_rows(
+    database: Database, case: CaseNumber, turn: int
+) -> None:
+    """U5: in whichever order they are listed, none is silently missing."""
+    await read(database, case, f"1-{case}", document("a", "b"))
+    later = (document("a"), document("b"))[::turn]
+    assert await read(database, case, f"2-{case}", *later) == "pp"
+    assert [row.source_id for row in await rows(database, case)] == ["a", "b"]
+    # One again: the preferred copy's row goes on, the other has vanished.
+    assert await read(database, case, f"3-{case}", document("b", "a")) == "fp"
 
 
 async def test_a_document_known_by_its_other_copy_is_the_same_document(
@@ -187,8 +256,9 @@ async def test_the_same_source_id_in_two_processes_is_two_documents(
 async def test_a_vanished_document_is_marked_and_kept(database: Database, case: CaseNumber) -> None:
     first = f"1-{case}"
     await read(database, case, first, document("a"), document("b"), document("c"))
+    a, *_ = await rows(database, case)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [stored(case, 0, first)])
+        await downloads.record_attempts(session, [stored(a, first)])
     assert await read(database, case, f"2-{case}", document("c")) == "afp"
     kept, missed, _ = await rows(database, case)
     assert kept.vanished_at is not None
@@ -214,10 +284,10 @@ async def test_freshness_is_the_age_of_the_last_reading(
     async with database.transaction() as session:
         await downloads.open_job(session, f"1-{case}", case)
         hour = timedelta(hours=1)
-        assert not await downloads.metadata_is_fresh(session, case.digits, hour)
-        await downloads.save_listing(session, listing(case))
-        assert await downloads.metadata_is_fresh(session, case.digits, hour)
-        assert not await downloads.metadata_is_fresh(session, case.digits, timedelta(0))
+        assert not await listings.metadata_is_fresh(session, case.digits, hour)
+        await listings.save_listing(session, listing(case))
+        assert await listings.metadata_is_fresh(session, case.digits, hour)
+        assert not await listings.metadata_is_fresh(session, case.digits, timedelta(0))
 
 
 async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
@@ -226,6 +296,7 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
     """F15, F22: ended status, counters and times; F11: one event per subscription."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
+    a, *_ = await rows(database, case)
     key = ApiKey(name="test", prefix="autos_x", sha256=uuid.uuid4().hex * 2)
     async with database.transaction() as session:
         session.add(key)
@@ -234,7 +305,7 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
             process_number=case.digits, api_key_id=key.id, url="https://receiver.example/hook"
         )
         session.add(subscription)
-        await downloads.record_attempts(session, [stored(case, 0, job)])
+        await downloads.record_attempts(session, [stored(a, job)])
     for _ in range(2):
         async with database.transaction() as session:
             documents = await downloads.settle_documents(

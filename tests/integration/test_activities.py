@@ -1,0 +1,212 @@
+"""The activities on a real database: what is asked, stored and written, and what a repeat does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.documents import DocumentActivities
+from activities.jobs import JobActivities
+from autos.cnj import CaseNumber
+from autos.contracts.download import CloseJob, DownloadBatch, Outcome, Wanted
+from autos.contracts.retries import retry_rule
+from autos.contracts.states import JobStatus, Reason
+from autos.records import downloads, listings, processes
+from autos.records.database import Database
+from autos.records.models import Document
+from autos.source.listing import ListedDocument
+from autos.store import Store, StoreUnavailable
+from autos.store.client import Body
+from tests.integration.test_downloads import document, listing, rows
+from tests.unit.source.server import Asked, FakeServer, always, reply, running
+from tests.unit.source.test_client import client_of
+
+PDF = b"%PDF-1.4 " + bytes(91)
+UUIDS = [f"0f5c8f6e-1111-5222-8333-{number:012}" for number in range(6)]
+
+
+class FakeStore(Store):
+    """Objects in a dictionary; `away` makes it unreachable."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.away = False
+
+    async def put(self, key: str, body: Body, sha256: str, content_type: str) -> bool:
+        if self.away:
+            raise StoreUnavailable("The store is away", "bucket", key)
+        self.objects[key] = b"".join([piece async for piece in body.pieces()])
+        return True
+
+    async def put_json(self, key: str, data: bytes) -> None:
+        self.objects[key] = data
+
+    async def ready(self) -> bool:
+        return not self.away
+
+
+class Parts:
+    """A job on a process with documents, and a worker for its batches."""
+
+    def __init__(self, database: Database, case: CaseNumber, server: FakeServer) -> None:
+        self.database, self.case, self.server = database, case, server
+        self.store = FakeStore()
+        self.job = f"job-{case.digits}"
+
+    def listed(self, *uuids: str, expected_size: int = len(PDF)) -> ListedDocument:
+        base = f"/api/v2/processos/{self.case.masked}/documentos"
+        return replace(
+            document(*uuids),
+            addresses=tuple(f"{base}/{uuid}/binario" for uuid in uuids),
+            expected_size=expected_size,
+        )
+
+    async def begin(self, *documents: ListedDocument) -> str:
+        """List these documents and begin the job on them; the states."""
+        async with self.database.transaction() as session:
+            await downloads.open_job(session, self.job, self.case)
+            await listings.save_listing(session, listing(self.case, *documents))
+            begun = await downloads.begin_documents(session, self.job, self.case.digits)
+        return begun.states
+
+    def batch(self, *positions: int, attempt: int = 1) -> DownloadBatch:
+        return DownloadBatch(
+            job_id=self.job,
+            process_number=self.case.digits,
+            batch=1,
+            documents=[Wanted(position=position, attempt=attempt) for position in positions],
+        )
+
+    async def rows(self) -> list[Document]:
+        return await rows(self.database, self.case)
+
+
+@pytest.fixture
+async def parts(database: Database, case: CaseNumber) -> AsyncIterator[Parts]:
+    async with running(always(reply(body=PDF))) as server:
+        yield Parts(database, case, server)
+
+
+@pytest.fixture
+async def batches(parts: Parts, tmp_path: Path) -> AsyncIterator[DocumentActivities]:
+    async with client_of(parts.server) as source:
+        yield DocumentActivities(parts.database, source, parts.store, tmp_path)
+
+
+async def outcomes(activities: DocumentActivities, batch: DownloadBatch) -> list[Outcome]:
+    """What a worker makes of the batch, by position."""
+    result = await ActivityEnvironment().run(activities.download_batch, batch)
+    return sorted(result.outcomes, key=lambda outcome: outcome.position)
+
+
+async def test_a_batch_that_runs_twice_asks_only_for_what_is_not_stored(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """F4: its first worker died after some of it was done."""
+    await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
+    assert await outcomes(batches, parts.batch(0, 1)) == [
+        Outcome(position=position, size=len(PDF)) for position in (0, 1)
+    ]
+    assert await outcomes(batches, parts.batch(0, 1, 2)) == [
+        Outcome(position=position, size=len(PDF)) for position in (0, 1, 2)
+    ]
+    assert len(parts.server.asked) == 3
+    assert [(row.state, row.attempts) for row in await parts.rows()] == [("available", 1)] * 3
+    assert list(parts.store.objects.values()) == [PDF]
+
+
+async def test_a_document_that_was_purged_is_not_asked_for(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    await parts.begin(parts.listed(UUIDS[0]))
+    async with parts.database.transaction() as session:
+        await processes.delete(session, parts.case.digits)
+    assert await outcomes(batches, parts.batch(0)) == [
+        Outcome(position=0, reason=Reason.NOT_FOUND, final=True)
+    ]
+    assert parts.server.asked == []
+
+
+async def test_the_other_listing_gives_what_the_first_refuses(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(404) if UUIDS[0] in asked.path else reply(body=PDF))
+
+    parts.server.script = script
+    await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
+    assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
+    assert len(parts.server.asked) == 2
+
+
+async def test_another_size_is_asked_for_again_and_in_the_end_kept_and_marked(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """facts/pdpj-api.md §9."""
+    await parts.begin(parts.listed(UUIDS[0], expected_size=7))
+    last = retry_rule(Reason.SIZE_MISMATCH).attempts
+    (refused,) = await outcomes(batches, parts.batch(0, attempt=last - 1))
+    assert (refused.reason, refused.final) == (Reason.SIZE_MISMATCH, False)
+    assert await outcomes(batches, parts.batch(0, attempt=last)) == [
+        Outcome(position=0, size=len(PDF))
+    ]
+    (row,) = await parts.rows()
+    assert (row.state, row.reason, row.attempts) == ("available", "size_mismatch", 2)
+
+
+async def test_while_the_store_is_away_the_source_is_asked_once_only(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    parts.store.away = True
+    await parts.begin(parts.listed(UUIDS[0]))
+    for _ in range(3):
+        (refused,) = await outcomes(batches, parts.batch(0))
+        assert (refused.reason, refused.final) == (Reason.STORAGE, False)
+    assert len(parts.server.asked) == 1
+    parts.store.away = False
+    assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
+
+
+async def test_a_cancelled_batch_ends_its_requests(
+    parts: Parts, batches: DocumentActivities, tmp_path: Path
+) -> None:
+    asked = asyncio.Event()
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    parts.server.script = script
+    await parts.begin(parts.listed(UUIDS[0]))
+    task = asyncio.create_task(outcomes(batches, parts.batch(0)))
+    async with asyncio.timeout(10):
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    (row,) = await parts.rows()
+    assert (row.state, row.attempts) == ("pending", 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_job_whose_process_was_purged_under_way_has_completed_nothing(
+    parts: Parts,
+) -> None:
+    states = await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
+    async with parts.database.transaction() as session:
+        await processes.delete(session, parts.case.digits)
+    closing = CloseJob(
+        job_id=parts.job, process_number=parts.case.digits, states=states.replace("p", "f")
+    )
+    closed = await JobActivities(parts.database, parts.store).close_job(closing)
+    assert (closed.status, closed.states) == (JobStatus.CANCELLED, "")
+
+
+async def test_a_process_without_documents_is_completed(parts: Parts) -> None:
+    states = await parts.begin()
+    closing = CloseJob(job_id=parts.job, process_number=parts.case.digits, states=states)
+    closed = await JobActivities(parts.database, parts.store).close_job(closing)
+    assert (closed.status, closed.states) == (JobStatus.COMPLETED, "")
