@@ -229,7 +229,7 @@ class Player:
                 jobs_promised=job.promised,
                 receivers=job.receivers,
                 cancelled=job.cancelled,
-                kills=Counter(deed.part for deed in plan.deeds if isinstance(deed, Kill)),
+                kills=dict(Counter(deed.part for deed in plan.deeds if isinstance(deed, Kill))),
                 revocations=sum(isinstance(deed, Revocation) for deed in plan.deeds),
                 outages=sum(
                     isinstance(deed, Fault) and deed.seconds is not None for deed in plan.deeds
