@@ -32,6 +32,8 @@ class Request:
     sent_bytes: int = 0
     seconds: float | None = None
     """None while it is in flight."""
+    faults: list[str] = field(default_factory=list)
+    """The scripted faults that struck it."""
 
 
 @dataclass(slots=True)

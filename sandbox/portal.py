@@ -65,6 +65,7 @@ class Call:
         self.striking = self.world.faults.striking(
             self.path, self.route, self.number or None, self.document
         )
+        self.request.scope["logged"].faults = [fault.fault.value for fault in self.striking]
 
     def finished(self, reply: Reply) -> Reply:
         """The reply with its faults and the cookie."""

@@ -32,6 +32,8 @@ class Recorder:
             named["document"].lower() if named and named["document"] else None,
             token.partition(" ")[2] if token else None,
         )
+        # For the routes, which alone know what strikes it.
+        scope["logged"] = request
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -174,7 +174,8 @@ class Outcome(BaseModel):
     final: bool = False
     retry_after_seconds: float | None = None
     unsent: bool = False
-    """Held back by our own breaker: no request was made and no attempt counts."""
+    """Held back by our own breaker, or for want of a credential: no request was made and no attempt
+    counts."""
 
 
 class BatchResult(BaseModel):

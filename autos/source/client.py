@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -273,13 +273,15 @@ class SourceClient:
     ) -> Outcome | Refused:
         try:
             token = await self._credentials.token()
-            outcome = await ask(token)
-            if not isinstance(outcome, Refused) or outcome.reason is not Reason.CREDENTIAL:
-                return outcome
-            if await self._credentials.refused(token):
-                return await ask(await self._credentials.token())
         except CredentialRefused:
-            return Refused(Reason.CREDENTIAL)
+            # Nobody was asked, so it must not count as an attempt.
+            return Refused(Reason.CREDENTIAL, unsent=True)
+        outcome = await ask(token)
+        if not isinstance(outcome, Refused) or outcome.reason is not Reason.CREDENTIAL:
+            return outcome
+        if await self._credentials.refused(token):
+            with suppress(CredentialRefused):
+                return await ask(await self._credentials.token())
         return outcome
 
     @asynccontextmanager

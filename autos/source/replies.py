@@ -56,7 +56,7 @@ class Refused:
     retry_after: float | None = None
     """Seconds the source wants to be left alone, capped; None if it does not say."""
     unsent: bool = False
-    """The request was never made (autos/source/courts.py), so it is no attempt."""
+    """The request was never made (autos/source/courts.py, or no credential): it is no attempt."""
 
 
 def judge(

@@ -65,3 +65,13 @@ async def test_latency_is_the_documents_only(sandbox: Sandbox) -> None:
     await sandbox.get(path)
     detail, document = await sandbox.control("requests")
     assert detail["seconds"] < 0.2 <= document["seconds"]
+
+
+async def test_32_request_log_names_the_faults_that_struck(sandbox: Sandbox) -> None:
+    path = await sandbox.path()
+    await sandbox.fault("stub_codex_down", when={"mode": "first", "count": 1})
+    await sandbox.get(path)
+    await sandbox.get(path)
+    struck, spared = await sandbox.control("requests")
+    assert (struck["status"], struck["faults"]) == (200, ["stub_codex_down"])
+    assert (spared["status"], spared["faults"]) == (200, [])

@@ -219,11 +219,15 @@ async def test_a_dead_token_is_refreshed_and_asked_with_once_more(tmp_path: Path
 
 async def test_a_dead_token_without_a_refresh_is_asked_with_once(tmp_path: Path) -> None:
     async with running(always(reply(401))) as server, client_of(server) as client:
-        for _ in range(3):
-            outcome = await client.document(ADDRESS, None, tmp_path)
-            assert outcome == Refused(Reason.CREDENTIAL)
-        assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL)
+        outcomes = [await client.document(ADDRESS, None, tmp_path) for _ in range(3)]
+        assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL, unsent=True)
     assert len(server.asked) == 1
+    # What was not asked for must not count as an attempt.
+    assert outcomes == [
+        Refused(Reason.CREDENTIAL),
+        Refused(Reason.CREDENTIAL, unsent=True),
+        Refused(Reason.CREDENTIAL, unsent=True),
+    ]
 
 
 async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:

@@ -1,0 +1,205 @@
+"""Gathers the evidence of a case from every part, past the service where that can be had.
+
+Rows are read from PostgreSQL, files from the store's own folder, workflows from Temporal, requests
+and webhooks from the sandbox. All parts must be up.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import httpx2
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from autos.contracts.names import delivery_workflow_id, job_workflow_id
+from autos.records.database import async_url
+from autos.settings import Settings
+from autos.store import ObjectMissing, Store
+from autos.store.keys import manifest_key, process_prefix
+from cli.stack import Stack
+from cli.stack.parts import BUCKET
+from tests.drills.client import Caller
+from tests.drills.evidence import Evidence, Known, Row, with_requests
+from tests.e2e.clients import Sandbox
+
+SETTLING_SECONDS: Final = 75.0
+"""For what follows a job's end: deliveries, their second attempts, workers that died with them."""
+_PAUSE: Final = 0.1
+
+_JOBS: Final = "SELECT * FROM jobs WHERE process_number = :number ORDER BY created_at"
+_ROWS: Final = "SELECT * FROM documents WHERE process_number = :number ORDER BY position"
+_SUBSCRIPTIONS: Final = "SELECT * FROM subscriptions WHERE process_number = :number"
+_DELIVERIES: Final = (
+    "SELECT deliveries.* FROM deliveries JOIN subscriptions ON subscriptions.id = subscription_id "
+    "WHERE process_number = :number"
+)
+_ATTEMPTS: Final = (
+    "SELECT attempts.* FROM attempts JOIN deliveries ON deliveries.id = delivery_id "
+    "JOIN subscriptions ON subscriptions.id = subscription_id WHERE process_number = :number"
+)
+_OPEN_KEYS: Final = "SELECT 1 FROM idempotency_keys WHERE status_code IS NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What the player of a round knows of a case beside what can be found."""
+
+    number: str
+    truth: Row
+    jobs_promised: Sequence[str]
+    receivers: Sequence[str]
+    """Names of the receivers whose subscriptions were accepted."""
+    cancelled: bool
+    kills: Mapping[str, int]
+    revocations: int
+    outages: int
+    complaints: Sequence[str]
+
+
+class Ground:
+    """The parts of one stack, as the evidence is read from them."""
+
+    def __init__(self, stack: Stack, sandbox: Sandbox, engine: AsyncEngine, store: Store) -> None:
+        self._stack = stack
+        self._sandbox = sandbox
+        self._engine = engine
+        self._store = store
+
+    @classmethod
+    def of(cls, stack: Stack, http: httpx2.AsyncClient) -> Self:
+        """The ground of a running stack; `http` is shared and not closed."""
+        given = stack.settings_environment()
+        settings = Settings(
+            s3_endpoint=given["AUTOS_S3_ENDPOINT"],
+            s3_bucket=given["AUTOS_S3_BUCKET"],
+            s3_access_key_id=given["AUTOS_S3_ACCESS_KEY_ID"],
+            s3_secret_access_key=SecretStr(given["AUTOS_S3_SECRET_ACCESS_KEY"]),
+            s3_region=given["AUTOS_S3_REGION"],
+        )
+        engine = create_async_engine(
+            # A connection that outlived a kill would be no evidence.
+            async_url(given["AUTOS_DATABASE_URL"]),
+            poolclass=NullPool,
+        )
+        sandbox = Sandbox(http, given["AUTOS_PDPJ_BASE_URL"])
+        return cls(stack, sandbox, engine, Store(settings, http))
+
+    async def settled(self, number: str) -> None:
+        """Wait until nothing of the case is under way any more, or the time for it is up."""
+        end = monotonic() + SETTLING_SECONDS
+        while monotonic() < end:
+            deliveries = await self._rows(_DELIVERIES, number)
+            waiting = any(row["status"] == "pending" for row in deliveries)
+            if not waiting and not await self.running(number):
+                return
+            await asyncio.sleep(_PAUSE)
+
+    async def evidence(self, played: Played, caller: Caller) -> Evidence:
+        """Everything there is to know of the case."""
+        number = played.number
+        log: list[dict[str, Any]] = await self._sandbox.control("GET", "/requests")
+        status = await caller.status(number)
+        return Evidence(
+            number=number,
+            documents=with_requests([_known(entry) for entry in played.truth["documents"]], log),
+            jobs_promised=played.jobs_promised,
+            cancelled=played.cancelled,
+            kills=played.kills,
+            revocations=played.revocations,
+            outages=played.outages,
+            status=status,
+            links={
+                row["uuid"]: await self._open(caller, row["download_url"])
+                for row in status["documents"]
+                if row["status"] == "available"
+            },
+            listings=sum(
+                (request["process"], request["document"], request["faults"], request["status"])
+                == (number, None, [], 200)
+                for request in log
+            ),
+            jobs=await self._rows(_JOBS, number),
+            rows=await self._rows(_ROWS, number),
+            subscriptions=await self._rows(_SUBSCRIPTIONS, number),
+            deliveries=await self._rows(_DELIVERIES, number),
+            attempts=await self._rows(_ATTEMPTS, number),
+            open_keys=len(await self._rows(_OPEN_KEYS)),
+            keys=frozenset([key async for key in self._store.list_keys(process_prefix(number))]),
+            files=await asyncio.to_thread(self._files, number),
+            manifest=await self._manifest(number),
+            spooled=await asyncio.to_thread(self._spooled),
+            running=await self.running(number),
+            received={
+                f"{self._sandbox.url}/receiver/{name}": (
+                    await self._sandbox.control("GET", f"/receiver/{name}")
+                )["requests"]
+                for name in played.receivers
+            },
+            complaints=played.complaints,
+        )
+
+    async def running(self, number: str) -> list[str]:
+        """The case's workflows that have not ended, with the activities they wait for."""
+        deliveries = await self._rows(_DELIVERIES, number)
+        ids = [job_workflow_id(number), *(delivery_workflow_id(row["id"]) for row in deliveries)]
+        return [line for line in [await self._describe(id_) for id_ in ids] if line]
+
+    async def _describe(self, workflow_id: str) -> str:
+        namespace = f"{self._stack.addresses['temporal-ui']}/api/v1/namespaces/default"
+        reply = await self._sandbox.http.get(f"{namespace}/workflows/{quote(workflow_id, safe='')}")
+        found = reply.json()
+        status = found.get("workflowExecutionInfo", {}).get("status", "")
+        if status != "WORKFLOW_EXECUTION_STATUS_RUNNING":
+            return ""
+        pending = [
+            f"{activity['activityType']['name']} attempt {activity.get('attempt', 1)}"
+            f" {activity['state']}"
+            for activity in found.get("pendingActivities", ())
+        ]
+        return f"{workflow_id} ({', '.join(pending) or 'no activity'})"
+
+    async def _rows(self, query: str, number: str | None = None) -> list[dict[str, Any]]:
+        async with self._engine.connect() as connection:
+            parameters = {} if number is None else {"number": number}
+            found = await connection.execute(text(query), parameters)
+            return [dict(row) for row in found.mappings()]
+
+    async def _manifest(self, number: str) -> dict[str, Any]:
+        try:
+            manifest: dict[str, Any] = json.loads(await self._store.get(manifest_key(number)))
+        except ObjectMissing:
+            return {}
+        return manifest
+
+    async def _open(self, caller: Caller, url: str | None) -> str:
+        if url is None:
+            return "no link"
+        try:
+            return await caller.api.sha256(url)
+        except (AssertionError, httpx2.TransportError) as error:
+            return type(error).__name__
+
+    def _files(self, number: str) -> dict[str, str]:
+        bucket = self._stack.data_dir / "objects" / BUCKET
+        return {
+            str(path.relative_to(bucket)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in (bucket / process_prefix(number)).rglob("*")
+            if path.is_file()
+        }
+
+    def _spooled(self) -> list[str]:
+        spool: Path = self._stack.data_dir / "spool"
+        return sorted(path.name for path in spool.iterdir())
+
+
+def _known(entry: Mapping[str, Any]) -> Known:
+    return Known(entry["uuid"], tuple(entry["uuids"]), entry["sha256"], entry["size"])

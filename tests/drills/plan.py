@@ -1,0 +1,313 @@
+"""What one round does and when: drawn from its seed alone, so that the same seed is the same plan.
+
+What the moments meet is not drawn: two rounds of one seed may find the jobs at different points.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.drills.faults import FINAL, OUTAGES, PASSING, SLOW
+
+PARTS: Final = ("worker", "api", "temporal", "postgres", "s3")
+SHAPES: Final = ("simple", "listed-twice", "two-instances")
+
+_CHANCES: Final = {
+    "kill": 50,
+    "two kills": 10,
+    "restart": 8,
+    "fault": 22,
+    "revocation": 10,
+}
+"""Of each disturbance, in per cent."""
+_IN_FLIGHT: Final = 5
+"""Documents of one job that the source is asked for at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A subscriber; `behaviour` is how it answers at first, empty for well."""
+
+    name: str
+    behaviour: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case to be made and asked for, with one webhook for each receiver."""
+
+    documents: int
+    shape: str
+    seed: int
+    receivers: tuple[Receiver, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL to a part."""
+
+    at: float
+    part: str
+    down: float | None = None
+    """Seconds until it is started again; None leaves it to the stack."""
+
+    def __str__(self) -> str:
+        """What happens, for the table."""
+        after = "" if self.down is None else f", back after {self.down:.1f}"
+        return f"{self.at:.2f} kill {self.part}{after}"
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The worker is stopped in good order and started again."""
+
+    at: float
+    down: float
+
+    def __str__(self) -> str:
+        """What happens, for the table."""
+        return f"{self.at:.2f} stop worker, back after {self.down:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault of the sandbox."""
+
+    at: float
+    """At 0 it is in force before any job starts."""
+    name: str
+    case: int | None
+    """Which of the round's cases; None for the whole source."""
+    document: int | None = None
+    """The place of the one document it strikes; None for all."""
+    route: str | None = None
+    when: Mapping[str, object] = field(default_factory=lambda: {"mode": "always"})
+    seconds: float | None = None
+    """How long it lasts; None until the round ends."""
+
+    def __str__(self) -> str:
+        """What happens, for the table."""
+        where = "source" if self.case is None else f"case {self.case + 1}"
+        if self.document is not None:
+            where += f" document {self.document}"
+        if self.route == "detail":
+            where += " listing"
+        match self.when:
+            case {"mode": "first", "count": count, "each": True}:
+                often = f"first {count} each"
+            case {"mode": "first", "count": count}:
+                often = f"first {count}"
+            case {"mode": "random", "probability": probability}:
+                often = f"at random {probability}"
+            case _:
+                often = "always" if self.seconds is None else f"for {self.seconds:.1f}"
+        return f"{self.at:.2f} {self.name} {where} {often}"
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """All tokens of the source die; a new one is set after a while."""
+
+    at: float
+    seconds: float
+
+    def __str__(self) -> str:
+        """What happens, for the table."""
+        return f"{self.at:.2f} token revoked, new one after {self.seconds:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """A second caller asks for the same case, with a webhook."""
+
+    at: float
+    case: int
+    receiver: Receiver
+
+    def __str__(self) -> str:
+        """What happens, for the table."""
+        return f"{self.at:.2f} second caller case {self.case + 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's pause and the resume after it."""
+
+    at: float
+    case: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """What happens, for the table."""
+        return f"{self.at:.2f} pause case {self.case + 1} for {self.seconds:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """A job is cancelled."""
+
+    at: float
+    case: int
+
+    def __str__(self) -> str:
+        """What happens, for the table."""
+        return f"{self.at:.2f} cancel case {self.case + 1}"
+
+
+Deed = Kill | Restart | Fault | Revocation | Attach | Pause | Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: the cases, and the deeds by their moments (seconds after the jobs' start)."""
+
+    seed: int
+    latency_ms: int
+    """Of the source, for each document."""
+    size_bytes: int
+    cases: tuple[Case, ...]
+    deeds: tuple[Deed, ...]
+
+    def kills(self, *parts: str) -> int:
+        """How many kills of these parts there are."""
+        return sum(isinstance(deed, Kill) and deed.part in parts for deed in self.deeds)
+
+    @property
+    def cancelled(self) -> frozenset[int]:
+        """The cases that are cancelled."""
+        return frozenset(deed.case for deed in self.deeds if isinstance(deed, Cancel))
+
+
+def make_round(seed: int) -> Round:
+    """The round of this seed."""
+    chance = random.Random(f"drill/{seed}")
+    cases = tuple(_case(chance, f"drill-{seed}-{place}") for place in range(chance.choice((2, 3))))
+    latency = chance.randrange(100, 260, 20)
+    longest = max(case.documents for case in cases) / _IN_FLIGHT * latency / 1000
+    # A little beyond the expected end, so that the end and the webhooks are met, too.
+    span = longest * 1.1 + 0.3
+    deeds: list[Deed] = []
+    for _ in range(chance.choice((1, 1, 1, 2, 2))):
+        deeds += _disturbance(chance, span, cases, deeds)
+    deeds += _callers(chance, span, cases, f"drill-{seed}-second")
+    return Round(
+        seed=seed,
+        latency_ms=latency,
+        size_bytes=chance.choice((3_000, 20_000, 60_000)),
+        cases=cases,
+        deeds=tuple(sorted(deeds, key=lambda deed: deed.at)),
+    )
+
+
+def _case(chance: random.Random, name: str) -> Case:
+    count = chance.choice((1, 1, 2))
+    return Case(
+        documents=chance.randrange(15, 60),
+        shape=chance.choice(SHAPES),
+        seed=chance.randrange(10**6),
+        receivers=tuple(_receiver(chance, f"{name}-{number}") for number in range(count)),
+    )
+
+
+def _receiver(chance: random.Random, name: str) -> Receiver:
+    # Once only: the schedule's second delay is 30 s (autos/contracts/webhooks.py).
+    behaviour = {"behaviour": chance.choice(("status", "drop", "redirect")), "count": 1}
+    return Receiver(name, behaviour if chance.random() < 0.12 else {})
+
+
+def _disturbance(
+    chance: random.Random, span: float, cases: tuple[Case, ...], before: list[Deed]
+) -> list[Deed]:
+    (kind,) = chance.choices(list(_CHANCES), list(_CHANCES.values()))
+    # One part is not killed twice: what would be killed is not there, or has just come.
+    taken = {deed.part for deed in before if isinstance(deed, Kill)}
+    taken |= {"worker" for deed in before if isinstance(deed, Restart)}
+    free = [part for part in PARTS if part not in taken]
+    at = round(chance.uniform(0, span), 2)
+    match kind:
+        case "restart" if "worker" in free:
+            return [Restart(at, round(chance.uniform(0, 2), 1))]
+        case "fault":
+            return [_fault(chance, at, cases)]
+        case "revocation" if not any(isinstance(deed, Revocation) for deed in before):
+            return [Revocation(at, round(chance.uniform(0.3, 2), 1))]
+        case "two kills":
+            later = at + chance.choice((0, 0.1, 1))
+            parts = chance.sample(free, 2)
+            return [_kill(chance, at, parts[0]), _kill(chance, round(later, 2), parts[1])]
+        case _:
+            return [_kill(chance, at, chance.choice(free))]
+
+
+def _kill(chance: random.Random, at: float, part: str) -> Kill:
+    return Kill(at, part, chance.choice((None, None, round(chance.uniform(0.2, 3), 1))))
+
+
+def _fault(chance: random.Random, at: float, cases: tuple[Case, ...]) -> Fault:
+    case = chance.randrange(len(cases))
+    anywhere = chance.choice((None, case))
+    early = chance.choice((0.0, 0.0, round(at / 2, 2)))
+    match chance.choice(("outage", "outage", "first", "random", "slow", "final", "listing")):
+        case "outage":
+            seconds = round(chance.uniform(0.3, 2), 1)
+            return Fault(at, chance.choice(OUTAGES), anywhere, seconds=seconds)
+        case "first":
+            count = chance.choice((1, 2))
+            when = {"mode": "first", "count": count, "each": True}
+            return Fault(early, chance.choice(PASSING), case, route="document", when=when)
+        case "random":
+            probability = chance.choice((0.05, 0.1, 0.2))
+            seed = chance.randrange(10**6)
+            when = {"mode": "random", "probability": probability, "seed": seed}
+            return Fault(early, chance.choice(PASSING), anywhere, route="document", when=when)
+        case "slow":
+            when = {"mode": "first", "count": chance.choice((1, 3))}
+            return Fault(at, chance.choice(SLOW), anywhere, route="document", when=when)
+        case "final":
+            document = chance.randrange(cases[case].documents // 2)
+            return Fault(early, chance.choice(FINAL), case, document=document)
+        case _:
+            when = {"mode": "first", "count": chance.choice((1, 2, 3))}
+            return Fault(0.0, chance.choice(OUTAGES), case, route="detail", when=when)
+
+
+def _callers(chance: random.Random, span: float, cases: tuple[Case, ...], name: str) -> list[Deed]:
+    case = chance.randrange(len(cases))
+    at = round(chance.uniform(0, span), 2)
+    match chance.choice(("nobody", "nobody", "attach", "attach", "pause", "cancel")):
+        case "attach":
+            return [Attach(at, case, _receiver(chance, name))]
+        case "pause":
+            return [Pause(at, case, round(chance.uniform(0.2, 2), 1))]
+        case "cancel":
+            return [Cancel(at, case)]
+        case _:
+            return []
+
+
+FIXED: Final = tuple(
+    Round(
+        seed=-number,
+        latency_ms=100,
+        size_bytes=20_000,
+        cases=(
+            Case(60, "two-instances", number, (Receiver(f"fixed-{number}-1"),)),
+            Case(20, "listed-twice", number, (Receiver(f"fixed-{number}-2"),)),
+        ),
+        deeds=deeds,
+    )
+    for number, deeds in enumerate(
+        (
+            (Kill(0.5, "worker"),),
+            (Kill(0.5, "postgres"), Attach(0.7, 0, Receiver("fixed-2-second"))),
+            (Kill(0.4, "temporal"), Kill(0.8, "api")),
+            (
+                Fault(0.0, "truncated", 0, route="document", when={"mode": "first", "count": 7}),
+                Kill(0.6, "s3", 1.0),
+            ),
+        ),
+        start=1,
+    )
+)
+"""The short set of `make test`: between them each part is killed in the middle of two jobs."""

@@ -1,0 +1,70 @@
+"""How results are shown: a line as each round ends, the table, and Markdown for `docs/`."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from rich.table import Table
+
+from tests.drills.invariants import Kind
+from tests.drills.play import Result
+
+COLUMNS: Final = (
+    "round",
+    "seed",
+    "done (seconds)",
+    "jobs",
+    "documents",
+    "requests",
+    "s",
+    "verdict",
+)
+
+
+def cells(number: int, result: Result) -> tuple[str, ...]:
+    """One row."""
+    plan = result.round
+    return (
+        str(number),
+        str(plan.seed),
+        "; ".join(str(deed) for deed in plan.deeds) or "nothing",
+        str(len(plan.cases)),
+        str(result.documents),
+        str(result.requests),
+        f"{result.seconds:.0f}",
+        verdict(result),
+    )
+
+
+def verdict(result: Result) -> str:
+    """All that is broken, or that nothing is."""
+    return "; ".join(f"{one.kind}: {one.text}" for one in result.findings) or "good"
+
+
+def sums(results: Sequence[Result]) -> str:
+    """The line under the table."""
+    counts = ", ".join(f"{sum(one.count(kind) for one in results)} {kind}" for kind in Kind)
+    broken = sum(bool(one.findings) for one in results)
+    documents = sum(one.documents for one in results)
+    jobs = sum(len(one.round.cases) for one in results)
+    took = timedelta(seconds=round(sum(one.seconds for one in results)))
+    return (
+        f"{len(results)} rounds, {jobs} jobs, {documents} documents in {took}: {counts}; "
+        f"{broken} rounds broken."
+    )
+
+
+def table(results: Sequence[Result]) -> Table:
+    """For a terminal."""
+    shown = Table(*COLUMNS)
+    for number, result in enumerate(results, start=1):
+        shown.add_row(*cells(number, result))
+    return shown
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """For a document."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS)]
+    lines += [cells(number, result) for number, result in enumerate(results, start=1)]
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{sums(results)}\n\n{rows}\n"

@@ -1,0 +1,20 @@
+"""F5: kill -9 of each part in the middle of jobs, and every promise holds (`tests/drills`).
+
+The short fixed set; `make drills` plays as many seeded rounds as are asked for.
+"""
+
+import httpx2
+import pytest
+
+from cli.stack import Stack
+from tests.drills.plan import FIXED, Round
+from tests.drills.play import Player
+from tests.e2e.clients import Sandbox
+
+
+@pytest.mark.parametrize("plan", FIXED, ids=lambda plan: "; ".join(map(str, plan.deeds)))
+async def test_nothing_is_lost_doubled_or_stuck(
+    plan: Round, stack: Stack, http: httpx2.AsyncClient, sandbox: Sandbox
+) -> None:
+    result = await Player(stack, http).play(plan)
+    assert [str(finding) for finding in result.findings] == []
