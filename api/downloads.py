@@ -16,8 +16,9 @@ from api.problems import INVALID_REQUEST, NO_ACCESS, PROCESS_NOT_FOUND, Problem
 from api.services import Services
 from api.status import ENDED
 from autos.cnj import CaseNumber
-from autos.contracts.download import Attach, Wishes
+from autos.contracts.download import Attach
 from autos.contracts.states import JobStatus, Reason
+from autos.engine import wishes
 from autos.records import documents, jobs, processes, subscriptions
 from autos.records.models import Job, Process
 from autos.webhooks.guard import Blocked, check_url
@@ -70,19 +71,13 @@ async def start(
                 payload=payload,
                 subscription_id=subscription_id,
             )
-    settings = services.settings
     job_id = await services.engine.attach(
         case,
         Attach(
             subscription_id=str(subscribed) if subscribed else None,
             max_age_seconds=max_age,
         ),
-        Wishes(
-            batch_size=settings.batch_size,
-            parallel_batches=settings.parallel_batches,
-            lookahead=settings.batch_lookahead,
-            retry_unit_seconds=settings.retry_unit_seconds,
-        ),
+        wishes(services.settings),
         fairness_key=str(caller.id),
     )
     async with services.records.transaction() as session:
@@ -103,7 +98,6 @@ async def start_if_needed(services: Services, caller: Caller, case: CaseNumber) 
             execution = await services.engine.execution(case.digits)
             if execution is not None and execution.running:
                 return
-            await services.statuses.settle(case.digits, job)
         elif _fresh(process, held.states, services.settings.max_age) or _just_refused(job):
             return
     await start(services, caller, case, max_age=services.settings.max_age)

@@ -1,14 +1,12 @@
 """The job engine: everything the API says to Temporal and hears from it.
 
-The workflow is called by its names, not by its class: the API needs none of its code. Errors are
-told apart by their status code, never by their text (facts/temporal.md §6).
+What it says as the worker does is in `autos.engine`; here is what the API asks of it, and how
+Temporal's absence becomes a problem that the client can read.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
 from enum import Enum
 from typing import Any, Final
 
@@ -16,39 +14,24 @@ import structlog
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import (
     Client,
-    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
-from temporalio.common import (
-    Priority,
-    QueryRejectCondition,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import QueryRejectCondition
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from api.problems import ENGINE_UNAVAILABLE, JOB_ENDED, Problem, unavailable
+from autos import engine
 from autos.cnj import CaseNumber
-from autos.contracts.download import Attach, DownloadProcess, Progress, Wishes
-from autos.contracts.names import (
-    COURT,
-    JOB_STATUS,
-    JOBS_QUEUE,
-    PROCESS_NUMBER,
-    job_workflow_id,
-)
-from autos.contracts.states import JobStatus
+from autos.contracts.download import Attach, Progress, Wishes
+from autos.contracts.names import job_workflow_id
+from autos.engine import RPC_TIMEOUT, Execution
 
 log = structlog.get_logger(__name__)
 
-WORKFLOW: Final = "DownloadProcessWorkflow"
-RPC_TIMEOUT: Final = timedelta(seconds=2)
 PATIENCE_SECONDS: Final = 5.0
 """For one call with its retries. `rpc_timeout` bounds each try only."""
 QUERY_SECONDS: Final = 2.5
@@ -61,25 +44,6 @@ class Silence(Enum):
 
     NOT_RUNNING = "no job of the process is running"
     UNANSWERED = "a job may be running, but no worker answers, or Temporal is away"
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """The newest job of a process as Temporal has it."""
-
-    job_id: str
-    status: WorkflowExecutionStatus
-
-    @property
-    def running(self) -> bool:
-        """True while the job has not ended."""
-        return self.status is WorkflowExecutionStatus.RUNNING
-
-    @property
-    def ending(self) -> JobStatus:
-        """How to call the end of a job that did not write its end itself."""
-        stopped = (WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED)
-        return JobStatus.CANCELLED if self.status in stopped else JobStatus.FAILED
 
 
 async def connect() -> Client:
@@ -110,32 +74,7 @@ class Engine:
             Problem: Temporal cannot be reached; whether the job started is not known.
         """
         async with self._reaching():
-            handle = await self._client.start_workflow(
-                WORKFLOW,
-                DownloadProcess(process_number=case.digits, court=case.court, wishes=wishes),
-                id=job_workflow_id(case.digits),
-                task_queue=JOBS_QUEUE,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                start_signal="attach",
-                start_signal_args=[attach],
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(PROCESS_NUMBER, case.digits),
-                        SearchAttributePair(COURT, case.court),
-                        SearchAttributePair(JOB_STATUS, JobStatus.PENDING),
-                    ]
-                ),
-                static_summary=f"Documents of {case.masked} ({case.court})",
-                priority=Priority(fairness_key=fairness_key),
-                rpc_timeout=RPC_TIMEOUT,
-            )
-            # Servers before 1.32 do not say it when the call joined a running job.
-            if handle.first_execution_run_id is not None:
-                return handle.first_execution_run_id
-            joined = self._client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
-            description = await joined.describe(rpc_timeout=RPC_TIMEOUT)
-            return description.raw_description.workflow_execution_info.first_run_id
+            return await engine.attach(self._client, case, attach, wishes, fairness_key)
 
     async def progress(self, digits: str) -> Progress | Silence:
         """Ask the running job how far it is."""
@@ -168,19 +107,19 @@ class Engine:
         Raises:
             Problem: Temporal cannot be reached.
         """
-        handle = self._client.get_workflow_handle(job_workflow_id(digits))
         async with self._reaching():
-            try:
-                description = await handle.describe(rpc_timeout=RPC_TIMEOUT)
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    return None
-                raise
-        info = description.raw_description.workflow_execution_info
-        return Execution(
-            info.first_run_id or info.execution.run_id,
-            description.status or WorkflowExecutionStatus.RUNNING,
-        )
+            return await engine.newest(self._client, job_workflow_id(digits))
+
+    async def redeliver(self, event_id: str) -> None:
+        """Deliver an event again: now if its workflow runs, else in a new one.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        async with self._reaching():
+            await engine.deliver(
+                self._client, event_id, summary="Delivered again by request", now=True
+            )
 
     async def wait_for_end(self, digits: str, job_id: str, seconds: float) -> None:
         """Come back when the job has ended or the time is up, whichever is first."""
@@ -249,7 +188,7 @@ class Engine:
 
     async def _check_running(self, digits: str, job_id: str) -> None:
         execution = await self.execution(digits)
-        if execution is None or not execution.running or execution.job_id != job_id:
+        if execution is None or not execution.running or execution.first_run_id != job_id:
             raise Problem(JOB_ENDED)
 
     @asynccontextmanager

@@ -8,10 +8,14 @@ the end), so switching between the two could turn a finished document back into 
 Therefore a document that this API process has told as ended stays ended for as long as the same
 job runs and lists the same documents: the percentage never falls.
 
+A reader only tells. What is lost, or ended without writing so, is mended by reconciliation, which
+tells the subscribers, too (workflows/reconcile.py).
+
 Not promised: that two API processes tell the same within the same half second.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import time
 import uuid
@@ -37,6 +41,7 @@ from autos.contracts.download import (
     percentage,
 )
 from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.engine import Execution
 from autos.records import documents as document_rows
 from autos.records import jobs, processes, subscriptions
 from autos.records.models import Document, Job
@@ -142,17 +147,26 @@ class Statuses:
                 return None
             job = await jobs.latest(session, wish.digits)
         word: Progress | Silence = Silence.NOT_RUNNING
+        execution: Execution | None = None
         job_id = job.id if job else None
         if job is None or job.is_active:
             word = await self._progress.get(wish.digits)
             if isinstance(word, Progress):
                 job_id = word.job_id
             else:
-                job_id = await self.settle(wish.digits, job)
+                with contextlib.suppress(Problem):
+                    execution = await self._engine.execution(wish.digits)
+                    if execution is None and job is not None:
+                        # The engine has lost it. It will be taken up again, so it has not ended.
+                        word = Silence.UNANSWERED
+                if execution is not None and execution.running:
+                    job_id = execution.first_run_id
         # The rows are read after the query: what it calls available is in them by then.
         async with self._records.transaction() as session:
             job = await jobs.get(session, job_id) if job_id else None
-            active = job_id if job is None or job.is_active else None
+            # A row that is active after the engine said that its job is over has lost its end.
+            lost = execution if execution and not execution.running and job else None
+            active = job_id if job is None or (job.is_active and lost is None) else None
             held = None
             if not isinstance(word, Progress) or not word.states:
                 held = await document_rows.held(session, wish.digits, active)
@@ -170,33 +184,11 @@ class Statuses:
             word=word,
             job=job,
             job_id=job_id,
+            lost=lost,
         )
         if wish.with_documents:
             answer = answer.model_copy(update=self._listing(wish, states, rows, word))
         return Moment(answer, answer.model_dump_json(), self._digest(answer), tellings)
-
-    async def settle(self, digits: str, job: Job | None) -> str | None:
-        """The id of the job that Temporal has for a process, when the job itself is silent.
-
-        A row that says active while its job is over (terminated, or its history gone) would stay
-        so for ever; it gets its end here.
-        """
-        try:
-            execution = await self._engine.execution(digits)
-        except Problem:
-            return job.id if job else None
-        running = execution is not None and execution.running
-        if (
-            job is not None
-            and job.is_active
-            and not (running and execution is not None and execution.job_id == job.id)
-        ):
-            lost = execution.ending if execution and execution.job_id == job.id else None
-            async with self._records.transaction() as session:
-                await jobs.close_lost(session, job.id, lost or JobStatus.FAILED)
-        if running and execution is not None:
-            return execution.job_id
-        return job.id if job else None
 
     def _listing(
         self, wish: Wish, states: str, rows: Sequence[Document], word: Progress | Silence
@@ -264,14 +256,20 @@ def assemble(
     word: Progress | Silence,
     job: Job | None,
     job_id: str | None,
+    lost: Execution | None = None,
 ) -> schemas.Status:
-    """Everything of a status answer but the documents and the caller's own."""
+    """Everything of a status answer but the documents and the caller's own.
+
+    `lost` is the ended run of a job that may not have written its end.
+    """
     if isinstance(word, Progress):
         status, reason, waiting_for = word.status, word.reason, word.waiting_for
         waiting_since, next_try_at = word.waiting_since, word.next_try_at
         bytes_stored = max(bytes_stored, word.bytes_stored)
     else:
         status = JobStatus(job.status) if job else JobStatus.PENDING
+        if lost is not None and not status.ended:
+            status = lost.ending(some_stored=AVAILABLE in states)
         reason = Reason(job.reason) if job and job.reason else None
         waiting_for = WaitReason(job.waiting_for) if job and job.waiting_for else None
         waiting_since, next_try_at = job.waiting_since if job else None, None

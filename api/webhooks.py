@@ -1,18 +1,15 @@
-"""What the webhook routes work with: the sender, the vault, the workflow that delivers again."""
+"""What the webhook routes work with: the sender, the vault, and how they show what they hold."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Path
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from api.engine import RPC_TIMEOUT, Engine
 from api.problems import Kind
 from api.services import ServicesDependency
 from api.webhook_schemas import EVENT_EXAMPLE, SecretState, SigningSecret, Tried
-from autos.contracts.names import WEBHOOKS_QUEUE, delivery_workflow_id
-from autos.contracts.webhooks import OVERLAP_SECONDS, DeliverWebhook
+from autos.contracts.webhooks import OVERLAP_SECONDS
 from autos.vault import Vault
 from autos.webhooks.guard import Resolver, resolve
 from autos.webhooks.secrets import Scheme, Secrets
@@ -62,28 +59,6 @@ SenderDependency = Annotated[Sender, Depends(_sender)]
 VaultDependency = Annotated[Vault, Depends(_vault)]
 ResolverDependency = Annotated[Resolver, Depends(name_service)]
 EventId = Annotated[str, Path(pattern="^evt_[0-9a-f]{32}$", examples=[EVENT_EXAMPLE])]
-
-
-async def redeliver(engine: Engine, event_id: str) -> None:
-    """Deliver an event again, with its original id: now if its workflow runs, else in a new one.
-
-    One atomic call; when it returns, the wish is durable.
-
-    Raises:
-        Problem: Temporal cannot be reached.
-    """
-    async with engine._reaching():
-        await engine._client.start_workflow(
-            "DeliverWebhookWorkflow",
-            DeliverWebhook(event_id=event_id),
-            id=delivery_workflow_id(event_id),
-            task_queue=WEBHOOKS_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal="redeliver",
-            static_summary="Delivered again by request",
-            rpc_timeout=RPC_TIMEOUT,
-        )
 
 
 def tried(reply: Reply) -> Tried:

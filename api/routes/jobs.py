@@ -149,7 +149,7 @@ async def retry_failed(
     execution = await services.engine.execution(case.digits)
     if execution is None or not execution.running:
         started = await downloads.start(services, caller, case, max_age=HOWEVER_OLD)
-    elif execution.job_id == job.id and job.is_active:
+    elif execution.first_run_id == job.id and job.is_active:
         await services.engine.signal(case.digits, job.id, "retry_failed")
         started = job.id
     else:

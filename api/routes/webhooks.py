@@ -27,7 +27,7 @@ from api.problems import (
 )
 from api.routes import webhook_secret, webhook_tools
 from api.services import ServicesDependency
-from api.webhooks import DELIVERY_UNKNOWN, EventId, redeliver
+from api.webhooks import DELIVERY_UNKNOWN, EventId
 from autos.cnj import CaseNumber
 from autos.records import deliveries
 from autos.records.models import Attempt
@@ -98,7 +98,7 @@ async def redeliver_one(
         known = await deliveries.exists(session, event_id, owner=_owner(caller))
     if not known:
         raise Problem(DELIVERY_UNKNOWN)
-    await redeliver(services.engine, event_id)
+    await services.engine.redeliver(event_id)
     return webhook_schemas.Redelivery(id=event_id)
 
 
@@ -132,7 +132,7 @@ async def recover(
     ids = [event_id for _, event_id in listed]
     for start in range(0, len(ids), _AT_ONCE):
         batch = ids[start : start + _AT_ONCE]
-        await asyncio.gather(*(redeliver(services.engine, event_id) for event_id in batch))
+        await asyncio.gather(*(services.engine.redeliver(event_id) for event_id in batch))
     return webhook_schemas.Recovered(ids=ids, next=cursors.encode(*listed[-1]) if more else None)
 
 

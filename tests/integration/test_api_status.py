@@ -111,6 +111,29 @@ async def test_a_job_whose_row_is_missing_is_told_nevertheless(
     await handle.terminate()
 
 
+async def test_a_job_that_the_engine_lost_has_not_ended(
+    api: httpx2.AsyncClient, case: CaseNumber, database: Database
+) -> None:
+    """Reconciliation takes it up again, so a poller must not be told that it is over."""
+    job_id = await write_job(database, case, JobStatus.PROCESSING)
+    await write_rows(database, case, "ap")
+    status = (await api.get(path(case, "/status"))).json()
+    assert (status["status"], status["live"], status["job_id"]) == ("processing", False, job_id)
+    assert (await api.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "processing"
+
+
+async def test_a_job_that_ended_without_writing_so_is_told_as_ended(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    """F15: a poller can stop. The reader writes nothing: its subscribers must be told, too."""
+    job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    await write_rows(database, case, "ap")
+    await job_of(temporal, case).terminate()
+    status = (await api.get(path(case, "/status"))).json()
+    assert (status["status"], status["live"], parts(status)) == ("cancelled", True, (1, 0, 1, 0))
+    assert (await api.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "pending"
+
+
 async def test_without_a_worker_the_records_answer_and_nothing_falls(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:

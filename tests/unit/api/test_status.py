@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from temporalio.client import WorkflowExecutionStatus
 
 from api.engine import Silence
 from api.status import Wish, assemble, counters, keep_told
 from autos.contracts.download import Progress
 from autos.contracts.states import JobStatus, Reason
+from autos.engine import Execution
 from autos.records.models import Job
 
 STATES = st.text(alphabet="pdaf", max_size=300)
@@ -89,3 +92,32 @@ def test_silence_is_an_answer_where_nothing_runs() -> None:
     assert answer["reason"] == Reason.NOT_FOUND
     assert _assemble(Silence.UNANSWERED, row)["live"] is False
     assert _assemble(Silence.NOT_RUNNING, None)["status"] == JobStatus.PENDING
+
+
+@pytest.mark.parametrize(
+    ("ended", "states", "told"),
+    [
+        (WorkflowExecutionStatus.TERMINATED, "ap", "cancelled"),
+        (WorkflowExecutionStatus.CANCELED, "pp", "cancelled"),
+        (WorkflowExecutionStatus.TIMED_OUT, "ap", "completed_with_failures"),
+        (WorkflowExecutionStatus.FAILED, "pp", "failed"),
+    ],
+)
+def test_a_job_that_lost_its_end_is_told_as_ended(
+    ended: WorkflowExecutionStatus, states: str, told: str
+) -> None:
+    lost = Execution("j", "r", ended, None)
+    answers = [
+        assemble(
+            WISH,
+            states=states,
+            bytes_stored=0,
+            word=Silence.NOT_RUNNING,
+            job=Job(id="j", process_number=WISH.digits, status=status),
+            job_id="j",
+            lost=lost,
+        ).status
+        for status in (JobStatus.PROCESSING, JobStatus.COMPLETED)
+    ]
+    # Whatever it did write is believed.
+    assert answers == [told, "completed"]
