@@ -79,6 +79,13 @@ class Api:
                 if status["status"] in ENDED:
                     return
 
+    async def patience(self) -> AsyncIterator[None]:
+        """For loops that look again and again: another process sets no event of ours."""
+        async with asyncio.timeout(BOUND):
+            while True:
+                yield
+                await asyncio.sleep(0.05)
+
     async def ended(self, number: str) -> dict[str, Any]:
         """The last status, all documents with it."""
         async for _ in self.polls(number):
