@@ -23,6 +23,7 @@ from cli.stack.state import Secrets
 BUCKET: Final = "autos"
 TASK_QUEUE: Final = "autos"
 SANDBOX_TOKEN: Final = "sandbox-demo-token"
+SANDBOX_TOKEN_PATH: Final = "/auth/realms/pje/protocol/openid-connect/token"
 
 _SEARCH_ATTRIBUTES: Final = (
     "ProcessNumber=Keyword Court=Keyword JobStatus=Keyword WaitingFor=Keyword "

@@ -195,6 +195,9 @@ class Stack:
         if "sandbox" in self._names:
             environment["AUTOS_PDPJ_BASE_URL"] = ground.url("sandbox")
             environment["AUTOS_PDPJ_TOKEN"] = catalogue.SANDBOX_TOKEN
+            environment["AUTOS_PDPJ_TOKEN_URL"] = (
+                ground.url("sandbox") + catalogue.SANDBOX_TOKEN_PATH
+            )
             # It need not be spared like the real source, and nobody wants to wait for a demo.
             environment["AUTOS_RETRY_UNIT_SECONDS"] = "0.1"
         if "api" in self._names:

@@ -35,6 +35,13 @@ class Api:
         sent = {"Authorization": f"Bearer {self.key}"} | (headers or {})
         return await self.http.request(method, f"{self.url}/api/v1{path}", headers=sent, **options)
 
+    async def lives(self) -> bool:
+        """Whether the process answers at all."""
+        try:
+            return (await self.http.get(f"{self.url}/health/live")).status_code == 200
+        except httpx2.TransportError:
+            return False
+
     async def start(self, number: str, **body: Any) -> dict[str, Any]:
         """Ask for a download; the answer to it."""
         reply = await self.request("POST", f"/processes/{number}/downloads", json=body)
@@ -72,6 +79,13 @@ class Api:
                 if status["status"] in ENDED:
                     return
 
+    async def patience(self) -> AsyncIterator[None]:
+        """For loops that look again and again: another process sets no event of ours."""
+        async with asyncio.timeout(BOUND):
+            while True:
+                yield
+                await asyncio.sleep(0.05)
+
     async def ended(self, number: str) -> dict[str, Any]:
         """The last status, all documents with it."""
         async for _ in self.polls(number):
@@ -84,6 +98,13 @@ class Api:
             if status["waiting_for"] == reason:
                 return status
         raise AssertionError(f"The job ended without waiting for {reason}.")
+
+    async def steer(self, job_id: str, verb: str) -> dict[str, Any]:
+        """Cancel, pause, resume a job, or have it retry what failed."""
+        reply = await self.request("POST", f"/jobs/{job_id}/{verb}")
+        assert reply.status_code == 202, reply.text
+        answer: dict[str, Any] = reply.json()
+        return answer
 
     async def sha256(self, url: str) -> str:
         """The hash of what a link opens."""
@@ -128,6 +149,21 @@ class Sandbox:
             "POST", "/cases", json={"documents": documents, **options}
         )
         return case
+
+    def receiver(self, name: str) -> str:
+        """The address of a receiver of webhooks; there is one of every name."""
+        return f"{self.url}/receiver/{name}"
+
+    async def received(self, name: str, requests: int = 1) -> list[dict[str, Any]]:
+        """What the receiver was sent, once it was sent so many requests."""
+        async with asyncio.timeout(BOUND):
+            while True:
+                told = await self.control("GET", f"/receiver/{name}")
+                if told["total"] >= requests:
+                    kept: list[dict[str, Any]] = told["requests"]
+                    return kept
+                # Another process sets no event of ours.
+                await asyncio.sleep(0.05)
 
     @asynccontextmanager
     async def fault(

@@ -1,5 +1,8 @@
 """The whole embedded stack as real processes, one for all end-to-end tests."""
 
+import asyncio
+import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,13 +11,14 @@ import httpx2
 import pytest
 
 from cli.stack import Stack
-from tests.e2e.clients import Api, Sandbox
+from tests.e2e.clients import BOUND, Api, Sandbox
+from tests.integration.test_entry_points import free_port
 
 FAST = {
     # The waits between attempts in a two-hundredth of their time; the schedule is the same.
     "AUTOS_RETRY_UNIT_SECONDS": "0.01",
     "AUTOS_SOURCE_MAX_IN_FLIGHT": "12",
-    "AUTOS_SOURCE_IDLE_TIMEOUT": "5",
+    "AUTOS_SOURCE_IDLE_TIMEOUT": "20",
 }
 
 
@@ -49,3 +53,32 @@ async def sandbox(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Sandb
     await control.reset()
     yield control
     await control.reset()
+
+
+@pytest.fixture(scope="session")
+async def strict_api(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Api]:
+    """A second API process on the same stack; it guards webhooks as in production."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        **stack.settings_environment(),
+        "AUTOS_API_PORT": str(port),
+        "AUTOS_WEBHOOK_ALLOW_PRIVATE": "false",
+    }
+    log = await asyncio.to_thread((stack.data_dir / "logs" / "strict-api.log").open, "wb")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "api"), env=environment, stdout=log, stderr=log
+    )
+    api = Api(http, f"http://127.0.0.1:{port}", environment["AUTOS_ADMIN_KEY"])
+    try:
+        async with asyncio.timeout(BOUND):
+            while not await api.lives():
+                assert process.returncode is None
+                # Another process sets no event of ours.
+                await asyncio.sleep(0.05)
+        yield api
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+        log.close()

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from typing import Any
 from urllib.parse import unquote
 
 import httpx2
@@ -130,17 +131,40 @@ async def test_a_second_run_asks_only_for_what_is_missing(api: Api, sandbox: San
     assert mended["attempts"] == 1
 
 
-async def test_force_refresh_brings_new_documents(api: Api, sandbox: Sandbox) -> None:
-    """F24: a document that came later is downloaded, one that vanished is kept."""
+async def test_force_refresh_brings_new_documents_and_marks_those_that_vanished(
+    api: Api, sandbox: Sandbox
+) -> None:
+    """F24: what came later is downloaded, what vanished is marked and can still be had."""
     case = await sandbox.new_case(6, size_bytes=3000)
-    await api.start(case["number"])
-    before = await api.ended(case["number"])
+    number = case["number"]
+    vanishing = case["documents"][0]
+    await api.start(number)
+    before = await api.ended(number)
     assert before["total_documents"] == 6
-    await sandbox.control("POST", f"/cases/{case['number']}/change", json={"add": 2, "remove": 0})
-    await api.start(case["number"], force_refresh=True)
-    status = await api.ended(case["number"])
+    await sandbox.control("POST", f"/cases/{number}/change", json={"add": 2, "remove": 0})
+    # A copy of the list that is young enough will do: neither change is seen.
+    await api.start(number, max_age=3600)
+    assert (await api.ended(number))["total_documents"] == 6
+    assert (await sandbox.counters())["requests_by_path"][listing_of(case)] == 1
+    await api.start(number, force_refresh=True)
+    status = await api.ended(number)
     assert (status["total_documents"], status["completed_documents"]) == (8, 8)
     assert status["job_id"] != before["job_id"]
+    counters = await sandbox.counters()
+    assert counters["requests_by_path"][listing_of(case)] == 2
+    assert set(counters["documents"].values()) == {1}
+    page = (await api.request("GET", f"/processes/{number}/documents")).json()["items"]
+    assert [row["uuid"] for row in page if row["vanished_at"]] == [vanishing["uuid"]]
+    kept = next(row for row in page if row["vanished_at"])
+    assert await api.sha256(kept["download_url"]) == vanishing["sha256"]
+    manifest = (await api.request("GET", f"/processes/{number}/manifest")).json()
+    marked = [entry["source_id"] for entry in manifest["documents"] if "vanished_at" in entry]
+    assert marked == [vanishing["uuid"]]
+
+
+def listing_of(case: dict[str, Any]) -> str:
+    """Where the source was asked for the list of a case's documents."""
+    return f"/api/v2/processos/{case['masked']}"
 
 
 async def test_a_document_that_changed_at_the_source_is_downloaded_again(

@@ -103,3 +103,21 @@ def test_ctrl_c_stops_everything_and_ends_well(folder: Path, up: subprocess.Pope
     assert "Stopped." in told
     assert not is_running(folder / "data")
     assert (folder / "data" / "stack.pids.json").read_text() == "{}"
+
+
+def test_the_demo_does_the_main_job_in_a_folder_where_nothing_is() -> None:
+    """F49: what `make demo` runs, with no setting of anybody's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AUTOS_", "TEMPORAL_"))}
+    with TemporaryDirectory(prefix="autos-") as made:
+        ran = subprocess.run(
+            command("demo"),
+            cwd=made,
+            env=kept,
+            capture_output=True,
+            text=True,
+            timeout=2 * _START_SECONDS,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert "All is right: 41 of 43 documents stored" in ran.stdout.replace("\n", " ")
+        assert not is_running(Path(made) / ".autos")

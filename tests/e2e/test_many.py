@@ -1,0 +1,61 @@
+"""Many callers of one process, many jobs on one worker, an API that comes and goes meanwhile."""
+
+import asyncio
+
+from cli.stack import Stack
+from tests.e2e.clients import BOUND, Api, Sandbox
+
+JOBS = 100
+
+
+async def test_fifty_parallel_starts_through_two_api_processes_are_one_job(
+    api: Api, strict_api: Api, sandbox: Sandbox
+) -> None:
+    """F6: one job, fifty good answers, one request to the source per document."""
+    case = await sandbox.new_case(10, size_bytes=2000)
+    number = case["number"]
+    # Long enough for everybody to come while the job runs.
+    await sandbox.control("POST", "/switches", json={"latency_ms": 1500})
+    answers = await asyncio.gather(
+        *(caller.start(number) for caller in (api, strict_api) for _ in range(25))
+    )
+    assert len({answer["job_id"] for answer in answers}) == 1
+    for caller in (api, strict_api):
+        status = await caller.ended(number)
+        assert (status["status"], status["completed_documents"]) == ("completed", 10)
+        assert status["job_id"] == answers[0]["job_id"]
+    jobs = (await api.request("GET", "/jobs", params={"process_number": number})).json()["items"]
+    assert [job["id"] for job in jobs] == [answers[0]["job_id"]]
+    counters = await sandbox.counters()
+    assert counters["documents"] == {document["uuid"]: 1 for document in case["documents"]}
+    assert counters["requests_by_path"][f"/api/v2/processos/{case['masked']}"] == 1
+
+
+async def test_a_hundred_jobs_in_a_row_end_while_the_api_is_restarted_under_them(
+    api: Api, sandbox: Sandbox, stack: Stack
+) -> None:
+    """F1, F17: none is lost on the way, and no job notices that the API was gone."""
+    cases = await sandbox.control("GET", "/cases")
+    numbers = ["".join(filter(str.isdigit, cases[f"portfolio-{n}"])) for n in range(1, JOBS + 1)]
+    await sandbox.control("POST", "/switches", json={"latency_ms": 100})
+    started = [(await api.start(number))["job_id"] for number in numbers]
+    await stack.stop("api")
+    before = await documents_asked(sandbox)
+    assert before < JOBS
+    async with asyncio.timeout(BOUND):
+        # The workers go on by themselves.
+        while await documents_asked(sandbox) < min(before + 20, JOBS):
+            await asyncio.sleep(0.05)
+    stack.start("api")
+    await stack.wait_ready("api")
+    ends = await asyncio.gather(*(api.ended(number) for number in numbers))
+    assert {(end["status"], end["completed_documents"]) for end in ends} == {("completed", 1)}
+    assert [end["job_id"] for end in ends] == started
+    assert len(set(started)) == JOBS
+    counters = await sandbox.counters()
+    assert list(counters["documents"].values()) == [1] * JOBS
+
+
+async def documents_asked(sandbox: Sandbox) -> int:
+    """How many documents the source was asked for."""
+    return len((await sandbox.counters())["documents"])

@@ -1,0 +1,174 @@
+"""Operators steer jobs that are at work: by REST, on the command line, by signal as the Web UI."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from temporalio.client import Client
+
+from autos.cnj import CaseNumber
+from cli.stack import Stack
+from tests.e2e.clients import BOUND, Api, Sandbox, executions
+from tests.e2e.test_main_job import asked
+
+MIB = 1024 * 1024
+
+
+def spooled(stack: Stack) -> list[str]:
+    """The files that the worker holds open in its spool folder; they have no name any more."""
+    links = Path(f"/proc/{stack.pid('worker')}/fd").iterdir()
+    opened = [str(link.readlink()) for link in links if link.is_symlink()]
+    return [name for name in opened if name.startswith(str(stack.data_dir / "spool"))]
+
+
+def stored(stack: Stack, number: str) -> set[str]:
+    """The objects of a process, by their names."""
+    folder = stack.data_dir / "objects" / "autos" / "processes" / number
+    return {path.name for path in folder.glob("*")}
+
+
+async def autos(stack: Stack, *words: str) -> str:
+    """Run the command as a person does; what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", *words, "--data-dir", str(stack.data_dir)),
+        env={name: value for name, value in os.environ.items() if not name.startswith("AUTOS_")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(BOUND):
+        said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()
+
+
+async def test_courts_go_on_beside_one_that_hangs_and_its_jobs_are_cancelled_in_mid_flight(
+    api: Api, sandbox: Sandbox, stack: Stack
+) -> None:
+    """U3, F11, F42: requests stop, nothing half-written stays, everybody is told."""
+    large = await sandbox.new_case(8, size_bytes=18 * MIB)
+    small = await sandbox.new_case(8, size_bytes=2000)
+    only_bad = await sandbox.new_case(4, size_bytes=2000)
+    stalled = (large, small, only_bad)
+    for case in stalled:
+        for uuid in uuids_of(case)[:4]:
+            # Half of it, then nothing until the client goes.
+            body = {"fault": "stall", "process": case["number"], "document": uuid}
+            await sandbox.control("POST", "/faults", json=body)
+    jobs = []
+    for case in stalled:
+        hook = sandbox.receiver(case["number"])
+        jobs.append((await api.start(case["number"], webhook_url=hook))["job_id"])
+        async with asyncio.timeout(BOUND):
+            # The job itself hears of them when their batch is over.
+            while len(stored(stack, case["number"])) < len(uuids_of(case)) - 4:
+                await asyncio.sleep(0.05)
+    async with asyncio.timeout(BOUND):
+        # All that one court may have; of the large ones half is more than memory holds.
+        while (await sandbox.counters())["in_flight_now"] < 11 or len(spooled(stack)) < 4:
+            await asyncio.sleep(0.05)
+    other = CaseNumber.build(9_997_101, 2024, 4, 3, 6100)
+    await sandbox.new_case(7, size_bytes=2000, number=other.digits)
+    await api.start(other.digits)
+    assert (await api.ended(other.digits))["status"] == "completed"
+    said = await autos(stack, "jobs", "cancel", *jobs)
+    assert said.count("is being cancelled") == 3
+    for case in stalled:
+        number = case["number"]
+        status = await api.ended(number)
+        assert status["status"] == "cancelled"
+        available = {row["uuid"] for row in status["documents"] if row["status"] == "available"}
+        assert available == set(uuids_of(case)[4:])
+        hashes = {row["sha256"] for row in status["documents"] if row["sha256"]}
+        assert stored(stack, number) == hashes | {"manifest.json"}
+        (request,) = await sandbox.received(number)
+        assert '"process.download.cancelled"' in request["body"]
+    assert (await sandbox.counters())["in_flight_now"] == 0
+    assert spooled(stack) == []
+    assert list((stack.data_dir / "spool").iterdir()) == []
+
+
+async def test_many_are_paused_and_resumed_and_say_so_everywhere(
+    api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
+) -> None:
+    """By the bulk verb and by signal: the status, the record and the Web UI tell the wait."""
+    await sandbox.control("POST", "/switches", json={"latency_ms": 800})
+    cases = [await sandbox.new_case(40, size_bytes=2000, seed=seed) for seed in (1, 2, 3)]
+    numbers = [case["number"] for case in cases]
+    jobs = [(await api.start(number))["job_id"] for number in numbers]
+    for number in numbers:
+        async for status in api.polls(number):
+            if status["status"] == "processing":
+                break
+    said = await autos(stack, "jobs", "pause", "--status", "processing", "--yes")
+    assert "3 jobs" in said
+    for number, job in zip(numbers, jobs, strict=True):
+        status = await api.until_waiting(number, "operator")
+        assert status["waiting_since"]
+        assert (status["status"], status["eta_seconds"]) == ("processing", None)
+        await recorded_wait(api, job, "operator")
+        (listed,) = await executions(
+            stack, http, f'ProcessNumber="{number}" AND WaitingFor="operator"'
+        )
+        assert listed["execution"]["runId"] == job
+    # Nothing new is asked for once what was in flight has ended.
+    async with asyncio.timeout(BOUND):
+        while (await sandbox.counters())["in_flight_now"]:
+            await asyncio.sleep(0.05)
+    await sandbox.control("POST", "/switches", json={"latency_ms": 0})
+    before = (await sandbox.counters())["requests_total"]
+    waiting = [await api.status(number) for number in numbers]
+    assert all(status["processing_documents"] == 0 for status in waiting)
+    assert all(status["pending_documents"] > 0 for status in waiting)
+    client = await Client.connect(stack.settings_environment()["TEMPORAL_ADDRESS"])
+    await client.get_workflow_handle(f"download-process/{numbers[0]}").signal("resume")
+    assert (await api.ended(numbers[0]))["status"] == "completed"
+    counters = await sandbox.counters()
+    assert counters["requests_total"] - before == waiting[0]["pending_documents"]
+    await autos(stack, "jobs", "resume", *jobs[1:])
+    for number, case in zip(numbers, cases, strict=True):
+        status = await api.ended(number)
+        assert (status["status"], status["waiting_for"]) == ("completed", None)
+        uuids = [document["uuid"] for document in case["documents"]]
+        assert asked(await sandbox.counters(), uuids) == [1] * 40
+
+
+async def test_retry_failed_asks_for_those_only(api: Api, sandbox: Sandbox) -> None:
+    """Of an ended job by a successor, and of a running one by itself."""
+    case = await sandbox.new_case(12, size_bytes=2000)
+    number = case["number"]
+    first, second = case["documents"][2]["uuid"], case["documents"][7]["uuid"]
+    async with (
+        sandbox.fault("secret_piece_403", number, first),
+        sandbox.fault("not_found_404", number, second),
+    ):
+        job = (await api.start(number))["job_id"]
+        assert (await api.ended(number))["failed_documents"] == 2
+    # Nothing else is asked for, though there is something new by now.
+    await sandbox.control("POST", f"/cases/{number}/change", json={"add": 1})
+    successor = (await api.steer(job, "retry-failed"))["job_id"]
+    assert successor != job
+    status = await api.ended(number)
+    assert (status["status"], status["completed_documents"]) == ("completed", 12)
+    counters = await sandbox.counters()
+    times = {uuid: 2 if uuid in (first, second) else 1 for uuid in uuids_of(case)}
+    assert counters["documents"] == times
+    assert counters["requests_by_path"][f"/api/v2/processos/{case['masked']}"] == 1
+
+
+async def recorded_wait(api: Api, job_id: str, reason: str) -> None:
+    """Wait until the job's row says what it waits for."""
+    async with asyncio.timeout(BOUND):
+        while True:
+            job = (await api.request("GET", f"/jobs/{job_id}")).json()
+            if job["waiting_for"] == reason:
+                assert job["waiting_since"]
+                return
+            await asyncio.sleep(0.05)
+
+
+def uuids_of(case: dict[str, Any]) -> list[str]:
+    """The ids of a case's documents at the source."""
+    return [document["uuid"] for document in case["documents"]]

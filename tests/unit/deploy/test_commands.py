@@ -1,0 +1,53 @@
+"""The commands that README and docs show exist: a newcomer's first try must not be a wrong one."""
+
+import re
+import shlex
+from typing import Final
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from tests.unit.deploy.compose import ROOT
+
+_BLOCK: Final = re.compile(r"^```sh$(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_LINES: Final = sorted(
+    {
+        line.strip().removeprefix(".venv/bin/")
+        for page in _PAGES
+        for block in _BLOCK.findall(page.read_text())
+        for line in block.splitlines()
+    }
+)
+_COMMANDS: Final = [line for line in _LINES if line.startswith("autos ")]
+_TARGETS: Final = [line for line in _LINES if line.startswith("make ")]
+
+
+def exit_code(line: str) -> int:
+    """What the command would say of the line; with `--help` it does nothing but read it."""
+    words = shlex.split(line, comments=True)[1:]
+    return CliRunner().invoke(app, [*words, "--help"]).exit_code
+
+
+@pytest.mark.parametrize("line", _COMMANDS)
+def test_a_command_is_one_of_ours_with_its_options(line: str) -> None:
+    """F49."""
+    assert exit_code(line) == 0
+
+
+@pytest.mark.parametrize("line", ["autos jobs pauze", "autos jobs pause --nevertheless"])
+def test_a_wrong_one_is_noticed(line: str) -> None:
+    assert exit_code(line) == 2
+
+
+@pytest.mark.parametrize("line", _TARGETS)
+def test_a_make_target_is_in_the_makefile(line: str) -> None:
+    """F49."""
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert shlex.split(line, comments=True)[1] in targets
+
+
+def test_there_are_commands_to_look_at() -> None:
+    assert len(_COMMANDS) >= 5
+    assert len(_TARGETS) >= 2
