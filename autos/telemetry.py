@@ -1,8 +1,9 @@
 """Logs of every part of the service: one JSON object a line, on standard output.
 
 The standard library's loggers (uvicorn, Temporal, SQLAlchemy) go through the same renderer. The
-last step before a line leaves takes out what must never be in a log: API keys, bearer tokens and
-the query of any address (F32). It cannot know names of people: those who log must not log them.
+last step before a line leaves takes out what must never be in a log: API keys, bearer tokens,
+signing secrets and the query of any address (F32). It cannot know names of people: those who log
+must not log them.
 """
 
 import logging
@@ -18,6 +19,7 @@ REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _SECRETS: Final = (
     (re.compile(r"autos_[A-Za-z0-9_-]{16,}"), "autos_***"),
+    (re.compile(r"(wh(?:sec|sk)_)[A-Za-z0-9+/=]{8,}"), r"\1***"),
     (re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"), r"\1***"),
     (re.compile(r"(https?://)[^\s/@\"'\\]+@"), r"\1***@"),
     (re.compile(r"(https?://[^\s?\"'\\]*\?)[^\s\"'\\]*"), r"\1***"),

@@ -4,6 +4,7 @@ None tells what a receiver answered beyond status and length (F8): else they wou
 caller what only this machine can reach.
 """
 
+import asyncio
 import json
 import uuid
 from typing import Final
@@ -30,6 +31,7 @@ from api.webhooks import (
     tried,
 )
 from autos import telemetry
+from autos.contracts.webhooks import TIMEOUT_SECONDS
 from autos.records import receipts, webhook_secrets
 from autos.records.models import Receipt, now
 from autos.vault import Vault
@@ -63,12 +65,13 @@ async def validate(
     allow_private = services.settings.webhook_allow_private
     try:
         url = check_url(wish.url, allow_private=allow_private)
-        await screen(
-            url.raw_host.decode("ascii"),
-            url.port or HTTPS_PORT,
-            resolver,
-            allow_private=allow_private,
-        )
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await screen(
+                url.raw_host.decode("ascii"),
+                url.port or HTTPS_PORT,
+                resolver,
+                allow_private=allow_private,
+            )
     except Blocked as blocked:
         # The guard's own sentence, written for the webhook's owner.
         return webhook_schemas.Validation(valid=False, reason=blocked.reason, detail=str(blocked))
@@ -76,7 +79,8 @@ async def validate(
         return webhook_schemas.Validation(
             valid=False,
             reason="unresolvable",
-            detail="The name service knows no address of this host: look for a typing error.",
+            detail="The name service knows no address of this host, or does not answer: look for "
+            "a typing error.",
         )
     return webhook_schemas.Validation(
         valid=True, reason=None, detail="The address may be used for webhooks."

@@ -12,7 +12,9 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from functools import partial
 from ipaddress import IPv6Address, ip_address
 from typing import Final, TypeAlias
 
@@ -25,11 +27,16 @@ Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 """The addresses of a host name; raises OSError when it has none."""
 
 HTTPS_PORT: Final = 443
-_NAME: Final = re.compile(
-    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*"
-)
+_LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 """A last label like this makes software read the whole host as an IPv4 address (WHATWG URL)."""
+_DIAL_SECONDS: Final = 4.0
+"""For each address but the last: one that swallows all packets must not use up the attempt."""
+_LOOKUPS: Final = ThreadPoolExecutor(400, "name-lookup")
+"""Looking a name up holds a thread, for half a minute if its name servers are silent, even when its
+attempt has given up after 15 s. So they have threads of their own, twice as many as a worker's
+attempts: in the loop's few, names that hang would hold up all other names, and all documents."""
 
 
 class BlockedFor(StrEnum):
@@ -119,9 +126,10 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
     Raises:
         OSError: it has none, or the name service does not answer.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    look_up = partial(
+        socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
     )
+    found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, look_up)
     return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
 
 
@@ -189,13 +197,15 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             addresses = await screen(host, port, self._resolver, allow_private=self._allow_private)
         except OSError as error:
             raise httpcore2.ConnectError("The host's name could not be resolved.") from error
-        failure: httpcore2.ConnectError | None = None
+        failure: httpcore2.ConnectError | httpcore2.ConnectTimeout | None = None
         for address in addresses:
+            last = address is addresses[-1]
+            patience = timeout if last else min(timeout or _DIAL_SECONDS, _DIAL_SECONDS)
             try:
                 return await self._dialler.connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
+                    str(address), port, patience, local_address, socket_options
                 )
-            except httpcore2.ConnectError as error:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         assert failure is not None  # noqa: S101 - there was an address, and it failed
         raise failure

@@ -18,6 +18,7 @@ KEY = "autos_" + "k" * 43
     [
         (f"key {KEY}.", "key autos_***."),
         ("Authorization: Bearer abc.def-123456", "Authorization: Bearer ***"),
+        ("signed with whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2La=", "signed with whsec_***"),
         ("https://a.example/h?token=x&y=z next", "https://a.example/h?*** next"),
         ("https://user:pass@a.example/", "https://***@a.example/"),
         ("https://a.example/path stays", "https://a.example/path stays"),

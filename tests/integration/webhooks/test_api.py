@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from temporalio.client import Client
 
 from api.app import create_app
+from api.routes import webhook_tools
 from api.webhooks import name_service
 from autos.cnj import CaseNumber
 from autos.contracts.names import delivery_workflow_id
@@ -59,8 +60,13 @@ async def test_validate_says_yes_or_why_not(webhooks_api: httpx2.AsyncClient, ow
 
 
 async def test_validate_resolves_behind_the_guard(
-    database: Database, temporal: Client, store: FakeStore, owner: Owner
+    database: Database,
+    temporal: Client,
+    store: FakeStore,
+    owner: Owner,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(webhook_tools, "TIMEOUT_SECONDS", 0.1)
     production = Settings(secret_key=SecretStr("x" * 32))
     app = create_app(production, opener(database, temporal, store))
 
@@ -69,6 +75,8 @@ async def test_validate_resolves_behind_the_guard(
 
         if host == "unknown.example":
             raise OSError
+        if host == "hanging.example":
+            await asyncio.Event().wait()
         return [ip_address("1.1.1.1"), ip_address("10.0.0.1" if "inside" in host else "1.0.0.1")]
 
     async def service() -> Any:
@@ -81,7 +89,7 @@ async def test_validate_resolves_behind_the_guard(
         httpx2.AsyncClient(transport=transport, base_url="http://api/api/v1/webhooks") as api,
     ):
         found = {}
-        for host in ("outside.example", "inside.example", "unknown.example"):
+        for host in ("outside.example", "inside.example", "unknown.example", "hanging.example"):
             body = {"url": f"https://{host}/"}
             answer = await asked(api, owner, "POST", "/webhook-validate", json=body)
             found[host] = (answer.json()["valid"], answer.json()["reason"])
@@ -93,6 +101,7 @@ async def test_validate_resolves_behind_the_guard(
         "outside.example": (True, None),
         "inside.example": (False, "address"),
         "unknown.example": (False, "unresolvable"),
+        "hanging.example": (False, "unresolvable"),
     }
     assert blocked.json()["error"] == "blocked"
     assert blocked.json()["status_code"] is None

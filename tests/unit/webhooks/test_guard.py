@@ -1,15 +1,20 @@
 """The guard: addresses as they are written, and where names lead at the moment of connecting."""
 
+import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
+from typing import Any
 
 import httpcore2
 import httpx2
 import pytest
 
+from autos.contracts.webhooks import TIMEOUT_SECONDS
 from autos.webhooks.addresses import Address
-from autos.webhooks.guard import Blocked, BlockedFor, GuardedBackend, check_url
+from autos.webhooks.guard import Blocked, BlockedFor, GuardedBackend, check_url, resolve
 from autos.webhooks.transport import GuardedTransport
 from tests.unit.webhooks.certificates import certificate
 from tests.unit.webhooks.receiver import drop, receiver, status
@@ -48,6 +53,10 @@ REFUSED_URLS = {
     "https://ex ample.org/": BlockedFor.HOST,
     "https://example..org/": BlockedFor.HOST,
     "https://-example.org/": BlockedFor.HOST,
+    f"https://{'a' * 64}.example/": BlockedFor.HOST,
+    f"https://{'a.' * 130}example/": BlockedFor.HOST,
+    "https://127。0。0。0x1/": BlockedFor.HOST,
+    "https://example.org:0/": BlockedFor.PORT,
     "https://[fe80::1%25eth0]/": BlockedFor.HOST,
     "https://①②⑦.0.0.1/": BlockedFor.SHAPE,
     "https://[not-an-address]/": BlockedFor.SHAPE,
@@ -59,6 +68,7 @@ ACCEPTED_URLS = {
     "https://EXAMPLE.org:443/": "example.org",
     "https://exämple.org/": "xn--exmple-cua.org",
     "https://hooks.x1.internal-name_1.example/": "hooks.x1.internal-name_1.example",
+    f"https://{'a' * 63}.example/": f"{'a' * 63}.example",
     "https://93.184.216.34/": "93.184.216.34",
     "https://[2606:4700:4700::1111]/": "2606:4700:4700::1111",
 }
@@ -107,10 +117,14 @@ class Names:
 class Dialler(httpcore2.AsyncNetworkBackend):
     """Notes whom it is to dial; connects to a receiver on loopback instead."""
 
-    def __init__(self, *, port: int = 0, refused: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, port: int = 0, refused: Sequence[str] = (), silent: Sequence[str] = ()
+    ) -> None:
         self.dialled: list[tuple[str, int]] = []
+        self.patience: list[float | None] = []
         self._port = port
         self._refused = refused
+        self._silent = silent
 
     async def connect_tcp(
         self,
@@ -121,6 +135,9 @@ class Dialler(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         self.dialled.append((host, port))
+        self.patience.append(timeout)
+        if host in self._silent:
+            raise httpcore2.ConnectTimeout("no answer")
         if host in self._refused:
             raise httpcore2.ConnectError("refused")
         return await httpcore2.AnyIOBackend().connect_tcp("127.0.0.1", self._port)
@@ -203,6 +220,59 @@ async def test_the_screened_address_is_dialled_and_the_name_stays(
     assert dialler.dialled == [("93.184.216.34", 443), ("1.1.1.1", 443)]
     assert up.server_names == ["hooks.example"]
     assert up.requests[0].headers["host"] == "hooks.example"
+
+
+async def test_an_address_that_swallows_packets_leaves_time_for_the_next(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, trust = contexts
+    async with receiver(tls=server) as up:
+        names = Names(["2606:4700:4700::1111", "1.1.1.1"])
+        dialler = Dialler(port=up.port, silent=["2606:4700:4700::1111"])
+        async with transport(names, dialler, trust) as carrier:
+            assert await answered(carrier, post()) == 204
+    first, last = dialler.patience
+    assert first is not None
+    assert first < TIMEOUT_SECONDS / 2
+    assert last is None
+
+
+async def test_names_that_hang_hold_up_neither_other_names_nor_the_loops_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silence = threading.Event()
+    system = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: Any, **options: Any) -> Any:
+        if host.endswith(".silent.example"):
+            silence.wait(30)
+            raise socket.gaierror
+        return system(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    hanging = [asyncio.create_task(resolve(f"{n}.silent.example", 443)) for n in range(100)]
+    try:
+        async with asyncio.timeout(10):
+            assert await resolve("127.0.0.1", 443) == [ip_address("127.0.0.1")]
+            await asyncio.to_thread(lambda: None)
+        assert not any(task.done() for task in hanging)
+    finally:
+        silence.set()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_whom_nobody_vouches_for_is_no_connection(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    """The usual authorities, as in production: a certificate that signed itself is not enough."""
+    async with receiver(tls=contexts[0]) as up:
+        backend = GuardedBackend(
+            allow_private=False, resolver=Names(["1.1.1.1"]), dialler=Dialler(port=up.port)
+        )
+        async with GuardedTransport(allow_private=False, backend=backend) as carrier:
+            with pytest.raises(httpx2.ConnectError):
+                await carrier.handle_async_request(post())
+    assert up.requests == []
 
 
 async def test_a_name_that_answers_public_first_and_private_next(

@@ -177,6 +177,8 @@ async def test_what_a_failing_answer_asks_for_is_told(sender: Sender) -> None:
         ("soon", None),
         ("-5", None),
         ("1.5", None),
+        ("1 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
         ("٣", None),
     ],
 )
