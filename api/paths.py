@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query
 
+from api import examples
 from api.problems import INVALID_CASE_NUMBER, Problem
-from api.schemas import NUMBER_EXAMPLE
 from autos.cnj import CaseNumber, InvalidCaseNumber
 
 
@@ -20,7 +20,7 @@ def parse(number: str) -> CaseNumber:
 
 async def _case(
     number: Annotated[
-        str, Path(description="The CNJ number, bare or masked", examples=[NUMBER_EXAMPLE])
+        str, Path(description="The CNJ number, bare or masked", examples=[examples.NUMBER])
     ],
 ) -> CaseNumber:
     return parse(number)

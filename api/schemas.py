@@ -6,10 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
+from api import examples
 from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
-
-NUMBER_EXAMPLE = "9990002-86.2024.8.26.0100"
-JOB_EXAMPLE = "019aa6f2-3c51-7d0e-8a55-0f6f3f0e9a11"
 
 _address: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
 
@@ -35,6 +33,10 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def _shown(example: examples.Example) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class DownloadRequest(BaseModel):
     """How a process is to be downloaded. All members may be left out."""
 
@@ -56,8 +58,10 @@ class DownloadRequest(BaseModel):
 class JobStarted(Answer):
     """A job that runs, or that ended while the request waited for it."""
 
-    process_number: str = Field(examples=[NUMBER_EXAMPLE])
-    job_id: str = Field(examples=[JOB_EXAMPLE])
+    model_config = _shown(examples.JOB_STARTED)
+
+    process_number: str = Field(examples=[examples.NUMBER])
+    job_id: str = Field(examples=[examples.JOB_ID])
     status: JobStatus
     status_url: str = Field(examples=["/api/v1/processes/99900028620248260100/status"])
 
@@ -99,6 +103,8 @@ class DocumentStatus(Answer):
 class Document(DocumentStatus):
     """One document with what the source says of it."""
 
+    model_config = _shown(examples.DOCUMENT)
+
     position: int
     kind: str | None
     kind_code: int | None
@@ -113,7 +119,9 @@ class Document(DocumentStatus):
 class Status(Counters):
     """How far a process is. `live` tells that the numbers are of this moment."""
 
-    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    model_config = _shown(examples.STATUS)
+
+    process_number: str = Field(examples=[examples.NUMBER])
     status: JobStatus
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None
@@ -123,7 +131,7 @@ class Status(Counters):
     live: bool = Field(description="False: a job runs, but no worker answers for it just now")
     bytes_stored: int
     eta_seconds: int | None = None
-    job_id: str | None = Field(None, examples=[JOB_EXAMPLE])
+    job_id: str | None = Field(None, examples=[examples.JOB_ID])
     webhook_url: str | None = Field(None, description="Shown only to the key that gave it")
     webhook_sent: bool = False
     webhook_sent_at: datetime | None = None
@@ -141,7 +149,9 @@ class Status(Counters):
 class Process(Answer):
     """A process with its metadata."""
 
-    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    model_config = _shown(examples.PROCESS)
+
+    process_number: str = Field(examples=[examples.NUMBER])
     court: str = Field(examples=["TJSP"])
     segment: str = Field(examples=["JUSTICA_ESTADUAL"])
     class_name: str | None
@@ -161,7 +171,9 @@ class Process(Answer):
 class ListedProcess(Answer):
     """One line of the list of processes."""
 
-    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    model_config = _shown(examples.LISTED_PROCESS)
+
+    process_number: str = Field(examples=[examples.NUMBER])
     court: str
     class_name: str | None
     total_documents: int
@@ -173,8 +185,10 @@ class ListedProcess(Answer):
 class Job(Answer):
     """One job: what it is and how it ended."""
 
-    id: str = Field(examples=[JOB_EXAMPLE])
-    process_number: str = Field(examples=[NUMBER_EXAMPLE])
+    model_config = _shown(examples.JOB)
+
+    id: str = Field(examples=[examples.JOB_ID])
+    process_number: str = Field(examples=[examples.NUMBER])
     status: JobStatus
     waiting_for: WaitReason | None
     waiting_since: datetime | None
@@ -206,6 +220,8 @@ class NewApiKey(BaseModel):
 class ApiKey(Answer):
     """A caller, without the key."""
 
+    model_config = _shown(examples.API_KEY)
+
     id: uuid.UUID
     name: str
     role: str
@@ -218,6 +234,8 @@ class ApiKey(Answer):
 
 class CreatedApiKey(ApiKey):
     """A new caller, with the key. It is told this once and kept nowhere."""
+
+    model_config = _shown(examples.CREATED_API_KEY)
 
     key: str
 
@@ -260,6 +278,8 @@ class PartHealth(Answer):
 
 class Health(Answer):
     """Whether this API process can do its work."""
+
+    model_config = _shown(examples.HEALTH)
 
     ok: bool
     parts: dict[str, PartHealth] = Field(default_factory=dict)

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from api.schemas import JOB_EXAMPLE, NUMBER_EXAMPLE, Answer, Page
+from api import examples
+from api.schemas import Answer, Page
 
 EVENT_EXAMPLE = "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e"
 Address = Annotated[str, Field(max_length=2048, examples=["https://example.org/hooks/autos"])]
@@ -83,8 +84,8 @@ class Delivery(Answer):
 
     id: str = Field(description="The `webhook-id` the receiver sees", examples=[EVENT_EXAMPLE])
     type: str = Field(examples=["process.download.completed"])
-    process_number: str = Field(examples=[NUMBER_EXAMPLE])
-    job_id: str = Field(examples=[JOB_EXAMPLE])
+    process_number: str = Field(examples=[examples.NUMBER])
+    job_id: str = Field(examples=[examples.JOB_ID])
     api_key_id: uuid.UUID
     payload: str
     status: DeliveryStatus

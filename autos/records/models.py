@@ -72,7 +72,10 @@ class Process(Base):
     fetched_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_processes_created_at_number", "created_at", "number"),)
+    __table_args__ = (
+        Index("ix_processes_created_at_number", "created_at", "number"),
+        Index("ix_processes_court_created_at_number", "court", "created_at", "number"),
+    )
 
 
 class Document(Base):
@@ -157,7 +160,7 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_process_number_created_at", "process_number", "created_at"),
         Index("ix_jobs_created_at_id", "created_at", "id"),
-        Index("ix_jobs_status", "status"),
+        Index("ix_jobs_status_created_at_id", "status", "created_at", "id"),
     )
 
     @property

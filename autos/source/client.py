@@ -28,7 +28,7 @@ from autos.source.limits import Limiter
 from autos.source.listing import ListedProcess
 from autos.source.parse import UnreadableListing, parse_process
 from autos.source.replies import HEAD_BYTES, Answer, Available, Refused, judge, judge_listing
-from autos.source.spool import Spool
+from autos.source.spool import Memory, Spool
 
 CONNECT_SECONDS: Final = 15.0
 LISTING_BYTES: Final = 64 * 1024 * 1024
@@ -108,6 +108,7 @@ class SourceClient:
         self._http = http
         self._credentials = credentials
         self._courts = Courts(limiter, settings.source_max_in_flight, settings.retry_unit_seconds)
+        self._memory = Memory()
         self._largest = settings.source_max_document_bytes
         # The firewall wants a browser's headers (facts/pdpj-api.md §3).
         headers = {
@@ -225,7 +226,7 @@ class SourceClient:
     async def _fetch(
         self, path: str, token: str, court: str, expected_size: int | None, folder: Path
     ) -> Downloaded | Refused:
-        spool = Spool(folder)
+        spool = Spool(folder, memory=self._memory)
         try:
             outcome = await self._courts.ask(
                 court, lambda heard: self._receive(path, token, expected_size, spool, heard)

@@ -1,5 +1,8 @@
 """A document on its way: in memory up to 8 MiB, beyond it in a file that has no name.
 
+All spools that share a `Memory` hold no more than its bound together, give or take a piece each:
+when it is used up, they go to disk earlier.
+
 The file is unlinked as soon as it is open, so nothing is left on disk however the process ends
 (failure F42), and its bytes are written and read off the event loop, 1 MiB or more at a time. A
 spool does not promise that its bytes survive anything; it is for one document at a time, by one
@@ -17,14 +20,33 @@ from typing import BinaryIO, Final, Self, cast
 
 MEMORY_BYTES: Final = 8 * 1024 * 1024
 PIECE_BYTES: Final = 1024 * 1024
+SHARED_BYTES: Final = 128 * 1024 * 1024
+"""Of a hundred documents of 8 MiB at once (20 batches of 5) most are better off on disk."""
+
+
+class Memory:
+    """What several spools may hold in memory together; for one event loop."""
+
+    def __init__(self, most: int = SHARED_BYTES) -> None:
+        self._most = most
+        self.used = 0
+
+    @property
+    def full(self) -> bool:
+        """True when no spool should hold more than a piece."""
+        return self.used >= self._most
 
 
 class Spool:
     """Write it from front to end, then read it as often as needed; close it in the end."""
 
-    def __init__(self, folder: Path, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(
+        self, folder: Path, memory_bytes: int = MEMORY_BYTES, memory: Memory | None = None
+    ) -> None:
         self._folder = folder
         self._memory_bytes = memory_bytes
+        self._memory = memory or Memory()
+        self._charged = 0
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._written = 0
@@ -50,7 +72,9 @@ class Spool:
         """
         self._held.append(data)
         self._held_bytes += len(data)
-        if self._held_bytes > (PIECE_BYTES if self.on_disk else self._memory_bytes):
+        self._charge(len(data))
+        by_piece = self.on_disk or (self._memory.full and self._memory_bytes > PIECE_BYTES)
+        if self._held_bytes > (PIECE_BYTES if by_piece else self._memory_bytes):
             await self._flush()
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -66,12 +90,8 @@ class Spool:
         """Free memory and disk; harmless when repeated, and while a write is still on its way."""
         self._closed = True
         self._held = []
-        # A cancelled task cannot stop its thread; the thread then closes the file at its end.
-        if self._lock.acquire(blocking=False):
-            try:
-                self._close_file()
-            finally:
-                self._lock.release()
+        self._charge(-self._charged)
+        self._close_file_in_turn()
 
     def __enter__(self) -> Self:
         return self
@@ -84,11 +104,22 @@ class Spool:
     ) -> None:
         self.close()
 
+    def _close_file_in_turn(self) -> None:
+        # A cancelled task cannot stop its thread; the thread then closes the file at its end.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._close_file()
+            finally:
+                self._lock.release()
+
     async def _flush(self) -> None:
         held, self._held = self._held, []
-        self._written += self._held_bytes
-        self._held_bytes = 0
-        await asyncio.to_thread(self._append, held)
+        moved, self._held_bytes = self._held_bytes, 0
+        self._written += moved
+        try:
+            await asyncio.to_thread(self._append, held)
+        finally:
+            self._charge(-min(moved, self._charged))
 
     def _append(self, held: list[bytes]) -> None:
         with self._lock:
@@ -100,7 +131,7 @@ class Spool:
                     while rest:
                         rest = rest[self._file.write(rest) :]
         if self._closed:
-            self.close()
+            self._close_file_in_turn()
 
     def _read(self, offset: int) -> bytes:
         with self._lock:
@@ -111,6 +142,10 @@ class Spool:
         if len(data) != length:
             raise OSError(f"The spool file ended at {offset + len(data)} of {self._written} bytes.")
         return data
+
+    def _charge(self, count: int) -> None:
+        self._charged += count
+        self._memory.used += count
 
     def _close_file(self) -> None:
         if self._file is not None:

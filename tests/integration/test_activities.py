@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +119,33 @@ async def test_a_batch_that_runs_twice_asks_only_for_what_is_not_stored(
     assert list(parts.store.objects.values()) == [PDF]
 
 
+async def test_batches_of_a_job_share_its_requests_at_once(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """The batch that is handed over ahead begins as the one before it ends (decision 0008)."""
+    await parts.begin(*(parts.listed(uuid) for uuid in UUIDS))
+    first, second = (
+        parts.batch(*positions).model_copy(update={"at_once": 2})
+        for positions in ((0, 1, 2), (3, 4, 5))
+    )
+    too_many = asyncio.Event()
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        if parts.server.at_once > 2:
+            too_many.set()
+        if len(parts.server.asked) <= 2:
+            # None is answered before a third would have had the time to come.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(too_many.wait(), 0.3)
+        writer.write(reply(body=PDF))
+
+    parts.server.script = script
+    async with asyncio.timeout(20):
+        await asyncio.gather(outcomes(batches, first), outcomes(batches, second))
+    assert parts.server.most_at_once == 2
+    assert [row.state for row in await parts.rows()] == ["available"] * 6
+
+
 async def test_a_document_that_was_purged_is_not_asked_for(
     parts: Parts, batches: DocumentActivities
 ) -> None:
@@ -180,15 +208,16 @@ async def test_a_cancelled_batch_ends_its_requests(
         await asyncio.Event().wait()
 
     parts.server.script = script
-    await parts.begin(parts.listed(UUIDS[0]))
-    task = asyncio.create_task(outcomes(batches, parts.batch(0)))
+    await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
+    # One is under way, the other waits its turn.
+    batch = parts.batch(0, 1).model_copy(update={"at_once": 1})
+    task = asyncio.create_task(outcomes(batches, batch))
     async with asyncio.timeout(10):
         await asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    (row,) = await parts.rows()
-    assert (row.state, row.attempts) == ("pending", 0)
+    assert [(row.state, row.attempts) for row in await parts.rows()] == [("pending", 0)] * 2
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,6 +232,21 @@ async def test_a_job_whose_process_was_purged_under_way_has_completed_nothing(
     )
     closed = await JobActivities(parts.database, parts.store).close_job(closing)
     assert (closed.status, closed.states) == (JobStatus.CANCELLED, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "states"), [(None, "ff"), (JobStatus.CANCELLED, "pp"), (JobStatus.FAILED, "ff")]
+)
+async def test_only_a_cancelled_job_leaves_documents_open(
+    parts: Parts, status: JobStatus | None, states: str
+) -> None:
+    """Even where the workflow knew less of the documents than the rows."""
+    await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
+    closing = CloseJob(
+        job_id=parts.job, process_number=parts.case.digits, states="p", status=status
+    )
+    closed = await JobActivities(parts.database, parts.store).close_job(closing)
+    assert (closed.status, closed.states) == (status or JobStatus.FAILED, states)
 
 
 async def test_a_process_without_documents_is_completed(parts: Parts) -> None:

@@ -1,5 +1,6 @@
 """What the activities write: positions that never move, states that are never undone."""
 
+import asyncio
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -263,6 +264,8 @@ async def test_a_vanished_document_is_marked_and_kept(database: Database, case: 
     kept, missed, _ = await rows(database, case)
     assert kept.vanished_at is not None
     assert (missed.state, missed.reason) == ("failed", "not_found")
+    await read(database, case, f"2-{case}", document("c"))
+    assert (await rows(database, case))[0].vanished_at == kept.vanished_at
     assert await read(database, case, f"3-{case}", document("b"), document("a")) == "apf"
 
 
@@ -276,6 +279,17 @@ async def test_what_has_no_address_is_counted_and_says_why(
     assert states == "fp"
     refused, _ = await rows(database, case)
     assert refused.reason == "no_address"
+
+
+async def test_two_readings_at_once_hand_out_no_position_twice(
+    database: Database, case: CaseNumber
+) -> None:
+    """A first try whose worker was given up may still be at it."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"))
+    listed = [document(name) for name in "abcdefgh"]
+    await asyncio.gather(*(read(database, case, job, *listed) for _ in range(4)))
+    assert [row.position for row in await rows(database, case)] == list(range(8))
 
 
 async def test_freshness_is_the_age_of_the_last_reading(

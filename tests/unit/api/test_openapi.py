@@ -1,10 +1,11 @@
 """The description of the API: whole, with examples, and in step with what it can answer."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from api import problems
+from api import problems, schemas
 from api.app import create_app
 from api.problems import MEDIA_TYPE, Kind
 from autos.settings import Settings
@@ -38,6 +39,43 @@ def test_every_error_is_a_problem_with_an_example(description: dict[str, Any]) -
                 content = response["content"]
                 assert list(content) == [MEDIA_TYPE], (path, status)
                 assert content[MEDIA_TYPE]["examples"], (path, status)
+
+
+def test_every_answer_of_a_noun_has_a_whole_example(description: dict[str, Any]) -> None:
+    known = description["components"]["schemas"]
+    shown = set()
+    for path, operation in operations(description):
+        if "/webhooks/" in path or "/credentials/" in path:
+            continue
+        for status, response in operation["responses"].items():
+            answer = response.get("content", {}).get("application/json", {}).get("schema", {})
+            if status[0] != "2" or "$ref" not in answer:
+                continue
+            name = answer["$ref"].rpartition("/")[2]
+            items = known[name]["properties"].get("items", {}).get("items", {})
+            name = items.get("$ref", name).rpartition("/")[2]
+            assert known[name].get("examples"), (path, status, name)
+            shown.add(name)
+    assert {"Status", "Process", "JobStarted", "Document", "Job"} <= shown
+
+
+def _shown() -> list[type[schemas.Answer]]:
+    def below(model: type[schemas.Answer]) -> Iterator[type[schemas.Answer]]:
+        yield model
+        for child in model.__subclasses__():
+            yield from below(child)
+
+    return [model for model in below(schemas.Answer) if "json_schema_extra" in model.model_config]
+
+
+@pytest.mark.parametrize("model", _shown())
+def test_an_example_is_such_an_answer_with_every_member(model: type[schemas.Answer]) -> None:
+    (example,) = model.model_json_schema()["examples"]
+    assert set(example) == set(model.model_fields)
+    read = model.model_validate(example)
+    if isinstance(read, schemas.Status):
+        parts = ("completed", "failed", "pending", "processing")
+        assert sum(example[f"{part}_documents"] for part in parts) == read.total_documents
 
 
 def test_what_needs_a_key_says_so(description: dict[str, Any]) -> None:

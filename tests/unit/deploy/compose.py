@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml  # type: ignore[import-untyped]
 
 ROOT: Final = Path(__file__).parents[3]
-VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?P<how>:-|:\?)?(?P<text>[^}]*)\}")
+VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?P<how>:-|-|:\?)?(?P<text>[^}]*)\}")
 
 
 def load() -> dict[str, Any]:

@@ -69,6 +69,24 @@ def test_defaults_are_those_of_the_settings() -> None:
                 assert found["text"] == SETTINGS[key], key
 
 
+def test_every_knob_of_jobs_and_source_can_be_turned() -> None:
+    """What nobody can set in the shape that we ship might as well not be there."""
+    given = {key for name in OURS for key in compose.environment(name)}
+    # A browser's name and a client's id have no plain default to write down here.
+    own = {"AUTOS_PDPJ_USER_AGENT", "AUTOS_PDPJ_CLIENT_ID"}
+    knobs = [key for key in SETTINGS if re.match("AUTOS_(PDPJ|SOURCE|BATCH|PARALLEL|RETRY)_", key)]
+    assert set(knobs) - own <= given
+
+
+def test_an_empty_endpoint_means_aws() -> None:
+    for name in ("api", "worker"):
+        for key in ("AUTOS_S3_ENDPOINT", "AUTOS_S3_PUBLIC_ENDPOINT"):
+            found = compose.VARIABLE.fullmatch(compose.environment(name)[key])
+            assert found is not None
+            # `:-` would put the local store in the place of an empty value, too.
+            assert found["how"] == "-"
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_nothing_secret_has_a_value_or_a_default(name: str) -> None:
     for key, value in compose.environment(name).items():
