@@ -232,6 +232,11 @@ def test_a_cancelled_job_may_leave_documents_open() -> None:
     rows = [row(0), row(1, state="pending", sha256=None, size=None, attempts=0)]
     cancelled = replace(GOOD, cancelled=True, rows=rows)
     assert not [finding for finding in broken(cancelled) if finding.kind is Kind.STUCK]
+    unlisted = replace(GOOD, cancelled=True, rows=[])
+    assert not [finding for finding in broken(unlisted) if "no row" in finding.text]
+    assert [
+        finding for finding in broken(replace(unlisted, rows=rows[:1])) if "rows" in finding.text
+    ]
 
 
 def test_requests_are_told_apart_by_what_struck_them() -> None:
