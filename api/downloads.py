@@ -7,6 +7,7 @@ job whose row is missing writes it itself.
 
 import asyncio
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -36,8 +37,13 @@ async def start(
     max_age: int,
     webhook_url: str | None = None,
     payload: str = "full",
+    request_id: uuid.UUID | None = None,
 ) -> str:
     """Start the process's job or join the running one; the job's id.
+
+    Args:
+        request_id: the same for every repetition of a request, which then leaves one subscription
+            behind, whatever became of the first; None for a request that is not repeated.
 
     Raises:
         Problem: the webhook's address may not be used.
@@ -47,12 +53,13 @@ async def start(
             check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
         except Blocked as blocked:
             raise Problem(INVALID_REQUEST, str(blocked)) from blocked
-    subscription_id = None
+    subscription_id = (request_id or uuid.uuid4()) if webhook_url is not None else None
     async with services.records.transaction() as session:
         await processes.ensure(session, case)
-        if webhook_url is not None:
-            subscription_id = await subscriptions.add(
+        if webhook_url is not None and subscription_id is not None:
+            await subscriptions.add(
                 session,
+                subscription_id=subscription_id,
                 process_number=case.digits,
                 api_key_id=caller.id,
                 url=webhook_url,

@@ -6,6 +6,7 @@ Only good answers are kept. A request that failed gives its key back, so that it
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
@@ -22,6 +23,7 @@ from api.problems import (
 from api.records import Records
 from autos.records import idempotency
 
+_REQUESTS: Final = uuid.UUID("0c7b7e5a-6b0e-5c43-8f0a-1d9a5e0f7c02")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 Key = Annotated[
@@ -38,6 +40,16 @@ def fingerprint(*parts: Any) -> str:
     """What a request asks for, as one hash."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def identity(caller: Caller, key: str | None, request_fingerprint: str) -> uuid.UUID | None:
+    """An id that every repetition of a request has, also of one that was cut off; None without key.
+
+    What a request makes under this id is made once, however often it is repeated.
+    """
+    if key is None:
+        return None
+    return uuid.uuid5(_REQUESTS, f"{caller.id}/{key}/{request_fingerprint}")
 
 
 async def once(

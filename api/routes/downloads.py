@@ -65,6 +65,8 @@ async def start_download(
     Every webhook URL that was accepted is told exactly once, whichever job it joined.
     """
 
+    fingerprint = idempotency.fingerprint("download", case.digits, wish.model_dump(mode="json"))
+
     async def run() -> JSONResponse:
         max_age = services.settings.max_age if wish.max_age is None else wish.max_age
         job_id = await downloads.start(
@@ -74,6 +76,7 @@ async def start_download(
             max_age=0 if wish.force_refresh else max_age,
             webhook_url=wish.webhook_url,
             payload=wish.payload,
+            request_id=idempotency.identity(caller, idempotency_key, fingerprint),
         )
         headers = {"Location": status_url(case.digits)}
         if wait:
@@ -97,6 +100,6 @@ async def start_download(
         services.records,
         caller,
         idempotency_key,
-        idempotency.fingerprint("download", case.digits, wish.model_dump(mode="json")),
+        fingerprint,
         run,
     )

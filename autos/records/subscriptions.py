@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import or_, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.records.models import Delivery, Subscription
@@ -22,19 +22,26 @@ class Telling:
 
 
 async def add(
-    session: AsyncSession, *, process_number: str, api_key_id: uuid.UUID, url: str, payload: str
-) -> uuid.UUID:
-    """Keep a webhook URL; the workflow takes it up when the signal with the returned id arrives."""
-    subscription = Subscription(
-        id=uuid.uuid4(),
-        process_number=process_number,
-        api_key_id=api_key_id,
-        url=url,
-        payload=payload,
+    session: AsyncSession,
+    *,
+    subscription_id: uuid.UUID,
+    process_number: str,
+    api_key_id: uuid.UUID,
+    url: str,
+    payload: str,
+) -> None:
+    """Keep a webhook URL, once; the workflow takes it up when the signal with its id arrives."""
+    await session.execute(
+        insert(Subscription)
+        .values(
+            id=subscription_id,
+            process_number=process_number,
+            api_key_id=api_key_id,
+            url=url,
+            payload=payload,
+        )
+        .on_conflict_do_nothing(index_elements=[Subscription.id])
     )
-    session.add(subscription)
-    await session.flush()
-    return subscription.id
 
 
 async def tellings(

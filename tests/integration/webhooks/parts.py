@@ -85,8 +85,10 @@ async def new_event(
     job_id = await write_job(database, case, status)
     await write_rows(database, case, states, job_id)
     async with database.transaction() as session:
-        subscription = await subscriptions.add(
+        subscription = uuid.uuid4()
+        await subscriptions.add(
             session,
+            subscription_id=subscription,
             process_number=case.digits,
             api_key_id=owner.id,
             url=url,
