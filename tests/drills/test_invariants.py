@@ -159,6 +159,15 @@ BROKEN: dict[str, tuple[dict[str, Any], Kind]] = {
         {"received": {URL: [request(), request(headers={"webhook-id": "evt-9"})]}},
         Kind.DOUBLED,
     ),
+    "a repeated request left two subscriptions": (
+        {
+            "subscriptions": [{"id": 1, "url": URL}, {"id": 2, "url": URL}],
+            "deliveries": [DELIVERY, DELIVERY | {"id": "evt-2", "subscription_id": 2}],
+            "attempts": [{"delivery_id": "evt"}, {"delivery_id": "evt-2"}],
+            "received": {URL: [request(), request(headers={"webhook-id": "evt-2"})]},
+        },
+        Kind.DOUBLED,
+    ),
     "an accepted subscription has no row": (
         {"received": {URL: [request()], "http://127.0.0.1:9/receiver/two": []}},
         Kind.LOST,
