@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from autos.records.models import IdempotencyKey, now
 
 LIFETIME: Final = timedelta(hours=24)
-ABANDONED: Final = timedelta(minutes=2)
-"""Longer than any request runs: a claim this old without an answer was left by a crash."""
+ABANDONED: Final = timedelta(seconds=10)
+"""A claim this old without an answer was left by a crash, or its request waits for a job's end.
+Either way the repetition is served: what it makes is made once (`api.idempotency.identity`), and a
+caller whose request died with the API is not kept waiting for long."""
 
 
 async def claim(

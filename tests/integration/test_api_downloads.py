@@ -1,11 +1,13 @@
 """Starting jobs: by POST and by a mere GET, alone and many at once."""
 
 import asyncio
+from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from temporalio.client import Client
 
 from api import downloads
@@ -14,7 +16,7 @@ from autos.contracts.download import Attach
 from autos.contracts.names import COURT
 from autos.contracts.states import JobStatus, Reason
 from autos.records.database import Database
-from autos.records.models import Job, Subscription
+from autos.records.models import IdempotencyKey, Job, Subscription, now
 from tests.integration.api_parts import end, end_row, job_of, path, problem, show, write_rows
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -138,6 +140,38 @@ async def test_a_repetition_while_the_first_runs_is_told_so(
     problem(repeated, 409, "idempotency-key-in-use")
     await end(temporal, database, case)
     assert (await waiting).status_code == 200
+
+
+async def test_a_request_that_died_with_the_api_can_be_repeated_soon_and_is_made_once(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    key = str(uuid4())
+    request = partial(
+        api.post,
+        path(case, "/downloads"),
+        json={"webhook_url": "https://receiver.example/"},
+        headers={"Idempotency-Key": key},
+    )
+    first = await request()
+
+    async def forget_the_answer(age: timedelta) -> None:
+        async with database.transaction() as session:
+            await session.execute(
+                update(IdempotencyKey)
+                .where(IdempotencyKey.key == key)
+                .values(status_code=None, answer=None, created_at=now() - age)
+            )
+
+    await forget_the_answer(timedelta(seconds=1))
+    problem(await request(), 409, "idempotency-key-in-use")
+    await forget_the_answer(timedelta(seconds=11))
+    again = await request()
+    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+    attached = await job_of(temporal, case).query("attached", result_type=list[Attach])
+    assert len({wish.subscription_id for wish in attached}) == 1
+    mine = Subscription.process_number == case.digits
+    async with database.transaction() as session:
+        assert len((await session.scalars(select(Subscription).where(mine))).all()) == 1
 
 
 async def test_a_key_nobody_could_mean_is_refused(
