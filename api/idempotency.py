@@ -3,11 +3,13 @@
 Only good answers are kept. A request that failed gives its key back, so that it may be repeated.
 """
 
+import asyncio
 import hashlib
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, Final
 
 from fastapi import Header
@@ -23,6 +25,7 @@ from api.problems import (
 from api.records import Records
 from autos.records import idempotency
 
+RENEWAL_SECONDS: Final = idempotency.ABANDONED.total_seconds() / 4
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 Key = Annotated[
@@ -76,7 +79,8 @@ async def once(
         kept = earlier.answer
         return JSONResponse(kept["body"], earlier.status_code, kept["headers"])
     try:
-        response = await run()
+        async with _renewing(records, caller, key):
+            response = await run()
     except BaseException:
         async with records.transaction() as session:
             await idempotency.release(session, api_key_id=caller.id, key=key)
@@ -98,3 +102,23 @@ async def once(
             },
         )
     return response
+
+
+@asynccontextmanager
+async def _renewing(records: Records, caller: Caller, key: str) -> AsyncIterator[None]:
+    """Keep the claim alive: a request that waits for a job's end runs longer than a claim lasts."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(RENEWAL_SECONDS)
+            with suppress(Problem):
+                async with records.transaction() as session:
+                    await idempotency.renew(session, api_key_id=caller.id, key=key)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        with suppress(asyncio.CancelledError):
+            await renewing

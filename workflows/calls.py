@@ -72,6 +72,8 @@ def _keep_records(
         result_type=result,
         task_queue=JOBS_QUEUE,
         start_to_close_timeout=timedelta(minutes=5),
+        # Else a worker that dies at this very moment would hold up the job for these minutes.
+        heartbeat_timeout=_HEARTBEAT,
         retry_policy=_FOREVER,
         summary=summary,
     )

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from autos.records.models import IdempotencyKey, now
 
 LIFETIME: Final = timedelta(hours=24)
-ABANDONED: Final = timedelta(minutes=2)
-"""Longer than any request runs: a claim this old without an answer was left by a crash."""
+ABANDONED: Final = timedelta(seconds=10)
+"""A claim this old that was not renewed was left by a crash; nobody waits for it any longer."""
 
 
 async def claim(
@@ -43,6 +43,15 @@ async def claim(
         # Its holder may have failed and given it back in between.
         if held is not None:
             return held
+
+
+async def renew(session: AsyncSession, *, api_key_id: uuid.UUID, key: str) -> None:
+    """Say that the request still runs."""
+    await session.execute(
+        update(IdempotencyKey)
+        .where(_is(api_key_id, key), IdempotencyKey.status_code.is_(None))
+        .values(created_at=now())
+    )
 
 
 async def answer(

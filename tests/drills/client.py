@@ -13,8 +13,8 @@ import httpx2
 
 from tests.e2e.clients import ENDED, Api
 
-PATIENCE: Final = 150
-"""Seconds. A key whose request died with the API is free again after two minutes."""
+PATIENCE: Final = 90
+"""Seconds; no part stays down for longer than a few."""
 _PAUSE: Final = 0.2
 _ASK_AGAIN: Final = {409: "urn:autos:problem:idempotency-key-in-use"}
 

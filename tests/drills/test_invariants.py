@@ -159,6 +159,15 @@ BROKEN: dict[str, tuple[dict[str, Any], Kind]] = {
         {"received": {URL: [request(), request(headers={"webhook-id": "evt-9"})]}},
         Kind.DOUBLED,
     ),
+    "a repeated request left two subscriptions": (
+        {
+            "subscriptions": [{"id": 1, "url": URL}, {"id": 2, "url": URL}],
+            "deliveries": [DELIVERY, DELIVERY | {"id": "evt-2", "subscription_id": 2}],
+            "attempts": [{"delivery_id": "evt"}, {"delivery_id": "evt-2"}],
+            "received": {URL: [request(), request(headers={"webhook-id": "evt-2"})]},
+        },
+        Kind.DOUBLED,
+    ),
     "an accepted subscription has no row": (
         {"received": {URL: [request()], "http://127.0.0.1:9/receiver/two": []}},
         Kind.LOST,
@@ -232,6 +241,11 @@ def test_a_cancelled_job_may_leave_documents_open() -> None:
     rows = [row(0), row(1, state="pending", sha256=None, size=None, attempts=0)]
     cancelled = replace(GOOD, cancelled=True, rows=rows)
     assert not [finding for finding in broken(cancelled) if finding.kind is Kind.STUCK]
+    unlisted = replace(GOOD, cancelled=True, rows=[])
+    assert not [finding for finding in broken(unlisted) if "no row" in finding.text]
+    assert [
+        finding for finding in broken(replace(unlisted, rows=rows[:1])) if "rows" in finding.text
+    ]
 
 
 def test_requests_are_told_apart_by_what_struck_them() -> None:

@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a request that is repeated is one request (IETF draft, DESIGN §9)."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import httpx2
@@ -38,6 +38,13 @@ async def age(database: Database, key: str, by: timedelta, *, answered: bool = T
         )
 
 
+async def claimed_at(database: Database, key: str) -> datetime:
+    """When the claim was made, or last renewed."""
+    async with database.transaction() as session:
+        query = select(IdempotencyKey.created_at).where(IdempotencyKey.key == key)
+        return (await session.scalars(query)).one()
+
+
 async def test_a_repeated_request_gets_the_same_answer(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
@@ -62,6 +69,32 @@ async def test_a_repetition_while_the_first_runs_is_told_so(
     await job_started(api, case)
     repeated = await api.post(path(case, "/downloads"), headers=key)
     problem(repeated, 409, "idempotency-key-in-use")
+    await end(temporal, database, case)
+    assert (await waiting).status_code == 200
+
+
+async def test_a_request_that_runs_long_keeps_its_key(
+    api: httpx2.AsyncClient,
+    case: CaseNumber,
+    temporal: Client,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A claim that is renewed is no crash's, however long ago it was made."""
+    monkeypatch.setattr("api.idempotency.RENEWAL_SECONDS", 0.05)
+    key = str(uuid4())
+    headers = {"Idempotency-Key": key}
+    waiting = asyncio.create_task(
+        api.post(path(case, "/downloads"), headers={**headers, "Prefer": "wait=20"})
+    )
+    await job_started(api, case)
+    await age(database, key, ABANDONED, answered=False)
+    async with asyncio.timeout(10):
+        while await claimed_at(database, key) < now() - ABANDONED / 2:
+            await asyncio.sleep(0.05)
+    problem(
+        await api.post(path(case, "/downloads"), headers=headers), 409, "idempotency-key-in-use"
+    )
     await end(temporal, database, case)
     assert (await waiting).status_code == 200
 

@@ -3,8 +3,10 @@
 import asyncio
 from collections import Counter
 from typing import Any
+from uuid import uuid4
 
 import httpx2
+from sqlalchemy import select
 from temporalio.client import Client
 from temporalio.worker import Worker
 
@@ -13,6 +15,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.names import JOBS_QUEUE
 from autos.contracts.states import JobStatus
 from autos.records.database import Database
+from autos.records.models import Subscription
 from autos.settings import Settings
 from tests.integration.api_parts import (
     SHA256,
@@ -298,9 +301,16 @@ async def test_with_the_engine_away_the_records_are_told_and_nothing_is_accepted
             transport=httpx2.ASGITransport(app), base_url="http://api", headers=admin
         ) as api,
     ):
-        refused = await asyncio.wait_for(api.post(path(case, "/downloads")), 8)
-        problem(refused, 503, "engine-unavailable")
-        assert int(refused.headers["retry-after"]) > 0
+        body, key = {"webhook_url": "https://receiver.example/"}, {"Idempotency-Key": str(uuid4())}
+        for _ in range(2):
+            start = api.post(path(case, "/downloads"), json=body, headers=key)
+            refused = await asyncio.wait_for(start, 8)
+            problem(refused, 503, "engine-unavailable")
+            assert int(refused.headers["retry-after"]) > 0
+        # A request that is repeated until it is accepted leaves one subscription, not many.
+        mine = Subscription.process_number == case.digits
+        async with database.transaction() as session:
+            assert len((await session.scalars(select(Subscription).where(mine))).all()) == 1
         # The failure was an earlier job's; the one that is active will try that document again.
         await write_job(database, case, JobStatus.PENDING)
         await write_rows(database, case, "af", job_id="an earlier one")

@@ -507,3 +507,31 @@ async def test_a_wait_is_over_after_continuing_as_new(dev_server: WorkflowEnviro
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert (result.status, result.available) == (JobStatus.COMPLETED, 5)
     assert fakes.recorded[-1].waiting_for is None
+
+
+async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """F5: the one that ends the job, too, which else would be waited for for minutes."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 3 and len(fakes.batches) == 1:
+            return Outcome(position=3, reason=Reason.CREDENTIAL)
+        return available(wanted)
+
+    fakes = FakeActivities(total=5, answer=answer, probes=[ProbedSource(reason=Reason.CREDENTIAL)])
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, FAST)
+        await asyncio.wait_for(handle.result(), BOUND)
+    history = await handle.fetch_history()
+    timeouts = {
+        event.activity_task_scheduled_event_attributes.activity_type.name: (
+            event.activity_task_scheduled_event_attributes.heartbeat_timeout.ToTimedelta()
+        )
+        for event in history.events
+        if event.HasField("activity_task_scheduled_event_attributes")
+    }
+    assert timeouts == dict.fromkeys(
+        ("fetch_process", "download_batch", "probe_source", "record_job", "close_job"),
+        timedelta(seconds=15),
+    )
