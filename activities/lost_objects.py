@@ -27,7 +27,7 @@ from autos.records.reconciliation import Stored
 from autos.store import Listed, Store, document_key
 from autos.store.keys import MANIFEST, PROCESSES_PREFIX, read_key
 
-_PAGE: Final = 1000
+PAGE: Final = 1000
 """Objects and rows; the store lists no more in one call."""
 
 
@@ -45,10 +45,10 @@ class LostObjects:
         cursor = request.cursor or ""
         async with self._database.transaction() as session:
             referred, available = await reconciliation.stored_objects(
-                session, after=_place(cursor), limit=_PAGE
+                session, after=_place(cursor), limit=PAGE
             )
-        listed, more = await self._store.list_page(cursor, _PAGE)
-        ends = [referred[-1]] if len(referred) == _PAGE else []
+        listed, more = await self._store.list_page(cursor, PAGE)
+        ends = [referred[-1]] if len(referred) == PAGE else []
         ends += [_place(listed[-1].key)] if more and listed else []
         end = min(ends, default=None)
 
