@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -16,10 +17,15 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import (
     Client,
     WorkflowFailureError,
+    WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
-from temporalio.common import QueryRejectCondition
+from temporalio.common import (
+    QueryRejectCondition,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
@@ -28,7 +34,13 @@ from api.problems import ENGINE_UNAVAILABLE, JOB_ENDED, Problem, unavailable
 from autos import engine
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, Progress, Wishes
-from autos.contracts.names import WAITING_FOR, job_workflow_id
+from autos.contracts.names import (
+    JOBS_QUEUE,
+    WAITING_FOR,
+    job_workflow_id,
+    reconciliation_workflow_id,
+)
+from autos.contracts.reconciliation import Reconcile, Report, Terms
 from autos.contracts.states import WaitReason
 from autos.engine import JOB_WORKFLOW, RPC_TIMEOUT, Execution
 
@@ -37,6 +49,8 @@ log = structlog.get_logger(__name__)
 PATIENCE_SECONDS: Final = 5.0
 """For one call with its retries. `rpc_timeout` bounds each try only."""
 QUERY_SECONDS: Final = 2.5
+_GLANCE_SECONDS: Final = 1.0
+"""Enough for the result of what has ended."""
 
 
 class Silence(Enum):
@@ -44,6 +58,18 @@ class Silence(Enum):
 
     NOT_RUNNING = "no job of the process is running"
     UNANSWERED = "a job may be running, but no worker answers, or Temporal is away"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How far a reconciliation is."""
+
+    begun: bool
+    """False while no worker has taken it up."""
+    failed: bool = False
+    """It was cancelled or terminated."""
+    report: Report | None = None
+    """Once it has ended."""
 
 
 async def connect() -> Client:
@@ -168,6 +194,55 @@ class Engine:
                     await handle.signal("credential_changed", rpc_timeout=RPC_TIMEOUT)
                     woken += 1
         return woken
+
+    async def reconcile(self, *, dry_run: bool) -> str:
+        """Start a reconciliation or join the running one; its id.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        async with self._reaching():
+            handle = await self._client.start_workflow(
+                "ReconcileWorkflow",
+                Reconcile(terms=Terms(dry_run=dry_run)),
+                id=reconciliation_workflow_id(dry_run=dry_run),
+                task_queue=JOBS_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary="Asked for by the API",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+            joined = await engine.newest(self._client, handle.id, run_id=handle.result_run_id)
+        return joined.first_run_id if joined else str(handle.result_run_id)
+
+    async def reconciliation(self, run_id: str, seconds: float) -> Reconciliation | None:
+        """How far a reconciliation is, at its end or when the time is up; None for an unknown one.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        found = None
+        async with self._reaching():
+            for dry_run in (False, True):
+                workflow_id = reconciliation_workflow_id(dry_run=dry_run)
+                found = found or await engine.newest(self._client, workflow_id, run_id=run_id)
+        if found is None:
+            return None
+        handle: WorkflowHandle[Any, Report] = self._client.get_workflow_handle(
+            found.workflow_id, run_id=run_id, result_type=Report
+        )
+        try:
+            async with asyncio.timeout(max(seconds, _GLANCE_SECONDS)):
+                return Reconciliation(begun=True, report=await handle.result())
+        except WorkflowFailureError:
+            return Reconciliation(begun=True, failed=True)
+        except RPCError as error:
+            raise unavailable(ENGINE_UNAVAILABLE) from error
+        except TimeoutError:
+            pass
+        async with self._reaching():
+            latest = await engine.newest(self._client, found.workflow_id, run_id=run_id)
+        return Reconciliation(begun=latest is None or latest.begun)
 
     async def ready(self) -> None:
         """Ask Temporal one small question.

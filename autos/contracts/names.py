@@ -50,3 +50,8 @@ RECONCILIATION: Final = "reconcile"
 """The schedule of what is compared often; its workflows' ids begin with it, too."""
 RECONCILIATION_OF_OBJECTS: Final = "reconcile-objects"
 """The schedule of what is compared once a day."""
+
+
+def reconciliation_workflow_id(*, dry_run: bool) -> str:
+    """The workflow id of a reconciliation that somebody asked for: at most one of each runs."""
+    return f"{RECONCILIATION}/{'dry-run' if dry_run else 'by-request'}"
