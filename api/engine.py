@@ -228,6 +228,8 @@ class Engine:
                 found = found or await engine.newest(self._client, workflow_id, run_id=run_id)
         if found is None:
             return None
+        if found.running and not seconds:
+            return Reconciliation(begun=found.begun)
         handle: WorkflowHandle[Any, Report] = self._client.get_workflow_handle(
             found.workflow_id, run_id=run_id, result_type=Report
         )
