@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 from temporalio.client import Client, ScheduleActionStartWorkflow, ScheduleDescription
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
 from autos.contracts.names import RECONCILIATION, RECONCILIATION_OF_OBJECTS
@@ -69,7 +70,9 @@ async def test_what_is_scheduled_can_be_run(world: World) -> None:
 
 async def test_a_worker_starts_though_temporal_refuses(own_temporal: Client) -> None:
     address = own_temporal.service_client.config.target_host
-    refusing = await Client.connect(address, namespace="nobody-made-it")
+    refusing = await Client.connect(
+        address, namespace="nobody-made-it", data_converter=pydantic_data_converter
+    )
     with capture_logs() as logs:
         await asyncio.wait_for(ensure_schedules(refusing, 15), 20)
     assert [(entry["event"], entry["status"]) for entry in logs] == [
