@@ -26,6 +26,7 @@ from api.routes import (
     health,
     jobs,
     processes,
+    reconciliations,
     status,
     webhooks,
 )
@@ -97,7 +98,17 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
     )
     app.state.metrics = Metrics()
     problems.install(app)
-    for noun in (processes, downloads, status, documents, jobs, api_keys, credentials, webhooks):
+    for noun in (
+        processes,
+        downloads,
+        status,
+        documents,
+        jobs,
+        api_keys,
+        credentials,
+        webhooks,
+        reconciliations,
+    ):
         app.include_router(noun.router, prefix=PREFIX)
     app.include_router(health.router)
     webhook_docs.describe(app.webhooks)

@@ -7,6 +7,7 @@ Temporal's absence becomes a problem that the client can read.
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -15,10 +16,15 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import (
     Client,
     WorkflowFailureError,
+    WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
-from temporalio.common import QueryRejectCondition
+from temporalio.common import (
+    QueryRejectCondition,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
@@ -27,7 +33,8 @@ from api.problems import ENGINE_UNAVAILABLE, JOB_ENDED, Problem, unavailable
 from autos import engine
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, Progress, Wishes
-from autos.contracts.names import job_workflow_id
+from autos.contracts.names import JOBS_QUEUE, job_workflow_id, reconciliation_workflow_id
+from autos.contracts.reconciliation import Reconcile, Report, Terms
 from autos.engine import RPC_TIMEOUT, Execution
 
 log = structlog.get_logger(__name__)
@@ -37,6 +44,8 @@ PATIENCE_SECONDS: Final = 5.0
 QUERY_SECONDS: Final = 2.5
 WAKING_AT_ONCE: Final = 20
 """Signals in flight when many jobs are told of a new credential."""
+_GLANCE_SECONDS: Final = 1.0
+"""Enough for the result of what has ended."""
 
 
 class Silence(Enum):
@@ -44,6 +53,18 @@ class Silence(Enum):
 
     NOT_RUNNING = "no job of the process is running"
     UNANSWERED = "a job may be running, but no worker answers, or Temporal is away"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How far a reconciliation is."""
+
+    begun: bool
+    """False while no worker has taken it up."""
+    failed: bool = False
+    """It was cancelled or terminated."""
+    report: Report | None = None
+    """Once it has ended."""
 
 
 async def connect() -> Client:
@@ -174,6 +195,57 @@ class Engine:
             if isinstance(answer, BaseException):
                 raise answer
         return sum(answer is True for answer in woken)
+
+    async def reconcile(self, *, dry_run: bool) -> str:
+        """Start a reconciliation or join the running one; its id.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        async with self._reaching():
+            handle = await self._client.start_workflow(
+                "ReconcileWorkflow",
+                Reconcile(terms=Terms(dry_run=dry_run)),
+                id=reconciliation_workflow_id(dry_run=dry_run),
+                task_queue=JOBS_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary="Asked for by the API",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+            joined = await engine.newest(self._client, handle.id, run_id=handle.result_run_id)
+        return joined.first_run_id if joined else str(handle.result_run_id)
+
+    async def reconciliation(self, run_id: str, seconds: float) -> Reconciliation | None:
+        """How far a reconciliation is, at its end or when the time is up; None for an unknown one.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        found = None
+        async with self._reaching():
+            for dry_run in (False, True):
+                workflow_id = reconciliation_workflow_id(dry_run=dry_run)
+                found = found or await engine.newest(self._client, workflow_id, run_id=run_id)
+        if found is None:
+            return None
+        if found.running and not seconds:
+            return Reconciliation(begun=found.begun)
+        handle: WorkflowHandle[Any, Report] = self._client.get_workflow_handle(
+            found.workflow_id, run_id=run_id, result_type=Report
+        )
+        try:
+            async with asyncio.timeout(max(seconds, _GLANCE_SECONDS)):
+                return Reconciliation(begun=True, report=await handle.result())
+        except WorkflowFailureError:
+            return Reconciliation(begun=True, failed=True)
+        except RPCError as error:
+            raise unavailable(ENGINE_UNAVAILABLE) from error
+        except TimeoutError:
+            pass
+        async with self._reaching():
+            latest = await engine.newest(self._client, found.workflow_id, run_id=run_id)
+        return Reconciliation(begun=latest is None or latest.begun)
 
     async def ready(self) -> None:
         """Ask Temporal one small question.

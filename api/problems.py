@@ -125,6 +125,13 @@ JOB_RUNNING: Final = Kind(
 API_KEY_UNKNOWN: Final = Kind(
     "api-key-unknown", 404, "There is no such API key", "Take an id from GET /api/v1/api-keys."
 )
+RECONCILIATION_UNKNOWN: Final = Kind(
+    "reconciliation-unknown",
+    404,
+    "There is no such reconciliation",
+    "Take the id from POST /api/v1/reconciliations; reports are kept as long as Temporal keeps "
+    "ended workflows.",
+)
 IDEMPOTENCY_KEY_REUSED: Final = Kind(
     "idempotency-key-reused",
     422,

@@ -45,11 +45,14 @@ _STOPPED: Final = (WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TER
 class Execution:
     """The newest run of a workflow id as Temporal has it."""
 
+    workflow_id: str
     first_run_id: str
     """For a job, its id."""
     run_id: str
     status: WorkflowExecutionStatus
-    closed_at: datetime | None
+    closed_at: datetime | None = None
+    begun: bool = True
+    """False while no worker has taken its first step."""
 
     @property
     def running(self) -> bool:
@@ -149,8 +152,11 @@ async def newest(client: Client, workflow_id: str, run_id: str | None = None) ->
         raise
     info = description.raw_description.workflow_execution_info
     return Execution(
+        workflow_id=workflow_id,
         first_run_id=info.first_run_id or info.execution.run_id,
         run_id=info.execution.run_id,
         status=description.status or WorkflowExecutionStatus.RUNNING,
         closed_at=description.close_time,
+        # The start and the wish for a first step; what follows is a worker's doing.
+        begun=description.history_length > 2,
     )

@@ -90,6 +90,14 @@ class Settings(BaseSettings):
         False, description="Let webhooks go to http and to private addresses; for demos only"
     )
 
+    # Operation
+    reconcile_minutes: int = Field(
+        15,
+        ge=0,
+        le=1440,
+        description="Minutes between two reconciliations of records, Temporal and S3; 0 for none",
+    )
+
     # The embedded stack
     data_dir: Path = Path(".autos")
     log_format: str = Field("json", pattern="^(json|console)$")

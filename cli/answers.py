@@ -6,7 +6,7 @@ service.
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from autos.contracts.states import DocumentState, JobStatus
 
@@ -115,3 +115,48 @@ class ApiKeyPage(BaseModel):
 
     items: list[ApiKey]
     next: str | None = None
+
+
+class PartHealth(BaseModel):
+    """Whether one part can be reached."""
+
+    ok: bool
+
+
+class Health(BaseModel):
+    """What the API can reach."""
+
+    ok: bool
+    parts: dict[str, PartHealth] = Field(default_factory=dict)
+
+
+class Finding(BaseModel):
+    """One thing that a reconciliation found wrong."""
+
+    id: str
+    process_number: str | None = None
+    mended: bool = False
+
+
+class Findings(BaseModel):
+    """What a reconciliation found of one kind."""
+
+    kind: str
+    found: int = 0
+    mended: int = 0
+    first: list[Finding] = Field(default_factory=list)
+
+
+class Reconciliation(BaseModel):
+    """How far a reconciliation is, and what it found."""
+
+    id: str
+    status: str
+    left: int = 0
+    findings: list[Findings] = Field(default_factory=list)
+    unfinished: list[str] = Field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        """True once there is nothing more to wait for."""
+        return self.status in ("completed", "failed")

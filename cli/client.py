@@ -18,9 +18,11 @@ from cli.answers import (
     ApiKeyPage,
     Document,
     DocumentPage,
+    Health,
     Job,
     JobPage,
     NewApiKey,
+    Reconciliation,
     Started,
     Status,
 )
@@ -121,6 +123,32 @@ class ApiClient:
     async def steer(self, job_id: str, verb: str) -> None:
         """Cancel, pause, resume a job, or retry what it could not get."""
         await self._ask("POST", f"/jobs/{job_id}/{verb}")
+
+    async def health(self) -> Health:
+        """What the API can reach. It answers with 503 when that is not everything."""
+        reply = await self._http.get("/health/ready")
+        if reply.status_code not in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
+            raise Refused(_sentence(reply), reply.status_code, _retry_after(reply))
+        return Health.model_validate_json(reply.content)
+
+    async def reconcile(self, *, dry_run: bool, wait: int) -> Reconciliation:
+        """Start a reconciliation, or join the running one, and wait so many seconds for it."""
+        reply = await self._ask(
+            "POST",
+            "/reconciliations",
+            json={"dry_run": dry_run},
+            headers={"Prefer": f"wait={wait}"},
+        )
+        return Reconciliation.model_validate_json(reply.content)
+
+    async def reconciliation(self, reconciliation_id: str, *, wait: int) -> Reconciliation:
+        """How far it is, after so many seconds or at its end."""
+        reply = await self._ask(
+            "GET",
+            f"/reconciliations/{reconciliation_id}",
+            headers={"Prefer": f"wait={wait}"},
+        )
+        return Reconciliation.model_validate_json(reply.content)
 
     async def create_key(self, name: str, role: str, expires_at: datetime | None) -> NewApiKey:
         """Make an API key."""

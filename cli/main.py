@@ -97,6 +97,25 @@ def status(
         raise typer.Exit(run(verb.status(connection, case, documents=documents, as_json=as_json)))
 
 
+@app.command()
+def doctor(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report; mend nothing.")] = False,
+    patience: Annotated[int, typer.Option(min=1, help="Seconds to wait for the report.")] = 300,
+    url: Url = None,
+    key: Key = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Find what is wrong, mend what can be mended, and explain it (needs an admin key).
+
+    Exit code 0: all is well or mended, 1: something is left for a person.
+    """
+    from cli import doctor as verb
+
+    with sentences():
+        connection = find_connection(url, key, data_dir)
+        raise typer.Exit(run(verb.doctor(connection, dry_run=dry_run, patience=patience)))
+
+
 @keys_app.command("create")
 def create_key(
     name: Annotated[str, typer.Argument(help="Who or what will use it.")],

@@ -24,6 +24,7 @@ from temporalio.worker import Worker
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from activities.process import ProcessActivities
+from activities.reconciliation import ReconciliationActivities
 from activities.webhooks import WebhookActivities
 from autos import telemetry
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
@@ -32,16 +33,20 @@ from autos.records.database import Database
 from autos.records.permits import DatabasePermits
 from autos.settings import MissingSettings, Settings
 from autos.source import Credentials, Limiter, SourceClient, open_http
+from autos.source.spool import sweep
 from autos.store import Store
 from autos.vault import Vault
 from autos.webhooks.sender import Sender
 from worker.metrics import CourtMetrics
+from worker.schedules import ensure_schedules
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 from workflows.download_process import DownloadProcessWorkflow
+from workflows.reconcile import ReconcileWorkflow
 
 log = structlog.get_logger(__name__)
 
 GRACE: Final = timedelta(seconds=20)
+SPOOL_LEFTOVER_SECONDS: Final = 60.0
 REQUIRED: Final = (
     "database_url",
     "secret_key",
@@ -68,6 +73,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Open database, source and store; close them at the end."""
     spool_directory = settings.data_dir / "spool"
     await asyncio.to_thread(spool_directory.mkdir, parents=True, exist_ok=True)
+    if swept := await asyncio.to_thread(sweep, spool_directory, SPOOL_LEFTOVER_SECONDS):
+        log.warning("spool_swept", files=swept)
     database = Database.open(settings)
     permits = DatabasePermits(database, settings.source_max_in_flight)
     async with contextlib.AsyncExitStack() as opened:
@@ -112,6 +119,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
     process = ProcessActivities(parts.database, parts.source)
     documents = DocumentActivities(parts.database, parts.source, parts.store, parts.spool_directory)
     jobs = JobActivities(parts.database, parts.store)
+    reconciliation = ReconciliationActivities(parts.database, parts.store, client, settings)
     webhooks = WebhookActivities(
         parts.database,
         parts.store,
@@ -124,8 +132,8 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
         Worker(
             client,
             task_queue=JOBS_QUEUE,
-            workflows=[DownloadProcessWorkflow],
-            activities=[jobs.record_job, jobs.close_job],
+            workflows=[DownloadProcessWorkflow, ReconcileWorkflow],
+            activities=[jobs.record_job, jobs.close_job, reconciliation.reconcile_page],
             max_concurrent_activities=20,
             graceful_shutdown_timeout=GRACE,
         ),
@@ -171,6 +179,7 @@ async def run(settings: Settings) -> None:
         async with contextlib.AsyncExitStack() as running:
             for worker in build_workers(client, parts, settings):
                 await running.enter_async_context(worker)
+            await ensure_schedules(client, settings.reconcile_minutes)
             log.info("worker_started")
             await stop.wait()
             log.info("worker_stopping", grace_seconds=GRACE.total_seconds())

@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
         WEBHOOKS_QUEUE,
         delivery_workflow_id,
     )
+    from autos.contracts.reconciliation import ReconciledPage, ReconcilePage
     from autos.contracts.webhooks import DeliverWebhook
 
 Result = TypeVar("Result")
@@ -41,6 +42,11 @@ _FOREVER: Final = RetryPolicy(
     maximum_interval=timedelta(seconds=30),
 )
 """Our own parts (records, store, workers) come back; nothing accepted is dropped meanwhile."""
+
+_A_FEW_TIMES: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_attempts=4
+)
+"""What is not done now will be looked at again by the next reconciliation."""
 
 _HEARTBEAT: Final = timedelta(seconds=15)
 _LONGEST_BATCH: Final = timedelta(hours=12)
@@ -105,6 +111,20 @@ def record_job(request: RecordJob) -> Awaitable[None]:
 def close_job(request: CloseJob) -> Awaitable[ClosedJob]:
     """Write the final row, the manifest and the events."""
     return _keep_records("close_job", request, ClosedJob, "the end")
+
+
+def reconcile_page(request: ReconcilePage, summary: str) -> Awaitable[ReconciledPage]:
+    """Compare a bounded part of what there is, and mend it."""
+    return workflow.execute_activity(
+        "reconcile_page",
+        request,
+        result_type=ReconciledPage,
+        task_queue=JOBS_QUEUE,
+        start_to_close_timeout=timedelta(minutes=15),
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_A_FEW_TIMES,
+        summary=summary,
+    )
 
 
 async def start_delivery(event_id: str) -> None:

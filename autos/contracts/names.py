@@ -28,11 +28,30 @@ SEARCH_ATTRIBUTES: Final[tuple[SearchAttributeKey[Any], ...]] = (
 """All of them; a namespace must know them before the first job."""
 
 
+_JOB: Final = "download-process/"
+
+
 def job_workflow_id(process_number: str) -> str:
     """The workflow id of a process's job, from its 20 digits: at most one runs at a time."""
-    return f"download-process/{process_number}"
+    return _JOB + process_number
+
+
+def process_number_of(workflow_id: str) -> str:
+    """The 20 digits in a job's workflow id."""
+    return workflow_id.removeprefix(_JOB)
 
 
 def delivery_workflow_id(event_id: str) -> str:
     """The workflow id of an event's delivery."""
     return f"webhook/{event_id}"
+
+
+RECONCILIATION: Final = "reconcile"
+"""The schedule of what is compared often; its workflows' ids begin with it, too."""
+RECONCILIATION_OF_OBJECTS: Final = "reconcile-objects"
+"""The schedule of what is compared once a day."""
+
+
+def reconciliation_workflow_id(*, dry_run: bool) -> str:
+    """The workflow id of a reconciliation that somebody asked for: at most one of each runs."""
+    return f"{RECONCILIATION}/{'dry-run' if dry_run else 'by-request'}"

@@ -59,6 +59,7 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     TIMEOUT = "timeout"
     STORAGE = "storage"
+    INTERRUPTED = "interrupted"
 
     @property
     def text(self) -> str:
@@ -86,5 +87,6 @@ _TEXTS: dict[Reason, str] = {
     Reason.CREDENTIAL: "The source does not accept the credential; set a new one.",
     Reason.RATE_LIMITED: "The source asks for fewer requests.",
     Reason.TIMEOUT: "The source did not answer in time.",
-    Reason.STORAGE: "The object store did not take the document.",
+    Reason.STORAGE: "The object store did not take the document, or has lost it.",
+    Reason.INTERRUPTED: "The job was ended from outside before it had written its own end.",
 }

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,16 +29,21 @@ async def take_up_subscriptions(
     """Bind the subscriptions to the job and make their events; the ids of the events.
 
     A subscription whose row is gone (its process was purged) has nobody to tell and is left out.
+    So is one that another job has told: it may have been attached to this one, too, when the
+    other seemed lost, and each subscription gets one event.
     """
     wanted = [uuid.UUID(subscription) for subscription in subscriptions]
+    untold = or_(Subscription.job_id.is_(None), Subscription.job_id == job_id)
     found = (
-        await session.scalars(select(Subscription.id).where(Subscription.id.in_(wanted)))
+        await session.scalars(
+            update(Subscription)
+            .where(Subscription.id.in_(wanted), untold)
+            .values(job_id=job_id)
+            .returning(Subscription.id)
+        )
     ).all()
     if not found:
         return []
-    await session.execute(
-        update(Subscription).where(Subscription.id.in_(found)).values(job_id=job_id)
-    )
     events = [
         {
             "id": event_id(job_id, subscription_id),

@@ -1,4 +1,5 @@
-"""Jobs as the API reads them, and the two things it writes: that one began, that one was lost."""
+"""Jobs as the API reads them, and two things that are written from outside: that one began, that
+one was lost."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +8,7 @@ from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.contracts.states import JobStatus, WaitReason
+from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.records.models import Job, now
 
 ACTIVE = (JobStatus.PENDING, JobStatus.PROCESSING)
@@ -73,10 +74,18 @@ async def waiting(session: AsyncSession, reason: WaitReason) -> Sequence[str]:
     ).all()
 
 
-async def close_lost(session: AsyncSession, job_id: str, status: JobStatus) -> None:
-    """End the row of a job that ended without writing so: terminated, or its history is gone."""
+async def close_lost(
+    session: AsyncSession, job_id: str, status: JobStatus, reason: Reason | None
+) -> None:
+    """End the row of a job of which nothing more will come; its documents stay as they are."""
     await session.execute(
         update(Job)
         .where(Job.id == job_id, Job.status.in_(ACTIVE))
-        .values(status=status, waiting_for=None, waiting_since=None, completed_at=now())
+        .values(
+            status=status,
+            reason=reason,
+            waiting_for=None,
+            waiting_since=None,
+            completed_at=now(),
+        )
     )

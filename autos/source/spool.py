@@ -10,9 +10,11 @@ task at a time.
 """
 
 import asyncio
+import contextlib
 import os
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -151,6 +153,23 @@ class Spool:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def sweep(folder: Path, older_than_seconds: float) -> int:
+    """Delete files that a process left here when it died; answers how many there were.
+
+    Where the system cannot make a file without a name, it has one for the moment between its
+    making and its unlinking. So whatever is older than a moment belongs to nobody who lives.
+    """
+    oldest = time.time() - older_than_seconds
+    swept = 0
+    for path in folder.iterdir():
+        # Another worker of this folder may sweep, or unlink its own, at the same time.
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
+                swept += 1
+    return swept
 
 
 def _open_nameless(folder: Path) -> BinaryIO:

@@ -3,6 +3,7 @@
 from autos.store.client import (
     Body,
     Held,
+    Listed,
     ObjectMissing,
     Store,
     StoreError,
@@ -14,6 +15,7 @@ from autos.store.keys import document_key, manifest_key, process_prefix
 __all__ = [
     "Body",
     "Held",
+    "Listed",
     "ObjectMissing",
     "Store",
     "StoreError",

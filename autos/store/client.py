@@ -18,27 +18,28 @@ import base64
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import httpx2
 
 from autos.settings import Settings
-from autos.store.control import Control
+from autos.store.control import Control, Listed
 from autos.store.errors import (
     ObjectMissing,
     StoreError,
     StoreRefused,
     StoreUnavailable,
 )
-from autos.store.keys import process_prefix
+from autos.store.keys import PROCESSES_PREFIX, process_prefix
 from autos.store.links import Links
 from autos.store.signing import SIGNED_FOR_SECONDS, Signer, open_client
 
 __all__ = [
     "Body",
     "Held",
+    "Listed",
     "ObjectMissing",
     "Store",
     "StoreError",
@@ -193,6 +194,22 @@ class Store:
     def list_keys(self, prefix: str) -> AsyncIterator[str]:
         """The keys that begin with `prefix`; raises as `head` does."""
         return self._control.list_keys(prefix)
+
+    async def list_page(self, after: str, limit: int) -> tuple[list[Listed], bool]:
+        """At most `limit` objects (and 1,000) of all processes, by key, and whether more follow.
+
+        Args:
+            after: the key that the page before this one ended with; empty for the first.
+            limit: of the page.
+
+        Raises:
+            StoreUnavailable, StoreRefused: the store does not say.
+        """
+        return await self._control.list_page(PROCESSES_PREFIX, after, limit)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete these objects; one that is not there is deleted already."""
+        await self._control.delete(keys)
 
     async def delete_prefix(self, digits: str) -> int:
         """Delete all that is kept of a process; answers how many objects there were."""

@@ -4,8 +4,9 @@ These go through boto3 in a thread; documents never do (facts/transfer-and-libra
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -13,6 +14,13 @@ from autos.store.errors import StoreRefused, StoreUnavailable
 
 _AT_ONCE: Final = 1000
 """S3 deletes at most so many keys in one call."""
+
+
+class Listed(NamedTuple):
+    """One object of a listing."""
+
+    key: str
+    modified_at: datetime
 
 
 class Control:
@@ -68,21 +76,34 @@ class Control:
                 return
             page = {"ContinuationToken": answer["NextContinuationToken"]}
 
+    async def list_page(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:
+        """At most `limit` objects under `prefix` that come after `after`; and whether more do."""
+        place = {"StartAfter": after} if after else {}
+        answer = await self._call(
+            "list_objects_v2", prefix, Prefix=prefix, MaxKeys=min(limit, _AT_ONCE), **place
+        )
+        listed = [Listed(item["Key"], item["LastModified"]) for item in answer.get("Contents", ())]
+        return listed, bool(answer.get("IsTruncated"))
+
     async def delete_prefix(self, prefix: str) -> int:
         """Delete every object under `prefix`; answers how many there were."""
         keys = [key async for key in self.list_keys(prefix)]
+        await self.delete(keys)
+        return len(keys)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete these objects; one that is not there is deleted already."""
         for start in range(0, len(keys), _AT_ONCE):
             batch = [{"Key": key} for key in keys[start : start + _AT_ONCE]]
             answer = await self._call(
-                "delete_objects", prefix, Delete={"Objects": batch, "Quiet": True}
+                "delete_objects", keys[start], Delete={"Objects": batch, "Quiet": True}
             )
             if answer.get("Errors"):
                 raise StoreUnavailable(
                     f"{len(answer['Errors'])} objects could not be deleted; delete them again",
                     self._bucket,
-                    prefix,
+                    keys[start],
                 )
-        return len(keys)
 
     async def _call(self, operation: str, key: str = "", **parameters: Any) -> dict[str, Any]:
         call: Callable[..., dict[str, Any]] = getattr(self._client, operation)

@@ -7,6 +7,11 @@ cannot overwrite each other (failure F9), and a process is purged by one prefix.
 import re
 from typing import Final
 
+PROCESSES_PREFIX: Final = "processes/"
+"""What all keys begin with."""
+MANIFEST: Final = "manifest.json"
+"""The name of a manifest below its process's prefix."""
+
 _DIGITS: Final = re.compile(r"\d{20}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -19,7 +24,7 @@ def process_prefix(digits: str) -> str:
     """
     if not _DIGITS.fullmatch(digits):
         raise ValueError("A process's objects are found by the 20 digits of its number.")
-    return f"processes/{digits}/"
+    return f"{PROCESSES_PREFIX}{digits}/"
 
 
 def document_key(digits: str, sha256: str) -> str:
@@ -43,4 +48,14 @@ def manifest_key(digits: str) -> str:
     Raises:
         ValueError: `digits` are not 20 digits.
     """
-    return process_prefix(digits) + "manifest.json"
+    return process_prefix(digits) + MANIFEST
+
+
+def read_key(key: str) -> tuple[str, str] | None:
+    """The process's digits and the object's name (a SHA-256, or `MANIFEST`) of one of our keys.
+
+    None for a key that this service never makes.
+    """
+    digits, _, name = key.removeprefix(PROCESSES_PREFIX).partition("/")
+    ours = _DIGITS.fullmatch(digits) and (name == MANIFEST or _SHA256.fullmatch(name))
+    return (digits, name) if ours and key.startswith(PROCESSES_PREFIX) else None

@@ -1,10 +1,13 @@
 """Records the kept histories: `python -m tests.replay.record` runs each shape on a real server.
 
+`python -m tests.replay.record NAME …` records only these.
+
 Run it only when a change of workflow code is meant to break replay and nothing runs in production
 that would notice; otherwise keep the histories and use `workflow.patched`.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +21,7 @@ from autos.contracts.names import SEARCH_ATTRIBUTES
 from autos.contracts.states import Reason
 from tests.workflows.conftest import BINARIES, DEV_SERVER_FLAGS
 from tests.workflows.fakes import FakeActivities, available, start, workers
+from tests.workflows.reconcile_fakes import reconciled
 from tests.workflows.webhook_fakes import delivered_late, refused_for_good
 from workflows.download_process import DownloadProcessWorkflow
 
@@ -100,6 +104,7 @@ SHAPES: Final[dict[str, Callable[[Client], Awaitable[Job]]]] = {
         continued,
         delivered_late,
         refused_for_good,
+        reconciled,
     )
 }
 
@@ -113,7 +118,8 @@ async def main() -> None:
         search_attributes=SEARCH_ATTRIBUTES,
     ) as environment:
         HISTORIES.mkdir(exist_ok=True)
-        for name, shape in SHAPES.items():
+        for name in sys.argv[1:] or SHAPES:
+            shape = SHAPES[name]
             async with asyncio.timeout(60):
                 job = await shape(environment.client)
                 history = await job.fetch_history()

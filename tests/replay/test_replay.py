@@ -11,6 +11,7 @@ from temporalio.worker import Replayer
 from tests.replay.record import HISTORIES, SHAPES
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 from workflows.download_process import DownloadProcessWorkflow
+from workflows.reconcile import ReconcileWorkflow
 
 KEPT = sorted(HISTORIES.glob("*.json"))
 
@@ -19,7 +20,7 @@ KEPT = sorted(HISTORIES.glob("*.json"))
 async def test_a_kept_history_replays(path: Path) -> None:
     history = WorkflowHistory.from_json("download-process/replayed", json.loads(path.read_text()))
     replayer = Replayer(
-        workflows=[DownloadProcessWorkflow, DeliverWebhookWorkflow],
+        workflows=[DownloadProcessWorkflow, DeliverWebhookWorkflow, ReconcileWorkflow],
         data_converter=pydantic_data_converter,
     )
     await replayer.replay_workflow(history)

@@ -106,7 +106,7 @@ def test_silence_is_an_answer_where_nothing_runs() -> None:
 def test_a_job_that_lost_its_end_is_told_as_ended(
     ended: WorkflowExecutionStatus, states: str, told: str
 ) -> None:
-    lost = Execution("j", "r", ended, None)
+    lost = Execution("w", "j", "r", ended)
     answers = [
         assemble(
             WISH,

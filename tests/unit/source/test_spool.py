@@ -1,11 +1,12 @@
 """In memory when small, on disk without a name when large, gone when closed (F41, F42)."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
-from autos.source.spool import MEMORY_BYTES, PIECE_BYTES, Memory, Spool
+from autos.source.spool import MEMORY_BYTES, PIECE_BYTES, Memory, Spool, sweep
 
 
 async def content(spool: Spool) -> bytes:
@@ -104,3 +105,15 @@ async def test_a_closed_spool_gives_back_once_what_it_held(tmp_path: Path) -> No
     second.close()
     first.close()
     assert memory.used == 0
+
+
+def test_what_a_dead_process_left_is_swept_and_what_lives_is_not(tmp_path: Path) -> None:
+    """F42: the next start cleans."""
+    left, young = tmp_path / "tmpleft", tmp_path / "tmpyoung"
+    for path in (left, young):
+        path.touch()
+    os.utime(left, (0, 0))
+    (tmp_path / "folder").mkdir()
+    assert sweep(tmp_path, 60) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "tmpyoung"]
+    assert sweep(tmp_path, 60) == 0

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -14,6 +15,7 @@ import pytest
 
 from autos.source.spool import Spool
 from autos.store import Store, document_key, manifest_key
+from autos.store.keys import read_key
 from tests.unit.store.conftest import Endpoint, saved_name
 
 PIECE = b"%PDF-1.4 a piece"
@@ -101,6 +103,44 @@ async def test_list_and_purge_one_process_only(store: Store) -> None:
     assert await store.delete_prefix(one) == 0
     assert [key async for key in store.list_keys(f"processes/{one}/")] == []
     assert len([key async for key in store.list_keys(f"processes/{two}/")]) == 3
+
+
+async def test_pages_of_all_processes_go_by_key(store: Store) -> None:
+    """Whoever reads all of them misses none and reads none twice."""
+    digits = [f"9992{number:016}" for number in (1, 2)]
+    keys = [manifest_key(one) for one in digits]
+    keys += [document_key(one, f"{number:064x}") for one in digits for number in range(3)]
+    for key in keys:
+        await store.put_json(key, b"{}")
+    after, more = "processes/9992", True
+    seen: list[str] = []
+    while more:
+        page, more = await store.list_page(after, 3)
+        assert len(page) <= 3
+        after = page[-1].key
+        seen += [listed.key for listed in page if listed.key < "processes/9993"]
+        assert all(datetime.now(UTC) - listed.modified_at < timedelta(hours=1) for listed in page)
+    assert seen == sorted(keys)
+    await store.delete([*keys[:2], "processes/99920000000000000001/never-there"])
+    assert [key async for key in store.list_keys("processes/9992")] == sorted(keys[2:])
+    await store.delete([])
+
+
+@pytest.mark.parametrize(
+    ("key", "read"),
+    [
+        (f"processes/{'9' * 20}/{'a' * 64}", ("9" * 20, "a" * 64)),
+        (f"processes/{'9' * 20}/manifest.json", ("9" * 20, "manifest.json")),
+        (f"processes/{'9' * 20}/{'A' * 64}", None),
+        (f"processes/{'9' * 20}/notes.txt", None),
+        (f"processes/{'9' * 20}/old/{'a' * 64}", None),
+        (f"processes/{'9' * 19}/{'a' * 64}", None),
+        (f"{'9' * 20}/{'a' * 64}", None),
+        ("processes/", None),
+    ],
+)
+def test_only_keys_that_we_make_are_read(key: str, read: tuple[str, str] | None) -> None:
+    assert read_key(key) == read
 
 
 async def test_ready_and_a_bucket_made_twice(

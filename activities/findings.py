@@ -1,0 +1,53 @@
+"""What one page of a reconciliation has found: counted for the report, and told to the log."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import structlog
+
+from autos.contracts.reconciliation import Finding, Kind, ReconciledPage, ReconcilePage, Tallies
+from autos.records.models import now
+
+log = structlog.get_logger(__name__)
+
+PAGE: Final = 200
+"""Rows that one page looks at."""
+_AT_ONCE: Final = 5
+"""So many at once; downloads use the same connections to the records."""
+
+Item = TypeVar("Item")
+
+
+class Findings:
+    """Of one page."""
+
+    def __init__(self, request: ReconcilePage) -> None:
+        self.dry_run = request.terms.dry_run
+        self.until = now() - timedelta(seconds=request.terms.grace_seconds)
+        """What is younger is left alone."""
+        self.objects_until: datetime = now() - timedelta(seconds=request.terms.object_grace_seconds)
+        self.tallies = Tallies()
+
+    def note(self, kind: Kind, id: str, process_number: str | None, *, mended: bool) -> None:
+        """Count and log one finding."""
+        self.tallies.note(kind, Finding(id=id, process_number=process_number, mended=mended))
+        log.warning("reconciliation_found", kind=kind, id=id, process=process_number, mended=mended)
+
+    def page(self, cursor: str | None) -> ReconciledPage:
+        """All of it as the page's answer; the next page begins at `cursor`."""
+        return ReconciledPage(tallies=self.tallies, cursor=cursor)
+
+
+async def each(items: Sequence[Item], look_at: Callable[[Item], Awaitable[None]]) -> None:
+    """Look at every item, a few at once; the first error ends it."""
+    waiting = iter(items)
+
+    async def work() -> None:
+        for item in waiting:
+            await look_at(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(_AT_ONCE, len(items))):
+            group.create_task(work())

@@ -1,0 +1,67 @@
+"""Servers of their own: a reconciliation looks at all there is, also at other tests' rows."""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from autos.contracts.names import SEARCH_ATTRIBUTES
+from autos.records.database import Database
+from autos.records.migrate import migrate
+from autos.settings import Settings
+from autos.source import open_http
+from tests.integration.conftest import TEMPORAL_OPTIONS
+from tests.integration.reconciliation.world import World
+from tests.unit.store.conftest import Endpoint, rclone
+from tests.workflows.conftest import BINARIES
+
+__all__ = ["rclone"]
+
+
+@pytest.fixture(scope="session")
+async def own_database(database_url: str) -> AsyncIterator[Database]:
+    """A database beside the other tests' one."""
+    admin = Database.open(Settings(database_url=database_url))
+    async with admin.engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("CREATE DATABASE reconciliation"))
+    await admin.close()
+    url = make_url(database_url).set(database="reconciliation")
+    own_url = url.render_as_string(hide_password=False)
+    await migrate(own_url)
+    database = Database.open(Settings(database_url=own_url))
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+async def own_temporal() -> AsyncIterator[Client]:
+    """A Temporal whose running jobs are these tests' only."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(BINARIES / "temporal"),
+        dev_server_extra_args=TEMPORAL_OPTIONS,
+        search_attributes=SEARCH_ATTRIBUTES,
+        data_converter=pydantic_data_converter,
+        dev_server_log_level="error",
+    ) as environment:
+        yield environment.client
+
+
+@pytest.fixture(scope="session")
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with open_http(Settings()) as client:
+        yield client
+
+
+@pytest.fixture
+async def world(
+    own_database: Database, own_temporal: Client, rclone: Endpoint, http: httpx2.AsyncClient
+) -> AsyncIterator[World]:
+    """Everything at peace: no rows, no objects, no jobs; with a worker."""
+    async with World.open(own_database, own_temporal, rclone, http) as world:
+        yield world

@@ -1,0 +1,253 @@
+"""Jobs whose rows and Temporal disagree, and whoever waits to be told of them.
+
+Each disagreement is made, mended and looked for again; what is healthy is left alone.
+"""
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import pytest
+from temporalio.client import WorkflowFailureError
+
+from autos import engine
+from autos.cnj import CaseNumber
+from autos.contracts.download import DownloadProcess
+from autos.contracts.names import delivery_workflow_id, job_workflow_id
+from autos.contracts.reconciliation import Kind
+from autos.contracts.states import JobStatus
+from autos.records import events, jobs
+from autos.records.models import Delivery
+from tests.integration.reconciliation.world import World
+
+
+async def test_what_is_healthy_is_left_alone(world: World, case: CaseNumber) -> None:
+    """Among it a job that runs at this very moment."""
+    ended = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 100)
+    await world.process(ended, "app")
+    job_id, _ = await world.accept(ended)
+    await world.ended(ended)
+    world.going_on.clear()
+    running, _ = await world.accept(case)
+    await world.listed(case)
+    assert await world.reconcile() == {}
+    world.going_on.set()
+    await world.ended(case)
+    assert await world.reconcile() == {}
+    assert await world.job_ids(case) == {running}
+    assert await world.job_ids(ended) == {job_id}
+    assert len(await world.told(ended)) == await world.delivering(ended) == 1
+
+
+async def test_a_terminated_job_gets_its_end_and_its_subscribers_are_told(
+    world: World, case: CaseNumber
+) -> None:
+    """F11, F15."""
+    world.going_on.clear()
+    await world.process(case, "ap")
+    job_id, subscription = await world.accept(case)
+    await world.job(case).terminate()
+    assert await world.reconcile(dry_run=True) == {Kind.JOB_CLOSED: (1, 0)}
+    assert await world.told(case) == []
+    assert await world.reconcile(grace=300) == {}
+    assert await world.reconcile() == {Kind.JOB_CLOSED: (1, 1)}
+    row = await world.job_row(job_id)
+    assert row is not None
+    assert (row.status, row.reason, row.available_documents) == ("cancelled", None, 1)
+    assert row.completed_at is not None
+    assert await world.told(case) == [(subscription, job_id, "cancelled")]
+    assert await world.delivering(case) == 1
+    assert await world.reconcile() == {}
+
+
+async def test_a_job_that_the_engine_timed_out_keeps_what_it_has(
+    world: World, case: CaseNumber
+) -> None:
+    """And says why the rest is missing."""
+    await world.process(case, "ap")
+    subscription = await world.subscribe(case)
+    handle = await world.client.start_workflow(
+        engine.JOB_WORKFLOW,
+        DownloadProcess(process_number=case.digits, court=case.court),
+        id=job_workflow_id(case.digits),
+        task_queue="nobody",
+        run_timeout=timedelta(milliseconds=100),
+    )
+    job_id = await world.row(case, handle.first_execution_run_id)
+    with pytest.raises(WorkflowFailureError):
+        await asyncio.wait_for(handle.result(), 20)
+    assert await world.reconcile() == {Kind.JOB_CLOSED: (1, 1)}
+    row = await world.job_row(job_id)
+    assert row is not None
+    assert (row.status, row.reason) == ("completed_with_failures", "interrupted")
+    assert [(one.state, one.reason) for one in await world.documents(case)] == [
+        ("available", None),
+        ("failed", "interrupted"),
+    ]
+    assert await world.told(case) == [(subscription, job_id, "completed_with_failures")]
+
+
+async def test_a_job_that_ended_well_is_told_so_though_its_row_was_written_over(
+    world: World, case: CaseNumber
+) -> None:
+    """An activity that outlived its job wrote `processing` once more."""
+    await world.process(case, "ap")
+    job_id, subscription = await world.accept(case)
+    await world.ended(case)
+    async with world.database.transaction() as session:
+        row = await jobs.get(session, job_id)
+        assert row is not None
+        row.status = JobStatus.PROCESSING
+    assert await world.reconcile() == {Kind.JOB_CLOSED: (1, 1)}
+    row = await world.job_row(job_id)
+    assert row is not None
+    assert (row.status, row.reason) == ("completed", None)
+    assert await world.told(case) == [(subscription, job_id, "completed")]
+
+
+async def test_a_job_that_temporal_lost_is_taken_up_again(world: World, case: CaseNumber) -> None:
+    """It was accepted, so its documents come and its subscribers are told: once each."""
+    await world.process(case, "app")
+    lost = await world.row(case)
+    waiting = {await world.subscribe(case) for _ in range(3)}
+    assert await world.reconcile(dry_run=True) == {Kind.JOB_UNKNOWN: (1, 0)}
+    assert await world.job_ids(case) == {lost}
+    world.going_on.clear()
+    assert await world.reconcile() == {Kind.JOB_UNKNOWN: (1, 1)}
+    world.going_on.set()
+    await world.ended(case)
+    row = await world.job_row(lost)
+    assert row is not None
+    assert (row.status, row.reason) == ("failed", "interrupted")
+    (started,) = await world.job_ids(case) - {lost}
+    assert [one.state for one in await world.documents(case)] == ["available"] * 3
+    told = await world.told(case)
+    assert {subscription for subscription, _, _ in told} == waiting
+    assert {(job_id, ending) for _, job_id, ending in told} == {(started, "completed")}
+    assert len(told) == await world.delivering(case) == 3
+    assert await world.reconcile() == {}
+
+
+async def test_a_lost_job_that_had_all_of_it_only_says_so(world: World, case: CaseNumber) -> None:
+    await world.process(case, "aa")
+    lost = await world.row(case)
+    subscription = await world.subscribe(case)
+    assert await world.reconcile() == {Kind.JOB_UNKNOWN: (1, 1)}
+    assert await world.job_ids(case) == {lost}
+    assert await world.told(case) == [(subscription, lost, "completed")]
+    assert await world.delivering(case) == 1
+    assert await world.reconcile() == {}
+
+
+async def test_an_old_row_beside_a_newer_job_is_closed(world: World, case: CaseNumber) -> None:
+    """The newer job is left alone, and its subscriber is told by itself."""
+    world.going_on.clear()
+    await world.process(case, "p")
+    old = await world.row(case)
+    new, subscription = await world.accept(case)
+    assert await world.reconcile() == {Kind.JOB_SUPERSEDED: (1, 1)}
+    row = await world.job_row(old)
+    assert row is not None
+    assert (row.status, row.reason) == ("failed", "interrupted")
+    assert await world.told(case) == []
+    world.going_on.set()
+    await world.ended(case)
+    assert await world.told(case) == [(subscription, new, "completed")]
+    assert await world.reconcile() == {}
+
+
+async def test_a_terminated_job_that_another_followed_is_called_cancelled(
+    world: World, case: CaseNumber
+) -> None:
+    """Its subscriber, whom the follower knows nothing of, is told by the next job."""
+    world.going_on.clear()
+    await world.process(case, "p")
+    old, subscription = await world.accept(case)
+    await world.job(case).terminate()
+    world.going_on.set()
+    new = await world.row(case, await world.start(case))
+    await world.ended(case)
+    world.going_on.clear()
+    assert await world.reconcile() == {
+        Kind.JOB_SUPERSEDED: (1, 1),
+        Kind.SUBSCRIPTION_OPEN: (1, 1),
+    }
+    world.going_on.set()
+    row = await world.job_row(old)
+    assert row is not None
+    assert row.status == "cancelled"
+    await world.ended(case)
+    (third,) = await world.job_ids(case) - {old, new}
+    assert await world.told(case) == [(subscription, third, "completed")]
+    assert await world.reconcile() == {}
+
+
+async def test_a_running_job_without_a_row_gets_one(world: World, case: CaseNumber) -> None:
+    """Also where the process itself is missing: the records are from an older backup."""
+    world.going_on.clear()
+    job_id = await world.start(case)
+    await world.listed(case)
+    assert await world.reconcile(dry_run=True) == {Kind.JOB_UNRECORDED: (1, 0)}
+    assert await world.job_row(job_id) is None
+    assert await world.reconcile(grace=300) == {}
+    assert await world.reconcile() == {Kind.JOB_UNRECORDED: (1, 1)}
+    row = await world.job_row(job_id)
+    assert row is not None
+    assert row.status == "pending"
+    assert await world.reconcile() == {}
+
+
+async def test_a_subscription_that_no_job_knows_of_is_told_by_a_new_one(
+    world: World, case: CaseNumber
+) -> None:
+    """F11: the API died between the row and the engine's word."""
+    await world.process(case, "a")
+    subscription = await world.subscribe(case)
+    assert await world.reconcile(dry_run=True) == {Kind.SUBSCRIPTION_OPEN: (1, 0)}
+    assert await world.reconcile(grace=300) == {}
+    world.going_on.clear()
+    assert await world.reconcile() == {Kind.SUBSCRIPTION_OPEN: (1, 1)}
+    world.going_on.set()
+    await world.ended(case)
+    (job_id,) = await world.job_ids(case)
+    assert await world.told(case) == [(subscription, job_id, "completed")]
+    assert await world.reconcile() == {}
+
+
+async def test_a_subscription_that_was_told_is_not_told_by_another_job(
+    world: World, case: CaseNumber
+) -> None:
+    """Whatever was attached twice on the way."""
+    await world.process(case, "a")
+    first, subscription = await world.accept(case)
+    await world.ended(case)
+    await world.row(case, await world.start(case, subscription))
+    await world.ended(case)
+    assert await world.told(case) == [(subscription, first, "completed")]
+    async with world.database.transaction() as session:
+        again = await events.take_up_subscriptions(
+            session, first, JobStatus.COMPLETED, [str(subscription), str(uuid.uuid4())]
+        )
+    assert again == [events.event_id(first, subscription)]
+
+
+async def test_a_delivery_that_stopped_is_started_again(world: World, case: CaseNumber) -> None:
+    """Under its original id; one that waits for its next attempt is left alone."""
+    await world.process(case, "a")
+    job_id, subscription = await world.accept(case)
+    await world.ended(case)
+    event_id = events.event_id(job_id, subscription)
+    handle = world.client.get_workflow_handle(delivery_workflow_id(event_id))
+    assert await world.reconcile() == {}
+    await handle.terminate()
+    assert await world.reconcile(grace=300) == {}
+    assert await world.reconcile(dry_run=True) == {Kind.DELIVERY_STOPPED: (1, 0)}
+    assert await world.delivering(case) == 0
+    assert await world.reconcile() == {Kind.DELIVERY_STOPPED: (1, 1)}
+    assert await world.delivering(case) == 1
+    assert await world.reconcile() == {}
+    await handle.terminate()
+    async with world.database.transaction() as session:
+        delivery = await session.get_one(Delivery, event_id)
+        delivery.status = "failed"
+    assert await world.reconcile() == {}

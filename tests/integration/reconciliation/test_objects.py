@@ -1,0 +1,120 @@
+"""Objects without rows, rows without objects, and what has outlived its lifetime."""
+
+import uuid
+
+import pytest
+
+from activities import lost_objects
+from autos.cnj import CaseNumber
+from autos.contracts.reconciliation import Kind
+from autos.records.models import IdempotencyKey
+from autos.store import Store, manifest_key
+from tests.integration.reconciliation.world import World
+
+
+async def keys(store: Store) -> set[str]:
+    return {key async for key in store.list_keys("")}
+
+
+async def test_an_object_that_no_document_refers_to_is_deleted(
+    world: World, case: CaseNumber
+) -> None:
+    """Not before it is old, not while a job of its process runs, and nothing else with it."""
+    await world.process(case, "aa")
+    await world.store.put_json(manifest_key(case.digits), b"{}")
+    await world.store.put_json("processes/readme.txt", b"somebody else's")
+    await world.store.put_json(f"processes/{case.digits}/notes.txt", b"somebody else's")
+    healthy = await keys(world.store)
+    orphan = await world.put(case, b"nobody's")
+    assert await world.reconcile(object_grace=86_400) == {}
+    assert await world.reconcile(dry_run=True) == {Kind.OBJECT_ORPHANED: (1, 0)}
+    world.going_on.clear()
+    await world.row(case, await world.start(case))
+    assert await world.reconcile() == {}
+    assert await keys(world.store) == healthy | {orphan}
+    world.going_on.set()
+    await world.ended(case)
+    assert await world.reconcile() == {Kind.OBJECT_ORPHANED: (1, 1)}
+    assert await keys(world.store) == healthy
+    assert await world.reconcile() == {}
+
+
+async def test_what_is_left_of_a_purged_process_is_deleted_whole(
+    world: World, case: CaseNumber
+) -> None:
+    await world.put(case, b"one")
+    await world.put(case, b"two")
+    await world.store.put_json(manifest_key(case.digits), b"{}")
+    other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 100)
+    await world.process(other, "a")
+    assert await world.reconcile() == {Kind.OBJECT_ORPHANED: (3, 3)}
+    assert len(await keys(world.store)) == 1
+    assert await world.reconcile() == {}
+
+
+async def test_a_document_whose_object_is_gone_is_failed_and_can_be_had_again(
+    world: World, case: CaseNumber
+) -> None:
+    await world.process(case, "aaa")
+    missing = (await world.documents(case))[1]
+    assert missing.sha256 is not None
+    key = f"processes/{case.digits}/{missing.sha256}"
+    await world.store.delete([key])
+    assert await world.reconcile(dry_run=True) == {Kind.OBJECT_MISSING: (1, 0)}
+    report = await world.report()
+    tally = report.tallies.kinds[Kind.OBJECT_MISSING]
+    assert [(one.id, one.process_number) for one in tally.first] == [(str(missing.id), case.digits)]
+    assert [(one.state, one.reason) for one in await world.documents(case)] == [
+        ("available", None),
+        ("failed", "storage"),
+        ("available", None),
+    ]
+    assert await world.reconcile() == {}
+    # What `retry-failed` does.
+    await world.row(case, await world.start(case))
+    await world.ended(case)
+    assert [one.state for one in await world.documents(case)] == ["available"] * 3
+    assert key in await keys(world.store)
+    assert await world.reconcile() == {}
+
+
+async def test_in_a_bucket_that_holds_nothing_known_no_document_is_failed(
+    world: World, case: CaseNumber
+) -> None:
+    """A wrong name of the bucket must not undo all there is."""
+    await world.process(case, "aa")
+    await world.store.delete_prefix(case.digits)
+    await world.put(CaseNumber.build(1, case.year + 2, 8, 26, 100), b"another service's")
+    assert await world.reconcile(object_grace=86_400) == {Kind.OBJECT_MISSING: (2, 0)}
+    assert [one.state for one in await world.documents(case)] == ["available"] * 2
+
+
+@pytest.mark.parametrize("page", [1, 2, 5])
+async def test_everything_is_compared_over_many_pages(
+    world: World, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """Pages of both sides end where they like."""
+    monkeypatch.setattr(lost_objects, "PAGE", page)
+    cases = [CaseNumber.build(7, year, 8, 26, 100) for year in range(2010, 2016)]
+    for one in cases:
+        await world.process(one, "aaa")
+    orphans = [await world.put(one, b"nobody's") for one in cases[::2]]
+    missing = [(await world.documents(one))[2] for one in cases[1::2]]
+    await world.store.delete([f"processes/{one.process_number}/{one.sha256}" for one in missing])
+    kinds = (Kind.OBJECT_ORPHANED, Kind.OBJECT_MISSING)
+    assert await world.reconcile(dry_run=True) == dict.fromkeys(kinds, (3, 0))
+    assert await world.reconcile() == dict.fromkeys(kinds, (3, 3))
+    assert await world.reconcile() == {}
+    assert not set(orphans) & await keys(world.store)
+
+
+async def test_answers_past_their_lifetime_are_deleted(world: World) -> None:
+    async with world.database.transaction() as session:
+        session.add(
+            IdempotencyKey(api_key_id=world.key_id, key=str(uuid.uuid4()), fingerprint="f" * 64)
+        )
+    assert await world.reconcile() == {}
+    await world.make_older("idempotency_keys", "created_at", "25 hours")
+    assert await world.reconcile(dry_run=True) == {Kind.IDEMPOTENCY_KEY_EXPIRED: (1, 0)}
+    assert await world.reconcile() == {Kind.IDEMPOTENCY_KEY_EXPIRED: (1, 1)}
+    assert await world.reconcile() == {}

@@ -1,0 +1,154 @@
+"""`autos doctor`: what it says of each part and of each finding, and how it ends."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from autos.contracts.reconciliation import Kind, Step
+from cli.answers import Findings, Reconciliation
+from cli.doctor import EXPLANATIONS, explain
+from tests.unit.cli.fake_api import KEY, FakeApi
+from tests.unit.cli.test_commands import autos
+
+
+def report(status: str = "completed", **fields: Any) -> dict[str, Any]:
+    return {"id": "r1", "status": status, "left": 0, "findings": [], "unfinished": []} | fields
+
+
+def found(kind: str, mended: int, *ids: str) -> dict[str, Any]:
+    first = [{"id": one, "process_number": "9", "mended": True} for one in ids]
+    return {"kind": kind, "found": 7, "mended": mended, "first": first}
+
+
+class DoctorsApi(FakeApi):
+    """Answers with the reports one after the other; the last one stays."""
+
+    reports: list[dict[str, Any]]
+    away: str | None = None
+
+    def app(self) -> FastAPI:
+        app = super().app()
+
+        @app.get("/health/ready")
+        async def ready() -> JSONResponse:
+            parts = {name: {"ok": name != self.away} for name in ("records", "engine", "store")}
+            ok = self.away is None
+            return JSONResponse({"ok": ok, "parts": parts}, 200 if ok else 503)
+
+        @app.post("/api/v1/reconciliations")
+        async def reconcile(request: Request) -> dict[str, Any]:
+            self.wishes.append(await request.json())
+            return self._next()
+
+        @app.get("/api/v1/reconciliations/r1")
+        async def look() -> dict[str, Any]:
+            return self._next()
+
+        return app
+
+    def _next(self) -> dict[str, Any]:
+        return self.reports.pop(0) if len(self.reports) > 1 else self.reports[0]
+
+
+@pytest.fixture
+def fake() -> DoctorsApi:
+    fake = DoctorsApi()
+    fake.reports = [report()]
+    return fake
+
+
+def doctor(url: str, *words: str) -> tuple[int, str]:
+    result = autos("doctor", *words, "--url", url, "--key", KEY)
+    return result.exit_code, result.stdout
+
+
+def test_all_is_well(fake: DoctorsApi, url: str) -> None:
+    code, said = doctor(url)
+    assert code == 0
+    assert said.splitlines() == [
+        "records: answers.",
+        "engine: answers.",
+        "store: answers.",
+        "Records, Temporal and the bucket agree.",
+    ]
+    assert fake.wishes == [{"dry_run": False}]
+
+
+def test_a_part_that_is_away_is_named_and_nothing_is_started(fake: DoctorsApi, url: str) -> None:
+    fake.away = "store"
+    code, said = doctor(url)
+    assert code == 1
+    assert "store: S3 cannot be reached" in said
+    assert "engine: answers." in said
+    assert fake.wishes == []
+
+
+def test_what_was_mended_is_explained(fake: DoctorsApi, url: str) -> None:
+    ids = [f"job-{number}" for number in range(7)]
+    fake.reports = [
+        report("processing"),
+        report("processing"),
+        report(findings=[found("job_closed", 7, *ids), found("idempotency_key_expired", 7)]),
+    ]
+    code, said = doctor(url)
+    assert code == 0
+    assert "7 jobs ended in Temporal without writing an end" in said
+    assert "their subscribers are told" in said
+    assert "job-4 of 9" in said
+    assert "job-5" not in said
+    assert "and 2 more" in said
+
+
+def test_what_is_left_needs_a_person(fake: DoctorsApi, url: str) -> None:
+    fake.reports = [report(left=7, findings=[found("object_missing", 0, "d1")])]
+    code, said = doctor(url)
+    assert code == 1
+    assert "7 are left" in said
+    assert "AUTOS_S3_BUCKET" in said
+
+
+def test_a_dry_run_changes_nothing_and_says_so(fake: DoctorsApi, url: str) -> None:
+    fake.reports = [report(left=7, findings=[found("delivery_stopped", 0, "evt_1")])]
+    code, said = doctor(url, "--dry-run")
+    assert code == 1
+    assert "Nothing was changed." in said
+    assert fake.wishes == [{"dry_run": True}]
+
+
+def test_a_missing_worker_is_said(fake: DoctorsApi, url: str) -> None:
+    fake.reports = [report("pending")]
+    code, said = doctor(url)
+    assert code == 1
+    assert "Start `autos worker`" in said
+
+
+def test_patience_has_an_end(fake: DoctorsApi, url: str) -> None:
+    fake.reports = [report("processing")]
+    code, said = doctor(url, "--patience", "1")
+    assert code == 1
+    assert "goes on by itself" in said
+
+
+def test_what_could_not_be_compared_is_said(fake: DoctorsApi, url: str) -> None:
+    fake.reports = [report(unfinished=["objects"])]
+    code, said = doctor(url)
+    assert code == 1
+    assert "Not compared: documents with the bucket." in said
+
+
+def test_every_kind_is_explained() -> None:
+    assert set(EXPLANATIONS) == set(Kind)
+
+
+def test_what_a_newer_service_finds_is_told_by_its_name() -> None:
+    newer = Reconciliation(
+        id="r1",
+        status="completed",
+        findings=[Findings(kind="something_new", found=2, mended=1)],
+        unfinished=["a_new_step", Step.JOBS],
+    )
+    said = explain(newer, dry_run=False)
+    assert said[0] == "2 of something_new, 1 of them mended."
+    assert "a_new_step" in said[1]

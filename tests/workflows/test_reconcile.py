@@ -1,0 +1,73 @@
+"""The workflow of reconciliations: every page of every step, whatever breaks or grows long."""
+
+import asyncio
+
+from temporalio.testing import WorkflowEnvironment
+
+from autos.contracts.reconciliation import (
+    TOLD,
+    Finding,
+    Kind,
+    Reconcile,
+    Report,
+    Step,
+    Tallies,
+    Terms,
+)
+from tests.workflows.reconcile_fakes import FakePages, reconcile, reconcile_worker
+
+
+async def run(server: WorkflowEnvironment, fake: FakePages, request: Reconcile) -> Report:
+    async with reconcile_worker(server.client, fake), asyncio.timeout(30):
+        return await (await reconcile(server.client, request)).result()
+
+
+async def test_every_page_of_every_step_is_had_in_order(dev_server: WorkflowEnvironment) -> None:
+    fake = FakePages(pages=3)
+    report = await run(dev_server, fake, Reconcile(terms=Terms(grace_seconds=7)))
+    assert [(page.step, page.cursor) for page in fake.asked] == [
+        (step, cursor) for step in Step for cursor in (None, "1", "2")
+    ]
+    assert {page.terms.grace_seconds for page in fake.asked} == {7}
+    assert [page.objects_known for page in fake.asked] == list(range(18))
+    tally = report.tallies.kinds[Kind.JOB_CLOSED]
+    assert (tally.found, tally.mended, report.unfinished) == (18, 18, [])
+
+
+async def test_a_step_that_breaks_does_not_keep_the_others(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """What it found before it broke is in the report."""
+    fake = FakePages(pages=2, broken={Step.RUNNING})
+    report = await run(dev_server, fake, Reconcile(terms=Terms(dry_run=True)))
+    assert report.unfinished == [Step.RUNNING]
+    assert [page.step for page in fake.asked].count(Step.OBJECTS) == 2
+    assert [page.cursor for page in fake.asked if page.step is Step.SUBSCRIPTIONS] == [None, "1"]
+    tally = report.tallies.kinds[Kind.JOB_CLOSED]
+    assert (tally.found, tally.mended, report.tallies.left, report.dry_run) == (11, 0, 11, True)
+
+
+async def test_nothing_is_lost_when_it_continues_as_new(dev_server: WorkflowEnvironment) -> None:
+    fake = FakePages(pages=4)
+    steps = [Step.JOBS, Step.OBJECTS]
+    report = await run(dev_server, fake, Reconcile(steps=steps, continue_as_new_after=12))
+    assert [(page.step, page.cursor) for page in fake.asked] == [
+        (step, cursor) for step in steps for cursor in (None, "1", "2", "3")
+    ]
+    assert [page.objects_known for page in fake.asked] == list(range(8))
+    assert report.tallies.kinds[Kind.JOB_CLOSED].found == 8
+
+
+def test_all_is_counted_and_the_first_of_each_kind_are_told() -> None:
+    tallies = Tallies()
+    for number in range(TOLD + 10):
+        page = Tallies()
+        page.note(Kind.JOB_CLOSED, Finding(id=str(number), mended=number % 2 == 0))
+        page.count(Kind.IDEMPOTENCY_KEY_EXPIRED, found=3, mended=3)
+        page.count(Kind.OBJECT_MISSING, found=0, mended=0)
+        tallies.add(page)
+    closed = tallies.kinds[Kind.JOB_CLOSED]
+    assert (closed.found, closed.mended) == (60, 30)
+    assert [finding.id for finding in closed.first] == [str(number) for number in range(TOLD)]
+    assert set(tallies.kinds) == {Kind.JOB_CLOSED, Kind.IDEMPOTENCY_KEY_EXPIRED}
+    assert tallies.left == 30

@@ -1,0 +1,95 @@
+"""The schedules of reconciliations: a worker makes sure of them when it starts.
+
+Two of them, for two prices: the rows are compared with Temporal every few minutes, the bucket,
+which has to be listed from end to end, once a day. An operator's pause of a schedule is kept. Where
+workers have different settings, the last one that starts has its way.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from autos.contracts.names import JOBS_QUEUE, RECONCILIATION, RECONCILIATION_OF_OBJECTS
+from autos.contracts.reconciliation import DAILY, OFTEN, Reconcile
+from workflows.reconcile import ReconcileWorkflow
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE_SECONDS: Final = 15.0
+_RPC_TIMEOUT: Final = timedelta(seconds=5)
+
+
+async def ensure_schedules(client: Client, minutes: int) -> None:
+    """Have reconciliations run every so many minutes; 0 takes the schedules away.
+
+    A worker does its work without them, so it is only logged if Temporal refuses.
+    """
+    wanted = {
+        RECONCILIATION: _schedule(
+            RECONCILIATION, Reconcile(steps=list(OFTEN)), timedelta(minutes=minutes)
+        ),
+        RECONCILIATION_OF_OBJECTS: _schedule(
+            RECONCILIATION_OF_OBJECTS, Reconcile(steps=list(DAILY)), timedelta(days=1)
+        ),
+    }
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            for schedule_id, schedule in wanted.items():
+                if minutes:
+                    await _ensure(client, schedule_id, schedule)
+                else:
+                    await _remove(client, schedule_id)
+    except (RPCError, TimeoutError) as error:
+        status = error.status.name if isinstance(error, RPCError) else "TIMEOUT"
+        log.warning("schedules_not_ensured", status=status)
+
+
+def _schedule(schedule_id: str, request: Reconcile, every: timedelta) -> Schedule:
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            ReconcileWorkflow.run, request, id=schedule_id, task_queue=JOBS_QUEUE
+        ),
+        spec=ScheduleSpec(
+            intervals=[ScheduleIntervalSpec(every)] if every else [], jitter=every / 20
+        ),
+        policy=SchedulePolicy(
+            overlap=ScheduleOverlapPolicy.SKIP,
+            # What was missed while Temporal was away is not made up for: one run sees it all.
+            catchup_window=timedelta(minutes=1),
+        ),
+    )
+
+
+async def _ensure(client: Client, schedule_id: str, schedule: Schedule) -> None:
+    def update(present: ScheduleUpdateInput) -> ScheduleUpdate:
+        return ScheduleUpdate(replace(schedule, state=present.description.schedule.state))
+
+    try:
+        await client.create_schedule(schedule_id, schedule, rpc_timeout=_RPC_TIMEOUT)
+    except ScheduleAlreadyRunningError:
+        handle = client.get_schedule_handle(schedule_id)
+        await handle.update(update, rpc_timeout=_RPC_TIMEOUT)
+
+
+async def _remove(client: Client, schedule_id: str) -> None:
+    try:
+        await client.get_schedule_handle(schedule_id).delete(rpc_timeout=_RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
