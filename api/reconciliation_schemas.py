@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import JOB_EXAMPLE, NUMBER_EXAMPLE, Answer
+from api import examples
+from api.schemas import Answer
 from autos.contracts.reconciliation import Kind, Step
 
 
@@ -21,9 +22,9 @@ class Finding(Answer):
 
     id: str = Field(
         description="Of the job, subscription, event or document; an orphaned object's key",
-        examples=[JOB_EXAMPLE],
+        examples=[examples.JOB_ID],
     )
-    process_number: str | None = Field(None, examples=[NUMBER_EXAMPLE])
+    process_number: str | None = Field(None, examples=[examples.NUMBER])
     mended: bool
 
 
@@ -39,7 +40,7 @@ class Findings(Answer):
 class Reconciliation(Answer):
     """How far a reconciliation is, and once it has ended what it found."""
 
-    id: str = Field(examples=[JOB_EXAMPLE])
+    id: str = Field(examples=[examples.JOB_ID])
     status: Literal["pending", "processing", "completed", "failed"] = Field(
         description="`pending`: no worker has taken it up. `failed`: it was ended from outside"
     )

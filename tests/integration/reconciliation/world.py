@@ -278,9 +278,10 @@ class World:
         for wanted in request.documents:
             content = f"{case.digits}/{wanted.position}".encode()
             await self.put(case, content)
+            async with self.database.transaction() as session:
+                (row,) = await downloads.wanted_documents(session, case.digits, [wanted.position])
             record = DocumentRecord(
-                process_number=case.digits,
-                position=wanted.position,
+                document_id=row.id,
                 job_id=request.job_id,
                 state=DocumentState.AVAILABLE,
                 reason=None,
