@@ -162,3 +162,25 @@ HEALTH: Final[Example] = {
     "ok": True,
     "parts": {"records": {"ok": True}, "engine": {"ok": True}, "store": {"ok": True}},
 }
+
+RECONCILIATION: Final[Example] = {
+    "id": JOB_ID,
+    "status": "completed",
+    "dry_run": False,
+    "left": 0,
+    "findings": [
+        {
+            "kind": "delivery_stopped",
+            "found": 1,
+            "mended": 1,
+            "first": [
+                {
+                    "id": "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e",
+                    "process_number": None,
+                    "mended": True,
+                }
+            ],
+        }
+    ],
+    "unfinished": [],
+}

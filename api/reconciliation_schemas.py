@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import examples
-from api.schemas import Answer
+from api.schemas import Answer, shown
 from autos.contracts.reconciliation import Kind, Step
 
 
@@ -39,6 +39,8 @@ class Findings(Answer):
 
 class Reconciliation(Answer):
     """How far a reconciliation is, and once it has ended what it found."""
+
+    model_config = shown(examples.RECONCILIATION)
 
     id: str = Field(examples=[examples.JOB_ID])
     status: Literal["pending", "processing", "completed", "failed"] = Field(

@@ -33,7 +33,8 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _shown(example: examples.Example) -> ConfigDict:
+def shown(example: examples.Example) -> ConfigDict:
+    """What makes a whole answer the example of its schema."""
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
@@ -58,7 +59,7 @@ class DownloadRequest(BaseModel):
 class JobStarted(Answer):
     """A job that runs, or that ended while the request waited for it."""
 
-    model_config = _shown(examples.JOB_STARTED)
+    model_config = shown(examples.JOB_STARTED)
 
     process_number: str = Field(examples=[examples.NUMBER])
     job_id: str = Field(examples=[examples.JOB_ID])
@@ -103,7 +104,7 @@ class DocumentStatus(Answer):
 class Document(DocumentStatus):
     """One document with what the source says of it."""
 
-    model_config = _shown(examples.DOCUMENT)
+    model_config = shown(examples.DOCUMENT)
 
     position: int
     kind: str | None
@@ -119,7 +120,7 @@ class Document(DocumentStatus):
 class Status(Counters):
     """How far a process is. `live` tells that the numbers are of this moment."""
 
-    model_config = _shown(examples.STATUS)
+    model_config = shown(examples.STATUS)
 
     process_number: str = Field(examples=[examples.NUMBER])
     status: JobStatus
@@ -149,7 +150,7 @@ class Status(Counters):
 class Process(Answer):
     """A process with its metadata."""
 
-    model_config = _shown(examples.PROCESS)
+    model_config = shown(examples.PROCESS)
 
     process_number: str = Field(examples=[examples.NUMBER])
     court: str = Field(examples=["TJSP"])
@@ -171,7 +172,7 @@ class Process(Answer):
 class ListedProcess(Answer):
     """One line of the list of processes."""
 
-    model_config = _shown(examples.LISTED_PROCESS)
+    model_config = shown(examples.LISTED_PROCESS)
 
     process_number: str = Field(examples=[examples.NUMBER])
     court: str
@@ -185,7 +186,7 @@ class ListedProcess(Answer):
 class Job(Answer):
     """One job: what it is and how it ended."""
 
-    model_config = _shown(examples.JOB)
+    model_config = shown(examples.JOB)
 
     id: str = Field(examples=[examples.JOB_ID])
     process_number: str = Field(examples=[examples.NUMBER])
@@ -220,7 +221,7 @@ class NewApiKey(BaseModel):
 class ApiKey(Answer):
     """A caller, without the key."""
 
-    model_config = _shown(examples.API_KEY)
+    model_config = shown(examples.API_KEY)
 
     id: uuid.UUID
     name: str
@@ -235,7 +236,7 @@ class ApiKey(Answer):
 class CreatedApiKey(ApiKey):
     """A new caller, with the key. It is told this once and kept nowhere."""
 
-    model_config = _shown(examples.CREATED_API_KEY)
+    model_config = shown(examples.CREATED_API_KEY)
 
     key: str
 
@@ -279,7 +280,7 @@ class PartHealth(Answer):
 class Health(Answer):
     """Whether this API process can do its work."""
 
-    model_config = _shown(examples.HEALTH)
+    model_config = shown(examples.HEALTH)
 
     ok: bool
     parts: dict[str, PartHealth] = Field(default_factory=dict)

@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from autos.cnj import CaseNumber
-from autos.contracts.download import CloseJob, DownloadBatch, Outcome, Wanted
+from autos.contracts.download import ClosedJob, CloseJob, DownloadBatch, Outcome, Wanted
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import JobStatus, Reason
 from autos.records import downloads, listings, processes
@@ -221,6 +221,11 @@ async def test_a_cancelled_batch_ends_its_requests(
     assert list(tmp_path.iterdir()) == []
 
 
+async def close(parts: Parts, closing: CloseJob) -> ClosedJob:
+    activities = JobActivities(parts.database, parts.store)
+    return await ActivityEnvironment().run(activities.close_job, closing)
+
+
 async def test_a_job_whose_process_was_purged_under_way_has_completed_nothing(
     parts: Parts,
 ) -> None:
@@ -230,7 +235,7 @@ async def test_a_job_whose_process_was_purged_under_way_has_completed_nothing(
     closing = CloseJob(
         job_id=parts.job, process_number=parts.case.digits, states=states.replace("p", "f")
     )
-    closed = await JobActivities(parts.database, parts.store).close_job(closing)
+    closed = await close(parts, closing)
     assert (closed.status, closed.states) == (JobStatus.CANCELLED, "")
 
 
@@ -245,12 +250,12 @@ async def test_only_a_cancelled_job_leaves_documents_open(
     closing = CloseJob(
         job_id=parts.job, process_number=parts.case.digits, states="p", status=status
     )
-    closed = await JobActivities(parts.database, parts.store).close_job(closing)
+    closed = await close(parts, closing)
     assert (closed.status, closed.states) == (status or JobStatus.FAILED, states)
 
 
 async def test_a_process_without_documents_is_completed(parts: Parts) -> None:
     states = await parts.begin()
     closing = CloseJob(job_id=parts.job, process_number=parts.case.digits, states=states)
-    closed = await JobActivities(parts.database, parts.store).close_job(closing)
+    closed = await close(parts, closing)
     assert (closed.status, closed.states) == (JobStatus.COMPLETED, "")
