@@ -131,7 +131,13 @@ class Status(Counters):
     error_message: str | None = None
     live: bool = Field(description="False: a job runs, but no worker answers for it just now")
     bytes_stored: int
-    eta_seconds: int | None = None
+    eta_seconds: int | None = Field(
+        None,
+        description="A guess of the seconds to the end; null while the job waits for something",
+    )
+    jobs_ahead: int | None = Field(
+        None, description="Of a job that has not begun: how many were asked for before it"
+    )
     job_id: str | None = Field(None, examples=[examples.JOB_ID])
     webhook_url: str | None = Field(None, description="Shown only to the key that gave it")
     webhook_sent: bool = False

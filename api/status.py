@@ -43,7 +43,7 @@ from autos.contracts.download import (
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.engine import Execution
 from autos.records import documents as document_rows
-from autos.records import jobs, processes, subscriptions
+from autos.records import jobs, processes, queue, subscriptions
 from autos.records.models import Document, Job
 from autos.records.subscriptions import Telling
 
@@ -174,6 +174,7 @@ class Statuses:
             if wish.with_documents:
                 rows = await document_rows.page(session, wish.digits, start=wish.start, limit=PAGE)
             tellings = await subscriptions.tellings(session, wish.digits, job_id)
+            place = await queue.place(session, job) if job else None
         states = held.states if held else word.states if isinstance(word, Progress) else ""
         if active is not None:
             states = self._keep_told(active, states)
@@ -186,6 +187,10 @@ class Statuses:
             job_id=job_id,
             lost=lost,
         )
+        if place is not None and answer.status is JobStatus.PENDING and not answer.waiting_for:
+            answer = answer.model_copy(
+                update={"jobs_ahead": place.jobs_ahead, "eta_seconds": place.eta_seconds}
+            )
         if wish.with_documents:
             answer = answer.model_copy(update=self._listing(wish, states, rows, word))
         return Moment(answer, answer.model_dump_json(), self._digest(answer), tellings)

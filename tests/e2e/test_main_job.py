@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -128,7 +129,17 @@ async def test_a_second_run_asks_only_for_what_is_missing(api: Api, sandbox: San
     counters = await sandbox.counters()
     assert counters["documents"] == {broken: 1}
     mended = next(row for row in status["documents"] if row["uuid"] == broken)
-    assert mended["attempts"] == 1
+    assert {row["attempts"] for row in status["documents"]} == {1}
+    page = await api.request("GET", "/jobs", params={"process_number": case["number"]})
+    second, first = page.json()["items"]
+    assert second["id"] == status["job_id"]
+    assert (first["status"], second["status"]) == ("completed_with_failures", "completed")
+    assert (first["completed_documents"], first["failed_documents"]) == (11, 1)
+    moments = [first["started_at"], first["completed_at"], second["started_at"]]
+    moments += [mended["download_started_at"], mended["download_completed_at"]]
+    moments += [second["completed_at"]]
+    times = [datetime.fromisoformat(moment) for moment in moments]
+    assert times == sorted(times)
 
 
 async def test_force_refresh_brings_new_documents_and_marks_those_that_vanished(
@@ -246,6 +257,8 @@ async def test_many_jobs_stay_under_the_bound(api: Api, sandbox: Sandbox) -> Non
         assert status["status"] == "completed"
         known = {document["uuid"]: document["sha256"] for document in case["documents"]}
         assert {row["uuid"]: row["sha256"] for row in status["documents"]} == known
+        for row in status["documents"]:
+            assert await api.sha256(row["download_url"]) == known[row["uuid"]]
     counters = await sandbox.counters()
     # The bound is 12, and a tenth of it is kept for other courts than this one.
     assert counters["in_flight_max"] == 11

@@ -32,7 +32,7 @@ async def test_the_web_ui_lists_a_job_under_its_case_number(
 async def test_no_address_name_or_token_enters_the_history(
     api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
 ) -> None:
-    """F32: positions, ids, counts and reasons only."""
+    """F32: positions, ids, counts and reasons only; and nothing secret is in any log."""
     case = await sandbox.new_case(7, size_bytes=2000)
     await api.start(case["number"], webhook_url="https://receiver.example/hook?secret=synthetic")
     await api.ended(case["number"])
@@ -56,6 +56,21 @@ async def test_no_address_name_or_token_enters_the_history(
         *(document["name"] for document in case["documents"] if document["name"].strip()),
     ]
     assert [word for word in forbidden if word in told] == []
+    logs = {path.name: path.read_text() for path in (stack.data_dir / "logs").glob("*.log")}
+    assert "worker_started" in logs["worker.log"]
+    environment = stack.settings_environment()
+    secret = [
+        "secret=synthetic",
+        "X-Amz-Signature",
+        "Bearer ",
+        "whsec_",
+        "Fulana",
+        "Beltrano",
+        *(environment[name] for name in ("AUTOS_PDPJ_TOKEN", "AUTOS_ADMIN_KEY")),
+        environment["AUTOS_SECRET_KEY"],
+    ]
+    found = [(name, word) for name in logs for word in secret if word in logs[name]]
+    assert found == []
 
 
 def payloads(part: object) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from temporalio.client import Client, WorkflowHandle
 from api.app import OpenServices, assemble
 from api.engine import Engine
 from api.services import Services
+from api.store import Store
 from autos.cnj import CaseNumber
 from autos.contracts.download import STATES
 from autos.contracts.names import job_workflow_id
@@ -60,7 +61,7 @@ class FakeStore:
             raise StoreUnavailable("The store is away", "bucket", key)
 
 
-def opener(database: Database, client: Client, store: FakeStore) -> OpenServices:
+def opener(database: Database, client: Client, store: Store) -> OpenServices:
     """Services on the tests' own parts, as `create_app` takes them."""
 
     @asynccontextmanager

@@ -22,6 +22,7 @@ async def other_database(database_url: str) -> Database:
 async def test_two_workers_together_never_hold_more_than_the_bound(
     database: Database, other_database: Database
 ) -> None:
+    """F45."""
     workers = [DatabasePermits(database, 4), DatabasePermits(other_database, 4)]
     at_once = most = 0
 

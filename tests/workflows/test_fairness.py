@@ -13,7 +13,7 @@ BOUND = 60
 async def test_the_second_key_does_not_wait_for_the_first_keys_ten_jobs(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """Counted in batches: with one place, the late job gets about every other one."""
+    """U3: counted in batches: with one place, the late job gets about every other one."""
     fakes = FakeActivities(total=20)
     many = [await start(dev_server.client, fairness_key="many") for _ in range(10)]
     single = await start(dev_server.client, fairness_key="single")

@@ -61,6 +61,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_healthy_court_goes_on_beside_one_that_hangs() -> None:
+    """U3."""
     courts, hanging = courts_of(), Hanging()
     with many(courts, SLOW, hanging, 100):
         await until(lambda: hanging.asked == MOST - MOST // 10)

@@ -25,6 +25,7 @@ async def test_at_most_so_many_at_once() -> None:
 
 
 async def test_slots_begin_apart_without_a_burst() -> None:
+    """F45."""
     limiter = Limiter(LocalPermits(50), per_second=100)
     begun: list[float] = []
 

@@ -22,6 +22,7 @@ async def test_small_stays_in_memory(tmp_path: Path) -> None:
 
 
 async def test_large_goes_to_a_file_without_a_name(tmp_path: Path) -> None:
+    """F42."""
     chunk = bytes(range(256)) * 256
     count = 2 * MEMORY_BYTES // len(chunk) + 3
     with Spool(tmp_path) as spool:

@@ -71,6 +71,7 @@ def test_aws_is_addressed_by_bucket_and_region(region: str) -> None:
 
 
 def test_a_thousand_links_are_asked_for_again_at_no_cost() -> None:
+    """F44."""
     links = store(Clock())
 
     def mint() -> list[str]:

@@ -204,6 +204,7 @@ def _grown(script: str, *arguments: str) -> int:
 async def test_memory_does_not_grow_with_the_document(
     rclone: Endpoint, http: httpx2.AsyncClient, tmp_path: Path
 ) -> None:
+    """F41."""
     await Store(rclone.settings(), http).ensure_bucket()
     grown = _grown(
         """

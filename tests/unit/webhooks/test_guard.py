@@ -278,6 +278,7 @@ async def test_whom_nobody_vouches_for_is_no_connection(
 async def test_a_name_that_answers_public_first_and_private_next(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
+    """F8."""
     server, trust = contexts
     async with receiver(tls=server) as up:
         names = Names(["93.184.216.34"], ["127.0.0.1"])
@@ -316,6 +317,7 @@ async def test_a_certificate_of_another_name_is_no_connection(
 async def test_a_redirect_to_a_private_address_is_not_followed(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
+    """F8."""
     server, trust = contexts
     async with receiver(status(302, Location="http://169.254.169.254/"), tls=server) as up:
         names, dialler = Names(["1.1.1.1"]), Dialler(port=up.port)

@@ -58,6 +58,7 @@ def test_the_signed_text_is_the_specifications(event_id: str, body: str) -> None
 
 
 def test_the_public_package_verifies_us() -> None:
+    """F34."""
     secrets = (
         Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW).with_new(Scheme.ASYMMETRIC, VAULT, NOW)
     )

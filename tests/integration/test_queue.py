@@ -1,0 +1,63 @@
+"""A job that has not begun: its place, and a guess of how long it will take."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from autos.cnj import CaseNumber
+from autos.contracts.states import JobStatus, WaitReason
+from autos.records import processes
+from autos.records.database import Database
+from autos.records.models import Job
+from autos.records.queue import Place, place
+
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def job(case: CaseNumber, minute: int, status: JobStatus, **more: object) -> Job:
+    """A job that was asked for in this minute."""
+    created = BEGINNING + timedelta(minutes=minute)
+    values = {"id": str(uuid.uuid4()), "process_number": case.digits, "status": status}
+    return Job(**values, created_at=created, **more)
+
+
+@pytest.mark.parametrize(
+    ("running", "ended", "expected"),
+    [
+        (2, 5, Place(jobs_ahead=3, eta_seconds=25)),
+        (2, 0, Place(jobs_ahead=3, eta_seconds=None)),
+        (0, 5, Place(jobs_ahead=3, eta_seconds=None)),
+    ],
+)
+async def test_the_place_of_a_job_and_its_estimate(
+    database: Database, case: CaseNumber, running: int, ended: int, expected: Place
+) -> None:
+    """U1: three before it, two at once, ten seconds each; who waits for something is not at work.
+
+    Seen in a transaction that is given up: the other tests' jobs are none of this line.
+    """
+    async with database.engine.connect() as connection, AsyncSession(connection) as session:
+        await session.execute(delete(Job))
+        await processes.ensure(session, case)
+        lasted = {
+            "started_at": BEGINNING,
+            "completed_at": BEGINNING + timedelta(seconds=10),
+        }
+        session.add_all(job(case, 0, JobStatus.COMPLETED, **lasted) for _ in range(ended))
+        session.add_all(
+            job(case, 1, JobStatus.PROCESSING, started_at=BEGINNING) for _ in range(running)
+        )
+        waiting = {"started_at": BEGINNING, "waiting_for": WaitReason.CREDENTIAL}
+        session.add(job(case, 1, JobStatus.PROCESSING, **waiting))
+        queued = [job(case, minute, JobStatus.PENDING) for minute in range(2, 7)]
+        session.add_all(queued)
+        await session.flush()
+        assert await place(session, queued[3]) == expected
+        begun = job(case, 8, JobStatus.PENDING, started_at=BEGINNING)
+        session.add(begun)
+        await session.flush()
+        assert await place(session, begun) is None
+        await session.rollback()
