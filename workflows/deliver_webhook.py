@@ -2,8 +2,8 @@
 
 One workflow per event, id `webhook/<event id>`. It holds the event's id, numbers and outcomes only;
 what is sent, to whom, and what came back is the activity's and the records' business. A `redeliver`
-signal makes the next attempt at once, and if that fails the schedule starts again from its beginning;
-after the end, the same workflow id is started anew, with the same event.
+signal makes the next attempt at once, and if that fails the whole schedule follows again; after the
+end, the same workflow id is started anew, with the same event.
 
 Not promised: exactly one request. An attempt whose worker died is made again, under the same id.
 """
