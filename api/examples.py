@@ -85,6 +85,7 @@ STATUS: Final[Example] = _COUNTERS | {
     "live": True,
     "bytes_stored": 7863180,
     "eta_seconds": 2,
+    "jobs_ahead": None,
     "job_id": JOB_ID,
     "webhook_url": "https://example.org/hooks/autos",
     "webhook_sent": False,

@@ -4,8 +4,9 @@ Workflow code may not import `activities` (their libraries do not belong into th
 activities are named here; a test holds these names against the real ones.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -127,8 +128,12 @@ def reconcile_page(request: ReconcilePage, summary: str) -> Awaitable[Reconciled
     )
 
 
-async def start_delivery(event_id: str) -> None:
-    """Start telling a subscriber; the job does not wait for receivers."""
+async def start_deliveries(event_ids: Iterable[str]) -> None:
+    """Start telling the subscribers, all at once; the job does not wait for receivers."""
+    await asyncio.gather(*map(_start_delivery, event_ids))
+
+
+async def _start_delivery(event_id: str) -> None:
     # Somebody may have had the event delivered again before this job came to it.
     with contextlib.suppress(WorkflowAlreadyStartedError):
         await workflow.start_child_workflow(

@@ -2,8 +2,8 @@
 
 One workflow per event, id `webhook/<event id>`. It holds the event's id, numbers and outcomes only;
 what is sent, to whom, and what came back is the activity's and the records' business. A `redeliver`
-signal makes the next attempt at once; after the end, the same workflow id is started anew and goes
-through the schedule again, with the same event.
+signal makes the next attempt at once, and if that fails the whole schedule follows again; after the
+end, the same workflow id is started anew, with the same event.
 
 Not promised: exactly one request. An attempt whose worker died is made again, under the same id.
 """
@@ -50,6 +50,9 @@ class DeliverWebhookWorkflow:
     def __init__(self, request: DeliverWebhook) -> None:
         self._event_id = request.event_id
         self._attempts = 0
+        self._step = 0
+        """The place in the schedule; unlike the attempts' number it starts anew with a replay."""
+        self._began = workflow.now()
         self._asked_for = False
 
     @workflow.signal(description="Make the next attempt now")
@@ -60,11 +63,10 @@ class DeliverWebhookWorkflow:
     @workflow.run
     async def run(self, request: DeliverWebhook) -> DeliveryResult:
         """Try until the receiver takes it, wants no more, or three days have passed."""
-        began = workflow.now()
         while True:
-            self._asked_for = False
-            left = PATIENCE_SECONDS - (workflow.now() - began).total_seconds()
-            attempted = await self._attempt(left)
+            if self._asked_for:
+                self._step, self._began, self._asked_for = 0, workflow.now(), False
+            attempted = await self._attempt()
             delay = attempted.retry_in_seconds
             if delay is not None:
                 await self._wait(delay)
@@ -75,12 +77,14 @@ class DeliverWebhookWorkflow:
             event_id=request.event_id, outcome=attempted.outcome, attempts=self._attempts
         )
 
-    async def _attempt(self, left: float) -> AttemptedDelivery:
+    async def _attempt(self) -> AttemptedDelivery:
         self._attempts += 1
+        self._step += 1
+        left = PATIENCE_SECONDS - (workflow.now() - self._began).total_seconds()
         request = AttemptDelivery(event_id=self._event_id, number=self._attempts)
         if left > 0:
             jitter = workflow.random().uniform(1 - JITTER, 1 + JITTER)
-            request.delay_seconds = scheduled_delay(self._attempts) * jitter
+            request.delay_seconds = scheduled_delay(self._step) * jitter
             # However the delays fall, the last attempt is made when the patience ends.
             request.longest_delay_seconds = left
         attempted: AttemptedDelivery = await workflow.execute_activity(

@@ -528,8 +528,7 @@ class DownloadProcessWorkflow:
             ]
         )
         workflow.set_current_details(self._details())
-        for event_id in closed.deliveries:
-            await calls.start_delivery(event_id)
+        await calls.start_deliveries(closed.deliveries)
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     def _should_continue_as_new(self) -> bool:

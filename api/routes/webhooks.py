@@ -93,7 +93,7 @@ async def list_deliveries(
 async def redeliver_one(
     event_id: EventId, services: ServicesDependency, caller: CallerDependency
 ) -> webhook_schemas.Redelivery:
-    """Now, and if that fails by the usual schedule. Delivered ones are sent again, too."""
+    """Now, and if that fails by the usual schedule anew. Delivered ones are sent again, too."""
     async with services.records.transaction() as session:
         known = await deliveries.exists(session, event_id, owner=_owner(caller))
     if not known:

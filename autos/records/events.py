@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import or_, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -28,22 +28,32 @@ async def take_up_subscriptions(
 ) -> list[str]:
     """Bind the subscriptions to the job and make their events; the ids of the events.
 
-    A subscription whose row is gone (its process was purged) has nobody to tell and is left out.
-    So is one that another job has told: it may have been attached to this one, too, when the
-    other seemed lost, and each subscription gets one event.
+    Left out are those that another job has told already, and those whose row is gone: their process
+    was purged. Of several that one caller gave for the same address the newest stands for all, and
+    the others are deleted: it is one receiver, and is told once.
     """
-    wanted = [uuid.UUID(subscription) for subscription in subscriptions]
-    untold = or_(Subscription.job_id.is_(None), Subscription.job_id == job_id)
-    found = (
-        await session.scalars(
-            update(Subscription)
-            .where(Subscription.id.in_(wanted), untold)
-            .values(job_id=job_id)
-            .returning(Subscription.id)
-        )
-    ).all()
+    wanted = Subscription.id.in_([uuid.UUID(subscription) for subscription in subscriptions])
+    rows = await session.scalars(
+        select(Subscription)
+        .where(wanted, or_(Subscription.job_id.is_(None), Subscription.job_id == job_id))
+        .order_by(Subscription.created_at.desc(), Subscription.id)
+        # Another job may be told of the same ones, when this one seemed lost.
+        .with_for_update()
+    )
+    newest: dict[tuple[uuid.UUID, str, str], uuid.UUID] = {}
+    for row in rows:
+        newest.setdefault((row.api_key_id, row.url, row.payload), row.id)
+    found = list(newest.values())
     if not found:
         return []
+    await session.execute(
+        delete(Subscription).where(
+            wanted, Subscription.job_id.is_(None), Subscription.id.not_in(found)
+        )
+    )
+    await session.execute(
+        update(Subscription).where(Subscription.id.in_(found)).values(job_id=job_id)
+    )
     events = [
         {
             "id": event_id(job_id, subscription_id),

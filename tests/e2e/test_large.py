@@ -1,11 +1,14 @@
 """Large things: 10,000 documents through continue-as-new, and one file of 300 MiB."""
 
+import json
+
 import httpx2
 import psutil  # type: ignore[import-untyped]  # publishes no types
 
 from cli.stack import Stack
 from tests.e2e.clients import Api, Sandbox, executions
 from tests.e2e.test_main_job import number_of
+from tests.e2e.test_webhook_contents import received
 
 MIB = 1024 * 1024
 
@@ -15,7 +18,7 @@ async def test_10_000_documents_end_with_the_same_shape_of_answer(
 ) -> None:
     number = await number_of(sandbox, "ten-thousand")
     await sandbox.truth(number)
-    await api.start(number)
+    await api.start(number, webhook_url=f"{sandbox.url}/receiver/large")
     last = 0.0
     async for status in api.polls(number):
         assert status["progress_percentage"] >= last
@@ -35,6 +38,10 @@ async def test_10_000_documents_end_with_the_same_shape_of_answer(
     assert set(counters["documents"].values()) == {1}
     runs = await executions(stack, http, f'ProcessNumber="{number}"')
     assert len(runs) > 1, "the job never continued as new"
+    (told,) = await received(sandbox, "large")
+    data = json.loads(told["body"])["data"]
+    assert (data["documents"], data["total_documents"]) == (None, 10_000)
+    assert len((await http.get(data["manifest_url"])).json()["documents"]) == 10_000
 
 
 async def test_a_file_of_300_mib_leaves_the_workers_memory_flat(

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState, JobStatus, Reason
-from autos.records import downloads, events, listings, processes
+from autos.records import downloads, events, listings, processes, subscriptions
 from autos.records.database import Database
 from autos.records.downloads import DocumentRecord
 from autos.records.models import ApiKey, Delivery, Document, Job, Subscription
@@ -339,3 +339,44 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
     assert row.started_at is not None
     assert row.completed_at is not None
     assert [delivery.id for delivery in deliveries] == made
+
+
+async def test_one_address_is_told_once_however_often_its_owner_gave_it(
+    database: Database, case: CaseNumber
+) -> None:
+    """F11: one event for each receiver, and for each other caller, address and payload."""
+    job, later = f"1-{case}", f"2-{case}"
+    async with database.transaction() as session:
+        await downloads.open_job(session, job, case)
+        await downloads.open_job(session, later, case)
+        keys = [ApiKey(name="test", prefix="autos_x", sha256=uuid.uuid4().hex * 2) for _ in "ab"]
+        session.add_all(keys)
+        await session.flush()
+        one, other = (key.id for key in keys)
+
+        async def give(owner: uuid.UUID, path: str = "a", payload: str = "full") -> str:
+            url = f"https://receiver.example/{path}"
+            subscription = await subscriptions.add(
+                session,
+                process_number=case.digits,
+                api_key_id=owner,
+                url=url,
+                payload=payload,
+            )
+            return str(subscription)
+
+        given = [await give(one) for _ in range(3)]
+        distinct = [await give(other), await give(one, "b"), await give(one, payload="thin")]
+    made = []
+    for told_by in (job, job, later):
+        async with database.transaction() as session:
+            events_made = await events.take_up_subscriptions(
+                session, told_by, JobStatus.COMPLETED, [*given, *distinct]
+            )
+            made.append(sorted(events_made))
+    expected = [events.event_id(job, uuid.UUID(each)) for each in (given[-1], *distinct)]
+    # A repetition makes the same ones, and what one job has told no other job tells again.
+    assert made == [sorted(expected), sorted(expected), []]
+    async with database.transaction() as session:
+        kept = await session.scalars(select(Subscription.id).filter_by(process_number=case.digits))
+        assert {str(each) for each in kept} == {given[-1], *distinct}

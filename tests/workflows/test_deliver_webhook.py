@@ -162,11 +162,15 @@ async def test_a_replay_during_a_failing_attempt_is_not_lost(
     assert fake.times[1] < scheduled_delay(1) * (1 - JITTER)
 
 
-async def test_a_replay_during_the_very_last_attempt_is_not_lost(
-    skipping_server: WorkflowEnvironment,
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_replay_goes_through_the_whole_schedule_again(
+    skipping_server: WorkflowEnvironment, last: bool
 ) -> None:
+    """In the middle of it, and during the very last attempt."""
+
     async def replay(request: AttemptDelivery) -> None:
-        if request.delay_seconds is None and not replayed:
+        chosen = request.delay_seconds is None if last else request.number == 12
+        if chosen and not replayed:
             replayed.append(request.number)
             await delivery.signal(DeliverWebhookWorkflow.redeliver)
 
@@ -175,7 +179,11 @@ async def test_a_replay_during_the_very_last_attempt_is_not_lost(
     async with webhook_worker(skipping_server.client, fake):
         delivery = await deliver(skipping_server.client)
         assert await ended(delivery) is DeliveryOutcome.FAILED
-    assert len(fake.seen) == replayed[0] + 1
+    again = fake.times[replayed[0] :]
+    assert again[0] - fake.times[replayed[0] - 1] <= LATENESS
+    assert again[1] - again[0] <= scheduled_delay(1) * (1 + JITTER) + LATENESS
+    assert again[-1] - again[0] == pytest.approx(PATIENCE_SECONDS, abs=len(again) * LATENESS)
+    assert [request.number for request, _ in fake.seen] == list(range(1, len(fake.seen) + 1))
 
 
 async def test_the_signal_that_comes_with_the_start_is_the_start_itself(

@@ -58,6 +58,28 @@ async def test_a_job_with_nothing_to_download_tells_too(dev_server: WorkflowEnvi
     assert fakes.batches == []
 
 
+async def test_all_deliveries_are_started_in_one_step(dev_server: WorkflowEnvironment) -> None:
+    """However many subscribers there are, the last one waits for none of the others."""
+    names = [f"subscriber-{number}" for number in range(10)]
+    receiver, fakes = FakeReceiver(), Announcing(gate=asyncio.Event())
+    async with workers(dev_server.client, fakes), webhook_worker(dev_server.client, receiver):
+        job = await start(dev_server.client, attach=Attach(subscription_id=names[0]))
+        await fakes.started.wait()
+        for name in names[1:]:
+            await job.signal("attach", Attach(subscription_id=name))
+        assert fakes.gate is not None
+        fakes.gate.set()
+        await job.result()
+        await told(dev_server, receiver, *names)
+    begun = [
+        event.start_child_workflow_execution_initiated_event_attributes
+        for event in (await job.fetch_history()).events
+        if event.HasField("start_child_workflow_execution_initiated_event_attributes")
+    ]
+    assert len(begun) == 10
+    assert len({each.workflow_task_completed_event_id for each in begun}) == 1
+
+
 async def test_a_job_that_ends_while_a_receiver_hangs(dev_server: WorkflowEnvironment) -> None:
     hanging = asyncio.Event()
     receiver = FakeReceiver(meanwhile=lambda _: hanging.wait())

@@ -14,6 +14,7 @@ from activities.webhooks import WebhookActivities
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
 from autos.contracts.webhooks import AttemptDelivery, AttemptedDelivery, DeliveryOutcome
+from autos.records import api_keys
 from autos.records.database import Database
 from autos.records.models import now
 from autos.settings import Settings
@@ -182,6 +183,19 @@ async def test_a_replays_attempts_go_on_counting_and_undo_nothing(
     assert (delivery.status, delivery.last_error) == ("delivered", "status")
     first, second = (json.loads(request.body) for request in up.requests)
     assert first["timestamp"] == second["timestamp"]
+
+
+async def test_what_a_revoked_key_had_asked_for_is_still_signed_and_sent(
+    database: Database, store: FakeStore, case: CaseNumber, owner: Owner
+) -> None:
+    async with receiver() as up:
+        event_id = await new_event(database, case, owner, up.url)
+        async with database.transaction() as session:
+            await api_keys.revoke(session, owner.id)
+        result = await attempt(activities(database, store), event_id)
+    assert result.outcome is DeliveryOutcome.DELIVERED
+    (secret,) = await secrets_of_owner(database, owner)
+    verify(secret, up.requests[0])
 
 
 async def test_a_purged_event_ends_quietly(database: Database, store: FakeStore) -> None:
