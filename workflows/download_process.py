@@ -107,6 +107,7 @@ class DownloadProcessWorkflow:
         self._hurried = False
         self._again = carried.again
         self._batches = carried.batches
+        self._last_of_outage = 0
         self._bytes_stored = carried.bytes_stored
         self._downloaded = carried.downloaded
         self._started_at = carried.started_at or workflow.now()
@@ -379,22 +380,27 @@ class DownloadProcessWorkflow:
             ),
             _summary(batch, documents),
         )
-        self._take_in(result.outcomes)
+        self._take_in(batch, result.outcomes)
         workflow.set_current_details(self._details())
 
-    def _take_in(self, outcomes: list[Outcome]) -> None:
+    def _take_in(self, batch: int, outcomes: list[Outcome]) -> None:
         reasons = {outcome.reason for outcome in outcomes}
         # Nothing but signs of an outage puts the source in doubt; one refusal of the credential
         # does so for the credential.
         doubtful = reasons & {Reason.CREDENTIAL} or (
             OUTAGES & reasons if reasons <= OUTAGES else ()
         )
+        in_doubt = [outcome for outcome in outcomes if outcome.reason in doubtful]
         for outcome in outcomes:
             if outcome.reason in doubtful:
                 self._queue.release(outcome.position)
-                self._in_doubt.append(outcome)
             else:
                 self._settle(outcome)
+        if batch <= self._last_of_outage:
+            # Handed over before the outage was over, and back only now.
+            self._put_back(in_doubt)
+        else:
+            self._in_doubt += in_doubt
 
     def _settle(self, outcome: Outcome) -> None:
         self._queue.settle(outcome, workflow.now())
@@ -415,8 +421,11 @@ class DownloadProcessWorkflow:
                 self._settle(outcome)
             return
         await self._wait_out(verdict, self._probe)
-        # What another batch brought meanwhile fell into the same outage.
-        doubts, self._in_doubt = doubts + self._in_doubt, []
+        # What came into doubt during the wait was asked in the same outage.
+        meanwhile, self._in_doubt = self._in_doubt, []
+        self._put_back(doubts + meanwhile)
+
+    def _put_back(self, doubts: list[Outcome]) -> None:
         self._queue.put_back([outcome.position for outcome in doubts])
 
     async def _probe(self, urgent: bool) -> Verdict:
@@ -455,6 +464,7 @@ class DownloadProcessWorkflow:
             await self._hold_while_paused()
             verdict = await self._ask(again, urgent=self._nudged)
         self._probes, self._reason = 0, None
+        self._last_of_outage = self._batches
         await self._leave_wait()
 
     async def _hold_while_paused(self) -> None:

@@ -4,11 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import (
     Attach,
+    BatchResult,
+    DownloadBatch,
     FetchedProcess,
     Outcome,
     ProbedSource,
@@ -148,6 +151,82 @@ async def test_what_our_own_breaker_holds_back_uses_no_attempts(
     assert fakes.probed
 
 
+async def test_a_batch_in_which_one_came_through_puts_no_source_in_doubt(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """Decision 0002: the source answers, so it is asked again on the schedule, without a probe."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 3 and wanted.attempt == 1:
+            return Outcome(position=3, reason=Reason.TIMEOUT)
+        return available(wanted)
+
+    fakes = FakeActivities(total=5, answer=answer)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, FAST)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 5)
+    assert fakes.tries[3] == 2
+    assert fakes.probed == []
+
+
+class LateBatch(FakeActivities):
+    """The second batch is asked in an outage, too, and comes back when it is told to."""
+
+    late: asyncio.Event
+
+    @activity.defn
+    async def download_batch(self, request: DownloadBatch) -> BatchResult:
+        result = await super().download_batch(request)
+        if request.batch != 2:
+            return result
+        waiting = asyncio.ensure_future(self.late.wait())
+        while not waiting.done():
+            activity.heartbeat()
+            await asyncio.wait([waiting], timeout=0.1)
+        return BatchResult(
+            outcomes=[
+                Outcome(position=wanted.position, reason=Reason.TIMEOUT)
+                for wanted in request.documents
+            ]
+        )
+
+
+@pytest.mark.parametrize("after_it", [True, False])
+async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
+    dev_server: WorkflowEnvironment, after_it: bool
+) -> None:
+    """The batch handed over ahead ends while the job waits, or when it is at work again."""
+    down, late = asyncio.Event(), asyncio.Event()
+    down.set()
+    fakes = LateBatch(
+        answer=lambda wanted: (
+            Outcome(position=wanted.position, reason=Reason.TIMEOUT)
+            if down.is_set()
+            else available(wanted)
+        ),
+        probes=[ProbedSource(reason=Reason.UNAVAILABLE)],
+    )
+    fakes.late = late
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
+        while (await handle.query(DownloadProcessWorkflow.progress)).waiting_for is None:
+            pass
+        if not after_it:
+            late.set()
+            while (await handle.query(DownloadProcessWorkflow.progress)).processing:
+                pass
+        down.clear()
+        await handle.signal(DownloadProcessWorkflow.resume)
+        while after_it and (await handle.query(DownloadProcessWorkflow.progress)).available < 7:
+            pass
+        late.set()
+        result = await handle.result()
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
+    assert {wanted.attempt for batch in fakes.batches for wanted in batch.documents} == {1}
+    assert len(fakes.probed) == 2
+
+
 @pytest.mark.parametrize("in_listing", [True, False])
 async def test_only_the_try_that_somebody_asked_for_is_urgent(
     dev_server: WorkflowEnvironment, in_listing: bool
@@ -176,10 +255,8 @@ async def test_only_the_try_that_somebody_asked_for_is_urgent(
         await handle.signal(DownloadProcessWorkflow.resume)
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert result.status is JobStatus.COMPLETED
-    tries = [request.urgent for request in (fakes.fetched if in_listing else fakes.probed)]
-    assert tries[:2] == [False, True]
-    # A batch that came back late, from before the source was well, is asked about on its own.
-    assert not any(tries[2:])
+    tries = fakes.fetched if in_listing else fakes.probed
+    assert [request.urgent for request in tries] == [False, True]
 
 
 async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
@@ -225,7 +302,7 @@ async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
         handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
         progress = await handle.query(DownloadProcessWorkflow.progress)
         async with asyncio.timeout(BOUND):
-            while progress.waiting_for is not WaitReason.CREDENTIAL:
+            while progress.waiting_for is not WaitReason.CREDENTIAL or progress.processing:
                 progress = await handle.query(DownloadProcessWorkflow.progress)
         assert progress.status is JobStatus.PROCESSING
         assert (progress.available, progress.failed, progress.pending) == (5, 0, 7)
