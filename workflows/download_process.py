@@ -222,7 +222,8 @@ class DownloadProcessWorkflow:
             status = None if gave_up.of_patience else JobStatus.FAILED
             return _Ending(status, gave_up.reason, gave_up=True)
         except (asyncio.CancelledError, ActivityError) as error:
-            if not is_cancelled_exception(error):
+            # An activity whose worker died is not cancelled but missed, and then not tried again.
+            if not is_cancelled_exception(error) and workflow.cancellation_reason() is None:
                 raise
             return _Ending(JobStatus.CANCELLED)
         return _Ending()
@@ -435,7 +436,11 @@ class DownloadProcessWorkflow:
     async def _ask(self, question: Question, *, urgent: bool = False) -> Verdict:
         # A signal from before the question is answered by it; one that comes meanwhile is not.
         self._nudged = False
-        return await question(urgent)
+        verdict = await question(urgent)
+        if workflow.cancellation_reason() is not None:
+            # The activity ended before the cancellation reached it, and its result hides that.
+            raise asyncio.CancelledError
+        return verdict
 
     async def _wait_out(self, verdict: Verdict, again: Question) -> None:
         """Wait and try again until source and credential work; a signal shortens the wait.

@@ -94,8 +94,11 @@ class Runner:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+        elif stay_down and self._task is not None:
+            # Between two lives the next one must not begin.
+            self._task.cancel()
         if stay_down and self._task is not None:
-            await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def stop(self) -> None:
         """Ask the process to end, kill it if it does not, and do not start it again."""

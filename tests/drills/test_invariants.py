@@ -248,6 +248,22 @@ def test_a_cancelled_job_may_leave_documents_open() -> None:
     ]
 
 
+def test_a_cancelled_job_may_leave_objects_only_with_a_kill_and_only_of_the_source() -> None:
+    def findings(sha256: str, **kills: int) -> list[str]:
+        case = replace(
+            GOOD,
+            cancelled=True,
+            kills=kills,
+            rows=[row(0), row(1, state="pending", sha256=None, size=None, attempts=0)],
+            keys=frozenset(f"{PREFIX}/{name}" for name in (HASHES[0], sha256, "manifest.json")),
+        )
+        return [one.text for one in broken(case) if "belongs to nothing" in one.text]
+
+    assert findings(HASHES[1], postgres=1) == []
+    assert len(findings(HASHES[1], api=1)) == 1
+    assert len(findings("e" * 64, postgres=1)) == 1
+
+
 def test_requests_are_told_apart_by_what_struck_them() -> None:
     document = Known("one", ("one", "copy"), "a" * 64, 10)
     log: list[dict[str, Any]] = [

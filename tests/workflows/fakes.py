@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,6 +50,8 @@ class FakeActivities:
     answer: Answer = available
     fetches: list[FetchedProcess] = field(default_factory=list)
     """Answered first, one each; afterwards the listing."""
+    listing: Callable[[], Awaitable[None]] | None = None
+    """When set, awaited before the listing is told."""
     probes: list[ProbedSource] = field(default_factory=list)
     gate: asyncio.Event | None = None
     """When set, a batch waits for it."""
@@ -74,6 +76,8 @@ class FakeActivities:
     @activity.defn
     async def fetch_process(self, request: FetchProcess) -> FetchedProcess:
         self.fetched.append(request)
+        if self.listing is not None:
+            await self.listing()
         if self.fetches:
             return self.fetches.pop(0)
         return FetchedProcess(states="p" * self.total, fetched_at=datetime.now(UTC))

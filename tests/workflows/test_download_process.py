@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowFailureError
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import (
@@ -13,6 +15,7 @@ from autos.contracts.download import (
     BatchResult,
     DownloadBatch,
     FetchedProcess,
+    JobResult,
     Outcome,
     ProbedSource,
     Wanted,
@@ -399,6 +402,44 @@ async def test_a_cancelled_job_ends_cancelled_after_its_requests_stopped(
     assert fakes.cancelled_batches == 2
     assert [closed.status for closed in fakes.closed] == [JobStatus.CANCELLED]
     assert progress.status is JobStatus.CANCELLED
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_cancel_that_does_not_reach_the_activity_cancels_the_job(
+    dev_server: WorkflowEnvironment, dies: bool
+) -> None:
+    """F11: the activity ends well all the same, or its worker dies; there is an end either way."""
+    gate = asyncio.Event()
+
+    async def without_heartbeat() -> None:
+        await gate.wait()
+        if dies:
+            # To the workflow it is all one whether it failed or was missed.
+            raise ApplicationError("The worker died")
+
+    fakes = FakeActivities(listing=without_heartbeat)
+    async with workers(dev_server.client, fakes):
+        handle = await start(dev_server.client, attach=Attach(subscription_id="one"))
+        async with asyncio.timeout(BOUND):
+            while not fakes.fetched:
+                await asyncio.sleep(0.01)
+            await handle.cancel()
+            while await pending_state(handle) != "CANCEL_REQUESTED":
+                await asyncio.sleep(0.01)
+        gate.set()
+        with pytest.raises(WorkflowFailureError) as failure:
+            await asyncio.wait_for(handle.result(), BOUND)
+    assert isinstance(failure.value.cause, CancelledError)
+    assert not fakes.batches
+    (closed,) = fakes.closed
+    assert (closed.status, closed.subscriptions) == (JobStatus.CANCELLED, ["one"])
+
+
+async def pending_state(handle: WorkflowHandle[DownloadProcessWorkflow, JobResult]) -> str:
+    """The state of the activity that the workflow waits for."""
+    description = (await handle.describe()).raw_description
+    state = description.pending_activities[0].state
+    return PendingActivityState.Name(state).removeprefix("PENDING_ACTIVITY_STATE_")
 
 
 async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEnvironment) -> None:

@@ -1,5 +1,6 @@
 """Keeping one part running, with small programs in place of servers."""
 
+import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -81,6 +82,24 @@ async def test_a_part_that_does_not_stop_is_killed(
     await runner.stop()
     assert runner.pid is None
     assert said == ["The part did not stop within 0 s; killing it."]
+
+
+async def test_a_part_that_is_killed_between_two_lives_stays_down(
+    surroundings: Surroundings, tmp_path: Path
+) -> None:
+    up = tmp_path / "up"
+    script = f"open({str(up)!r}, 'w').close(); import time; time.sleep(60)"
+    runner = Runner(part(script, wrote(up)), surroundings)
+    runner.start()
+    await runner.wait_ready(10)
+    await runner.kill(stay_down=False)
+    async with asyncio.timeout(5):
+        await runner.kill(stay_down=True)
+    assert runner.pid is None
+    up.unlink()
+    runner.start()
+    await runner.wait_ready(10)
+    await runner.stop()
 
 
 async def test_a_dead_part_comes_back_without_its_children(
