@@ -43,7 +43,8 @@ async def start(
 
     Args:
         request_id: the same for every repetition of a request, which then leaves one subscription
-            behind, whatever became of the first; None for a request that is not repeated.
+            behind and is told of one job, whatever became of the first; None for a request that
+            is not repeated.
 
     Raises:
         Problem: the webhook's address may not be used.
@@ -53,23 +54,26 @@ async def start(
             check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
         except Blocked as blocked:
             raise Problem(INVALID_REQUEST, str(blocked)) from blocked
-    subscription_id = (request_id or uuid.uuid4()) if webhook_url is not None else None
+    subscription = None
     async with services.records.transaction() as session:
         await processes.ensure(session, case)
-        if webhook_url is not None and subscription_id is not None:
-            await subscriptions.add(
+        if webhook_url is not None:
+            subscription = await subscriptions.add(
                 session,
-                subscription_id=subscription_id,
+                request_id=request_id,
                 process_number=case.digits,
                 api_key_id=caller.id,
                 url=webhook_url,
                 payload=payload,
             )
+    if subscription is not None and subscription.job_id is not None:
+        # The request was accepted before, but its answer was lost; the job has ended meanwhile.
+        return subscription.job_id
     settings = services.settings
     job_id = await services.engine.attach(
         case,
         Attach(
-            subscription_id=str(subscription_id) if subscription_id else None,
+            subscription_id=str(subscription.id) if subscription else None,
             max_age_seconds=max_age,
         ),
         Wishes(

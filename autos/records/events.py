@@ -28,11 +28,18 @@ async def take_up_subscriptions(
 ) -> list[str]:
     """Bind the subscriptions to the job and make their events; the ids of the events.
 
-    A subscription whose row is gone (its process was purged) has nobody to tell and is left out.
+    A subscription whose row is gone (its process was purged) has nobody to tell and is left out,
+    and so is one that another job has told.
     """
     wanted = [uuid.UUID(subscription) for subscription in subscriptions]
     found = (
-        await session.scalars(select(Subscription.id).where(Subscription.id.in_(wanted)))
+        await session.scalars(
+            select(Subscription.id).where(
+                Subscription.id.in_(wanted),
+                # A request that was repeated may have attached it to the next job, too.
+                Subscription.job_id.is_(None) | (Subscription.job_id == job_id),
+            )
+        )
     ).all()
     if not found:
         return []

@@ -8,7 +8,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.records.models import Delivery, Subscription
+from autos.records.idempotency import LIFETIME
+from autos.records.models import Delivery, Subscription, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,24 @@ class Telling:
 async def add(
     session: AsyncSession,
     *,
-    subscription_id: uuid.UUID,
+    request_id: uuid.UUID | None = None,
     process_number: str,
     api_key_id: uuid.UUID,
     url: str,
     payload: str,
-) -> None:
-    """Keep a webhook URL, once; the workflow takes it up when the signal with its id arrives."""
+) -> Subscription:
+    """Keep a webhook URL; the workflow takes it up when the signal with the row's id arrives.
+
+    A request that is repeated within a day finds its own row again. One with a `job_id` has been
+    taken up already: that job tells it, and no other.
+
+    Args:
+        request_id: the same for every repetition of a request; None for one that is not repeated.
+    """
+    earlier = await session.get(Subscription, request_id) if request_id else None
+    if earlier is not None and earlier.created_at > now() - LIFETIME:
+        return earlier
+    subscription_id = request_id if request_id and earlier is None else uuid.uuid4()
     await session.execute(
         insert(Subscription)
         .values(
@@ -40,8 +52,10 @@ async def add(
             url=url,
             payload=payload,
         )
+        # The request and its repetition may come at the same moment.
         .on_conflict_do_nothing(index_elements=[Subscription.id])
     )
+    return await session.get_one(Subscription, subscription_id)
 
 
 async def tellings(

@@ -169,9 +169,15 @@ async def test_a_request_that_died_with_the_api_can_be_repeated_soon_and_is_made
     assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
     attached = await job_of(temporal, case).query("attached", result_type=list[Attach])
     assert len({wish.subscription_id for wish in attached}) == 1
+    await end(temporal, database, case)
     mine = Subscription.process_number == case.digits
     async with database.transaction() as session:
-        assert len((await session.scalars(select(Subscription).where(mine))).all()) == 1
+        (subscription,) = (await session.scalars(select(Subscription).where(mine))).all()
+        subscription.job_id = first.json()["job_id"]
+    await forget_the_answer(timedelta(seconds=11))
+    late = await request()
+    assert (late.status_code, late.json()["job_id"]) == (200, first.json()["job_id"])
+    assert (await job_of(temporal, case).describe()).run_id == first.json()["job_id"]
 
 
 async def test_a_key_nobody_could_mean_is_refused(

@@ -204,3 +204,11 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
     assert row.started_at is not None
     assert row.completed_at is not None
     assert [delivery.id for delivery in deliveries] == made
+    await read(database, case, f"2-{case}")
+    async with database.transaction() as session:
+        later = await events.take_up_subscriptions(
+            session, f"2-{case}", status, [str(subscription.id)]
+        )
+        assert later == []
+        # The row above was written by another session.
+        assert (await session.get_one(Subscription, subscription.id)).job_id == job

@@ -85,17 +85,15 @@ async def new_event(
     job_id = await write_job(database, case, status)
     await write_rows(database, case, states, job_id)
     async with database.transaction() as session:
-        subscription = uuid.uuid4()
-        await subscriptions.add(
+        subscription = await subscriptions.add(
             session,
-            subscription_id=subscription,
             process_number=case.digits,
             api_key_id=owner.id,
             url=url,
             payload=payload,
         )
         (event_id,) = await events.take_up_subscriptions(
-            session, job_id, status, [str(subscription)]
+            session, job_id, status, [str(subscription.id)]
         )
     return event_id
 
