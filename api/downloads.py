@@ -38,7 +38,7 @@ async def start(
     max_age: int,
     webhook_url: str | None = None,
     payload: str = "full",
-    subscription_id: UUID | None = None,
+    request_id: UUID | None = None,
 ) -> str:
     """Start the process's job or join the running one; the job's id.
 
@@ -49,7 +49,9 @@ async def start(
         max_age: seconds for which a held copy of the metadata will do.
         webhook_url: told at the end, if given.
         payload: what the webhook carries, `full` or `thin`.
-        subscription_id: the webhook's id, the same for a repeated request; by default a new one.
+        request_id: the same for every repetition of a request, which then leaves one subscription
+            behind and is told of one job, whatever became of the first; None for a request that
+            is not repeated.
 
     Raises:
         Problem: the webhook's address may not be used.
@@ -59,22 +61,25 @@ async def start(
             check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
         except Blocked as blocked:
             raise Problem(INVALID_REQUEST, str(blocked)) from blocked
-    subscribed: UUID | None = None
+    subscription = None
     async with services.records.transaction() as session:
         await processes.ensure(session, case)
         if webhook_url is not None:
-            subscribed = await subscriptions.add(
+            subscription = await subscriptions.add(
                 session,
+                request_id=request_id,
                 process_number=case.digits,
                 api_key_id=caller.id,
                 url=webhook_url,
                 payload=payload,
-                subscription_id=subscription_id,
             )
+    if subscription is not None and subscription.job_id is not None:
+        # The request was accepted before, but its answer was lost; the job has ended meanwhile.
+        return subscription.job_id
     job_id = await services.engine.attach(
         case,
         Attach(
-            subscription_id=str(subscribed) if subscribed else None,
+            subscription_id=str(subscription.id) if subscription else None,
             max_age_seconds=max_age,
         ),
         wishes(services.settings),

@@ -76,7 +76,7 @@ async def start_download(
             max_age=0 if wish.force_refresh else max_age,
             webhook_url=wish.webhook_url,
             payload=wish.payload,
-            subscription_id=idempotency.identity(caller, idempotency_key, fingerprint),
+            request_id=idempotency.identity(caller, idempotency_key, fingerprint),
         )
         headers = {"Location": status_url(case.digits)}
         if wait:

@@ -8,7 +8,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.records.models import Delivery, Subscription
+from autos.records.idempotency import LIFETIME
+from autos.records.models import Delivery, Subscription, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +25,24 @@ class Telling:
 async def add(
     session: AsyncSession,
     *,
+    request_id: uuid.UUID | None = None,
     process_number: str,
     api_key_id: uuid.UUID,
     url: str,
     payload: str,
-    subscription_id: uuid.UUID | None = None,
-) -> uuid.UUID:
-    """Keep a webhook URL; the workflow takes it up when the signal with the returned id arrives.
+) -> Subscription:
+    """Keep a webhook URL; the workflow takes it up when the signal with the row's id arrives.
+
+    A request that is repeated within a day finds its own row again. One with a `job_id` has been
+    taken up already: that job tells it, and no other.
 
     Args:
-        session: where it is written.
-        process_number: the 20 digits.
-        api_key_id: whose URL it is.
-        url: the address.
-        payload: `full` or `thin`.
-        subscription_id: of a request that may be repeated: its repetition is the same subscription.
+        request_id: the same for every repetition of a request; None for one that is not repeated.
     """
-    subscription_id = subscription_id or uuid.uuid4()
+    earlier = await session.get(Subscription, request_id) if request_id else None
+    if earlier is not None and earlier.created_at > now() - LIFETIME:
+        return earlier
+    subscription_id = request_id if request_id and earlier is None else uuid.uuid4()
     await session.execute(
         insert(Subscription)
         .values(
@@ -50,9 +52,10 @@ async def add(
             url=url,
             payload=payload,
         )
+        # The request and its repetition may come at the same moment.
         .on_conflict_do_nothing(index_elements=[Subscription.id])
     )
-    return subscription_id
+    return await session.get_one(Subscription, subscription_id)
 
 
 async def tellings(

@@ -339,6 +339,14 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
     assert row.started_at is not None
     assert row.completed_at is not None
     assert [delivery.id for delivery in deliveries] == made
+    await read(database, case, f"2-{case}")
+    async with database.transaction() as session:
+        later = await events.take_up_subscriptions(
+            session, f"2-{case}", status, [str(subscription.id)]
+        )
+        assert later == []
+        # The row above was written by another session.
+        assert (await session.get_one(Subscription, subscription.id)).job_id == job
 
 
 async def test_one_address_is_told_once_however_often_its_owner_gave_it(
@@ -363,7 +371,7 @@ async def test_one_address_is_told_once_however_often_its_owner_gave_it(
                 url=url,
                 payload=payload,
             )
-            return str(subscription)
+            return str(subscription.id)
 
         given = [await give(one) for _ in range(3)]
         distinct = [await give(other), await give(one, "b"), await give(one, payload="thin")]

@@ -164,13 +164,14 @@ class World:
     async def subscribe(self, case: CaseNumber) -> uuid.UUID:
         """A webhook URL that is in the records and that nobody was told of."""
         async with self.database.transaction() as session:
-            return await subscriptions.add(
+            subscription = await subscriptions.add(
                 session,
                 process_number=case.digits,
                 api_key_id=self.key_id,
                 url="https://receiver.example/hook",
                 payload="full",
             )
+            return subscription.id
 
     async def row(self, case: CaseNumber, job_id: str | None = None) -> str:
         """The row of a job that is about to begin; of one that Temporal does not know."""

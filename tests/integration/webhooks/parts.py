@@ -93,7 +93,7 @@ async def new_event(
             payload=payload,
         )
         (event_id,) = await events.take_up_subscriptions(
-            session, job_id, status, [str(subscription)]
+            session, job_id, status, [str(subscription.id)]
         )
     return event_id
 
