@@ -44,6 +44,7 @@ with workflow.unsafe.imports_passed_through():
         DOCUMENTS_TOTAL,
         JOB_STATUS,
         WAITING_FOR,
+        WAITING_SINCE,
     )
     from autos.contracts.retries import OUTAGE_DELAYS, OUTAGES, PATIENCE_DAYS
     from autos.contracts.states import JobStatus, Reason, WaitReason
@@ -491,8 +492,12 @@ class DownloadProcessWorkflow:
     async def _show_wait(self) -> None:
         waiting_for = self._waiting_for
         workflow.set_current_details(self._details())
+        since = self._waiting_since
         workflow.upsert_search_attributes(
-            [WAITING_FOR.value_set(waiting_for) if waiting_for else WAITING_FOR.value_unset()]
+            [
+                WAITING_FOR.value_set(waiting_for) if waiting_for else WAITING_FOR.value_unset(),
+                WAITING_SINCE.value_set(since) if since else WAITING_SINCE.value_unset(),
+            ]
         )
         await self._record()
 
@@ -540,6 +545,7 @@ class DownloadProcessWorkflow:
                 JOB_STATUS.value_set(self._status),
                 DOCUMENTS_FAILED.value_set(self._queue.count(FAILED)),
                 WAITING_FOR.value_unset(),
+                WAITING_SINCE.value_unset(),
             ]
         )
         workflow.set_current_details(self._details())
@@ -581,7 +587,10 @@ class DownloadProcessWorkflow:
 
     def _details(self) -> str:
         queue = self._queue
-        waiting = f"\n\nWaiting for **{self._waiting_for}**." if self._waiting_for else ""
+        waiting = ""
+        if self._waiting_for and self._waiting_since:
+            since = self._waiting_since.strftime("%Y-%m-%d %H:%M:%S UTC")
+            waiting = f"\n\nWaiting for **{self._waiting_for}** since {since}."
         return (
             f"**{self._status}**: {queue.count(AVAILABLE)} of {len(queue.states)} documents "
             f"available, {queue.count(FAILED)} failed.{waiting}"

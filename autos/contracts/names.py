@@ -15,6 +15,7 @@ PROCESS_NUMBER: Final = SearchAttributeKey.for_keyword("ProcessNumber")
 COURT: Final = SearchAttributeKey.for_keyword("Court")
 JOB_STATUS: Final = SearchAttributeKey.for_keyword("JobStatus")
 WAITING_FOR: Final = SearchAttributeKey.for_keyword("WaitingFor")
+WAITING_SINCE: Final = SearchAttributeKey.for_datetime("WaitingSince")
 DOCUMENTS_TOTAL: Final = SearchAttributeKey.for_int("DocumentsTotal")
 DOCUMENTS_FAILED: Final = SearchAttributeKey.for_int("DocumentsFailed")
 SEARCH_ATTRIBUTES: Final[tuple[SearchAttributeKey[Any], ...]] = (
@@ -22,6 +23,7 @@ SEARCH_ATTRIBUTES: Final[tuple[SearchAttributeKey[Any], ...]] = (
     COURT,
     JOB_STATUS,
     WAITING_FOR,
+    WAITING_SINCE,
     DOCUMENTS_TOTAL,
     DOCUMENTS_FAILED,
 )

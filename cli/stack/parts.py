@@ -27,7 +27,7 @@ SANDBOX_TOKEN_PATH: Final = "/auth/realms/pje/protocol/openid-connect/token"
 
 _SEARCH_ATTRIBUTES: Final = (
     "ProcessNumber=Keyword Court=Keyword JobStatus=Keyword WaitingFor=Keyword "
-    "DocumentsTotal=Int DocumentsFailed=Int"
+    "WaitingSince=Datetime DocumentsTotal=Int DocumentsFailed=Int"
 ).split()
 # Measured. The first takes the server's hand-over from 50 ms to 16, the partitions (which are for
 # many hosts) from 16 to 6. The time shift (for clocks that differ between hosts) makes every timer

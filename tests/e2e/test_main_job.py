@@ -248,7 +248,7 @@ async def test_a_retry_after_holds_back_the_court_and_uses_no_attempts(
 
 async def test_many_jobs_stay_under_the_bound(api: Api, sandbox: Sandbox) -> None:
     """F9, F45: each job's five, never more than the configured bound over all of them."""
-    await sandbox.control("POST", "/switches", json={"latency_ms": 30})
+    await sandbox.control("POST", "/switches", json={"latency_ms": 100})
     cases = [await sandbox.new_case(20, size_bytes=2000, seed=seed) for seed in range(6)]
     for case in cases:
         await api.start(case["number"])

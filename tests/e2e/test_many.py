@@ -44,12 +44,6 @@ async def test_a_hundred_jobs_in_a_row_end_while_the_api_is_restarted_under_them
     assert (last["status"], last["live"]) == ("pending", False)
     assert last["jobs_ahead"] == JOBS - 1
     stack.start("worker")
-    async for _ in api.patience():
-        last = await api.status(numbers[-1])
-        if last["eta_seconds"] is not None:
-            break
-    assert last["status"] == "pending"
-    assert last["jobs_ahead"] < JOBS - 1
     await stack.stop("api")
     before = await documents_asked(sandbox)
     assert before < JOBS
@@ -60,7 +54,7 @@ async def test_a_hundred_jobs_in_a_row_end_while_the_api_is_restarted_under_them
     stack.start("api")
     await stack.wait_ready("api")
     async for _ in api.patience():
-        if not await active_jobs(api):
+        if not await work_is_left(api):
             break
     ends = [await api.status(number) for number in numbers]
     assert {(end["status"], end["completed_documents"]) for end in ends} == {("completed", 1)}
@@ -75,10 +69,10 @@ async def documents_asked(sandbox: Sandbox) -> int:
     return len((await sandbox.counters())["documents"])
 
 
-async def active_jobs(api: Api) -> int:
-    """How many jobs have not ended, at most 100 of each status."""
+async def work_is_left(api: Api) -> bool:
+    """Whether any job has not ended."""
     pages = [
-        await api.request("GET", "/jobs", params={"status": status})
+        await api.request("GET", "/jobs", params={"status": status, "limit": 1})
         for status in ("pending", "processing")
     ]
-    return sum(len(page.json()["items"]) for page in pages)
+    return any(page.json()["items"] for page in pages)

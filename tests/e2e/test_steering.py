@@ -113,6 +113,7 @@ async def test_many_are_paused_and_resumed_and_say_so_everywhere(
             stack, http, f'ProcessNumber="{number}" AND WaitingFor="operator"'
         )
         assert listed["execution"]["runId"] == job
+        assert "WaitingSince" in listed["searchAttributes"]["indexedFields"]
     # Nothing new is asked for once what was in flight has ended.
     async with asyncio.timeout(BOUND):
         while (await sandbox.counters())["in_flight_now"]:

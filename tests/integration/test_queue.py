@@ -3,9 +3,12 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import httpx2
 import pytest
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import Client
+from temporalio.worker import Worker
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, WaitReason
@@ -13,6 +16,7 @@ from autos.records import processes
 from autos.records.database import Database
 from autos.records.models import Job
 from autos.records.queue import Place, place
+from tests.integration.api_parts import end, end_row, path, show
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -61,3 +65,26 @@ async def test_the_place_of_a_job_and_its_estimate(
         await session.flush()
         assert await place(session, begun) is None
         await session.rollback()
+
+
+async def test_a_status_tells_place_and_estimate_of_a_job_that_has_not_begun(
+    api: httpx2.AsyncClient, case: CaseNumber, database: Database, temporal: Client, worker: Worker
+) -> None:
+    """U1: until it begins; then its own progress is the estimate."""
+    other = CaseNumber.build(9_997_601, 2024, 8, 26, 100)
+    lasted = {"started_at": BEGINNING, "completed_at": BEGINNING + timedelta(seconds=10)}
+    async with database.transaction() as session:
+        await processes.ensure(session, other)
+        session.add(job(other, 0, JobStatus.COMPLETED, **lasted))
+        running = job(other, 1, JobStatus.PROCESSING, started_at=BEGINNING)
+        session.add(running)
+    await api.post(path(case, "/downloads"))
+    status = (await api.get(path(case, "/status"))).json()
+    assert status["status"] == "pending"
+    assert status["jobs_ahead"] >= 0
+    assert status["eta_seconds"] >= 1
+    await show(temporal, database, case, "dp")
+    begun = (await api.get(path(case, "/status"))).json()
+    assert (begun["status"], begun["jobs_ahead"]) == ("processing", None)
+    await end(temporal, database, case)
+    await end_row(database, running.id, JobStatus.COMPLETED)

@@ -1,9 +1,10 @@
 """Cancel, pause, resume and retry at every moment of a job, by signal as the Web UI sends it."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
@@ -17,7 +18,7 @@ from autos.contracts.download import (
     Wanted,
     Wishes,
 )
-from autos.contracts.names import WAITING_FOR
+from autos.contracts.names import WAITING_FOR, WAITING_SINCE
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, refused, start, workers
 from workflows.download_process import DownloadProcessWorkflow
@@ -36,6 +37,12 @@ async def until_waiting(job: Job, reason: WaitReason | None) -> Progress:
             progress = await job.query(DownloadProcessWorkflow.progress)
             if progress.waiting_for is reason:
                 return progress
+
+
+async def details(job: Job) -> str:
+    """What the Web UI shows of the job besides its steps."""
+    told = await job.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    return str(told.current_details)
 
 
 async def cancelled(job: Job) -> None:
@@ -107,6 +114,12 @@ async def test_a_pause_is_shown_at_once_and_everywhere(dev_server: WorkflowEnvir
         assert abs((paused.waiting_since - before).total_seconds()) < BOUND
         attributes = (await job.describe()).typed_search_attributes
         assert attributes[WAITING_FOR] == "operator"
+        # The server keeps milliseconds.
+        assert abs(attributes[WAITING_SINCE] - paused.waiting_since) < timedelta(seconds=0.01)
+        assert await details(job) == (
+            "**processing**: 0 of 12 documents available, 0 failed.\n\n"
+            f"Waiting for **operator** since {paused.waiting_since:%Y-%m-%d %H:%M:%S} UTC."
+        )
         async with asyncio.timeout(BOUND):
             while not fakes.recorded:
                 await asyncio.sleep(0.01)
@@ -117,7 +130,8 @@ async def test_a_pause_is_shown_at_once_and_everywhere(dev_server: WorkflowEnvir
         fakes.gate.set()
         await job.signal("resume")
         result = await asyncio.wait_for(job.result(), BOUND)
-        assert (await job.describe()).typed_search_attributes.get(WAITING_FOR) is None
+        attributes = (await job.describe()).typed_search_attributes
+        assert (attributes.get(WAITING_FOR), attributes.get(WAITING_SINCE)) == (None, None)
     assert result.available == 12
     assert (fakes.recorded[-1].waiting_for, fakes.recorded[-1].waiting_since) == (None, None)
 
