@@ -20,7 +20,7 @@ async def test_10_000_documents_end_with_the_same_shape_of_answer(
     await sandbox.truth(number)
     await api.start(number, webhook_url=f"{sandbox.url}/receiver/large")
     last = 0.0
-    async for status in api.polls(number):
+    async for status in api.polls(number, bound=400):
         assert status["progress_percentage"] >= last
         last = status["progress_percentage"]
     assert (status["status"], status["completed_documents"]) == ("completed", 10_000)

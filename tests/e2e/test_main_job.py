@@ -260,9 +260,10 @@ async def test_many_jobs_stay_under_the_bound(api: Api, sandbox: Sandbox) -> Non
         for row in status["documents"]:
             assert await api.sha256(row["download_url"]) == known[row["uuid"]]
     counters = await sandbox.counters()
-    # The bound is 12, and a tenth of it is kept for other courts than this one.
-    assert counters["in_flight_max"] == 11
-    assert max(counters["in_flight_max_by_process"].values()) == 5
+    # The bound is 12, and a tenth of it is kept for other courts than this one. A busy machine may
+    # not fill it, but jobs do run side by side.
+    assert 5 < counters["in_flight_max"] <= 11
+    assert max(counters["in_flight_max_by_process"].values()) <= 5
 
 
 async def test_addresses_that_lead_nowhere_are_counted_and_never_followed(

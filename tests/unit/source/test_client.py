@@ -189,6 +189,17 @@ async def test_too_large_is_dropped_on_the_way(tmp_path: Path) -> None:
     assert sent < 30_000_000
 
 
+async def test_an_error_is_judged_by_its_beginning(tmp_path: Path) -> None:
+    async def endless(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(503, b"", {"content-length": ""}))
+        while True:
+            writer.write(bytes(65536))
+            await writer.drain()
+
+    outcome = await asyncio.wait_for(fetch(endless, tmp_path), 20)
+    assert outcome == Refused(Reason.UNAVAILABLE)
+
+
 async def test_an_address_elsewhere_is_not_asked(tmp_path: Path) -> None:
     async with running(always(reply())) as server, client_of(server) as client:
         outcome = await client.document("/api/v2/admin", None, tmp_path)
