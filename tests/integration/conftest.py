@@ -5,6 +5,7 @@ Tests share them, so every test takes a case number of its own (`case`) and leav
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -40,15 +41,18 @@ TEMPORAL_OPTIONS = (
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url() -> Iterator[str]:
     """A PostgreSQL of this session's own, with the newest schema."""
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    try:
-        url: str = server.get_uri()
-        asyncio.run(migrate(url))
-        yield url
-    finally:
-        server.cleanup()
+    # Not pytest's own folder: as root, PostgreSQL runs as another user, whom a second pytest
+    # session would lock out of it.
+    with tempfile.TemporaryDirectory() as folder:
+        server = get_server(Path(folder) / "postgres", cleanup_mode="stop")
+        try:
+            url: str = server.get_uri()
+            asyncio.run(migrate(url))
+            yield url
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture(scope="session")
