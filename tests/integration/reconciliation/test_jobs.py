@@ -8,8 +8,9 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from temporalio.client import WorkflowFailureError
+from temporalio.client import Client, WorkflowFailureError
 
+from activities import lost_deliveries, lost_jobs
 from autos import engine
 from autos.cnj import CaseNumber
 from autos.contracts.download import DownloadProcess
@@ -250,4 +251,67 @@ async def test_a_delivery_that_stopped_is_started_again(world: World, case: Case
     async with world.database.transaction() as session:
         delivery = await session.get_one(Delivery, event_id)
         delivery.status = "failed"
+    assert await world.reconcile() == {}
+
+
+async def test_what_ends_while_it_is_looked_at_is_not_called_lost(
+    world: World, case: CaseNumber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is read again after Temporal was asked: by then the end is in it."""
+    await world.process(case, "a")
+    job_id, subscription = await world.accept(case)
+    await world.ended(case)
+    event_id = events.event_id(job_id, subscription)
+    await world.client.get_workflow_handle(delivery_workflow_id(event_id)).terminate()
+    other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 100)
+    await world.process(other, "p")
+    lost = await world.row(other)
+    ask = engine.newest
+
+    async def ask_slowly(client: Client, workflow_id: str) -> engine.Execution | None:
+        execution = await ask(client, workflow_id)
+        async with world.database.transaction() as session:
+            await jobs.close_lost(session, lost, JobStatus.COMPLETED, None)
+            (await session.get_one(Delivery, event_id)).status = "delivered"
+        return execution
+
+    monkeypatch.setattr(engine, "newest", ask_slowly)
+    assert await world.reconcile() == {}
+    assert await world.job_ids(other) == {lost}
+    assert await world.delivering(case) == 0
+
+
+async def test_all_are_looked_at_over_many_pages(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the pages before have mended what they held."""
+    monkeypatch.setattr(lost_jobs, "PAGE", 2)
+    monkeypatch.setattr(lost_deliveries, "PAGE", 2)
+    unknown, untold, undelivered, unrecorded = (
+        [CaseNumber.build(number, year, 8, 26, 100) for number in range(5)]
+        for year in range(2010, 2014)
+    )
+    for case in undelivered:
+        await world.process(case, "a")
+        job_id, subscription = await world.accept(case)
+        await world.ended(case)
+        event_id = events.event_id(job_id, subscription)
+        await world.client.get_workflow_handle(delivery_workflow_id(event_id)).terminate()
+    world.going_on.clear()
+    for case in unknown:
+        await world.process(case, "p")
+        await world.row(case)
+    for case in untold:
+        await world.process(case, "p")
+        await world.subscribe(case)
+    for case in unrecorded:
+        await world.start(case)
+        await world.listed(case)
+    kinds = (
+        Kind.JOB_UNKNOWN,
+        Kind.JOB_UNRECORDED,
+        Kind.SUBSCRIPTION_OPEN,
+        Kind.DELIVERY_STOPPED,
+    )
+    assert await world.reconcile() == dict.fromkeys(kinds, (5, 5))
     assert await world.reconcile() == {}
