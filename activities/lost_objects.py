@@ -44,7 +44,7 @@ class LostObjects:
         findings = Findings(request)
         cursor = request.cursor or ""
         async with self._database.transaction() as session:
-            referred, available = await reconciliation.stored_objects(
+            referred = await reconciliation.stored_objects(
                 session, after=_place(cursor), limit=PAGE
             )
         listed, more = await self._store.list_page(cursor, PAGE)
@@ -70,7 +70,7 @@ class LostObjects:
             {place: one for place, one in objects.items() if place not in known}, findings
         )
         await self._fail_missing(
-            sorted(place for place in available - objects.keys() if reached(place)),
+            [place for place in referred if reached(place) and place not in objects],
             findings,
             right_bucket=objects_known > 0,
         )

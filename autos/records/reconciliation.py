@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import case, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.contracts.states import DocumentState, Reason
@@ -99,32 +99,19 @@ async def existing_processes(session: AsyncSession, numbers: Iterable[str]) -> s
     return set(await session.scalars(query))
 
 
-async def stored_objects(
-    session: AsyncSession, *, after: Stored, limit: int
-) -> tuple[list[Stored], set[Stored]]:
-    """What documents refer to, in the order of the objects' keys; and what is called available."""
+async def stored_objects(session: AsyncSession, *, after: Stored, limit: int) -> Sequence[Stored]:
+    """What documents refer to, in the order of the objects' keys."""
     query = (
-        select(
-            Document.process_number,
-            Document.sha256,
-            func.bool_or(Document.state == DocumentState.AVAILABLE),
-        )
+        select(Document.process_number, Document.sha256)
         .where(
             Document.sha256.is_not(None),
             tuple_(Document.process_number, Document.sha256) > after,
         )
-        .group_by(Document.process_number, Document.sha256)
+        .distinct()
         .order_by(Document.process_number, Document.sha256)
         .limit(limit)
     )
-    referred: list[Stored] = []
-    available: set[Stored] = set()
-    for number, sha256, held in await session.execute(query):
-        place = Stored(number, sha256 or "")
-        referred.append(place)
-        if held:
-            available.add(place)
-    return referred, available
+    return [Stored(number, sha256 or "") for number, sha256 in await session.execute(query)]
 
 
 async def referred(session: AsyncSession, objects: Iterable[Stored]) -> set[Stored]:
@@ -135,22 +122,28 @@ async def referred(session: AsyncSession, objects: Iterable[Stored]) -> set[Stor
 
 
 async def fail_missing(session: AsyncSession, stored: Stored, *, dry_run: bool) -> list[str]:
-    """Let the documents that call a missing object theirs be failed; their ids.
+    """Let the documents that call a missing object theirs hold nothing any more; their ids.
 
-    The next job of the process asks the source for them again.
+    One that counted as available is failed. The next job of the process asks the source for it
+    again. One whose newer version could not be had loses the link to the version before.
     """
-    missing = (
-        (Document.process_number == stored.process_number)
-        & (Document.sha256 == stored.sha256)
-        & (Document.state == DocumentState.AVAILABLE)
+    missing = (Document.process_number == stored.process_number) & (
+        Document.sha256 == stored.sha256
     )
     if dry_run:
         ids = await session.scalars(select(Document.id).where(missing))
     else:
+        available = Document.state == DocumentState.AVAILABLE
         ids = await session.scalars(
             update(Document)
             .where(missing)
-            .values(state=DocumentState.FAILED, reason=Reason.STORAGE)
+            .values(
+                state=case((available, DocumentState.FAILED), else_=Document.state),
+                reason=case((available, Reason.STORAGE), else_=Document.reason),
+                sha256=None,
+                size=None,
+                content_type=None,
+            )
             .returning(Document.id)
         )
     return [str(document_id) for document_id in ids]

@@ -7,7 +7,8 @@ import pytest
 from activities import lost_objects
 from autos.cnj import CaseNumber
 from autos.contracts.reconciliation import Kind
-from autos.records.models import IdempotencyKey
+from autos.contracts.states import DocumentState, Reason
+from autos.records.models import Document, IdempotencyKey
 from autos.store import Store, manifest_key
 from tests.integration.reconciliation.world import World
 
@@ -75,6 +76,23 @@ async def test_a_document_whose_object_is_gone_is_failed_and_can_be_had_again(
     await world.ended(case)
     assert [one.state for one in await world.documents(case)] == ["available"] * 3
     assert key in await keys(world.store)
+    assert await world.reconcile() == {}
+
+
+async def test_a_failed_document_whose_version_before_is_gone_is_linked_no_more(
+    world: World, case: CaseNumber
+) -> None:
+    """Decision 0011: what is held of it is told only as long as it is there."""
+    await world.process(case, "aa")
+    gone = (await world.documents(case))[1]
+    async with world.database.transaction() as session:
+        row = await session.get_one(Document, gone.id)
+        row.state, row.reason = DocumentState.FAILED, Reason.SECRET
+    await world.store.delete([f"processes/{case.digits}/{gone.sha256}"])
+    assert await world.reconcile() == {Kind.OBJECT_MISSING: (1, 1)}
+    kept, failed = await world.documents(case)
+    assert (kept.state, kept.is_held) == ("available", True)
+    assert (failed.state, failed.reason, failed.is_held) == ("failed", "secret", False)
     assert await world.reconcile() == {}
 
 
