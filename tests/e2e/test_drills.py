@@ -1,4 +1,4 @@
-"""F5: kill -9 of each part in the middle of jobs, and every promise holds (`tests/drills`).
+"""Kill -9 of each part in the middle of jobs, and every promise holds (`tests/drills`).
 
 The short fixed set; `make drills` plays as many seeded rounds as are asked for.
 """
@@ -16,5 +16,6 @@ from tests.e2e.clients import Sandbox
 async def test_nothing_is_lost_doubled_or_stuck(
     plan: Round, stack: Stack, http: httpx2.AsyncClient, sandbox: Sandbox
 ) -> None:
+    """F5: the same documents, the same hashes, one event id."""
     result = await Player(stack, http).play(plan)
     assert [str(finding) for finding in result.findings] == []
