@@ -86,6 +86,10 @@ async def start(
         fairness_key=str(caller.id),
     )
     async with services.records.transaction() as session:
+        # A purge may have come in between; the job that was just promised has its place again.
+        await processes.ensure(session, case)
+        if subscription is not None:
+            await subscriptions.put_back(session, subscription)
         await jobs.add_pending(session, job_id=job_id, process_number=case.digits)
     services.statuses.forget(case.digits)
     return job_id

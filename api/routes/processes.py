@@ -174,15 +174,20 @@ async def list_processes(
     ),
 )
 async def purge_process(case: Case, services: ServicesDependency) -> None:
-    """Safe to repeat: if it fails half-way, the records still say what is left to delete."""
+    """Safe to repeat: if it fails half-way, the records still say what is left to delete.
+
+    Where a job was asked for in the very moment of the purge it ends, and tells its subscribers so.
+    """
     async with services.records.transaction() as session:
-        known = await processes.existing(session, case.digits)
-    if not known:
-        raise Problem(PROCESS_UNKNOWN)
+        if not await processes.existing(session, case.digits):
+            raise Problem(PROCESS_UNKNOWN)
+        known = await processes.claims(session, case.digits)
     execution = await services.engine.execution(case.digits)
     if execution is not None and execution.running:
         raise Problem(JOB_RUNNING)
     await services.store.delete_all(case.digits)
     async with services.records.transaction() as session:
-        await processes.delete(session, case.digits)
+        purged = await processes.purge(session, case.digits, known)
     services.statuses.forget(case.digits)
+    if not purged:
+        raise Problem(JOB_RUNNING)

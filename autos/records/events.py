@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,8 +29,8 @@ async def take_up_subscriptions(
     """Bind the subscriptions to the job and make their events; the ids of the events.
 
     Left out are those that another job has told already, and those whose row is gone: their process
-    was purged. Of several that one caller gave for the same address the newest stands for all, and
-    the others are deleted: it is one receiver, and is told once.
+    was purged. Of several that one caller gave for the same address the newest stands for all: it
+    is one receiver, and is told once.
     """
     wanted = Subscription.id.in_([uuid.UUID(subscription) for subscription in subscriptions])
     rows = await session.scalars(
@@ -42,18 +42,12 @@ async def take_up_subscriptions(
     )
     newest: dict[tuple[uuid.UUID, str, str], uuid.UUID] = {}
     for row in rows:
+        row.job_id = job_id
         newest.setdefault((row.api_key_id, row.url, row.payload), row.id)
-    found = list(newest.values())
-    if not found:
+    if not newest:
         return []
-    await session.execute(
-        delete(Subscription).where(
-            wanted, Subscription.job_id.is_(None), Subscription.id.not_in(found)
-        )
-    )
-    await session.execute(
-        update(Subscription).where(Subscription.id.in_(found)).values(job_id=job_id)
-    )
+    # The events refer to the rows.
+    await session.flush()
     events = [
         {
             "id": event_id(job_id, subscription_id),
@@ -61,7 +55,7 @@ async def take_up_subscriptions(
             "job_id": job_id,
             "type": f"process.download.{status}",
         }
-        for subscription_id in found
+        for subscription_id in newest.values()
     ]
     await session.execute(insert(Delivery).values(events).on_conflict_do_nothing())
     return [str(event["id"]) for event in events]

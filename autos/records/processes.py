@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete as delete_from
-from sqlalchemy import select, true, tuple_
+from sqlalchemy import Text, cast, delete, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
-from autos.records.models import Job, Process, now
+from autos.records.jobs import ACTIVE
+from autos.records.models import Document, Job, Process, Subscription, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,29 @@ async def existing(session: AsyncSession, number: str) -> bool:
     return found is not None
 
 
-async def delete(session: AsyncSession, number: str) -> None:
-    """Delete the process with its documents, jobs, subscriptions and deliveries."""
-    await session.execute(delete_from(Process).where(Process.number == number))
+async def claims(session: AsyncSession, number: str) -> set[str]:
+    """The ids of what is still owed an end: active jobs, and subscriptions no job has taken up."""
+    active = select(Job.id).where(Job.process_number == number, Job.status.in_(ACTIVE))
+    untold = select(cast(Subscription.id, Text)).where(
+        Subscription.process_number == number, Subscription.job_id.is_(None)
+    )
+    return set(await session.scalars(active.union_all(untold)))
+
+
+async def purge(session: AsyncSession, number: str, known: set[str]) -> bool:
+    """Delete the process with its documents, jobs, subscriptions and deliveries.
+
+    False, and only the documents are deleted, if there are claims beyond those that were known
+    before the purge began: somebody was promised a job meanwhile, and it must be able to tell them
+    its end.
+    """
+    # Whoever adds a job or a subscription waits for this, and this for them.
+    await session.execute(select(Process.number).filter_by(number=number).with_for_update())
+    if await claims(session, number) <= known:
+        await session.execute(delete(Process).where(Process.number == number))
+        return True
+    await session.execute(delete(Document).where(Document.process_number == number))
+    await session.execute(
+        update(Process).where(Process.number == number).values(total_documents=0, fetched_at=None)
+    )
+    return False

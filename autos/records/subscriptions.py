@@ -58,6 +58,21 @@ async def add(
     return await session.get_one(Subscription, subscription_id)
 
 
+async def put_back(session: AsyncSession, subscription: Subscription) -> None:
+    """Keep a subscription that was added a moment ago, should a purge have taken it since."""
+    await session.execute(
+        insert(Subscription)
+        .values(
+            id=subscription.id,
+            process_number=subscription.process_number,
+            api_key_id=subscription.api_key_id,
+            url=subscription.url,
+            payload=subscription.payload,
+        )
+        .on_conflict_do_nothing(index_elements=[Subscription.id])
+    )
+
+
 async def tellings(
     session: AsyncSession, process_number: str, job_id: str | None
 ) -> dict[uuid.UUID, Telling]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -35,6 +35,8 @@ class FakeStore:
         self.objects: dict[str, bytes] = {}
         self.away = False
         self.minted = 0
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """Happens while a process's objects are being deleted."""
 
     def link(self, key: str, filename: str, content_type: str) -> str:
         self.minted += 1
@@ -48,6 +50,8 @@ class FakeStore:
 
     async def delete_prefix(self, digits: str) -> int:
         self._check(digits)
+        if self.meanwhile is not None:
+            await self.meanwhile()
         doomed = [key for key in self.objects if digits in key]
         for key in doomed:
             del self.objects[key]

@@ -151,7 +151,7 @@ async def test_a_document_that_was_purged_is_not_asked_for(
 ) -> None:
     await parts.begin(parts.listed(UUIDS[0]))
     async with parts.database.transaction() as session:
-        await processes.delete(session, parts.case.digits)
+        await processes.purge(session, parts.case.digits, {parts.job})
     assert await outcomes(batches, parts.batch(0)) == [
         Outcome(position=0, reason=Reason.NOT_FOUND, final=True)
     ]
@@ -231,7 +231,7 @@ async def test_a_job_whose_process_was_purged_under_way_has_completed_nothing(
 ) -> None:
     states = await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
     async with parts.database.transaction() as session:
-        await processes.delete(session, parts.case.digits)
+        await processes.purge(session, parts.case.digits, {parts.job})
     closing = CloseJob(
         job_id=parts.job, process_number=parts.case.digits, states=states.replace("p", "f")
     )

@@ -9,7 +9,7 @@ from temporalio.worker import Worker
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
 from autos.records.database import Database
-from autos.records.models import Document, Process
+from autos.records.models import Document, Process, Subscription
 from autos.store import document_key, manifest_key
 from tests.integration.api_parts import (
     SHA256,
@@ -160,6 +160,37 @@ async def test_a_running_job_is_not_purged_under_its_feet(
     await api.post(path(case, "/downloads"))
     problem(await api.delete(path(case)), 409, "job-running")
     await end(temporal, database, case)
+    assert (await api.delete(path(case))).status_code == 204
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_is_promised_while_a_purge_goes_on_is_kept(
+    api: httpx2.AsyncClient,
+    case: CaseNumber,
+    temporal: Client,
+    database: Database,
+    store: FakeStore,
+) -> None:
+    """F11: the webhook accepted between the purge's check and its end is told of its job."""
+    await write_rows(database, case, "a")
+    await write_job(database, case, JobStatus.COMPLETED)
+
+    async def ask() -> None:
+        body = {"webhook_url": "https://receiver.example/"}
+        assert (await api.post(path(case, "/downloads"), json=body)).status_code == 202
+
+    store.meanwhile = ask
+    problem(await api.delete(path(case)), 409, "job-running")
+    async with database.transaction() as session:
+        left = select(func.count()).where(Document.process_number == case.digits)
+        assert await session.scalar(left) == 0
+        query = select(func.count()).where(Subscription.process_number == case.digits)
+        assert await session.scalar(query) == 1
+    await end(temporal, database, case)
+    store.meanwhile = None
+    mine = Subscription.process_number == case.digits
+    async with database.transaction() as session:
+        await session.execute(update(Subscription).where(mine).values(job_id="told"))
     assert (await api.delete(path(case))).status_code == 204
 
 

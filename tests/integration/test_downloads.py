@@ -217,7 +217,7 @@ async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
     await read(database, case, before, document("a"), document("b"))
     a, _ = await rows(database, case)
     async with database.transaction() as session:
-        await processes.delete(session, case.digits)
+        await processes.purge(session, case.digits, await processes.claims(session, case.digits))
     assert await read(database, case, f"2-{case}", document("b"), document("a")) == "pp"
     async with database.transaction() as session:
         await downloads.record_attempts(session, [stored(a, before)])
@@ -386,5 +386,7 @@ async def test_one_address_is_told_once_however_often_its_owner_gave_it(
     # A repetition makes the same ones, and what one job has told no other job tells again.
     assert made == [sorted(expected), sorted(expected), []]
     async with database.transaction() as session:
-        kept = await session.scalars(select(Subscription.id).filter_by(process_number=case.digits))
-        assert {str(each) for each in kept} == {given[-1], *distinct}
+        kept = await session.scalars(select(Subscription).filter_by(process_number=case.digits))
+        assert {(str(each.id), each.job_id) for each in kept} == {
+            (subscription_id, job) for subscription_id in (*given, *distinct)
+        }

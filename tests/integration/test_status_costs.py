@@ -1,6 +1,5 @@
 """What one status answer costs: questions to the database and signatures, counted."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -72,7 +71,7 @@ async def test_a_status_of_a_thousand_costs_what_one_of_ten_costs(
     for one, states in ((few, "a" * 10), (case, "a" * 1000)):
         await write_rows(database, one, states)
         await write_job(database, one, JobStatus.COMPLETED)
-    costs: dict[str, tuple[int, float]] = {}
+    costs: dict[str, int] = {}
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(
@@ -82,13 +81,11 @@ async def test_a_status_of_a_thousand_costs_what_one_of_ten_costs(
         with counted_statements(database) as statements, counted_signatures() as signatures:
             for name, one in (("few", few), ("first", case), ("again", case)):
                 statements.clear()
-                began = time.process_time()
                 answer = (await api.get(path(one, "/status"))).json()
-                costs[name] = len(statements), time.process_time() - began
+                costs[name] = len(statements)
                 assert len({row["download_url"] for row in answer["documents"]}) == (
                     10 if one is few else 1000
                 )
     # The first question of all also looks the caller's key up.
-    assert costs["again"][0] == costs["first"][0] <= costs["few"][0] <= 8
+    assert costs["again"] == costs["first"] <= costs["few"] <= 8
     assert len(signatures) == 1010
-    assert costs["again"][1] < costs["first"][1] / 2

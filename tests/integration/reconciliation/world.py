@@ -172,7 +172,8 @@ class World:
                 session,
                 process_number=case.digits,
                 api_key_id=self.key_id,
-                url="https://receiver.example/hook",
+                # Equal addresses would be one receiver.
+                url=f"https://receiver.example/{uuid.uuid4()}",
                 payload="full",
             )
             return subscription.id

@@ -14,9 +14,14 @@ from autos.vault import SealBroken, Vault
 from autos.webhooks.secrets import Scheme, Secrets
 from autos.webhooks.signing import AsymmetricSigner, SymmetricSigner, headers, verified
 
-NOW = datetime.now(UTC)
 BODY = '{"type":"contact.created","timestamp":"2022-11-03T20:26:10.344522Z","data":{"id":"é"}}'
 VAULT = Vault(SecretStr("a key that is long enough for the tests"))
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The moment of the test: receivers refuse what is five minutes old."""
+    return datetime.now(UTC)
 
 
 def test_the_reference_vector() -> None:
@@ -43,28 +48,28 @@ def test_the_ed25519_vector() -> None:
         ("evt_1", ""),
     ],
 )
-def test_the_signed_text_is_the_specifications(event_id: str, body: str) -> None:
+def test_the_signed_text_is_the_specifications(event_id: str, body: str, now: datetime) -> None:
     """`{id}.{timestamp}.{payload}`, checked by a key pair, which the package knows nothing of."""
-    secrets = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, NOW)
-    made = headers(secrets.signers(VAULT, NOW), event_id, NOW, body)
+    secrets = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, now)
+    made = headers(secrets.signers(VAULT, now), event_id, now, body)
     signature = made["webhook-signature"]
     assert signature.startswith("v1a,")
-    (public,) = secrets.public_keys(VAULT, NOW)
+    (public,) = secrets.public_keys(VAULT, now)
     key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public.removeprefix("whpk_")))
-    signed = f"{event_id}.{int(NOW.timestamp())}.{body}".encode()
+    signed = f"{event_id}.{int(now.timestamp())}.{body}".encode()
     key.verify(base64.b64decode(signature.removeprefix("v1a,")), signed)
     with pytest.raises(InvalidSignature):
         key.verify(base64.b64decode(signature.removeprefix("v1a,")), signed + b" ")
 
 
-def test_the_public_package_verifies_us() -> None:
+def test_the_public_package_verifies_us(now: datetime) -> None:
     """F34."""
     secrets = (
-        Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW).with_new(Scheme.ASYMMETRIC, VAULT, NOW)
+        Secrets().with_new(Scheme.SYMMETRIC, VAULT, now).with_new(Scheme.ASYMMETRIC, VAULT, now)
     )
-    made = headers(secrets.signers(VAULT, NOW), "evt_1", NOW, BODY)
+    made = headers(secrets.signers(VAULT, now), "evt_1", now, BODY)
     assert [part.split(",")[0] for part in made["webhook-signature"].split()] == ["v1", "v1a"]
-    (secret,) = secrets.opened(VAULT, NOW)
+    (secret,) = secrets.opened(VAULT, now)
     assert secret.startswith("whsec_")
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
     assert Webhook(secret).verify(BODY, made)["type"] == "contact.created"
@@ -72,49 +77,49 @@ def test_the_public_package_verifies_us() -> None:
         Webhook(secret).verify(BODY + " ", made)
 
 
-def test_a_rotation_signs_with_both_for_a_day_and_then_with_one() -> None:
-    before = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW)
-    after = before.with_new(Scheme.SYMMETRIC, VAULT, NOW)
-    (old,), (new, kept) = before.opened(VAULT, NOW), after.opened(VAULT, NOW)
+def test_a_rotation_signs_with_both_for_a_day_and_then_with_one(now: datetime) -> None:
+    before = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now)
+    after = before.with_new(Scheme.SYMMETRIC, VAULT, now)
+    (old,), (new, kept) = before.opened(VAULT, now), after.opened(VAULT, now)
     assert kept == old != new
-    made = headers(after.signers(VAULT, NOW), "evt_1", NOW, BODY)
+    made = headers(after.signers(VAULT, now), "evt_1", now, BODY)
     for secret in (old, new):
         Webhook(secret).verify(BODY, made)
-    just_before = NOW + timedelta(seconds=OVERLAP_SECONDS - 1)
+    just_before = now + timedelta(seconds=OVERLAP_SECONDS - 1)
     assert after.opened(VAULT, just_before) == [new, old]
-    assert after.opened(VAULT, NOW + timedelta(seconds=OVERLAP_SECONDS)) == [new]
+    assert after.opened(VAULT, now + timedelta(seconds=OVERLAP_SECONDS)) == [new]
 
 
-def test_a_second_rotation_does_not_lengthen_the_first_ones_overlap() -> None:
-    later = NOW + timedelta(hours=20)
-    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW)
-    first = secrets.opened(VAULT, NOW)[0]
-    secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, NOW)
+def test_a_second_rotation_does_not_lengthen_the_first_ones_overlap(now: datetime) -> None:
+    later = now + timedelta(hours=20)
+    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now)
+    first = secrets.opened(VAULT, now)[0]
+    secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, now)
     secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, later)
     assert len(secrets.opened(VAULT, later)) == 3
-    assert first not in secrets.opened(VAULT, NOW + timedelta(hours=24))
+    assert first not in secrets.opened(VAULT, now + timedelta(hours=24))
 
 
-def test_rotating_often_keeps_a_few_and_drops_no_other_scheme() -> None:
-    secrets = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, NOW)
+def test_rotating_often_keeps_a_few_and_drops_no_other_scheme(now: datetime) -> None:
+    secrets = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, now)
     for _ in range(9):
-        secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, NOW)
-    assert len(secrets.opened(VAULT, NOW)) == 5
-    assert len(secrets.public_keys(VAULT, NOW)) == 1
+        secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, now)
+    assert len(secrets.opened(VAULT, now)) == 5
+    assert len(secrets.public_keys(VAULT, now)) == 1
     assert len(secrets.secrets) <= 7
 
 
-def test_what_is_stored_is_sealed() -> None:
+def test_what_is_stored_is_sealed(now: datetime) -> None:
     secrets = (
-        Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW).with_new(Scheme.ASYMMETRIC, VAULT, NOW)
+        Secrets().with_new(Scheme.SYMMETRIC, VAULT, now).with_new(Scheme.ASYMMETRIC, VAULT, now)
     )
     stored = str(secrets.stored())
     assert "whsec_" not in stored
     assert "whsk_" not in stored
-    assert secrets.opened(VAULT, NOW)[0] not in stored
+    assert secrets.opened(VAULT, now)[0] not in stored
     assert Secrets.load(secrets.stored()) == secrets
     with pytest.raises(SealBroken):
-        secrets.signers(Vault(SecretStr("another key")), NOW)
+        secrets.signers(Vault(SecretStr("another key")), now)
 
 
 @pytest.mark.parametrize(
@@ -124,19 +129,19 @@ def test_what_is_stored_is_sealed() -> None:
         {"webhook-signature": "v1,not base64!"},
         {"webhook-signature": "v2,AAAA"},
         {"webhook-timestamp": "yesterday"},
-        {"webhook-timestamp": str(int(NOW.timestamp()) - 301)},
+        {"webhook-timestamp": str(int(datetime.now(UTC).timestamp()) - 301)},
         {"webhook-id": "evt_2"},
     ],
 )
-def test_what_does_not_verify(broken: dict[str, str]) -> None:
-    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW)
-    made = headers(secrets.signers(VAULT, NOW), "evt_1", NOW, BODY)
-    assert verified(secrets.opened(VAULT, NOW), made, BODY.encode())
-    assert not verified(secrets.opened(VAULT, NOW), made | broken, BODY.encode())
+def test_what_does_not_verify(broken: dict[str, str], now: datetime) -> None:
+    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now)
+    made = headers(secrets.signers(VAULT, now), "evt_1", now, BODY)
+    assert verified(secrets.opened(VAULT, now), made, BODY.encode())
+    assert not verified(secrets.opened(VAULT, now), made | broken, BODY.encode())
 
 
-def test_bytes_that_are_no_text_do_not_verify() -> None:
-    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW)
-    made = headers(secrets.signers(VAULT, NOW), "evt_1", NOW, BODY)
-    assert not verified(secrets.opened(VAULT, NOW), made, b"\xff")
+def test_bytes_that_are_no_text_do_not_verify(now: datetime) -> None:
+    secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now)
+    made = headers(secrets.signers(VAULT, now), "evt_1", now, BODY)
+    assert not verified(secrets.opened(VAULT, now), made, b"\xff")
     assert not verified([], made, BODY.encode())
