@@ -122,7 +122,10 @@ async def test_everything_is_compared_over_many_pages(
         for one in (*cases, without_rows)
         for number in range(4)
     ]
+    without_objects = CaseNumber.build(7, 2015, 8, 26, 100)
+    await world.process(without_objects, "aaaaaa")
     missing = [(await world.documents(one))[2] for one in cases]
+    missing += await world.documents(without_objects)
     await world.store.delete([f"processes/{one.process_number}/{one.sha256}" for one in missing])
     found = {Kind.OBJECT_ORPHANED: len(orphans), Kind.OBJECT_MISSING: len(missing)}
     assert await world.reconcile(dry_run=True) == {
