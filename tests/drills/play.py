@@ -40,6 +40,9 @@ class Result:
     round: Round
     documents: int
     requests: int
+    """For documents."""
+    struck: int
+    """Those of them that a fault or a dead token spoiled."""
     seconds: float
     findings: Sequence[Finding]
     evidence: Sequence[Evidence]
@@ -93,7 +96,6 @@ class Player:
             findings += [Finding(Kind.STUCK, str(error)) for error in group.exceptions]
         for part in dict.fromkeys(deed.part for deed in plan.deeds if isinstance(deed, Kill)):
             await self._stack.wait_ready(part)
-        await self._sandbox.control("DELETE", "/faults")
         findings += await self._wait_for_ends(jobs)
         evidence = [await self._look(plan, job) for job in jobs]
         findings += [
@@ -106,6 +108,9 @@ class Player:
             round=plan,
             documents=sum(len(case.documents) for case in evidence),
             requests=sum(counters["documents"].values()),
+            struck=sum(
+                len(document.strikes.reasons) for case in evidence for document in case.documents
+            ),
             seconds=monotonic() - began,
             findings=findings,
             evidence=evidence,

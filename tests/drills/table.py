@@ -16,6 +16,7 @@ COLUMNS: Final = (
     "jobs",
     "documents",
     "requests",
+    "struck",
     "s",
     "verdict",
 )
@@ -31,6 +32,7 @@ def cells(number: int, result: Result) -> tuple[str, ...]:
         str(len(plan.cases)),
         str(result.documents),
         str(result.requests),
+        str(result.struck),
         f"{result.seconds:.0f}",
         verdict(result),
     )

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from cli.stack import Stack
-from tests.drills.plan import FIXED, Round
+from tests.drills.plan import FIXED, Fault, Round
 from tests.drills.play import Player
 from tests.e2e.clients import Sandbox
 
@@ -19,3 +19,6 @@ async def test_nothing_is_lost_doubled_or_stuck(
     """F5: the same documents, the same hashes, one event id."""
     result = await Player(stack, http).play(plan)
     assert [str(finding) for finding in result.findings] == []
+    faults = [deed for deed in plan.deeds if isinstance(deed, Fault)]
+    # Else the round would be a calm one and prove nothing.
+    assert result.struck == sum(int(str(fault.when["count"])) for fault in faults)
