@@ -25,7 +25,7 @@ from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, refused, start, workers
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 30
+BOUND = 60
 FAST = Wishes(retry_unit_seconds=0.01)
 
 

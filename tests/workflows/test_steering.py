@@ -23,7 +23,7 @@ from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, refused, start, workers
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 30
+BOUND = 60
 NEVER = Wishes(retry_unit_seconds=100_000)
 """No wait of the job's own ends within a test."""
 
