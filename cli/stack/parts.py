@@ -43,6 +43,7 @@ _TEMPORAL_CONFIGURATION: Final = (
     "matching.enableFairness=true",
     "frontend.enableServerVersionCheck=false",
 )
+_UNFINISHED: Final = ".rclone_temp_put_*"
 _GRACE_SECONDS: Final = 25.0
 """Above the 20 seconds that a worker gives its batches and the API its requests."""
 
@@ -163,6 +164,9 @@ def s3(ground: Ground) -> Part:
 
     def prepare() -> None:
         (objects / BUCKET).mkdir(parents=True, exist_ok=True)
+        # What a killed rclone was writing: no object, and nobody's any more.
+        for unfinished in objects.rglob(_UNFINISHED):
+            unfinished.unlink()
 
     return Part(
         name="s3",

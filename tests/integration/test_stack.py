@@ -27,6 +27,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from cli.stack import SERVERS, AlreadyRunning, Stack
 from cli.stack.leftovers import FILE_NAME as PIDS_FILE
+from cli.stack.parts import BUCKET
 from cli.stack.state import FILE_NAME as STATE_FILE
 from cli.stack.state import read_json
 
@@ -65,11 +66,16 @@ async def test_temporal_comes_back_with_its_workflows_after_a_kill(stack: Stack)
 
 
 async def test_s3_comes_back_with_its_objects_after_a_kill(stack: Stack) -> None:
+    """F42: and without what it was writing at that moment."""
     await put(stack, "a/b", b"kept")
     before = stack.pid("s3")
+    # As rclone leaves it; a drill met it.
+    unfinished = stack.data_dir / "objects" / BUCKET / "a" / ".rclone_temp_put_48d7c2ad"
+    unfinished.touch()
     await stack.kill("s3")
     await stack.wait_ready("s3")
     assert stack.pid("s3") not in (None, before)
+    assert not unfinished.exists()
     assert await get(stack, "a/b") == b"kept"
 
 
