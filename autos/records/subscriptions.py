@@ -43,23 +43,20 @@ async def add(
     if earlier is not None and earlier.created_at > now() - LIFETIME:
         return earlier
     subscription_id = request_id if request_id and earlier is None else uuid.uuid4()
-    await session.execute(
-        insert(Subscription)
-        .values(
-            id=subscription_id,
-            process_number=process_number,
-            api_key_id=api_key_id,
-            url=url,
-            payload=payload,
-        )
-        # The request and its repetition may come at the same moment.
-        .on_conflict_do_nothing(index_elements=[Subscription.id])
+    given = Subscription(
+        id=subscription_id,
+        process_number=process_number,
+        api_key_id=api_key_id,
+        url=url,
+        payload=payload,
     )
+    # The request and its repetition may come at the same moment.
+    await put_back(session, given)
     return await session.get_one(Subscription, subscription_id)
 
 
 async def put_back(session: AsyncSession, subscription: Subscription) -> None:
-    """Keep a subscription that was added a moment ago, should a purge have taken it since."""
+    """Write a subscription unless it is there; a purge may have taken it a moment ago."""
     await session.execute(
         insert(Subscription)
         .values(
