@@ -13,6 +13,8 @@ from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 PENDING = "p"
 PROCESSING = "d"
 AVAILABLE = "a"
+DOUBTFUL = "q"
+"""Available with a `Doubt`: counted as available, and fetched again by `retry_failed`."""
 FAILED = "f"
 CHARACTERS: dict[DocumentState, str] = {
     DocumentState.PENDING: PENDING,
@@ -20,7 +22,10 @@ CHARACTERS: dict[DocumentState, str] = {
     DocumentState.AVAILABLE: AVAILABLE,
     DocumentState.FAILED: FAILED,
 }
-STATES: dict[str, DocumentState] = {letter: state for state, letter in CHARACTERS.items()}
+STATES: dict[str, DocumentState] = {
+    DOUBTFUL: DocumentState.AVAILABLE,
+    **{letter: state for state, letter in CHARACTERS.items()},
+}
 
 
 class Wishes(BaseModel):

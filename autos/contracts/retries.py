@@ -41,6 +41,11 @@ RETRIES: Final[dict[Reason, RetryRule]] = {
     Reason.SIZE_MISMATCH: RetryRule(3, (1, 5)),
     # Asked again although the source takes the credential for other calls.
     Reason.CREDENTIAL: RetryRule(3, (1, 10)),
+    Reason.TOO_SLOW: RetryRule(3, (5, 60)),
+    Reason.REDIRECTED: RetryRule(3, (5, 60)),
+    # A gateway's 404 passes; one in the source's own words is final at once.
+    Reason.NOT_FOUND: RetryRule(3, (5, 30)),
+    Reason.UNREADABLE_LISTING: RetryRule(6, (5, 30, 150, 450, 900)),
     # Our own store comes back: days of patience, five minutes apart.
     Reason.STORAGE: RetryRule(2000, (1, 5, 15, 60, 150)),
 }

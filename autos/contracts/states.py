@@ -29,11 +29,33 @@ class JobStatus(StrEnum):
 
 
 class WaitReason(StrEnum):
-    """What a job that does not go on at the moment waits for. A wait is never a failure."""
+    """What a stalled job is waiting for. A wait is never a failure."""
 
     CREDENTIAL = "credential"
     SOURCE = "source"
     OPERATOR = "operator"
+    RECORDS = "records"
+    """PostgreSQL does not answer a worker."""
+    STORAGE = "storage"
+    """The object store does not take objects, or a worker's disk is full."""
+
+
+class Doubt(StrEnum):
+    """Why an available document may not be what the source means it to be."""
+
+    SIZE_MISMATCH = "size_mismatch"
+    TEXT_ONLY = "text_only"
+
+    @property
+    def text(self) -> str:
+        """One sentence for a person who reads the status."""
+        return _DOUBTS[self]
+
+
+_DOUBTS: dict[Doubt, str] = {
+    Doubt.SIZE_MISMATCH: "The source sends this file again and again in another size than listed.",
+    Doubt.TEXT_ONLY: "The source has no file of this document; this is the text taken out of it.",
+}
 
 
 class Reason(StrEnum):
@@ -58,8 +80,12 @@ class Reason(StrEnum):
     CREDENTIAL = "credential"
     RATE_LIMITED = "rate_limited"
     TIMEOUT = "timeout"
+    TOO_SLOW = "too_slow"
+    REDIRECTED = "redirected"
+    UNREADABLE_LISTING = "unreadable_listing"
     STORAGE = "storage"
     INTERRUPTED = "interrupted"
+    INTERNAL_ERROR = "internal_error"
 
     @property
     def text(self) -> str:
@@ -87,6 +113,10 @@ _TEXTS: dict[Reason, str] = {
     Reason.CREDENTIAL: "The source does not accept the credential; set a new one.",
     Reason.RATE_LIMITED: "The source asks for fewer requests.",
     Reason.TIMEOUT: "The source did not answer in time.",
+    Reason.TOO_SLOW: "The source sent the document too slowly to be waited for.",
+    Reason.REDIRECTED: "The source redirects to an address that is not configured as its own.",
+    Reason.UNREADABLE_LISTING: "The source's answer about this process cannot be read.",
     Reason.STORAGE: "The object store did not take the document, or has lost it.",
     Reason.INTERRUPTED: "The job was ended from outside before it had written its own end.",
+    Reason.INTERNAL_ERROR: "Autos failed on this by a defect of its own; see the worker's log.",
 }

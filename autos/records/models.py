@@ -101,8 +101,12 @@ class Document(Base):
     declared_type: Mapped[str | None]
     expected_size: Mapped[int | None] = mapped_column(BigInteger)
 
+    source_order: Mapped[int | None]
+    """The place in the source's own list as last read, from 0."""
+
     state: Mapped[str] = mapped_column(String(12), default=DocumentState.PENDING)
     reason: Mapped[str | None]
+    doubt: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
     sha256: Mapped[str | None] = mapped_column(String(64))
     size: Mapped[int | None] = mapped_column(BigInteger)
@@ -147,9 +151,13 @@ class Job(Base):
     status: Mapped[str] = mapped_column(default=JobStatus.PENDING)
     waiting_for: Mapped[str | None]
     waiting_since: Mapped[datetime | None]
+    waiting_until: Mapped[datetime | None]
+    """When the wait ends by itself, and the job with it; None where nothing ends it but help."""
+    next_try_at: Mapped[datetime | None]
     reason: Mapped[str | None]
     total_documents: Mapped[int] = mapped_column(default=0)
     available_documents: Mapped[int] = mapped_column(default=0)
+    doubtful_documents: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     failed_documents: Mapped[int] = mapped_column(default=0)
     bytes_stored: Mapped[int] = mapped_column(BigInteger, default=0)
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -66,23 +66,25 @@ _NAME: Final = re.compile(r"\b[FU]\d+\b")
 
 
 @cache
-def named() -> dict[str, list[str]]:
-    """Which tests name which failure."""
+def names_in_docstrings(name_pattern: re.Pattern[str]) -> dict[str, list[str]]:
+    """Which tests name which row of a table."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in TESTS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 if not node.name.startswith("test_"):
                     continue
-                for name in _NAME.findall(ast.get_docstring(node) or ""):
+                for name in name_pattern.findall(ast.get_docstring(node) or ""):
                     found[name].append(f"{path.relative_to(TESTS)}::{node.name}")
     return found
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_test_names_the_failure(failure: str) -> None:
-    assert named()[failure], f"No test's docstring names {failure}: {FAILURES[failure]}"
+    assert names_in_docstrings(_NAME)[failure], (
+        f"No test's docstring names {failure}: {FAILURES[failure]}"
+    )
 
 
 def test_no_test_names_a_failure_that_is_none() -> None:
-    assert set(named()) <= FAILURES.keys() | LATER.keys()
+    assert set(names_in_docstrings(_NAME)) <= FAILURES.keys() | LATER.keys()
