@@ -33,6 +33,8 @@ class JobActivities:
                 request.status,
                 request.waiting_for,
                 request.waiting_since,
+                waiting_until=request.waiting_until,
+                reason=request.reason,
             )
 
     @activity.defn
@@ -54,9 +56,10 @@ class JobActivities:
                 all_of_them=request.status is not JobStatus.CANCELLED,
             )
         status, reason = _ending(request, documents)
-        await self._store.put_json(
-            manifest_key(number.digits), manifest(number, request.job_id, status, documents)
-        )
+        if not request.minimal:
+            await self._store.put_json(
+                manifest_key(number.digits), manifest(number, request.job_id, status, documents)
+            )
         async with self._database.transaction() as session:
             await downloads.end_job(session, request.job_id, status, reason, documents)
             deliveries = await events.take_up_subscriptions(

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities.heartbeat import heartbeating
 from autos import telemetry
 from autos.contracts.webhooks import (
+    AbandonDelivery,
     AttemptDelivery,
     AttemptedDelivery,
     DeliveryOutcome,
@@ -63,6 +64,13 @@ class WebhookActivities:
                 "The attempt could not be made or recorded: check database and AUTOS_SECRET_KEY.",
                 type=_kind(error),
             ) from None
+
+    @activity.defn
+    async def abandon_delivery(self, request: AbandonDelivery) -> None:
+        """Write that nothing more is tried: an attempt fails on a defect before it is made."""
+        async with heartbeating(), self._database.transaction() as session:
+            await deliveries.abandon(session, request.event_id, Failure.INTERNAL_ERROR)
+        log.error("webhook_abandoned", event_id=request.event_id, attempt=request.number)
 
     async def _attempt(self, request: AttemptDelivery) -> AttemptedDelivery:
         async with self._database.transaction() as session:

@@ -177,8 +177,23 @@ async def record_status(
     status: JobStatus,
     waiting_for: WaitReason | None,
     waiting_since: datetime | None,
+    *,
+    waiting_until: datetime | None = None,
+    next_try_at: datetime | None = None,
+    reason: Reason | None = None,
 ) -> None:
-    """Write where a running job stands; one that had ended is running again."""
+    """Write where a running job stands; one that had ended is running again.
+
+    Args:
+        session: in a transaction.
+        job_id: of the job.
+        status: of the job.
+        waiting_for: None for a job that goes on; then no other argument about a wait is given.
+        waiting_since: when the wait began.
+        waiting_until: when the job gives up; None if nothing ends the wait but help.
+        next_try_at: when it is looked next whether the wait is over.
+        reason: what exactly is waited out.
+    """
     await session.execute(
         update(Job)
         .where(Job.id == job_id)
@@ -186,7 +201,9 @@ async def record_status(
             status=status,
             waiting_for=waiting_for,
             waiting_since=waiting_since,
-            reason=None,
+            waiting_until=waiting_until,
+            next_try_at=next_try_at,
+            reason=reason,
             completed_at=None,
         )
     )

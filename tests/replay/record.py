@@ -21,7 +21,7 @@ from autos.contracts.download import FetchedProcess, Outcome, Wanted, Wishes
 from autos.contracts.names import SEARCH_ATTRIBUTES
 from autos.contracts.states import Reason
 from tests.workflows.conftest import BINARIES, DEV_SERVER_FLAGS
-from tests.workflows.fakes import FakeActivities, available, start, workers
+from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.reconcile_fakes import reconciled
 from tests.workflows.webhook_fakes import delivered_late, refused_for_good
 from workflows.download_process import DownloadProcessWorkflow
@@ -77,12 +77,12 @@ async def paused(client: Client) -> Job:
     async with workers(client, fakes):
         job = await start(client)
         await fakes.started.wait()
-        await job.signal(DownloadProcessWorkflow.pause)
+        await steer(job, "pause")
         if fakes.gate:
             fakes.gate.set()
         while (await job.query(DownloadProcessWorkflow.progress)).processing:
             await asyncio.sleep(0)
-        await job.signal(DownloadProcessWorkflow.resume)
+        await steer(job, "resume")
         await job.result()
     return job
 

@@ -17,12 +17,12 @@ from autos.contracts.download import (
     FetchedProcess,
     JobResult,
     Outcome,
-    ProbedSource,
     Wanted,
     Wishes,
 )
+from autos.contracts.names import WAITING_FOR
 from autos.contracts.states import JobStatus, Reason, WaitReason
-from tests.workflows.fakes import FakeActivities, available, refused, start, workers
+from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 
 BOUND = 60
@@ -113,8 +113,8 @@ async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvi
 
     fakes = FakeActivities(
         answer=answer,
-        fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 40,
-        probes=[ProbedSource(reason=Reason.TIMEOUT)] * 40,
+        fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 2,
+        probes=[*([Reason.TIMEOUT] * 40), None] * 3,
     )
     async with workers(skipping_server.client, fakes):
         handle = await start(skipping_server.client)
@@ -123,8 +123,8 @@ async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvi
     # Tried in the outage and once after it: no third attempt was ever counted.
     attempts = [wanted.attempt for batch in fakes.batches for wanted in batch.documents]
     assert max(attempts) <= 2
-    waits = {record.waiting_for for record in fakes.recorded}
-    assert waits == {WaitReason.SOURCE, None}
+    assert {request.waiting_for for request in fakes.probed} == {WaitReason.SOURCE, None}
+    assert not fakes.probes
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -145,7 +145,7 @@ async def test_what_our_own_breaker_holds_back_uses_no_attempts(
             )
         return available(wanted)
 
-    fakes = FakeActivities(answer=answer, probes=[ProbedSource(reason=Reason.UNAVAILABLE)] * 5)
+    fakes = FakeActivities(answer=answer, probes=[Reason.UNAVAILABLE] * 5)
     async with workers(skipping_server.client, fakes):
         handle = await start(skipping_server.client)
         result = await asyncio.wait_for(handle.result(), BOUND)
@@ -208,7 +208,7 @@ async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
             if down.is_set()
             else available(wanted)
         ),
-        probes=[ProbedSource(reason=Reason.UNAVAILABLE)],
+        probes=[Reason.UNAVAILABLE],
     )
     fakes.late = late
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
@@ -220,7 +220,7 @@ async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
             while (await handle.query(DownloadProcessWorkflow.progress)).processing:
                 pass
         down.clear()
-        await handle.signal(DownloadProcessWorkflow.resume)
+        await steer(handle, "resume")
         while after_it and (await handle.query(DownloadProcessWorkflow.progress)).available < 7:
             pass
         late.set()
@@ -244,7 +244,7 @@ async def test_only_the_try_that_somebody_asked_for_is_urgent(
             else available(wanted)
         ),
         fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] if in_listing else [],
-        probes=[ProbedSource(reason=Reason.UNAVAILABLE)],
+        probes=[Reason.UNAVAILABLE],
     )
     if in_listing:
         down.clear()
@@ -255,11 +255,10 @@ async def test_only_the_try_that_somebody_asked_for_is_urgent(
             while progress.waiting_for is not WaitReason.SOURCE:
                 progress = await handle.query(DownloadProcessWorkflow.progress)
         down.clear()
-        await handle.signal(DownloadProcessWorkflow.resume)
+        await steer(handle, "resume")
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert result.status is JobStatus.COMPLETED
-    tries = fakes.fetched if in_listing else fakes.probed
-    assert [request.urgent for request in tries] == [False, True]
+    assert [request.urgent for request in fakes.probed] == [False, True]
 
 
 async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
@@ -280,7 +279,7 @@ async def test_a_job_that_gives_up_keeps_what_it_has(skipping_server: WorkflowEn
             return available(wanted)
         return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
 
-    probes = [ProbedSource(reason=Reason.UNAVAILABLE)] * 10_000
+    probes = [Reason.UNAVAILABLE] * 10_000
     fakes = FakeActivities(answer=answer, probes=probes)
     async with workers(skipping_server.client, fakes):
         handle = await start(skipping_server.client, Wishes(retry_unit_seconds=200))
@@ -300,7 +299,7 @@ async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
             return Outcome(position=wanted.position, reason=Reason.CREDENTIAL)
         return available(wanted)
 
-    fakes = FakeActivities(answer=answer, probes=[ProbedSource(reason=Reason.CREDENTIAL)])
+    fakes = FakeActivities(answer=answer, probes=[Reason.CREDENTIAL])
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
         progress = await handle.query(DownloadProcessWorkflow.progress)
@@ -447,7 +446,7 @@ async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEn
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client)
         await asyncio.wait_for(fakes.started.wait(), BOUND)
-        await handle.signal(DownloadProcessWorkflow.pause)
+        await steer(handle, "pause")
         assert fakes.gate is not None
         fakes.gate.set()
         progress = await handle.query(DownloadProcessWorkflow.progress)
@@ -455,7 +454,7 @@ async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEn
             while progress.waiting_for is not WaitReason.OPERATOR or progress.processing:
                 progress = await handle.query(DownloadProcessWorkflow.progress)
         assert len(fakes.batches) == 2
-        await handle.signal(DownloadProcessWorkflow.resume)
+        await steer(handle, "resume")
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert result.available == 12
 
@@ -601,7 +600,7 @@ async def test_resume_ends_the_wait_for_a_retry(dev_server: WorkflowEnvironment)
         async with asyncio.timeout(BOUND):
             while not (await handle.query(DownloadProcessWorkflow.progress)).retries:
                 pass
-            await handle.signal(DownloadProcessWorkflow.resume)
+            await steer(handle, "resume")
             result = await handle.result()
     assert result.available == 3
     assert fakes.tries[2] == 2
@@ -617,14 +616,16 @@ async def test_a_wait_is_over_after_continuing_as_new(dev_server: WorkflowEnviro
             return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
         return available(wanted)
 
-    probes = [ProbedSource(reason=Reason.TIMEOUT)] * 3
+    probes = [Reason.TIMEOUT] * 3
     fakes = FakeActivities(total=5, answer=answer, probes=probes)
     wishes = Wishes(retry_unit_seconds=0.01, continue_as_new_after=30)
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, wishes)
         result = await asyncio.wait_for(handle.result(), BOUND)
+        final = await dev_server.client.get_workflow_handle(handle.id).describe()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 5)
-    assert fakes.recorded[-1].waiting_for is None
+    assert final.run_id != handle.first_execution_run_id
+    assert final.typed_search_attributes.get(WAITING_FOR) is None
 
 
 async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
@@ -637,9 +638,11 @@ async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
             return Outcome(position=3, reason=Reason.CREDENTIAL)
         return available(wanted)
 
-    fakes = FakeActivities(total=5, answer=answer, probes=[ProbedSource(reason=Reason.CREDENTIAL)])
+    fakes = FakeActivities(total=5, answer=answer, probes=[Reason.CREDENTIAL])
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, FAST)
+        await steer(handle, "pause")
+        await steer(handle, "resume")
         await asyncio.wait_for(handle.result(), BOUND)
     history = await handle.fetch_history()
     timeouts = {
@@ -650,6 +653,6 @@ async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
         if event.HasField("activity_task_scheduled_event_attributes")
     }
     assert timeouts == dict.fromkeys(
-        ("fetch_process", "download_batch", "probe_source", "record_job", "close_job"),
+        ("fetch_process", "download_batch", "await_source", "record_job", "close_job"),
         timedelta(seconds=15),
     )
