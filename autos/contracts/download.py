@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
 
 PENDING = "p"
 PROCESSING = "d"
@@ -157,6 +157,10 @@ class Wanted(BaseModel):
 
     position: int
     attempt: int
+    last: bool = False
+    """No attempt follows this one, whatever comes of it."""
+    mismatches: int = 0
+    """Attempts before this one that brought another size than listed."""
 
 
 class DownloadBatch(BaseModel):
@@ -175,6 +179,8 @@ class Outcome(BaseModel):
 
     position: int
     size: int | None = None
+    doubt: Doubt | None = None
+    """Available, and perhaps not what the source means the document to be."""
     reason: Reason | None = None
     final: bool = False
     retry_after_seconds: float | None = None

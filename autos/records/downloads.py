@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, String, Text, bindparam, func, or_, select, true, update
+from sqlalchemy import BigInteger, String, Text, and_, bindparam, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.cnj import CaseNumber
 from autos.contracts.download import AVAILABLE, CHARACTERS, FAILED
-from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
 from autos.records.models import Document, Job, Process, now
 
 
@@ -32,6 +32,8 @@ class DocumentRecord:
     sha256: str | None = None
     size: int | None = None
     content_type: str | None = None
+    doubt: Doubt | None = None
+    mismatch_sha256: str | None = None
 
 
 async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> None:
@@ -127,8 +129,14 @@ _RECORD_ATTEMPT = (
         # Not by position: after a purge it may be that of another document.
         Document.id == bindparam("the_id"),
         # A try whose worker was given up may go on and end late. What is stored stays stored, and
-        # what has failed does not wait again.
-        Document.state != DocumentState.AVAILABLE,
+        # what has failed does not wait again. Only what is in doubt gives way, to what is stored.
+        or_(
+            Document.state != DocumentState.AVAILABLE,
+            and_(
+                Document.doubt.is_not(None),
+                bindparam("the_state") == DocumentState.AVAILABLE.value,
+            ),
+        ),
         or_(
             Document.state != DocumentState.FAILED,
             bindparam("the_state") != DocumentState.PENDING.value,
@@ -145,6 +153,10 @@ _RECORD_ATTEMPT = (
         sha256=func.coalesce(bindparam("sha256", type_=String), Document.sha256),
         size=func.coalesce(bindparam("size", type_=BigInteger), Document.size),
         content_type=func.coalesce(bindparam("content_type", type_=Text), Document.content_type),
+        doubt=bindparam("doubt"),
+        mismatch_sha256=func.coalesce(
+            bindparam("mismatch_sha256", type_=String), Document.mismatch_sha256
+        ),
     )
 )
 
@@ -165,6 +177,8 @@ async def record_attempts(session: AsyncSession, records: Sequence[DocumentRecor
                 "sha256": record.sha256,
                 "size": record.size,
                 "content_type": record.content_type,
+                "doubt": record.doubt,
+                "mismatch_sha256": record.mismatch_sha256,
             }
             for record in records
         ],

@@ -22,13 +22,14 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
 from autos.settings import Settings
 from autos.source.addresses import UnusableAddress, read_path
+from autos.source.content_types import content_type
 from autos.source.courts import CourtObserver, Courts, Heard
 from autos.source.credentials import CredentialRefused, Credentials
 from autos.source.limits import Limiter
 from autos.source.listing import ListedProcess
 from autos.source.parse import UnreadableListing, parse_process
 from autos.source.replies import HEAD_BYTES, Answer, Available, Refused, judge, judge_listing
-from autos.source.spool import Memory, Spool
+from autos.source.spool import Quota, Spool
 
 CONNECT_SECONDS: Final = 15.0
 LISTING_BYTES: Final = 64 * 1024 * 1024
@@ -58,6 +59,8 @@ class Downloaded:
     sha256: str
     """Hexadecimal."""
     content_type: str
+    size_differs: bool = False
+    """The size is another than listed. Whether to keep it is for the caller to decide."""
 
     def close(self) -> None:
         """Free the spool."""
@@ -108,7 +111,7 @@ class SourceClient:
         self._http = http
         self._credentials = credentials
         self._courts = Courts(limiter, settings.source_max_in_flight, settings.retry_unit_seconds)
-        self._memory = Memory()
+        self._quota = Quota()
         self._largest = settings.source_max_document_bytes
         # The firewall wants a browser's headers (facts/pdpj-api.md §3).
         headers = {
@@ -163,7 +166,7 @@ class SourceClient:
             spool_directory: an existing folder on a disk with room; used beyond 8 MiB.
 
         Raises:
-            OSError: the spool could not be written.
+            OSError: the disk is full, or the spool could not be written.
         """
         try:
             checked = read_path(address)
@@ -226,7 +229,7 @@ class SourceClient:
     async def _fetch(
         self, path: str, token: str, court: str, expected_size: int | None, folder: Path
     ) -> Downloaded | Refused:
-        spool = Spool(folder, memory=self._memory)
+        spool = Spool(folder, quota=self._quota)
         try:
             outcome = await self._courts.ask(
                 court, lambda heard: self._receive(path, token, expected_size, spool, heard)
@@ -251,6 +254,7 @@ class SourceClient:
                 started = True
                 if _declared_length(response) > self._largest:
                     return Refused(Reason.TOO_LARGE, final=True)
+                await spool.reserve(_declared_length(response))
                 async with aclosing(_body(response)) as chunks:
                     async for chunk in chunks:
                         heard()
@@ -267,6 +271,9 @@ class SourceClient:
         verdict = judge(response.status_code, response.headers, head, spool.size, expected_size)
         if isinstance(verdict, Available):
             return Downloaded(spool, spool.size, digest.hexdigest(), verdict.content_type)
+        if verdict.reason is Reason.SIZE_MISMATCH:
+            kind = content_type(head, response.headers.get("content-type"))
+            return Downloaded(spool, spool.size, digest.hexdigest(), kind, size_differs=True)
         return verdict
 
     async def _with_token(
