@@ -11,6 +11,10 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("documents", sa.Column("mismatch_sha256", sa.String(64)))
+    op.execute(
+        "UPDATE documents SET doubt = reason, reason = NULL "
+        "WHERE state = 'available' AND reason = 'size_mismatch'"
+    )
 
 
 def downgrade() -> None:
