@@ -98,7 +98,7 @@ _SIGNED_DATA: Final = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
 
 _SVG: Final = re.compile(
     rb"(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,1000}?-->\s*)*"
-    rb"(?:<!DOCTYPE svg[^>]{0,500}>\s*)?(?:<!--.{0,1000}?-->\s*)*<(?:svg:)?svg[\s>]",
+    rb"(?:<!DOCTYPE svg[^>]{0,500}>\s*)?(?:<!--.{0,1000}?-->\s*)*<(?:svg:)?svg[\s/>]",
     re.DOTALL | re.IGNORECASE,
 )
 _FIELDS: Final = re.compile(

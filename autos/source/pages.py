@@ -55,7 +55,7 @@ _CODE: Final = (
     r"(?:[\w.-]+ \| )?"
     r"(?:(?:http(?:/\d(?:\.\d)?)?|status|error|erro|codigo|code)\W*)*(?:[45]\d\d\W*)?"
 )
-_FORBIDDEN: Final = r"(?:(?:http|status|error|erro|codigo|code)\W*)*403"
+_FORBIDDEN: Final = r"(?:(?:http|status|error|erro|codigo|code)\W*)+403"
 _PHRASES: Final = (
     r"bad request|not found|page not found|method not allowed|request time-?out|conflict|gone|"
     r"too many requests|internal server error|server error|not implemented|bad gateway|"
@@ -77,7 +77,8 @@ _HEADINGS: Final = (
         Reason.CREDENTIAL,
         (
             r"(?:(?:pje|sso|portal|pdpj|jus\.br|sistema)\W+)*(?:(?:efetuar |fazer )?login|log in|"
-            r"sign in|signin|autenticacao|acesso ao sistema)(?: (?:to|no|na|do|da|-|\|).{0,60})?",
+            r"sign in|signin|acesso ao sistema)(?: (?:to|\||-) .{0,60}| (?:no|ao|do|na|da) "
+            r"(?:pje|sso|portal|pdpj|sistema|consulta).{0,20})?",
             r"entrar(?: com (?:gov\.br|cpf|certificado|sua conta).{0,60})?|identifique-se",
             r"(?:acesso |login |entrar com )?gov\.?br(?:\W+(?:acess|entr|login|identifi|digite"
             r"|sua conta|autentic).{0,80})?",
@@ -110,7 +111,6 @@ _HEADINGS: Final = (
             rf"{_CODE}(?:{_PHRASES})(?: \(?[45]\d\d\)?)?",
             r"(?:[a-z_]\w*\.){2,}\w*(?:exception|error)\b.{0,80}",
             r"(?:(?:http|status|error|erro|codigo|code)\W*)+[45]\d\d",
-            r"[45]\d\d",
             r"error: the request could not be satisfied",
             r"error: the requested url could not be retrieved",
             r"(?:error|erro) \d{3} backend fetch failed",
@@ -231,11 +231,7 @@ def found_instead(first: bytes, last: bytes, *, whole: bool) -> Reason | None:
                 return Reason.ERROR_BODY
     if not whole or len(text) > _NOTE_CHARACTERS:
         return None
-    text = _collapsed(text).strip('"')
-    if _OF_A_COURT.search(text):
-        return None
-    inside = (reason for reason, words in _INSIDE if re.search(words, text))
-    return next(inside, None) or _note(text)
+    return _note(_collapsed(text).strip('"'), inside=True)
 
 
 def is_envelope(payload: object) -> bool:
@@ -286,7 +282,7 @@ def _instead_of_markup(text: str) -> Reason | None:
             if pattern.search(text):
                 return reason
     shown = _shown(_UNSEEN.sub(" ", text))
-    if len(shown) > _PAGE_CHARACTERS or _OF_A_COURT.search(shown):
+    if len(shown) > _PAGE_CHARACTERS:
         return None
     for _, heading in _HEADING.findall(text):
         words = _shown(heading).rstrip(" .!:-")
@@ -296,7 +292,11 @@ def _instead_of_markup(text: str) -> Reason | None:
     return _note(shown)
 
 
-def _note(text: str) -> Reason | None:
+def _note(text: str, *, inside: bool = False) -> Reason | None:
+    if _OF_A_COURT.search(text):
+        return None
+    if inside and (found := next((why for why, words in _INSIDE if re.search(words, text)), None)):
+        return found
     return next((reason for reason, words in _NOTES if re.match(words, text)), None)
 
 
