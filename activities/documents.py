@@ -18,8 +18,7 @@ from activities.job_slots import JobSlots, Slots
 from activities.recorder import Recorder
 from autos import progress
 from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted
-from autos.contracts.failures import FailureType
-from autos.contracts.retries import retry_rule
+from autos.contracts.errors import RECORDS
 from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.records import downloads
 from autos.records.database import Database
@@ -109,12 +108,12 @@ class DocumentActivities:
             return await self._download(request, row, wanted, slots)
         except Exception as error:
             kind = failures.failure_type(error)
-            if kind is FailureType.RECORDS:
+            if kind == RECORDS:
                 raise
             failures.report(error)
             if isinstance(error, StoreError):
                 self._store_in_doubt = True
-            refused = _Refused(Refused(Reason(kind.value)))
+            refused = _Refused(Refused(Reason(kind)))
             return await self._refused(request, row, wanted, refused, started)
         finally:
             progress.made()
@@ -166,7 +165,10 @@ class DocumentActivities:
         for address in row.addresses:
             is_text = address.endswith(_TEXT)
             reply = await self._source.document(
-                address, None if is_text else row.expected_size, self._spool_directory
+                address,
+                None if is_text else row.expected_size,
+                self._spool_directory,
+                None if is_text else row.declared_type,
             )
             if isinstance(reply, Downloaded):
                 if is_text:
@@ -182,7 +184,7 @@ class DocumentActivities:
             if reply.unsent:
                 return _Refused(reply)
             refusals.append(reply)
-            if reply.reason in _OF_THE_SOURCE and not _is_last(wanted, reply):
+            if reply.reason in _OF_THE_SOURCE and not wanted.is_last(reply.reason):
                 break
         if not refusals:
             return _Refused(Refused(Reason.NO_ADDRESS, final=True))
@@ -207,7 +209,7 @@ class DocumentActivities:
         )
         if reply.unsent:
             return outcome
-        failed = reply.final or _is_last(wanted, reply)
+        failed = reply.final or wanted.is_last(reply.reason)
         if row.state == DocumentState.AVAILABLE:
             # What is held with a doubt stays held; nothing better was to be had.
             held = Outcome(position=row.position, size=row.size, doubt=_doubt(row))
@@ -224,13 +226,6 @@ class DocumentActivities:
             )
         )
         return outcome
-
-
-def _is_last(wanted: Wanted, reply: Refused) -> bool:
-    """True if the workflow asks no more after this refusal."""
-    of_size = reply.reason is Reason.SIZE_MISMATCH
-    attempt = wanted.mismatches + 1 if of_size else wanted.attempt
-    return wanted.last or attempt >= retry_rule(reply.reason).attempts
 
 
 def _doubt(row: Document) -> Doubt | None:

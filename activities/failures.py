@@ -1,6 +1,6 @@
-"""Decides what kind of failure an exception is, and reports it in log and metrics.
+"""Decides what type of failure an exception is, and reports it in log and metrics.
 
-Temporal learns the kind and a sentence of ours only: the text of an exception may hold addresses
+Temporal learns the type and a sentence of ours only: the text of an exception may hold addresses
 and parameters. The traceback goes to the log, which takes secrets out.
 """
 
@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from temporalio import activity
 
-from autos.contracts.failures import FailureType
+from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.records.errors import is_outage
 from autos.store import StoreError
 
@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 METRIC: Final = "autos_activity_failures"
 
 SENTENCES: Final = {
-    FailureType.RECORDS: "PostgreSQL does not answer this worker; see the worker's log.",
-    FailureType.STORAGE: "The object store or the worker's disk takes nothing; see the log.",
-    FailureType.INTERNAL_ERROR: "An unexpected error, most likely a defect; see the worker's log.",
+    RECORDS: "PostgreSQL does not answer this worker; see the worker's log.",
+    STORAGE: "The object store or the worker's disk takes nothing; see the log.",
+    INTERNAL_ERROR: "An unexpected error, most likely a defect; see the worker's log.",
 }
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
@@ -32,26 +32,26 @@ def disk_failed(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
-def failure_type(error: BaseException) -> FailureType:
-    """What kind of failure it is; of several at once the first decides."""
+def failure_type(error: BaseException) -> str:
+    """RECORDS, STORAGE or INTERNAL_ERROR; of several errors at once the first decides."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, StoreError) or disk_failed(error):
-        return FailureType.STORAGE
-    return FailureType.RECORDS if is_outage(error) else FailureType.INTERNAL_ERROR
+        return STORAGE
+    return RECORDS if is_outage(error) else INTERNAL_ERROR
 
 
-def report(error: Exception) -> FailureType:
-    """Log and count a failure of the running activity; answers what kind it is."""
+def report(error: Exception) -> str:
+    """Log and count a failure of the running activity; answers its type."""
     kind = failure_type(error)
     info = activity.info()
-    fields = {"activity": info.activity_type, "attempt": info.attempt, "kind": kind.value}
-    if kind is FailureType.INTERNAL_ERROR:
+    fields = {"activity": info.activity_type, "attempt": info.attempt, "kind": kind}
+    if kind is INTERNAL_ERROR:
         log.error("activity_failed", exc_info=error, **fields)
     else:
         log.warning("activity_failed", error=type(error).__name__, **fields)
     counter = activity.metric_meter().create_counter(
         METRIC, "Failures of activities and of single documents in them, by kind"
     )
-    counter.add(1, {"kind": kind.value})
+    counter.add(1, {"kind": kind})
     return kind

@@ -1,6 +1,6 @@
 """What happens around every activity: heartbeats while it makes progress, one word for failures.
 
-An exception becomes an `ApplicationError` whose type is a `FailureType`; what an activity raises as
+An exception becomes an `ApplicationError` whose type is one of `autos.contracts.errors`; what an activity raises as
 a Temporal failure by itself passes as it is.
 """
 

@@ -27,7 +27,7 @@ from autos.contracts.download import (
     RecordJob,
     Wanted,
 )
-from autos.contracts.failures import FailureType
+from autos.contracts.errors import INTERNAL_ERROR
 from autos.contracts.reconciliation import ReconcilePage, Step, Terms
 from autos.contracts.states import JobStatus
 from autos.contracts.webhooks import AttemptDelivery
@@ -155,8 +155,8 @@ async def test_an_unexpected_exception_in_every_activity_comes_out_as_internal_e
         assert isinstance(activity_error, ActivityError), name
         error = activity_error.cause
         assert isinstance(error, ApplicationError), name
-        assert error.type == FailureType.INTERNAL_ERROR
-        assert error.message == SENTENCES[FailureType.INTERNAL_ERROR]
+        assert error.type == INTERNAL_ERROR
+        assert error.message == SENTENCES[INTERNAL_ERROR]
         assert error.cause is None
         assert "secret" not in (await handle.fetch_history()).to_json()
         lines = [line for line in logged if line["event"] == "activity_failed"]
