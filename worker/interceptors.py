@@ -1,7 +1,7 @@
-"""What happens around every activity: heartbeats while it makes progress, one word for failures.
+"""What happens around every activity: heartbeats while it makes progress, one type per failure.
 
-An exception becomes an `ApplicationError` whose type is one of `autos.contracts.errors`; what an activity raises as
-a Temporal failure by itself passes as it is.
+An exception becomes an `ApplicationError` with a type of `autos.contracts.errors`; what an activity
+raises as a Temporal failure by itself passes as it is.
 """
 
 from typing import Any

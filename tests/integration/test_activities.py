@@ -72,15 +72,13 @@ class Parts:
             begun = await downloads.begin_documents(session, self.job, self.case.digits)
         return begun.states
 
-    def batch(
-        self, *positions: int, attempt: int = 1, last: bool = False, mismatches: int = 0
-    ) -> DownloadBatch:
+    def batch(self, *positions: int, attempt: int = 1, mismatches: int = 0) -> DownloadBatch:
         return DownloadBatch(
             job_id=self.job,
             process_number=self.case.digits,
             batch=1,
             documents=[
-                Wanted(position=position, attempt=attempt, last=last, mismatches=mismatches)
+                Wanted(position=position, attempt=attempt, mismatches=mismatches)
                 for position in positions
             ],
         )

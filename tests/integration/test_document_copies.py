@@ -15,6 +15,7 @@ from autos.contracts.download import Outcome
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import Doubt, Reason
 from autos.records.database import Database
+from autos.records.errors import DatabaseUnreachable
 from autos.source import Downloaded, Refused, SourceClient
 from tests.integration.test_activities import (
     PDF,
@@ -31,6 +32,10 @@ __all__ = ["batches", "parts"]
 
 OTHER: Final = b"%PDF-1.4 other " + bytes(50) + b"%%EOF"
 SHELL: Final = b"<!doctype html><html><body><app-root></app-root></body></html>"
+
+
+def attempts_of(reason: Reason) -> int:
+    return retry_rule(reason).attempts
 
 
 def answers(parts: Parts, **replies: bytes | list[bytes]) -> None:
@@ -85,7 +90,7 @@ async def test_bytes_that_differ_each_time_are_never_kept(
 ) -> None:
     """(S2) Pages with the time of day on them, for instance."""
     await parts.begin(parts.listed(UUIDS[0]))
-    attempts = retry_rule(Reason.SIZE_MISMATCH).attempts
+    attempts = attempts_of(Reason.SIZE_MISMATCH)
     answers(parts, **{FIRST: [reply(body=OTHER + b"%d" % n) for n in range(attempts)]})
     for number in range(attempts):
         (refused,) = await outcomes(batches, parts.batch(0, attempt=number + 5, mismatches=number))
@@ -116,7 +121,7 @@ async def test_what_is_held_with_a_doubt_is_asked_for_again(
     held = Outcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
     await outcomes(batches, parts.batch(0))
     assert await outcomes(batches, parts.batch(0, attempt=2, mismatches=1)) == [held]
-    assert await outcomes(batches, parts.batch(0, last=True)) == [held]
+    assert await outcomes(batches, parts.batch(0, attempt=attempts_of(Reason.NOT_FOUND))) == [held]
     (row,) = await parts.rows()
     assert (row.state, row.doubt, row.size) == ("available", "size_mismatch", len(OTHER))
     assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
@@ -182,7 +187,8 @@ async def test_what_concerns_the_source_is_asked_of_the_other_copy_before_it_fai
     """(S10) And not before, for it would meet the same."""
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     answers(parts, **{FIRST: reply(429)})
-    (outcome,) = await outcomes(batches, parts.batch(0, last=last))
+    attempt = attempts_of(Reason.RATE_LIMITED) if last else 1
+    (outcome,) = await outcomes(batches, parts.batch(0, attempt=attempt))
     assert outcome.reason is (None if last else Reason.RATE_LIMITED)
 
 
@@ -202,7 +208,8 @@ async def test_the_last_attempt_is_written_as_failed(
 ) -> None:
     await parts.begin(parts.listed(UUIDS[0]))
     answers(parts, **{FIRST: reply(503)})
-    await outcomes(batches, parts.batch(0, last=last))
+    attempt = attempts_of(Reason.UNAVAILABLE) - (not last)
+    await outcomes(batches, parts.batch(0, attempt=attempt))
     (row,) = await parts.rows()
     assert (row.state, row.reason) == (state, "unavailable")
 
@@ -214,11 +221,11 @@ class Defective:
         self._source, self._broken, self._error = source, broken, error
 
     async def document(
-        self, address: str, expected_size: int | None, folder: Path
+        self, address: str, expected_size: int | None, folder: Path, listed_type: str | None
     ) -> Downloaded | Refused:
         if self._broken in address:
             raise self._error
-        return await self._source.document(address, expected_size, folder)
+        return await self._source.document(address, expected_size, folder, listed_type)
 
 
 async def test_a_defect_under_one_document_leaves_the_others_alone(
@@ -249,7 +256,7 @@ class CutOff(Database):
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         self._transactions += 1
         if self._transactions == 2:
-            raise ConnectionResetError
+            raise DatabaseUnreachable
         async with self._database.transaction() as session:
             yield session
 
@@ -272,14 +279,14 @@ async def test_an_outage_of_the_records_fails_the_batch_after_its_documents(
             try:
                 async with super().transaction() as session:
                     yield session
-            except ConnectionResetError:
+            except DatabaseUnreachable:
                 first.set()
                 raise
 
     parts.server.script = script
     async with client_of(parts.server) as source, asyncio.timeout(20):
         activities = DocumentActivities(Signalling(parts.database), source, parts.store, tmp_path)
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(DatabaseUnreachable):
             await outcomes(activities, parts.batch(0, 1, 2))
     states = [row.state for row in await parts.rows()]
     assert states == ["pending", "available", "available"]

@@ -16,7 +16,6 @@ from autos.settings import Settings
 from autos.source import Credential, StaticCredentialStore
 from autos.source.credentials import (
     CLAIM_TIME,
-    REFUSED_FOR,
     CredentialRefused,
     Credentials,
 )

@@ -20,6 +20,7 @@ from autos import progress
 from autos.contracts.download import DownloadBatch
 from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.records.database import Database
+from autos.records.errors import DatabaseUnreachable
 from autos.settings import Settings
 from autos.source import SourceClient
 from autos.store import Store, StoreRefused, StoreUnavailable
@@ -160,7 +161,7 @@ def test_no_step_may_be_silent_longer_than_the_heartbeat_waits() -> None:
         (OSError(errno.EDQUOT, "Disk quota exceeded"), STORAGE),
         (OSError(errno.EIO, "Input/output error"), STORAGE),
         (PoolTimeout(), RECORDS),
-        (ConnectionRefusedError(), RECORDS),
+        (DatabaseUnreachable(), RECORDS),
         (ExceptionGroup("several", [PoolTimeout(), KeyError()]), RECORDS),
         (FileNotFoundError("/spool"), INTERNAL_ERROR),
         (RecursionError(), INTERNAL_ERROR),
