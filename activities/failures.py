@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from temporalio import activity
 
+from activities.heartbeat import LineTooLong
 from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.records.errors import is_outage
 from autos.store import StoreError
@@ -38,7 +39,10 @@ def failure_type(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, StoreError) or disk_failed(error):
         return STORAGE
-    return RECORDS if is_outage(error) else INTERNAL_ERROR
+    # Whoever gives out turns may be away; what is in line has not begun, so it can begin anew.
+    if is_outage(error) or isinstance(error, LineTooLong):
+        return RECORDS
+    return INTERNAL_ERROR
 
 
 def report(error: Exception) -> str:

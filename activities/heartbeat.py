@@ -17,6 +17,10 @@ class Stalled(Exception):
     """An activity made no progress for longer than any of its steps may take."""
 
 
+class LineTooLong(Exception):
+    """An activity waited for its turn for longer than any line should last."""
+
+
 @asynccontextmanager
 async def heartbeating(silence_seconds: float = SILENCE_SECONDS) -> AsyncIterator[None]:
     """Beat until the block ends, well within the heartbeat timeout of 15 s, while it gets on.
@@ -25,8 +29,8 @@ async def heartbeating(silence_seconds: float = SILENCE_SECONDS) -> AsyncIterato
         silence_seconds: the longest time without progress (autos/progress.py).
 
     Raises:
-        Stalled: there was no progress for longer; the block is cancelled. Should it not end, then
-            Temporal gives the activity up for want of heartbeats.
+        Stalled, LineTooLong: there was no progress for longer; the block is cancelled. Should it
+            not end, then Temporal gives the activity up for want of heartbeats.
     """
     limit = asyncio.timeout(None)
     with watched(silence_seconds) as progress:
@@ -35,17 +39,19 @@ async def heartbeating(silence_seconds: float = SILENCE_SECONDS) -> AsyncIterato
             async with limit:
                 yield
         except TimeoutError:
-            if limit.expired():
-                raise Stalled(f"No progress for {silence_seconds:.0f} s.") from None
-            raise
+            if not limit.expired():
+                raise
+            raise beating.result() from None
         finally:
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
 
 
-async def _beat(progress: Progress, limit: asyncio.Timeout, every: float) -> None:
+async def _beat(progress: Progress, limit: asyncio.Timeout, every: float) -> Exception:
+    """Beat as long as there is progress; then end the block, and say what it was about."""
     while not progress.stalled:
         activity.heartbeat()
         await asyncio.sleep(every)
     limit.reschedule(asyncio.get_running_loop().time())
+    return LineTooLong() if progress.is_in_line else Stalled()

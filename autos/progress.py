@@ -44,6 +44,11 @@ class Progress:
             self.made()
 
     @property
+    def is_in_line(self) -> bool:
+        """True while something waits for others."""
+        return bool(self._in_line)
+
+    @property
     def stalled(self) -> bool:
         """True once neither steps nor lines explain the silence."""
         return monotonic() >= max((self._made_at + self._silence, *self._in_line))

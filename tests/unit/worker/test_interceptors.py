@@ -142,8 +142,9 @@ async def test_a_line_has_a_bound_of_its_own(
         with progress.in_line():
             await asyncio.Event().wait()
 
-    with pytest.raises(ApplicationError):
+    with pytest.raises(ApplicationError) as failed:
         await around.run(activity)
+    assert failed.value.type == RECORDS
 
 
 def test_no_step_may_be_silent_longer_than_the_heartbeat_waits() -> None:
