@@ -6,7 +6,6 @@ from datetime import timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.heartbeat import heartbeating
 from autos.cnj import CaseNumber
 from autos.contracts.download import AwaitSource, FetchedProcess, FetchProcess, SourceCheck
 from autos.contracts.errors import SOURCE_REFUSED
@@ -34,8 +33,7 @@ class ProcessActivities:
             fresh = await listings.metadata_is_fresh(session, number.digits, max_age)
         if not fresh:
             try:
-                async with heartbeating():
-                    listed = await self._source.process(number)
+                listed = await self._source.process(number)
             except SourceRefused as refused:
                 return FetchedProcess(
                     reason=refused.reason,
@@ -64,16 +62,15 @@ class ProcessActivities:
         if request.waiting_for is not None and tries == 1 and request.delay_seconds:
             # The row says already when the source is asked next: in so many seconds.
             raise _still_waiting(request.delay_seconds)
-        async with heartbeating():
-            number = CaseNumber.parse(request.process_number)
-            refused = await self._source.probe(number, urgent=request.urgent)
-            check = SourceCheck()
-            if refused is not None:
-                delay = OUTAGE_DELAYS.delay_after(tries) * request.retry_unit_seconds
-                # Jobs that fell into the same outage must not all come back at the same moment.
-                delay = max(delay * random.uniform(0.8, 1.2), refused.retry_after or 0.0)  # noqa: S311 - no secret
-                check = SourceCheck(reason=refused.reason, delay_seconds=delay)
-            await self._record(request, check)
+        number = CaseNumber.parse(request.process_number)
+        refused = await self._source.probe(number, urgent=request.urgent)
+        check = SourceCheck()
+        if refused is not None:
+            delay = OUTAGE_DELAYS.delay_after(tries) * request.retry_unit_seconds
+            # Jobs that fell into the same outage must not all come back at the same moment.
+            delay = max(delay * random.uniform(0.8, 1.2), refused.retry_after or 0.0)  # noqa: S311 - no secret
+            check = SourceCheck(reason=refused.reason, delay_seconds=delay)
+        await self._record(request, check)
         if check.waiting_for is not None and check.waiting_for is request.waiting_for:
             raise _still_waiting(check.delay_seconds)
         return check

@@ -34,6 +34,18 @@ class Settings(BaseSettings):
     # Records
     database_url: str = Field("", description="PostgreSQL, as postgresql://user:password@host/name")
     database_pool_size: int = Field(10, ge=1, description="Connections per process")
+    database_pool_timeout: float = Field(
+        10, gt=0, description="Seconds to wait for one of these connections"
+    )
+    database_connect_timeout: float = Field(
+        5, gt=0, description="Seconds; `connect_timeout` in the address goes before it"
+    )
+    database_command_timeout: float = Field(
+        30, gt=0, description="Seconds for the answer to one statement"
+    )
+    database_idle_timeout: float = Field(
+        60, ge=0, description="Seconds a transaction may stand still before the server ends it"
+    )
     secret_key: SecretStr = Field(
         SecretStr(""), description="Encrypts stored credentials and webhook secrets; 32+ characters"
     )
@@ -55,7 +67,7 @@ class Settings(BaseSettings):
     pdpj_refresh_token: SecretStr = SecretStr("")
     pdpj_token_url: str = ""
     pdpj_client_id: str = "portalexterno-frontend"
-    pdpj_user_agent: str = DEFAULT_USER_AGENT
+    pdpj_user_agent: str = Field(DEFAULT_USER_AGENT, pattern=r"^[!-~][ -~]*$")
     source_max_in_flight: int = Field(20, ge=1, description="Requests at once, over all workers")
     source_max_per_second: float = Field(
         0, ge=0, description="Requests a second, over all workers; 0 leaves it open"
@@ -63,6 +75,13 @@ class Settings(BaseSettings):
     source_metadata_timeout: float = Field(90, gt=0, description="Seconds")
     source_idle_timeout: float = Field(60, gt=0, description="Seconds without a byte")
     source_max_document_bytes: int = Field(5_000_000_000, ge=1)
+    source_min_bytes_per_minute: int = Field(
+        65_536, ge=0, description="A body that comes slower for a minute is ended; 0 for no floor"
+    )
+    source_redirect_hosts: str = Field(
+        "",
+        description="Hosts, separated by commas, that the source may redirect to for files",
+    )
 
     # Jobs
     batch_size: int = Field(5, ge=1, le=50)

@@ -13,12 +13,11 @@ import httpx2
 import pytest
 
 from autos.settings import Settings
+from autos.source import Credential, StaticCredentialStore
 from autos.source.credentials import (
     CLAIM_TIME,
-    Credential,
     CredentialRefused,
     Credentials,
-    StaticCredentialStore,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
