@@ -1,11 +1,15 @@
-"""A TCP proxy before a test's PostgreSQL that can go silent, or drop every connection."""
+"""A TCP proxy before a test's PostgreSQL that can go silent, drop connections, or speak TLS."""
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
 from urllib.parse import parse_qs, urlsplit
+
+_TLS_REQUEST = 8
+"""Bytes by which a client asks for TLS."""
 
 
 class Mode(Enum):
@@ -21,7 +25,8 @@ class Mode(Enum):
 class DatabaseProxy:
     """Between a pool and PostgreSQL's socket."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         folder = parse_qs(urlsplit(database_url).query)["host"][0]
         self._upstream = f"{folder}/.s.PGSQL.5432"
         self._mode = Mode.FORWARD
@@ -70,6 +75,14 @@ class DatabaseProxy:
         if self._mode is Mode.REFUSE:
             writer.transport.abort()
             return
+        if self._tls is not None:
+            await reader.readexactly(_TLS_REQUEST)
+            writer.write(b"S")
+            try:
+                await writer.start_tls(self._tls)
+            except (OSError, ssl.SSLError):
+                writer.transport.abort()
+                return
         there, back = await asyncio.open_unix_connection(self._upstream)
         self._open |= {writer, back}
         try:
