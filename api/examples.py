@@ -23,6 +23,7 @@ JOB_STARTED: Final[Example] = {
 _COUNTERS: Final[Example] = {
     "total_documents": 173,
     "completed_documents": 120,
+    "doubtful_documents": 0,
     "failed_documents": 1,
     "pending_documents": 47,
     "processing_documents": 5,
@@ -79,6 +80,7 @@ STATUS: Final[Example] = _COUNTERS | {
     "status": "processing",
     "waiting_for": None,
     "waiting_since": None,
+    "waiting_until": None,
     "next_try_at": None,
     "reason": None,
     "error_message": None,

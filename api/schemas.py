@@ -68,10 +68,13 @@ class JobStarted(Answer):
 
 
 class Counters(Answer):
-    """How many documents are where; the four parts sum to the total at every read."""
+    """How many documents are where; completed, failed, pending and processing make the total."""
 
     total_documents: int
     completed_documents: int
+    doubtful_documents: int = Field(
+        0, description="Of the completed ones: those kept with a doubt, which each document names"
+    )
     failed_documents: int
     pending_documents: int
     processing_documents: int
@@ -126,6 +129,9 @@ class Status(Counters):
     status: JobStatus
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None
+    waiting_until: datetime | None = Field(
+        None, description="When the wait ends and the job gives up; null if only help ends it"
+    )
     next_try_at: datetime | None = None
     reason: Reason | None = Field(None, description="Why it failed, or what it waits out")
     error_message: str | None = None

@@ -212,7 +212,7 @@ class DatabasePermits:
         self._look_around_at = asyncio.get_running_loop().time() + _IDLE_SECONDS
 
     async def _connect(self) -> None:
-        connection = await self._database.connect()
+        connection = await self._database.connect("permits")
         connection.add_termination_listener(self._on_termination)
         self._connection = connection
 
