@@ -1,7 +1,7 @@
 """The name a document is saved under: the court's own, with the one ending its content asks for.
 
-The table holds every type that `autos.source` tells by content, so that a name does not depend on
-which types the machine's own tables know.
+The table holds every type that `autos.source` finds by content, and more, so that a name does not
+depend on which types the machine's own tables know.
 """
 
 import mimetypes
@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 DEFAULT_TYPE: Final = "application/octet-stream"
-"""Of bytes that are told by nothing; any name fits them."""
+"""Of bytes of no known kind; any name fits them."""
 
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument"
 _OPEN: Final = "application/vnd.oasis.opendocument"
@@ -23,6 +23,10 @@ _ENDINGS: Final[dict[str, tuple[str, ...]]] = {
     "application/xml": (".xml", ".xsl", ".xsd", ".rdf", ".kml", ".gpx", ".svg", ".xhtml"),
     "message/rfc822": (".eml", ".mht", ".mhtml"),
     "application/rtf": (".rtf",),
+    "text/rtf": (".rtf",),
+    "text/richtext": (".rtf",),
+    "application/xhtml+xml": (".xhtml", ".html", ".htm"),
+    "text/xml": (".xml",),
     "application/msword": (".doc", ".dot"),
     "application/vnd.ms-excel": (".xls",),
     "application/vnd.ms-powerpoint": (".ppt", ".pps"),
@@ -35,7 +39,11 @@ _ENDINGS: Final[dict[str, tuple[str, ...]]] = {
     f"{_OPEN}.presentation": (".odp",),
     f"{_OPEN}.graphics": (".odg",),
     "application/zip": (".zip", ".jar", ".kmz", ".epub", ".ofd"),
+    "application/gzip": (".gz", ".tgz"),
+    "application/vnd.rar": (".rar",),
+    "application/x-7z-compressed": (".7z",),
     "application/pkcs7-signature": (".p7s", ".p7m"),
+    "application/pkcs7-mime": (".p7m", ".p7s"),
     "image/png": (".png",),
     "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "image/gif": (".gif",),
@@ -44,17 +52,22 @@ _ENDINGS: Final[dict[str, tuple[str, ...]]] = {
     "image/webp": (".webp",),
     "image/svg+xml": (".svg",),
     "image/heic": (".heic", ".heif"),
+    "image/avif": (".avif",),
     "audio/mpeg": (".mp3", ".mp2", ".mpga"),
     "audio/ogg": (".ogg", ".oga", ".opus", ".spx"),
     "audio/wav": (".wav",),
     "audio/mp4": (".m4a", ".mp4"),
     "audio/webm": (".weba", ".webm"),
     "audio/amr": (".amr",),
+    "audio/aac": (".aac",),
+    "audio/flac": (".flac",),
     "video/mp4": (".mp4", ".m4v", ".m4a", ".mov", ".3gp"),
     "video/quicktime": (".mov", ".qt"),
     "video/webm": (".webm", ".mkv"),
     "video/x-matroska": (".mkv",),
     "video/x-msvideo": (".avi",),
+    "video/3gpp": (".3gp", ".3gpp"),
+    "video/mpeg": (".mpg", ".mpeg", ".mpe"),
     "video/ogg": (".ogv", ".ogg"),
     "video/x-ms-wmv": (".wmv", ".asf", ".wma"),
 }
@@ -73,7 +86,7 @@ _MADE_OF: Final[dict[str, tuple[str, ...]]] = {
         "application/vnd.ms-outlook",
     ),
 }
-"""Other types whose files may be told as this one: their endings are no lie on it."""
+"""Other types whose bytes may look like this one: their endings fit, too."""
 
 _TABLE: Final = mimetypes.MimeTypes()
 """The standard library's own table, without the machine's, for types that a source made up."""

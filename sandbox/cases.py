@@ -43,7 +43,7 @@ class InstanceNamedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Piece:
-    """One document of a case, whoever lists it."""
+    """One document of a case, however many sources list it."""
 
     name: str
     content: Content

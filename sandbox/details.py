@@ -1,6 +1,6 @@
 """The JSON of a case's detail, as the portal and the data lake send it (docs/source.md#listings).
 
-All people are made up, and their numbers belong to nobody.
+All people and their numbers are made up.
 """
 
 from collections.abc import Collection

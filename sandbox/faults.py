@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 
 class Route(StrEnum):
-    """The kinds of requests faults are told apart by."""
+    """The kinds of requests that faults distinguish."""
 
     DETAIL = "detail"
     SEARCH = "search"
@@ -32,7 +32,7 @@ _LISTS: Final = _SEARCH | _DETAIL
 
 
 class FaultName(StrEnum):
-    """Every fault; the routes are those it strikes unless it is told others."""
+    """Every fault; the routes are those it strikes unless `route` names another."""
 
     routes: frozenset[Route]
     description: str
@@ -135,7 +135,7 @@ class FaultName(StrEnum):
         "302 to a signed address of the file on another name of this host, or on parameter `host`; "
         "a token that comes with the signature is refused",
     )
-    REDIRECT_FOREIGN_HOST = "redirect_foreign_host", _API, "302 to a host that is nobody's"
+    REDIRECT_FOREIGN_HOST = "redirect_foreign_host", _API, "302 to a host that does not exist"
     REDIRECT_LOOP = "redirect_loop", _API, "302 to the same address"
     GZIP = "gzip", _API, "the body is compressed"
     GZIP_TRUNCATED = (

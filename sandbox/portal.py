@@ -73,7 +73,7 @@ class Call:
         return effects.apply(self.striking, reply, self.scene())
 
     def scene(self) -> Scene:
-        """What the faults are told."""
+        """What the faults know of the request."""
         return Scene(
             self.path, self.number, self.document, self.world.tokens.now(), self.base_url()
         )

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: they keep what is sent to them and answer as they are told."""
+"""Receivers of webhooks: they keep what is sent to them and answer as they are scripted."""
 
 import time
 from collections import deque

@@ -57,7 +57,7 @@ class Switches(BaseModel):
     firewall: Firewall = Firewall.OFF
     text_form: TextForm = TextForm.PLAIN
     session_cookie: bool = False
-    """Send `Set-Cookie: JSESSIONID`, which nobody needs."""
+    """Send `Set-Cookie: JSESSIONID`, which no request needs."""
 
 
 class Burst:
