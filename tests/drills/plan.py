@@ -5,7 +5,7 @@ What the moments meet is not drawn: two rounds of one seed may find the jobs at 
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tests.drills.faults import FINAL, OUTAGES, PASSING, REFUSED, SLOW
@@ -219,13 +219,26 @@ def make_round(seed: int) -> Round:
     for _ in range(chance.choice((1, 1, 1, 2, 2))):
         deeds += _disturbance(chance, span, cases, deeds)
     deeds += _callers(chance, span, cases, f"drill-{seed}-second")
+    size = chance.choice((3_000, 20_000, 60_000))
+    if any(isinstance(deed, Harm) and deed.name == "fill spool" for deed in deeds):
+        # Only what is larger than a worker keeps in memory meets its disk.
+        size = 9_500_000
+        cases = tuple(replace(case, documents=min(case.documents, 8)) for case in cases)
+        deeds = [_within(deed, cases) for deed in deeds]
     return Round(
         seed=seed,
         latency_ms=latency,
-        size_bytes=chance.choice((3_000, 20_000, 60_000)),
+        size_bytes=size,
         cases=cases,
         deeds=tuple(sorted(deeds, key=lambda deed: deed.at)),
     )
+
+
+def _within(deed: Deed, cases: tuple[Case, ...]) -> Deed:
+    """The deed, about a document that a case still has."""
+    if isinstance(deed, Fault) and deed.case is not None and deed.document is not None:
+        return replace(deed, document=deed.document % (cases[deed.case].documents // 2))
+    return deed
 
 
 def _case(chance: random.Random, name: str, court: int) -> Case:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
@@ -61,7 +61,7 @@ class Result:
 
 
 @dataclass
-class _Job:
+class PlayedCase:
     """A case of the round as it is played."""
 
     plan: Case
@@ -76,6 +76,7 @@ class _Job:
 
     @property
     def number(self) -> str:
+        """The case's 20 digits."""
         return str(self.truth["number"])
 
 
@@ -113,7 +114,7 @@ class Player:
         for part in dict.fromkeys(deed.part for deed in plan.deeds if isinstance(deed, Kill)):
             await self._stack.wait_ready(part)
         findings += await self._wait_for_ends(jobs)
-        findings += _held_up(plan, jobs)
+        findings += held_up(plan, jobs)
         findings += await self._ground.permits_left()
         evidence = [await self._look(plan, job) for job in jobs]
         findings += [
@@ -139,7 +140,7 @@ class Player:
             evidence=evidence,
         )
 
-    async def _make(self, plan: Round, case: Case) -> _Job:
+    async def _make(self, plan: Round, case: Case) -> PlayedCase:
         for receiver in case.receivers:
             await self._script(receiver)
         number = CaseNumber.build(self._sequence, 2024, 8, case.court, 100)
@@ -151,14 +152,14 @@ class Player:
             shape=case.shape,
             seed=case.seed,
         )
-        return _Job(case, truth, Caller(self._api))
+        return PlayedCase(case, truth, Caller(self._api))
 
     async def _script(self, receiver: Receiver) -> None:
         if receiver.behaviour:
             path = f"/receiver/{receiver.name}"
             await self._sandbox.control("POST", path, json=dict(receiver.behaviour))
 
-    async def _act(self, plan: Round, jobs: list[_Job]) -> None:
+    async def _act(self, plan: Round, jobs: list[PlayedCase]) -> None:
         for deed in plan.deeds:
             if isinstance(deed, Fault) and deed.at == 0:
                 await self._fault(deed, jobs)
@@ -170,13 +171,13 @@ class Player:
                 if not (isinstance(deed, Fault) and deed.at == 0):
                     group.create_task(self._do(deed, jobs))
 
-    async def _start(self, job: _Job, receiver: Receiver) -> None:
+    async def _start(self, job: PlayedCase, receiver: Receiver) -> None:
         url = f"{self._sandbox.url}/receiver/{receiver.name}"
         job.promised.append(await job.caller.start(job.number, url, f"key-{receiver.name}"))
         job.receivers.append(receiver.name)
         job.started.set()
 
-    async def _do(self, deed: Deed, jobs: list[_Job]) -> None:
+    async def _do(self, deed: Deed, jobs: list[PlayedCase]) -> None:
         await asyncio.sleep(deed.at)
         match deed:
             case Kill(part=part, down=None):
@@ -207,7 +208,7 @@ class Player:
                 await job.started.wait()
                 job.cancelled = await job.caller.steer(job.promised[0], "cancel")
 
-    async def _fault(self, deed: Fault, jobs: list[_Job]) -> None:
+    async def _fault(self, deed: Fault, jobs: list[PlayedCase]) -> None:
         fault = await self._sandbox.control(
             "POST",
             "/faults",
@@ -233,16 +234,16 @@ class Player:
         if reply.status_code != 200:
             caller.complaints.append(f"a new credential was answered {reply.text}")
 
-    async def _pause(self, job: _Job, seconds: float) -> None:
+    async def _pause(self, job: PlayedCase, seconds: float) -> None:
         await job.started.wait()
         if await job.caller.steer(job.promised[0], "pause"):
             await asyncio.sleep(seconds)
             await job.caller.steer(job.promised[0], "resume")
 
-    async def _wait_for_ends(self, jobs: list[_Job]) -> list[Finding]:
-        async def end(place: int, job: _Job) -> list[Finding]:
+    async def _wait_for_ends(self, jobs: list[PlayedCase]) -> list[Finding]:
+        async def end(place: int, job: PlayedCase) -> list[Finding]:
             said = "no status"
-            silence = _Silence()
+            silence = Silence()
             try:
                 async with asyncio.timeout(STUCK_SECONDS):
                     async for status in job.caller.watch(job.number):
@@ -265,7 +266,7 @@ class Player:
         ]
         return [finding for findings in await asyncio.gather(*waits) for finding in findings]
 
-    async def _look(self, plan: Round, job: _Job) -> Evidence:
+    async def _look(self, plan: Round, job: PlayedCase) -> Evidence:
         return await self._ground.evidence(
             Played(
                 number=job.number,
@@ -285,24 +286,26 @@ class Player:
         )
 
 
-class _Silence:
+class Silence:
     """How long a running job's status stood still without a reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.longest = 0.0
+        self._clock = clock
         self._last: tuple[object, ...] = ()
-        self._since = monotonic()
+        self._since = clock()
 
-    def hear(self, status: dict[str, Any]) -> None:
+    def hear(self, status: Mapping[str, Any]) -> None:
+        """Take in one status."""
         counters = tuple(value for name, value in status.items() if name.endswith("_documents"))
         said = (status["status"], status["job_id"], *counters)
         explained = status["waiting_for"] or not status["live"] or status["next_try_at"]
         if explained or said != self._last:
-            self._last, self._since = said, monotonic()
-        self.longest = max(self.longest, monotonic() - self._since)
+            self._last, self._since = said, self._clock()
+        self.longest = max(self.longest, self._clock() - self._since)
 
 
-def _held_up(plan: Round, jobs: list[_Job]) -> list[Finding]:
+def held_up(plan: Round, jobs: list[PlayedCase]) -> list[Finding]:
     """Cases that waited although all that was done concerned other cases, of other courts."""
     struck = {deed.case for deed in plan.deeds if isinstance(deed, Fault)}
     elsewhere = (Kill, Restart, Revocation, Harm)
