@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 GRACE_SECONDS: Final = 3.0
 """After a lost connection, only requests in flight get locks for so long."""
-_LOCK_SPACE: Final = 7_239_002
+LOCK_SPACE: Final = 7_239_002
 _WAITING_SPACE: Final = 7_239_003
 _RETRY_SECONDS: Final = 0.1
 """Between two looks for a permit that another worker holds."""
@@ -51,10 +51,10 @@ _TURN_SECONDS: Final = 5
 # and a lock that is taken twice is not freed by one unlock.
 _TAKE: Final = (
     f"SELECT number FROM unnest($1::int[]) AS number "  # noqa: S608 - our own constants
-    f"WHERE pg_try_advisory_lock({_LOCK_SPACE}, number) LIMIT $2"
+    f"WHERE pg_try_advisory_lock({LOCK_SPACE}, number) LIMIT $2"
 )
 _GIVE_BACK: Final = (
-    f"SELECT pg_advisory_unlock({_LOCK_SPACE}, number) FROM unnest($1::int[]) AS number"  # noqa: S608 - our own constants
+    f"SELECT pg_advisory_unlock({LOCK_SPACE}, number) FROM unnest($1::int[]) AS number"  # noqa: S608 - our own constants
 )
 _SAY_WAITING: Final = f"SELECT pg_try_advisory_lock_shared({_WAITING_SPACE}, 0)"
 _SAY_SERVED: Final = f"SELECT pg_advisory_unlock_shared({_WAITING_SPACE}, 0)"

@@ -1,6 +1,6 @@
 """All talk with PDPJ: asking politely, judging what comes back, reading the listings.
 
-Facts about the source: facts/pdpj-api.md. Nothing here knows of records, the store or Temporal.
+Nothing here knows of records, the store or Temporal.
 """
 
 from autos.source.client import Downloaded, SourceClient, SourceRefused, open_http
@@ -12,7 +12,7 @@ from autos.source.credentials import (
     StaticCredentialStore,
 )
 from autos.source.limits import Limiter, LocalPermits, Permits
-from autos.source.listing import ListedDocument, ListedProcess
+from autos.source.listing import ListedDocument, ListedMovement, ListedProcess
 from autos.source.parse import UnreadableListing, parse_process
 from autos.source.replies import Answer, Available, Refused, judge, judge_listing
 from autos.source.spool import Spool
@@ -27,6 +27,7 @@ __all__ = [
     "Downloaded",
     "Limiter",
     "ListedDocument",
+    "ListedMovement",
     "ListedProcess",
     "LocalPermits",
     "Permits",
