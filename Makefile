@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SEED ?= 1
 ROUNDS ?= 10
+WORKERS ?= 1
 
 .PHONY: demo up test lint drills bench clean lock
 
@@ -24,7 +25,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 drills: $(INSTALLED)
-	$(BIN)/python -m tests.drills --seed $(SEED) --rounds $(ROUNDS)
+	$(BIN)/python -m tests.drills --seed $(SEED) --rounds $(ROUNDS) --workers $(WORKERS)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.one_job

@@ -2,11 +2,11 @@
 
 from temporalio import activity
 
-from activities.manifest import manifest
+from activities.manifest import Manifest
 from autos.cnj import CaseNumber
 from autos.contracts.download import ClosedJob, CloseJob, RecordJob
 from autos.contracts.states import DocumentState, JobStatus, Reason
-from autos.records import downloads, events
+from autos.records import downloads, events, movements, processes
 from autos.records.database import Database
 from autos.records.models import Document
 from autos.store import Store
@@ -52,9 +52,7 @@ class JobActivities:
             )
         status, reason = _ending(request, documents)
         if not request.minimal:
-            await self._store.put_json(
-                manifest_key(number.digits), manifest(number, request.job_id, status, documents)
-            )
+            await self._write_manifest(number, request.job_id, status, documents)
         async with self._database.transaction() as session:
             await downloads.end_job(session, request.job_id, status, reason, documents)
             deliveries = await events.take_up_subscriptions(
@@ -67,6 +65,15 @@ class JobActivities:
             bytes_stored=sum(row.size or 0 for row in documents if row.is_available),
             deliveries=deliveries,
         )
+
+    async def _write_manifest(
+        self, number: CaseNumber, job_id: str, status: JobStatus, documents: list[Document]
+    ) -> None:
+        async with self._database.transaction() as session:
+            process = await processes.get(session, number.digits)
+            moved = await movements.of(session, number.digits, documents)
+        manifest = Manifest(number, process, job_id, status, documents, moved)
+        await self._store.put_json(manifest_key(number.digits), manifest)
 
 
 def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Reason | None]:

@@ -5,7 +5,7 @@ from typing import Protocol
 import structlog
 
 from api.problems import STORE_UNAVAILABLE, unavailable
-from autos.store import ObjectMissing, StoreError
+from autos.store import Held, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -17,8 +17,8 @@ class Store(Protocol):
         """Mint an address; asks nobody."""
         ...
 
-    async def get(self, key: str) -> bytes:
-        """Read a small object."""
+    async def head(self, key: str) -> Held | None:
+        """Say what is held under a key."""
         ...
 
     async def delete_prefix(self, digits: str) -> int:
@@ -37,16 +37,14 @@ class Objects:
         self._store = store
         self.link = store.link
 
-    async def get(self, key: str) -> bytes | None:
-        """The object's bytes; None if there is none.
+    async def holds(self, key: str) -> bool:
+        """Whether there is such an object.
 
         Raises:
             Problem: the store cannot be reached.
         """
         try:
-            return await self._store.get(key)
-        except ObjectMissing:
-            return None
+            return await self._store.head(key) is not None
         except StoreError as error:
             log.warning("store_unavailable", error=type(error).__name__)
             raise unavailable(STORE_UNAVAILABLE) from error

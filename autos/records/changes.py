@@ -123,7 +123,7 @@ class Changes:
         pause = 0.1
         while True:
             try:
-                connection = await self._database.connect()
+                connection = await self._database.connect("changes")
                 try:
                     await connection.add_listener(CHANNEL, self._on_notification)
                     # What changed while nothing was heard.
