@@ -88,7 +88,7 @@ def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Re
         return JobStatus.FAILED, request.reason
     if request.gave_up:
         return JobStatus.COMPLETED_WITH_FAILURES, request.reason
-    if not failed:
+    if not failed and not any(document.doubt for document in documents):
         return JobStatus.COMPLETED, None
     if len(failed) < len(documents):
         return JobStatus.COMPLETED_WITH_FAILURES, None

@@ -119,6 +119,12 @@ JOB_UNKNOWN: Final = Kind(
 JOB_ENDED: Final = Kind(
     "job-ended", 409, "The job has ended", "Start a new one with POST …/downloads."
 )
+JOB_CLOSING: Final = Kind(
+    "job-closing",
+    409,
+    "The job is writing its end",
+    "Wait until it has ended; `retry-failed` then starts a new one.",
+)
 JOB_RUNNING: Final = Kind(
     "job-running", 409, "A job of this process is running", "Wait for its end, or cancel it first."
 )
@@ -201,9 +207,9 @@ class ProblemDetails(BaseModel):
     reason: str | None = Field(None, description="Why the source did not give it")
 
 
-def unavailable(kind: Kind) -> Problem:
+def unavailable(kind: Kind, detail: str | None = None) -> Problem:
     """One of our own parts is away for the moment."""
-    return Problem(kind, headers={"Retry-After": "5"})
+    return Problem(kind, detail, headers={"Retry-After": "5"})
 
 
 def respond(request: Request, problem: Problem) -> JSONResponse:

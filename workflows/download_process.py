@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         DOUBTFUL,
         FAILED,
         Attach,
+        AttachCheck,
         CloseJob,
         DownloadProcess,
         FetchProcess,
@@ -121,11 +122,12 @@ class DownloadProcessWorkflow:
             raise ApplicationError("The job is writing its end.", type=errors.JOB_CLOSING)
 
     @workflow.query(description="Would this `attach` change anything?")
-    def would_change(self, request: Attach) -> bool:
-        """False when nothing is lost by not sending the signal."""
-        return self._closing or self._state.changed_by(
+    def check_attach(self, request: Attach) -> AttachCheck:
+        """Asked before the signal is sent: a signal costs events, a query none."""
+        changes = self._closing or self._state.changed_by(
             request.subscription_id, request.max_age_seconds, workflow.now()
         )
+        return AttachCheck(job_id=self._job_id, changes=changes)
 
     @workflow.query(description="Counters, the state of every document, waits and estimates")
     def progress(self) -> Progress:

@@ -50,6 +50,14 @@ class Attach(BaseModel):
     """A copy of the metadata younger than this will do; 0 reads it again (`force_refresh`)."""
 
 
+class AttachCheck(BaseModel):
+    """Answer of the `check_attach` query: which job would be attached to, and is there a need?"""
+
+    job_id: str
+    changes: bool
+    """False when sending the signal would change nothing."""
+
+
 class Steer(BaseModel):
     """Input of the updates `pause`, `resume` and `retry_failed`."""
 
