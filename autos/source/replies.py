@@ -19,9 +19,6 @@ from autos.source.content_types import content_type, looks_like_markup
 HEAD_BYTES: Final = 8192
 """So much of a file's beginning the judge wants to see."""
 
-TAIL_BYTES: Final = 4096
-"""So much of a file's end."""
-
 RETRY_AFTER_CAP: Final = 900.0
 """Seconds; a longer `Retry-After` is cut to this, so that a wrong header cannot stop a job."""
 
@@ -68,8 +65,6 @@ def judge(
     first_bytes: bytes,
     length: int,
     expected_size: int | None,
-    last_bytes: bytes = b"",  # noqa: ARG001 - looked at by the judge to come
-    listed_type: str | None = None,  # noqa: ARG001 - as above
 ) -> Available | Refused:
     """Judge the reply to a request for a document (facts/pdpj-api.md §9).
 
