@@ -1,13 +1,13 @@
 """All talk with PDPJ: asking politely, judging what comes back, reading the listings.
 
-Facts about the source: facts/pdpj-api.md. Nothing here knows of records, the store or Temporal.
+Nothing here knows of records, the store or Temporal.
 """
 
 from autos.source.client import Downloaded, SourceClient, SourceRefused
 from autos.source.credentials import CredentialRefused, Credentials
 from autos.source.exchange import open_http
 from autos.source.limits import Limiter, LocalPermits, Permits
-from autos.source.listing import ListedDocument, ListedProcess
+from autos.source.listing import ListedDocument, ListedMovement, ListedProcess
 from autos.source.parse import UnreadableListing, parse_process
 from autos.source.replies import Answer, Available, Refused, judge, judge_listing
 from autos.source.spool import Spool
@@ -29,6 +29,7 @@ __all__ = [
     "Downloaded",
     "Limiter",
     "ListedDocument",
+    "ListedMovement",
     "ListedProcess",
     "LocalPermits",
     "Permits",
