@@ -29,9 +29,10 @@ ADDRESS = (
     f"/api/v2/processos/{NUMBER.masked}/documentos/0f5c8f6e-1111-5222-8333-444455556666/binario"
 )
 SEARCH = f"/api/v2/processos?numeroProcesso={NUMBER.masked}"
-PDF = b"%PDF-1.4 " + bytes(1000)
+PDF = b"%PDF-1.4 " + bytes(1000) + b"%%EOF\n"
 DETAIL = json.dumps([{"numeroProcesso": NUMBER.masked, "tramitacaoAtual": {}}]).encode()
 HIT = json.dumps({"content": [{"numeroProcesso": NUMBER.masked}]}).encode()
+UNKNOWN = b'{"code":404,"message":"N\xc3\xa3o foram encontrados registros"}'
 MISS = b'{"content":[]}'
 CODEX_ERROR = b'{"status":500,"message":"Erro interno na API do Codex."}'
 NO_ACCESS = '{"message":"Usuário não possui acesso ao processo"}'.encode()

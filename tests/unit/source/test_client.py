@@ -23,6 +23,7 @@ from tests.unit.source.clients import (
     NUMBER,
     PDF,
     SEARCH,
+    UNKNOWN,
     client_of,
     fetch,
 )
@@ -49,7 +50,7 @@ async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
 
 
 async def test_a_large_document_is_spooled_and_leaves_nothing(tmp_path: Path) -> None:
-    body = b"%PDF-1.4" + bytes(20 * 1024 * 1024)
+    body = b"%PDF-1.4" + bytes(20 * 1024 * 1024) + b"%%EOF"
     outcome = await fetch(always(reply(200, body)), tmp_path)
     assert isinstance(outcome, Downloaded)
     with outcome:
@@ -222,10 +223,12 @@ async def test_a_process_is_read() -> None:
     ("detail", "search", "reason", "final"),
     [
         (reply(200, b"[]"), reply(200, MISS), Reason.NOT_FOUND, True),
-        (reply(404, b"{}"), reply(404, b"{}"), Reason.NOT_FOUND, True),
-        (reply(500, CODEX_ERROR), reply(404, b"{}"), Reason.NOT_FOUND, True),
+        (reply(404, UNKNOWN), reply(404, UNKNOWN), Reason.NOT_FOUND, True),
+        # A gateway's 404 says less.
+        (reply(404, UNKNOWN), reply(404, b"{}"), Reason.NOT_FOUND, False),
+        (reply(500, CODEX_ERROR), reply(404, UNKNOWN), Reason.NOT_FOUND, True),
         (reply(404, b"{}"), reply(503), Reason.UNAVAILABLE, False),
-        (reply(200, b"[{}]"), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
+        (reply(200, b"[{}]"), reply(200, MISS), Reason.ERROR_BODY, False),
         (reply(401, NO_ACCESS), reply(), Reason.NO_ACCESS, True),
         (reply(403, NO_ACCESS), reply(), Reason.NO_ACCESS, True),
         (reply(401), reply(), Reason.CREDENTIAL, False),
@@ -260,7 +263,7 @@ NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
         (reply(500, CODEX_ERROR), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
         (reply(404, b"{}"), reply(200, b'{"content":[{}]}'), Reason.NOT_FOUND, False),
         # A detail that cannot be read is no absent one, whatever the search says.
-        (reply(200, b"[{}]"), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
+        (reply(200, b'[{"a":1}]'), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
         (reply(200, OTHER_HIT), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
     ],
 )
@@ -369,7 +372,7 @@ async def test_a_court_that_is_down_is_not_asked_on_and_another_is(tmp_path: Pat
 async def test_documents_that_are_refused_for_their_own_sake_never_stop_a_court(
     tmp_path: Path,
 ) -> None:
-    script = always(reply(404))
+    script = always(reply(404, UNKNOWN))
     async with running(script) as server, client_of(server) as client:
         for _ in range(40):
             assert await client.document(ADDRESS, None, tmp_path) == Refused(
