@@ -2,14 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.contracts.download import Outcome
 from autos.contracts.job_state import JobState, Retry
 from autos.contracts.retries import RETRIES
-from autos.contracts.states import Reason
-from workflows.document_queue import DocumentQueue
+from autos.contracts.states import Doubt, Reason
+from workflows.document_queue import DocumentQueue, in_doubt, speaks_for_all
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 UNIT = timedelta(seconds=1)
@@ -76,6 +77,53 @@ def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
             moment = queue.next_due or moment
             queue.make_due_ready(moment)
         assert attempts == rule.attempts, reason
+
+
+def test_other_sizes_are_counted_by_themselves() -> None:
+    """(S2) The third attempt of any kind is not the third one with another size."""
+    queue, moment = queue_of("p"), START
+    mismatches = []
+    for reason in (Reason.UNAVAILABLE, Reason.UNAVAILABLE, *[Reason.SIZE_MISMATCH] * 3):
+        (wanted,) = queue.take(1)
+        mismatches.append(wanted.mismatches)
+        assert wanted.is_last(Reason.SIZE_MISMATCH) is (wanted.mismatches == 2)
+        queue.settle(Outcome(position=0, reason=reason), moment)
+        moment = queue.next_due or moment
+        queue.make_due_ready(moment)
+    assert mismatches == [0, 0, 0, 1, 2]
+    assert queue.state.states == "f"
+
+
+def test_a_document_in_doubt_is_available_and_asked_for_again_by_request_only() -> None:
+    """(S2) Together with what has failed."""
+    queue = queue_of("pfa")
+    queue.take(1)
+    queue.settle(Outcome(position=0, size=1, doubt=Doubt.SIZE_MISMATCH), START)
+    assert (queue.state.states, queue.ready, queue.ended) == ("qfa", 0, 3)
+    queue.retry_failed()
+    assert [(wanted.position, wanted.attempt) for wanted in queue.take(5)] == [(0, 1), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "doubted", "for_all"),
+    [
+        ([None, None], 0, False),
+        ([Reason.TIMEOUT, Reason.UNAVAILABLE], 2, True),
+        ([Reason.TIMEOUT, None], 0, False),
+        ([Reason.TIMEOUT, Reason.SECRET], 0, False),
+        ([Reason.CREDENTIAL, None], 1, False),
+        ([Reason.CREDENTIAL, Reason.SECRET], 1, False),
+        ([Reason.CREDENTIAL, Reason.CREDENTIAL], 2, True),
+        ([Reason.CREDENTIAL, Reason.TIMEOUT], 2, True),
+    ],
+)
+def test_what_puts_the_source_in_doubt(
+    reasons: list[Reason | None], doubted: int, for_all: bool
+) -> None:
+    """(S1) A refused credential always; signs of an outage when there is nothing else."""
+    outcomes = [Outcome(position=at, reason=reason) for at, reason in enumerate(reasons)]
+    assert len(in_doubt(outcomes)) == doubted
+    assert speaks_for_all(outcomes) is for_all
 
 
 def test_a_released_document_is_tried_again_without_an_attempt_counted() -> None:

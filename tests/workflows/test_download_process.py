@@ -12,16 +12,18 @@ from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import (
     Attach,
+    AwaitSource,
     BatchResult,
     DownloadBatch,
     FetchedProcess,
     JobResult,
     Outcome,
+    SourceCheck,
     Wanted,
     Wishes,
 )
 from autos.contracts.names import WAITING_FOR
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.states import Doubt, JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 
@@ -331,6 +333,88 @@ async def test_a_refusal_of_one_document_alone_does_not_wait_for_ever(
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert (result.status, result.failed) == (JobStatus.COMPLETED_WITH_FAILURES, 1)
     assert fakes.tries[7] == len(fakes.probed) == 3
+
+
+class SlowProbe(FakeActivities):
+    """Whether the source works is answered only when the test says so."""
+
+    answered: asyncio.Event
+
+    @activity.defn
+    async def await_source(self, request: AwaitSource) -> SourceCheck:
+        self.probed.append(request)
+        waiting = asyncio.ensure_future(self.answered.wait())
+        while not waiting.done():
+            activity.heartbeat()
+            await asyncio.wait([waiting], timeout=0.1)
+        return SourceCheck()
+
+
+async def test_the_others_go_on_while_one_refusal_is_looked_into(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S1) A 401 puts one document in doubt; the job's other batches do not wait for the answer."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 2:
+            return Outcome(position=2, reason=Reason.CREDENTIAL)
+        return available(wanted)
+
+    fakes = SlowProbe(total=40, answer=answer)
+    fakes.answered = asyncio.Event()
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        handle = await start(dev_server.client, FAST)
+        while (await handle.query(DownloadProcessWorkflow.progress)).available < 39:
+            pass
+        assert (len(fakes.probed), fakes.tries[2]) == (1, 1)
+        fakes.answered.set()
+        result = await handle.result()
+    assert (result.status, result.failed) == (JobStatus.COMPLETED_WITH_FAILURES, 1)
+    assert fakes.tries[2] == len(fakes.probed) == 3
+
+
+async def test_nothing_more_is_asked_while_all_are_refused(dev_server: WorkflowEnvironment) -> None:
+    """(S1) Where no document comes through, the credential is looked at first."""
+    fakes = SlowProbe(total=40, answer=refused(Reason.CREDENTIAL))
+    fakes.answered = asyncio.Event()
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        handle = await start(dev_server.client, FAST)
+        while (await handle.query(DownloadProcessWorkflow.progress)).pending < 40:
+            pass
+        assert len(fakes.batches) == 2
+        fakes.answer = available
+        fakes.answered.set()
+        assert (await handle.result()).available == 40
+
+
+async def test_a_document_in_doubt_counts_as_available_and_is_asked_for_again(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S2) `retry_failed` asks for those in doubt and those that failed, and for no others."""
+    opened = asyncio.Event()
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 1 and not opened.is_set():
+            return Outcome(position=1, size=9, doubt=Doubt.SIZE_MISMATCH)
+        if wanted.position == 3 and not opened.is_set():
+            return Outcome(position=3, reason=Reason.SECRET, final=True)
+        if wanted.position == 5 and wanted.attempt == 1:
+            return Outcome(position=5, reason=Reason.EMPTY)
+        return available(wanted)
+
+    fakes = FakeActivities(total=6, answer=answer)
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        handle = await start(dev_server.client, Wishes(retry_unit_seconds=100_000))
+        while (progress := await handle.query(DownloadProcessWorkflow.progress)).available < 4:
+            pass
+        assert (progress.states[1], progress.doubtful, progress.failed) == ("q", 1, 1)
+        opened.set()
+        again = await steer(handle, "retry_failed")
+        assert (again.available, again.doubtful, again.failed, again.pending) == (3, 0, 0, 3)
+        await steer(handle, "resume")
+        result = await handle.result()
+    assert (result.status, result.available, result.doubtful) == (JobStatus.COMPLETED, 6, 0)
+    assert {position for position, tries in fakes.tries.items() if tries == 2} == {1, 3, 5}
 
 
 async def test_counters_always_sum_and_the_percentage_never_falls(
