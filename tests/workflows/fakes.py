@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import Worker
 
 from autos.contracts.download import (
@@ -134,7 +134,11 @@ class FakeActivities:
     def fail(self, name: str) -> None:
         """Raise what is scripted for the next attempt of this activity, if anything is."""
         if self.troubles.get(name):
-            raise ApplicationError("As scripted.", type=self.troubles[name].pop(0))
+            raise ApplicationError(
+                "As scripted.",
+                type=self.troubles[name].pop(0),
+                category=ApplicationErrorCategory.BENIGN,
+            )
 
     @activity.defn
     async def record_job(self, request: RecordJob) -> None:
@@ -215,7 +219,10 @@ async def steer(job: WorkflowHandle[DownloadProcessWorkflow, JobResult], verb: s
 def still_waiting(seconds: float) -> ApplicationError:
     """The source does not work yet; ask again in so many seconds."""
     return ApplicationError(
-        "Not yet.", type=SOURCE_REFUSED, next_retry_delay=timedelta(seconds=seconds)
+        "Not yet.",
+        type=SOURCE_REFUSED,
+        next_retry_delay=timedelta(seconds=seconds),
+        category=ApplicationErrorCategory.BENIGN,
     )
 
 
