@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from autos.records.migrate import migrate as run_migrations
 from autos.settings import Settings
+from cli.stack.environment import settings_of
 from cli.stack.lock import is_running
 from cli.stack.state import StackState
 from cli.terminal import console
@@ -30,5 +31,5 @@ def become(module: str, arguments: list[str], data_dir: Path) -> NoReturn:
     environment = dict(os.environ)
     state = StackState.load(data_dir) if is_running(data_dir) else None
     if state is not None:
-        environment = {**state.environment, **environment}
+        environment = {**settings_of(module, {}, state.environment), **environment}
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # no shell is the point
