@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autos.cnj import CaseNumber, InvalidCaseNumber
-from cli.errors import USAGE, CommandError
+from cli.errors import CommandError
 from cli.stack.leftovers import part_listens
 from cli.stack.state import StackState
 
@@ -54,11 +53,3 @@ def find_connection(
     if key is None:
         raise CommandError(f"No key for {url} is known: give one with --key or AUTOS_API_KEY.")
     return Connection(url.rstrip("/"), key)
-
-
-def read_number(text: str) -> CaseNumber:
-    """A case number from the command line, refused here already if it cannot be right."""
-    try:
-        return CaseNumber.parse(text)
-    except InvalidCaseNumber as invalid:
-        raise CommandError(f"{text} is not a case number. {invalid}", USAGE) from invalid

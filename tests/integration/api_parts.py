@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -47,6 +47,15 @@ class FakeStore:
         if key not in self.objects:
             raise ObjectMissing("The store holds no such object", "bucket", key)
         return self.objects[key]
+
+    async def put_json(self, key: str, data: bytes) -> None:
+        self._check(key)
+        self.objects[key] = data
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._check(key)
+            self.objects.pop(key, None)
 
     async def delete_prefix(self, digits: str) -> int:
         self._check(digits)
