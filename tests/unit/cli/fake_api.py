@@ -162,6 +162,10 @@ class FakeApi:
                 "next": str(start + 2) if more else None,
             }
 
+        @app.post("/api/v1/webhooks/secret/rotate")
+        async def secret() -> dict[str, Any]:
+            return {"secret": "whsec_abc"}
+
         @app.post("/api/v1/api-keys", status_code=201)
         async def create(request: Request) -> dict[str, Any]:
             body = await request.json()
