@@ -26,6 +26,7 @@ from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
 from autos.contracts.states import Reason, WaitReason
 from autos.records import diagnosis as rows
 from autos.records.credentials import DatabaseCredentialStore
+from autos.records.waits import waits
 from autos.source.replies import Answer, judge_listing
 from autos.vault import SealBroken
 
@@ -188,10 +189,11 @@ async def credential(services: Services) -> Found:
     if not state.is_set:
         return Found(False, "None is set.", _NEW_CREDENTIAL)
     renewed = "is refreshed by itself" if state.refreshable else "cannot be refreshed"
-    refused_since: datetime | None = getattr(state, "refused_since", None)
-    if refused_since is not None:
-        waiting = getattr(state, "waiting_jobs", None)
-        text = f"Refused since {refused_since:%Y-%m-%d %H:%M} UTC; {waiting or 'no'} jobs wait."
+    if state.refused_since is not None:
+        text = (
+            f"The source refuses it since {state.refused_since:%Y-%m-%d %H:%M} UTC; "
+            f"{state.waiting_jobs} jobs wait."
+        )
         return Found(False, text, _NEW_CREDENTIAL)
     if state.expires_at is None:
         return Found(True, f"Set, {renewed}; it does not say when it expires.")
@@ -204,11 +206,11 @@ async def credential(services: Services) -> Found:
 async def jobs(services: Services) -> Found:
     """What running jobs wait for."""
     async with services.records.transaction() as session:
-        waits = await rows.waits(session)
-    if not waits:
+        found = await waits(session)
+    if not found:
         return Found(True, "None waits.")
     lines, advice = [], {}
-    for wait in waits:
+    for wait in found:
         reason = f" ({wait.reason})" if wait.reason else ""
         since = f" since {wait.since:%Y-%m-%d %H:%M} UTC" if wait.since else ""
         lines.append(f"{wait.jobs} wait for {wait.waiting_for}{reason}{since}")

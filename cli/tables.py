@@ -1,6 +1,6 @@
 """Tables: documents, jobs, API keys, deliveries. Ids come first and are never cut.
 
-In a pipe nothing is cut. At a terminal it is names and texts that give way.
+Long names of documents are cut; `--json` has them whole. At a terminal other texts give way, too.
 """
 
 from collections.abc import Iterable
@@ -24,8 +24,6 @@ _OTHER_COLUMNS: Final = 68
 _ID_WIDTH: Final = 36
 _NUMBER_WIDTH: Final = 25
 _WIDE: Final = _OTHER_COLUMNS + _ID_WIDTH + _SHORTEST_NAME
-_UNLIMITED: Final = 1000
-"""Wider than any terminal."""
 _STYLES: Final = {
     DocumentState.AVAILABLE: "green",
     DocumentState.FAILED: "red",
@@ -50,9 +48,9 @@ def documents_table(documents: Iterable[Document], width: int) -> Table:
     shows_ids = width >= _WIDE
     made = table("document") if shows_ids else table()
     room = width - _OTHER_COLUMNS - (_ID_WIDTH + 1 if shows_ids else 0)
-    name_width = None if width > _UNLIMITED else max(_SHORTEST_NAME, min(_LONGEST_NAME, room))
+    name_width = max(_SHORTEST_NAME, min(_LONGEST_NAME, room))
     made.add_column("#", justify="right", no_wrap=True)
-    made.add_column("name", no_wrap=True, overflow="ellipsis", width=name_width)
+    made.add_column("name", no_wrap=True, overflow="ellipsis", max_width=name_width)
     made.add_column("state", no_wrap=True)
     made.add_column("size", justify="right", no_wrap=True)
     made.add_column("type", no_wrap=True, overflow="ellipsis", max_width=_TYPE_WIDTH)

@@ -19,7 +19,7 @@ from cli.stack.errors import AlreadyRunning, StackError
 T = TypeVar("T")
 
 _PIPE_WIDTH: Final = 10_000
-"""Wider than any line: what a program reads is never cut."""
+"""Wider than any line: nothing is cut or wrapped for want of room."""
 
 console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 errors: Final = Console(stderr=True, highlight=False)

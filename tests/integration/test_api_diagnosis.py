@@ -17,6 +17,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, WaitReason
 from autos.records import diagnosis as rows
 from autos.records import downloads
+from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, path, problem
@@ -118,6 +119,17 @@ async def test_a_token_at_its_end_is_a_finding(doctor: httpx2.AsyncClient) -> No
     found = (await checks(doctor))["credential"]
     assert found["ok"] is False
     assert "expired 2023-11-14" in found["detail"]
+
+
+async def test_a_refused_token_is_a_finding_before_the_source_is_asked_again(
+    doctor: httpx2.AsyncClient, database: Database
+) -> None:
+    """(S34) The workers wrote down that the source refuses it."""
+    settings = Settings(secret_key=SecretStr("k" * 32), pdpj_token=SecretStr("synthetic-token"))
+    await DatabaseCredentialStore(database, settings).note("synthetic-token", refused=True)
+    found = (await checks(doctor))["credential"]
+    assert found["ok"] is False
+    assert "refuses it since 20" in found["detail"]
 
 
 @pytest.mark.usefixtures("worker")

@@ -7,7 +7,7 @@ from api import problems, schemas
 from api.routes import credentials, diagnosis
 from cli import answers
 
-NEWER = {"doubt", "doubtful_documents", "waiting_until", "refused_since", "waiting_jobs"}
+NEWER = {"doubt", "doubtful_documents", "waiting_until"}
 """What the service of another release answers; this client reads both."""
 
 
@@ -23,7 +23,7 @@ NEWER = {"doubt", "doubtful_documents", "waiting_until", "refused_since", "waiti
         (answers.ApiKey, schemas.ApiKey, set()),
         (answers.NewApiKey, schemas.CreatedApiKey, set()),
         (answers.Page[answers.ApiKey], schemas.ApiKeyPage, set()),
-        (answers.CredentialState, credentials.CredentialState, NEWER),
+        (answers.CredentialState, credentials.CredentialState, set()),
         (answers.Check, diagnosis.Check, set()),
         (answers.Diagnosis, diagnosis.Diagnosis, set()),
         (answers.Problem, problems.ProblemDetails, set()),

@@ -177,16 +177,15 @@ def test_the_version() -> None:
     assert result.stdout == f"autos {version('autos')}\n"
 
 
-def test_ids_and_names_are_whole_in_a_pipe(fake: FakeApi, url: str) -> None:
+def test_ids_are_whole_and_first_in_a_pipe(fake: FakeApi, url: str) -> None:
     ids = [f"5f17ffc2-fe60-4317-8725-6e09c5bad8{n:02}" for n in range(3)]
-    name = "Petition " * 30
     for document_id in ids:
-        fake.hold(document_id, b"%PDF", name=name)
+        fake.hold(document_id, b"%PDF", name="Petition " * 30)
     said = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout.splitlines()
     for document_id in ids:
         line = next(line for line in said if document_id in line)
         assert line.split()[0] == document_id
-        assert name.strip() in line
+        assert len(line.rstrip()) < 160
 
 
 READING = [
