@@ -24,6 +24,7 @@ from cli.errors import FAILED, CommandError
 from cli.progress import progress, summary, waiting
 from cli.reading import print_documents
 from cli.stack import AlreadyRunning, StackState
+from cli.stack.leftovers import part_listens
 from cli.stack.parts import SANDBOX_TOKEN
 from cli.terminal import console, say
 from cli.up import embedded, print_addresses
@@ -31,6 +32,7 @@ from cli.watch import watch
 from sandbox.catalogue import Catalogue
 
 WEBHOOK_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
 STILL_SECONDS: Final = 60.0
 """A job that does not move for so long is given up."""
 POLL_SECONDS: Final = 0.1
@@ -222,23 +224,35 @@ async def _stack(data_dir: Path) -> AsyncIterator[StackState]:
             await exits.enter_async_context(embedded(data_dir))
         except AlreadyRunning:
             console.print("  It runs already; using that one.")
-        state = StackState.load(data_dir)
-        assert state is not None  # noqa: S101  # whoever holds the lock has written it
-        yield state
+        yield await _started(data_dir)
+
+
+async def _started(data_dir: Path) -> StackState:
+    """The state of a stack whose own API listens; one that just starts elsewhere is waited for."""
+    try:
+        async with timeout(START_SECONDS):
+            state = StackState.load(data_dir)
+            while state is None or not part_listens(data_dir, "api", state.ports.get("api", 0)):
+                await sleep(POLL_SECONDS)
+                state = StackState.load(data_dir)
+    except TimeoutError:
+        raise CommandError(
+            f"The stack of {data_dir} runs in another process, and its API does not listen after "
+            f"{START_SECONDS:.0f} s. Stop it there, and try again."
+        ) from None
+    if "sandbox" not in state.addresses:
+        raise CommandError(
+            "The demo needs the sandbox of the embedded stack. Unset AUTOS_PDPJ_BASE_URL "
+            "(environment and .env) and try again."
+        )
+    return state
 
 
 @asynccontextmanager
 async def _scene(state: StackState) -> AsyncIterator[Scene]:
-    try:
-        sandbox = state.addresses["sandbox"]
-        connection = Connection(state.addresses["api"], state.environment["AUTOS_ADMIN_KEY"])
-    except KeyError as missing:
-        raise CommandError(
-            "The demo needs the sandbox and the API of the embedded stack. Unset "
-            "AUTOS_PDPJ_BASE_URL (environment and .env) and try again."
-        ) from missing
+    connection = Connection(state.addresses["api"], state.environment["AUTOS_ADMIN_KEY"])
     async with (
         httpx2.AsyncClient(follow_redirects=True, timeout=30.0, trust_env=False) as http,
         open_client(connection) as client,
     ):
-        yield Scene(client, http, Catalogue().names()["demo"], sandbox)
+        yield Scene(client, http, Catalogue().names()["demo"], state.addresses["sandbox"])
