@@ -104,7 +104,8 @@ async def _all(client: ApiClient, saver: Saver | None, order: Order, out: Consol
                 line = str(failed) or f"The connection broke ({type(failed).__name__})."
                 answer = {"process_number": number.masked, "status": "refused", "error": line}
                 result = Result(number, FAILED, line, answer)
-            board.finish(number.masked, f"{number}  {result.line}")
+            # What belongs to a process is told apart from the next one's.
+            board.finish(number.masked, f"{number}  {result.line}".replace("\n", "\n  "))
         return result
 
     with progress(out, len(order.numbers)) as board:

@@ -2,7 +2,7 @@
 
 Settings that are no secret go to every part of Autos. A secret goes to the parts that `SECRETS`
 names. Of the environment of the person at the terminal the parts get what programs need to run
-(`PATH` and the like), so that nobody's other tokens end up in them.
+(`PATH` and the like), so that no other tokens end up in them.
 """
 
 from collections.abc import Mapping

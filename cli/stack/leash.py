@@ -30,7 +30,7 @@ def main() -> None:
         os.setuid(entry.pw_uid)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, int(signal_number))
-    # The parent may have died before the leash was on; then nobody would ever pull it.
+    # The parent may have died before the leash was on; then nothing would ever pull it.
     if os.getppid() != int(parent):
         sys.exit("The supervisor is gone; not starting.")
     os.execv(command[0], command)  # noqa: S606  # no shell is the point

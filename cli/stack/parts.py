@@ -170,7 +170,7 @@ def s3(ground: Ground) -> Part:
     def prepare() -> None:
         for folder in (objects, objects / BUCKET):
             folder.mkdir(mode=0o700, exist_ok=True)
-        # What a killed rclone was writing: no object, and nobody's any more.
+        # What a killed rclone was writing is no object.
         for unfinished in objects.rglob(_UNFINISHED):
             unfinished.unlink()
 

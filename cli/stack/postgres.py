@@ -28,7 +28,7 @@ _READY: Final = "ready"
 
 
 def _package() -> ModuleType:
-    """The package with PostgreSQL's binaries; needed by nobody but the embedded stack.
+    """The package with PostgreSQL's binaries; only the embedded stack needs it.
 
     Raises:
         StackError: it is not installed.

@@ -218,7 +218,7 @@ class Stack:
             environment["AUTOS_PDPJ_TOKEN_URL"] = (
                 ground.url("sandbox") + catalogue.SANDBOX_TOKEN_PATH
             )
-            # It need not be spared like the real source, and nobody wants to wait for a demo.
+            # It need not be spared like the real source, and a demo should not take long.
             environment["AUTOS_RETRY_UNIT_SECONDS"] = "0.1"
         if "api" in self._names:
             environment |= {
@@ -227,7 +227,7 @@ class Stack:
             }
         environment |= self._extra
         if "api" in self._names:
-            # Where the wished port is taken, what counts is where the API really listens.
+            # Where the port asked for is taken, what counts is where the API really listens.
             environment["AUTOS_API_PORT"] = str(ground.ports["api"])
         return environment
 
