@@ -10,10 +10,10 @@ WORKERS ?= 1
 .PHONY: demo up test lint drills bench clean lock
 
 demo: $(INSTALLED)
-	$(BIN)/autos demo
+	@$(BIN)/autos demo
 
 up: $(INSTALLED)
-	$(BIN)/autos up
+	@$(BIN)/autos up
 
 test: lint
 	$(BIN)/pytest
@@ -35,10 +35,8 @@ clean:
 
 # The environment holds exactly what the lock says, checked by hash.
 $(INSTALLED): requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PYTHON) cli/install.py $(VENV)
+	@touch $@
 
 # Names, versions and hashes only: no address of a package index.
 lock: $(INSTALLED)

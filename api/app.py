@@ -21,6 +21,7 @@ from api.requests import RequestMiddleware
 from api.routes import (
     api_keys,
     credentials,
+    diagnosis,
     documents,
     downloads,
     health,
@@ -110,6 +111,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         credentials,
         webhooks,
         reconciliations,
+        diagnosis,
     ):
         app.include_router(noun.router, prefix=PREFIX)
     app.include_router(health.router)

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ from autos.records import jobs, processes
 from autos.records.database import Database
 from autos.records.models import Document, Job, Process
 from autos.settings import Settings
-from autos.store import Held, StoreUnavailable
+from autos.store import Held, ObjectMissing, StoreUnavailable
 
 ADMIN_KEY = "autos_admin-key-of-the-tests-0123456789abcdef"
 SHA256 = "5e" * 32
@@ -45,6 +45,21 @@ class FakeStore:
     async def head(self, key: str) -> Held | None:
         self._check(key)
         return Held(len(self.objects[key]), None) if key in self.objects else None
+
+    async def get(self, key: str) -> bytes:
+        self._check(key)
+        if key not in self.objects:
+            raise ObjectMissing("The store holds no such object", "bucket", key)
+        return self.objects[key]
+
+    async def put_json(self, key: str, data: bytes) -> None:
+        self._check(key)
+        self.objects[key] = data
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._check(key)
+            self.objects.pop(key, None)
 
     async def delete_prefix(self, digits: str) -> int:
         self._check(digits)
