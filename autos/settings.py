@@ -110,6 +110,13 @@ class Settings(BaseSettings):
         description="Minutes between two reconciliations of records, Temporal and S3; 0 for none",
     )
 
+    attempts_days: int = Field(
+        90, ge=0, description="Days that attempts of deliveries are kept; 0 for ever"
+    )
+    receipts_days: int = Field(
+        90, ge=0, description="Days that webhooks in the test receiver are kept; 0 for ever"
+    )
+
     # The embedded stack
     data_dir: Path = Path(".autos")
     log_format: str = Field("json", pattern="^(json|console)$")
