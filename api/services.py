@@ -13,6 +13,7 @@ from api.keys import KeyRing
 from api.records import Records
 from api.status import Statuses
 from api.store import Objects
+from autos.records.changes import Changes
 from autos.settings import Settings
 
 
@@ -26,6 +27,7 @@ class Services:
     store: Objects
     keys: KeyRing
     statuses: Statuses
+    changes: Changes
 
 
 async def _services(request: Request) -> Services:
