@@ -1,21 +1,25 @@
 """Downloads a batch: a few documents side by side, from the source into the store.
 
-For a document's sake a batch never fails; each document ends with an outcome. Only our own parts
-(records) can fail a batch, and then Temporal runs it again: rows tell what is already there.
+Each document ends with an outcome of its own; a defect or a full disk under one leaves the others
+alone. Only an outage of the records fails a batch, after its documents have come to an end; then
+Temporal runs it again, and the rows say what is already there.
 """
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from temporalio import activity
 
-from activities.gates import Gates
-from activities.heartbeat import heartbeating
+from activities import failures
+from activities.job_slots import JobSlots, Slots
 from activities.recorder import Recorder
+from autos import progress
 from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted
-from autos.contracts.retries import retry_rule
-from autos.contracts.states import DocumentState, Reason
+from autos.contracts.errors import RECORDS
+from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.records import downloads
 from autos.records.database import Database
 from autos.records.downloads import DocumentRecord
@@ -23,10 +27,22 @@ from autos.records.models import Document, now
 from autos.source import Downloaded, Refused, SourceClient
 from autos.store import Store, StoreError, document_key
 
-_ANOTHER_ADDRESS_MAY_HELP = frozenset(
-    {Reason.NOT_FOUND, Reason.SECRET, Reason.DOCUMENT_ERROR, Reason.BAD_REQUEST, Reason.STUB}
+_TEXT: Final = "/texto"
+"""How the address of a text ends; only what has no file is listed by it."""
+
+_OF_THE_SOURCE: Final = frozenset(
+    {Reason.RATE_LIMITED, Reason.BLOCKED, Reason.TIMEOUT, Reason.CREDENTIAL}
 )
-"""Refusals that concern one copy of a document; the second listing's copy may still be had."""
+"""Refusals that another copy will meet as well; it is asked only before the document fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Why none of a document's copies was had."""
+
+    reply: Refused
+    mismatch: str | None = None
+    """The hash of the first copy that came in another size than listed."""
 
 
 class DocumentActivities:
@@ -37,7 +53,7 @@ class DocumentActivities:
     ) -> None:
         self._database = database
         self._recorder = Recorder(database)
-        self._gates = Gates()
+        self._job_slots = JobSlots()
         self._source = source
         self._store = store
         self._spool_directory = spool_directory
@@ -46,13 +62,11 @@ class DocumentActivities:
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
         """Download every document asked for that is not there yet; one outcome each."""
-        async with (
-            heartbeating(),
-            self._gates.of(request.job_id, request.at_once) as gate,
-        ):
+        async with self._job_slots.of(request.job_id, request.at_once) as slots:
             attempts = {wanted.position: wanted for wanted in request.documents}
             async with self._database.transaction() as session:
                 rows = await downloads.wanted_documents(session, request.process_number, attempts)
+            progress.made()
             if self._store_in_doubt and not await self._store.ready():
                 # Nothing is asked of the source that could not be put away.
                 return BatchResult(
@@ -62,59 +76,73 @@ class DocumentActivities:
                 )
             self._store_in_doubt = False
             tasks = [
-                asyncio.create_task(self._download(request, row, attempts[row.position], gate))
+                asyncio.create_task(self._outcome(request, row, attempts[row.position], slots))
                 for row in rows
             ]
-            # Without its row a document was purged: there is nobody to keep it for.
+            # Without its row a document was purged: there is nothing to keep it for.
             gone = attempts.keys() - {row.position for row in rows}
             purged = [
                 Outcome(position=position, reason=Reason.NOT_FOUND, final=True)
                 for position in sorted(gone)
             ]
             try:
-                return BatchResult(outcomes=[*await asyncio.gather(*tasks), *purged])
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
             finally:
                 for task in tasks:
                     task.cancel()
                 # The batch is over when its requests are: no document outlives its activity.
                 await asyncio.gather(*tasks, return_exceptions=True)
+            outcomes = []
+            for outcome in ended:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                outcomes.append(outcome)
+            return BatchResult(outcomes=[*outcomes, *purged])
+
+    async def _outcome(
+        self, request: DownloadBatch, row: Document, wanted: Wanted, slots: Slots
+    ) -> Outcome:
+        """What becomes of one document; only an outage of the records raises."""
+        started = now()
+        try:
+            return await self._download(request, row, wanted, slots)
+        except Exception as error:
+            kind = failures.failure_type(error)
+            if kind == RECORDS:
+                raise
+            failures.report(error)
+            if isinstance(error, StoreError):
+                self._store_in_doubt = True
+            refused = _Refused(Refused(Reason(kind)))
+            return await self._refused(request, row, wanted, refused, started)
+        finally:
+            progress.made()
 
     async def _download(
-        self, request: DownloadBatch, row: Document, wanted: Wanted, gate: asyncio.Semaphore
+        self, request: DownloadBatch, row: Document, wanted: Wanted, slots: Slots
     ) -> Outcome:
-        if row.state == DocumentState.AVAILABLE:
+        if row.state == DocumentState.AVAILABLE and row.doubt is None:
             return Outcome(position=row.position, size=row.size)
-        async with gate:
+        async with slots:
             started = now()
-            reply = await self._fetch(row, wanted)
-        if isinstance(reply, Refused) and reply.unsent:
-            return Outcome(
-                position=row.position,
-                reason=reply.reason,
-                retry_after_seconds=reply.retry_after,
-                unsent=True,
-            )
-        if isinstance(reply, Refused):
-            return await self._refused(request, row, reply, started_at=started)
+            fetched = await self._fetch(row, wanted)
+        if isinstance(fetched, _Refused):
+            return await self._refused(request, row, wanted, fetched, started)
+        reply, doubt = fetched
         with reply:
-            try:
-                await self._store.put(
-                    document_key(request.process_number, reply.sha256),
-                    reply.spool,
-                    reply.sha256,
-                    reply.content_type,
-                )
-            except StoreError:
-                self._store_in_doubt = True
-                refused = Refused(Reason.STORAGE, final=False, retry_after=None)
-                return await self._refused(request, row, refused, started_at=started)
-        differs = row.expected_size is not None and row.expected_size != reply.size
+            await self._store.put(
+                document_key(request.process_number, reply.sha256),
+                reply.spool,
+                reply.sha256,
+                reply.content_type,
+            )
         await self._recorder.record(
             DocumentRecord(
                 document_id=row.id,
                 job_id=request.job_id,
                 state=DocumentState.AVAILABLE,
-                reason=Reason.SIZE_MISMATCH if differs else None,
+                reason=None,
+                doubt=doubt,
                 started_at=started,
                 completed_at=now(),
                 sha256=reply.sha256,
@@ -122,40 +150,83 @@ class DocumentActivities:
                 content_type=reply.content_type,
             )
         )
-        return Outcome(position=row.position, size=reply.size)
+        return Outcome(position=row.position, size=reply.size, doubt=doubt)
 
-    async def _fetch(self, row: Document, wanted: Wanted) -> Downloaded | Refused:
-        """Ask for the document at each of its addresses until one gives it."""
-        # A size that stays different is the source's list being wrong: kept in the end, and marked.
-        last = wanted.attempt >= retry_rule(Reason.SIZE_MISMATCH).attempts
-        expected_size = None if last else row.expected_size
-        first: Refused | None = None
+    async def _fetch(
+        self, row: Document, wanted: Wanted
+    ) -> tuple[Downloaded, Doubt | None] | _Refused:
+        """Ask for the document at each of its addresses until one gives it.
+
+        A file of another size than listed is kept only if an earlier attempt brought the very same
+        bytes: then it is the list that is wrong, and the document is marked.
+        """
+        refusals: list[Refused] = []
+        mismatch: str | None = None
         for address in row.addresses:
-            reply = await self._source.document(address, expected_size, self._spool_directory)
+            is_text = address.endswith(_TEXT)
+            reply = await self._source.document(
+                address,
+                None if is_text else row.expected_size,
+                self._spool_directory,
+                None if is_text else row.declared_type,
+            )
             if isinstance(reply, Downloaded):
-                return reply
-            first = first or reply
-            if reply.reason not in _ANOTHER_ADDRESS_MAY_HELP:
+                if is_text:
+                    return reply, Doubt.TEXT_ONLY
+                if not reply.size_differs:
+                    return reply, None
+                if reply.sha256 == row.mismatch_sha256:
+                    return reply, Doubt.SIZE_MISMATCH
+                reply.close()
+                mismatch = mismatch or reply.sha256
+                refusals.append(Refused(Reason.SIZE_MISMATCH))
+                continue
+            if reply.unsent:
+                return _Refused(reply)
+            refusals.append(reply)
+            if reply.reason in _OF_THE_SOURCE and not wanted.is_last(reply.reason):
                 break
-        return first or Refused(Reason.NO_ADDRESS, final=True, retry_after=None)
+        if not refusals:
+            return _Refused(Refused(Reason.NO_ADDRESS, final=True))
+        # As long as one copy may still be had, the document may.
+        return _Refused(min(refusals, key=lambda refused: refused.final), mismatch)
 
     async def _refused(
-        self, request: DownloadBatch, row: Document, refused: Refused, started_at: datetime
+        self,
+        request: DownloadBatch,
+        row: Document,
+        wanted: Wanted,
+        refused: _Refused,
+        started_at: datetime,
     ) -> Outcome:
+        reply = refused.reply
+        outcome = Outcome(
+            position=row.position,
+            reason=reply.reason,
+            final=reply.final,
+            retry_after_seconds=reply.retry_after,
+            unsent=reply.unsent,
+        )
+        if reply.unsent:
+            return outcome
+        failed = reply.final or wanted.is_last(reply.reason)
+        if row.state == DocumentState.AVAILABLE:
+            # What is held with a doubt stays held; nothing better was to be had.
+            held = Outcome(position=row.position, size=row.size, doubt=_doubt(row))
+            return held if failed else outcome
         await self._recorder.record(
             DocumentRecord(
                 document_id=row.id,
                 job_id=request.job_id,
-                # Whether another try is worth it is for the workflow to say.
-                state=DocumentState.FAILED if refused.final else DocumentState.PENDING,
-                reason=refused.reason,
+                state=DocumentState.FAILED if failed else DocumentState.PENDING,
+                reason=reply.reason,
                 started_at=started_at,
-                completed_at=now() if refused.final else None,
+                completed_at=now() if failed else None,
+                mismatch_sha256=refused.mismatch,
             )
         )
-        return Outcome(
-            position=row.position,
-            reason=refused.reason,
-            final=refused.final,
-            retry_after_seconds=refused.retry_after,
-        )
+        return outcome
+
+
+def _doubt(row: Document) -> Doubt | None:
+    return None if row.doubt is None else Doubt(row.doubt)

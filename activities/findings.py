@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 import structlog
 
+from autos import progress
 from autos.contracts.reconciliation import Finding, Kind, ReconciledPage, ReconcilePage, Tallies
 from autos.records.models import now
 
@@ -47,6 +48,7 @@ async def each(items: Sequence[Item], look_at: Callable[[Item], Awaitable[None]]
     async def work() -> None:
         for item in waiting:
             await look_at(item)
+            progress.made()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(_AT_ONCE, len(items))):

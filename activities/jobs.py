@@ -2,7 +2,6 @@
 
 from temporalio import activity
 
-from activities.heartbeat import heartbeating
 from activities.manifest import Manifest
 from autos.cnj import CaseNumber
 from autos.contracts.download import ClosedJob, CloseJob, RecordJob
@@ -25,7 +24,7 @@ class JobActivities:
     async def record_job(self, request: RecordJob) -> None:
         """Write where the job stands, for readers who find no worker to ask."""
         number = CaseNumber.parse(request.process_number)
-        async with heartbeating(), self._database.transaction() as session:
+        async with self._database.transaction() as session:
             await downloads.open_job(session, request.job_id, number)
             await downloads.record_status(
                 session,
@@ -38,10 +37,6 @@ class JobActivities:
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
         """Write the documents' ends, the manifest, the final row and the events, in this order."""
-        async with heartbeating():
-            return await self._close(request)
-
-    async def _close(self, request: CloseJob) -> ClosedJob:
         number = CaseNumber.parse(request.process_number)
         async with self._database.transaction() as session:
             await downloads.open_job(session, request.job_id, number)

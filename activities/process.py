@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from activities.heartbeat import heartbeating
 from autos.cnj import CaseNumber
 from autos.contracts.download import FetchedProcess, FetchProcess, ProbedSource, ProbeSource
 from autos.records import downloads, listings
@@ -29,8 +28,7 @@ class ProcessActivities:
             fresh = await listings.metadata_is_fresh(session, number.digits, max_age)
         if not fresh:
             try:
-                async with heartbeating():
-                    listed = await self._source.process(number, urgent=request.urgent)
+                listed = await self._source.process(number, urgent=request.urgent)
             except SourceRefused as refused:
                 return FetchedProcess(
                     reason=refused.reason,
@@ -50,9 +48,8 @@ class ProcessActivities:
     @activity.defn
     async def probe_source(self, request: ProbeSource) -> ProbedSource:
         """Ask the source something cheap to learn whether it and the credential work."""
-        async with heartbeating():
-            number = CaseNumber.parse(request.process_number)
-            refused = await self._source.probe(number, urgent=request.urgent)
+        number = CaseNumber.parse(request.process_number)
+        refused = await self._source.probe(number, urgent=request.urgent)
         if refused is None:
             return ProbedSource()
         return ProbedSource(reason=refused.reason, retry_after_seconds=refused.retry_after)

@@ -7,7 +7,6 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.findings import Findings
-from activities.heartbeat import heartbeating
 from activities.jobs import JobActivities
 from activities.lost_deliveries import LostDeliveries
 from activities.lost_jobs import LostJobs
@@ -43,8 +42,7 @@ class ReconciliationActivities:
     @activity.defn
     async def reconcile_page(self, request: ReconcilePage) -> ReconciledPage:
         """Compare and mend; safe to repeat, for what is mended is not found again."""
-        async with heartbeating():
-            return await self._steps[request.step](request)
+        return await self._steps[request.step](request)
 
     async def _leftovers(self, request: ReconcilePage) -> ReconciledPage:
         """What is past its lifetime: so much of each kind at a time."""

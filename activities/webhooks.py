@@ -9,11 +9,8 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
-from activities.heartbeat import heartbeating
 from autos import telemetry
 from autos.contracts.webhooks import (
     AttemptDelivery,
@@ -25,7 +22,7 @@ from autos.records import deliveries
 from autos.records.database import Database
 from autos.records.deliveries import AttemptRecord, Order
 from autos.records.models import now
-from autos.vault import SealBroken, Vault
+from autos.vault import Vault
 from autos.webhooks import signing
 from autos.webhooks.events import LONGEST_LIST, encode
 from autos.webhooks.guard import host_of
@@ -53,18 +50,6 @@ class WebhookActivities:
     @activity.defn
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
         """Try once; the receiver's failure is an outcome, never an error of the activity."""
-        try:
-            async with heartbeating():
-                return await self._attempt(request)
-        except (SQLAlchemyError, SealBroken, OSError) as error:
-            # Their texts may hold addresses and parameters, and an error's text enters history.
-            log.warning("webhook_attempt_broken", event_id=request.event_id, error=_kind(error))
-            raise ApplicationError(
-                "The attempt could not be made or recorded: check database and AUTOS_SECRET_KEY.",
-                type=_kind(error),
-            ) from None
-
-    async def _attempt(self, request: AttemptDelivery) -> AttemptedDelivery:
         async with self._database.transaction() as session:
             order = await deliveries.order(session, request.event_id, most_documents=LONGEST_LIST)
             if order is None:
@@ -137,7 +122,3 @@ def _excerpt(reply: Reply) -> bytes | None:
         return None
     text = reply.excerpt.decode("utf-8", "replace").replace("\\/", "/")
     return telemetry.redact(text).encode()[:EXCERPT_BYTES]
-
-
-def _kind(error: Exception) -> str:
-    return type(error).__name__

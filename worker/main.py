@@ -1,7 +1,7 @@
 """Runs the workers of all task queues in one process until SIGTERM or SIGINT.
 
-On a signal no new work is taken; batches in flight get `GRACE` to end, then they are cancelled and
-Temporal gives them to another worker. More throughput is more such processes.
+On a signal all queues stop at once; what is in flight gets `GRACE` to end, then it is cancelled and
+Temporal gives it to another worker. More throughput is more such processes.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ from autos.source.spool import sweep
 from autos.store import Store
 from autos.vault import Vault
 from autos.webhooks.sender import Sender
+from worker.interceptors import ActivityInterceptor, silence_seconds
 from worker.metrics import CourtMetrics
 from worker.schedules import ensure_schedules
 from workflows.deliver_webhook import DeliverWebhookWorkflow
@@ -46,6 +47,7 @@ from workflows.reconcile import ReconcileWorkflow
 log = structlog.get_logger(__name__)
 
 GRACE: Final = timedelta(seconds=20)
+"""For all queues together; a container needs a few seconds more before it is killed."""
 SPOOL_LEFTOVER_SECONDS: Final = 60.0
 REQUIRED: Final = (
     "database_url",
@@ -115,7 +117,7 @@ async def connect(runtime: Runtime | None) -> Client:
 
 
 def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Worker]:
-    """One worker for each task queue of DESIGN §5."""
+    """One worker for each task queue."""
     process = ProcessActivities(parts.database, parts.source)
     documents = DocumentActivities(parts.database, parts.source, parts.store, parts.spool_directory)
     jobs = JobActivities(parts.database, parts.store)
@@ -128,6 +130,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
         settings.api_url,
     )
     per_second = settings.source_max_per_second
+    interceptors = [ActivityInterceptor(silence_seconds(settings))]
     return [
         Worker(
             client,
@@ -135,6 +138,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             workflows=[DownloadProcessWorkflow, ReconcileWorkflow],
             activities=[jobs.record_job, jobs.close_job, reconciliation.reconcile_page],
             max_concurrent_activities=20,
+            interceptors=interceptors,
             graceful_shutdown_timeout=GRACE,
         ),
         Worker(
@@ -149,6 +153,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             ),
             # A cancellation arrives with a heartbeat, so these must not be held back for long.
             max_heartbeat_throttle_interval=timedelta(seconds=2),
+            interceptors=interceptors,
             graceful_shutdown_timeout=GRACE,
         ),
         Worker(
@@ -159,6 +164,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             # A receiver that hangs holds one of these for 15 s, and nobody else up.
             max_concurrent_activities=200,
             max_heartbeat_throttle_interval=timedelta(seconds=2),
+            interceptors=interceptors,
             graceful_shutdown_timeout=GRACE,
         ),
     ]
@@ -176,14 +182,18 @@ async def run(settings: Settings) -> None:
         if runtime is not None:
             parts.source.observe(CourtMetrics(runtime.metric_meter))
         client = await connect(runtime)
+        # Before the first task is taken, for it may last and must not hold up a signal.
+        await ensure_schedules(client, settings.reconcile_minutes)
+        workers = build_workers(client, parts, settings)
         async with contextlib.AsyncExitStack() as running:
-            for worker in build_workers(client, parts, settings):
+            for worker in workers:
                 await running.enter_async_context(worker)
-            await ensure_schedules(client, settings.reconcile_minutes)
             log.info("worker_started")
             await stop.wait()
             log.info("worker_stopping", grace_seconds=GRACE.total_seconds())
-    # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
+            # Together: one after the other, the last one would go on polling all the while.
+            await asyncio.gather(*(worker.shutdown() for worker in workers))
+    # The last RPC and the end of the interpreter must not meet (temporalio/sdk-python issue 300).
     await asyncio.sleep(0.1)
 
 

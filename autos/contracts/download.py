@@ -8,7 +8,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from autos.contracts.retries import retry_rule
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
 
 PENDING = "p"
 PROCESSING = "d"
@@ -153,10 +154,26 @@ class FetchedProcess(BaseModel):
 
 
 class Wanted(BaseModel):
-    """One document of a batch, and which attempt this is (from 1)."""
+    """One document of a batch, and what the job has tried so far.
+
+    A document that is available with a doubt is asked for again only when somebody asked for that;
+    what is held stays held until something better is stored.
+    """
 
     position: int
     attempt: int
+    """From 1; counts the attempts of this job that count, whatever they ended with."""
+    mismatches: int = 0
+    """How many earlier attempts of this job ended with `size_mismatch`."""
+
+    def is_last(self, reason: Reason) -> bool:
+        """True if the document is not asked for again should this attempt end with `reason`.
+
+        The document's row is then `failed`. An attempt that turns out not to count (the source
+        itself was out of order) opens the row again.
+        """
+        counted = self.mismatches + 1 if reason is Reason.SIZE_MISMATCH else self.attempt
+        return counted >= retry_rule(reason).attempts
 
 
 class DownloadBatch(BaseModel):
@@ -171,10 +188,11 @@ class DownloadBatch(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What became of one document: available with its size, or a reason."""
+    """What became of one document: available with its size, perhaps with a doubt, or a reason."""
 
     position: int
     size: int | None = None
+    doubt: Doubt | None = None
     reason: Reason | None = None
     final: bool = False
     retry_after_seconds: float | None = None
@@ -189,12 +207,50 @@ class BatchResult(BaseModel):
     outcomes: list[Outcome]
 
 
+class AwaitSource(BaseModel):
+    """Input of `await_source`: does the source answer, and does it take the credential?
+
+    The activity writes what it finds into the job's row: what the job waits for and why, since
+    when, until when at the most, and when it asks next; or that it waits for neither.
+    """
+
+    job_id: str
+    process_number: str
+    status: JobStatus
+    waiting_for: WaitReason | None = None
+    """What the job waits for already: the server runs the activity again until the source works,
+    or has to be waited for in another way. None: ask once and say what came of it."""
+    since: datetime
+    """When the wait began, or would begin now."""
+    until: datetime
+    """When the job gives up."""
+    delay_seconds: float = 0.0
+    """How long to wait before the first question."""
+    retry_unit_seconds: float
+    urgent: bool = False
+    """As in `FetchProcess`."""
+
+
+class SourceCheck(BaseModel):
+    """Output of `await_source`: why the source does not work; without a reason it does."""
+
+    reason: Reason | None = None
+    delay_seconds: float = 0.0
+    """How long to wait before the next question."""
+
+    @property
+    def waiting_for(self) -> WaitReason | None:
+        """What a job has to wait for; None when the source works."""
+        if self.reason is None:
+            return None
+        return WaitReason.CREDENTIAL if self.reason is Reason.CREDENTIAL else WaitReason.SOURCE
+
+
 class ProbeSource(BaseModel):
-    """Input of `probe_source`: does the source answer, and does it take the credential?"""
+    """Input of `probe_source`, which `await_source` replaces."""
 
     process_number: str
     urgent: bool = False
-    """As in `FetchProcess`."""
 
 
 class ProbedSource(BaseModel):
@@ -212,6 +268,8 @@ class RecordJob(BaseModel):
     status: JobStatus
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None
+    waiting_until: datetime | None = None
+    reason: Reason | None = None
 
 
 class CloseJob(BaseModel):
@@ -227,6 +285,8 @@ class CloseJob(BaseModel):
     """The job stopped trying: what it has counts, and it did not get all."""
     reason: Reason | None = None
     subscriptions: list[str] = Field(default_factory=list)
+    minimal: bool = False
+    """Write the row and the events only: closing with a manifest has failed on a defect."""
 
 
 class ClosedJob(BaseModel):

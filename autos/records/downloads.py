@@ -46,6 +46,7 @@ class DocumentRecord:
     size: int | None = None
     content_type: str | None = None
     doubt: Doubt | None = None
+    mismatch_sha256: str | None = None
 
 
 async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> None:
@@ -214,6 +215,9 @@ _RECORD_ATTEMPT = (
         sha256=func.coalesce(bindparam("sha256", type_=String), Document.sha256),
         size=func.coalesce(bindparam("size", type_=BigInteger), Document.size),
         content_type=func.coalesce(bindparam("content_type", type_=Text), Document.content_type),
+        mismatch_sha256=func.coalesce(
+            bindparam("mismatch_sha256", type_=String), Document.mismatch_sha256
+        ),
     )
 )
 
@@ -236,6 +240,7 @@ async def record_attempts(session: AsyncSession, records: Sequence[DocumentRecor
                 "sha256": record.sha256,
                 "size": record.size,
                 "content_type": record.content_type,
+                "mismatch_sha256": record.mismatch_sha256,
             }
             for record in records
         ],

@@ -115,6 +115,8 @@ class Document(Base):
     sha256: Mapped[str | None] = mapped_column(String(64))
     size: Mapped[int | None] = mapped_column(BigInteger)
     content_type: Mapped[str | None]
+    mismatch_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of bytes that came in another size than listed; if they come again, they are kept."""
     job_id: Mapped[str | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]

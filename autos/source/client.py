@@ -20,6 +20,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
 from autos.settings import Settings
 from autos.source.addresses import UnusableAddress, read_path
+from autos.source.content_types import content_type
 from autos.source.courts import CourtObserver, Courts, Heard
 from autos.source.credentials import CredentialRefused, Credentials
 from autos.source.exchange import WINDOW_SECONDS, Exchange, Reply, Unanswered
@@ -35,7 +36,7 @@ from autos.source.replies import (
     judge,
     judge_listing,
 )
-from autos.source.spool import Memory, Spool
+from autos.source.spool import Quota, Spool
 from autos.source.trust import Asking, Trust, Verdict, shows_trust
 
 LISTING_BYTES: Final = 64 * 1024 * 1024
@@ -69,6 +70,8 @@ class Downloaded:
     sha256: str
     """Hexadecimal."""
     content_type: str
+    size_differs: bool = False
+    """The size is another than listed. Whether to keep it is for the caller to decide."""
 
     def close(self) -> None:
         """Free the spool."""
@@ -109,7 +112,7 @@ class SourceClient:
         self._credentials = credentials
         self._trust = Trust(credentials, self._ask_search)
         self._courts = Courts(limiter, settings.source_max_in_flight, settings.retry_unit_seconds)
-        self._memory = Memory()
+        self._quota = Quota()
         self._largest = settings.source_max_document_bytes
         # The firewall wants a browser's headers.
         headers = {
@@ -178,7 +181,7 @@ class SourceClient:
             listed_type: the media type, as listed, if it is.
 
         Raises:
-            OSError: the spool could not be written.
+            OSError: the disk is full, or the spool could not be written.
         """
         try:
             checked = read_path(address)
@@ -187,7 +190,7 @@ class SourceClient:
         number = checked.number
 
         async def fetch(asking: Asking) -> Downloaded | Refused:
-            spool = Spool(spool_directory, memory=self._memory)
+            spool = Spool(spool_directory, quota=self._quota)
 
             async def receive(heard: Heard) -> Downloaded | Refused:
                 return await self._receive(
@@ -302,6 +305,7 @@ class SourceClient:
                 elif reply.declared_length > self._largest:
                     return Refused(Reason.TOO_LARGE, final=True)
                 else:
+                    await spool.reserve(reply.declared_length)
                     async with aclosing(reply.chunks()) as chunks:
                         async for chunk in chunks:
                             heard()
@@ -324,6 +328,9 @@ class SourceClient:
         )
         if isinstance(verdict, Available):
             return Downloaded(spool, spool.size, digest.hexdigest(), verdict.content_type)
+        if verdict.reason is Reason.SIZE_MISMATCH:
+            kind = content_type(head, reply.headers.get("content-type"), listed_type)
+            return Downloaded(spool, spool.size, digest.hexdigest(), kind, size_differs=True)
         return _at_home(reply, verdict)
 
     async def _with_token(

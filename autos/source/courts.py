@@ -22,6 +22,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
+from autos import progress
 from autos.source.adaptive import AdaptiveLimit
 from autos.source.breaker import OVERLOAD, Breaker
 from autos.source.limits import Limiter
@@ -96,7 +97,8 @@ class Courts:
         refused = court.breaker.hold_back(urgent=urgent)
         trial = refused is None and court.breaker.reason is not None
         if refused is None and not trial:
-            refused = await court.wait_in_line()
+            with progress.in_line():
+                refused = await court.wait_in_line()
         if refused is not None:
             if self.observer is not None:
                 self.observer.held_back(name)
@@ -217,6 +219,7 @@ class _Court:
 
     def heard(self) -> None:
         """Something came from the court."""
+        progress.made()
         self._heard_at = self._clock()
 
     def _is_silent(self) -> bool:

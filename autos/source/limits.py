@@ -6,8 +6,10 @@ stays one of each process.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol
+
+from autos.progress import in_line
 
 
 class Permits(Protocol):
@@ -48,9 +50,11 @@ class Limiter:
     @asynccontextmanager
     async def slot(self, key: str) -> AsyncIterator[None]:
         """Wait for the right to make one request, and hold it while the request lasts."""
-        async with self._permits.permit(key):
-            if self._interval:
-                await self._pace()
+        async with AsyncExitStack() as held:
+            with in_line():
+                await held.enter_async_context(self._permits.permit(key))
+                if self._interval:
+                    await self._pace()
             yield
 
     async def _pace(self) -> None:

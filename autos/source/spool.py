@@ -1,17 +1,20 @@
 """A document on its way: in memory up to 8 MiB, beyond it in a file that has no name.
 
-All spools that share a `Memory` hold no more than its bound together, give or take a piece each:
-when it is used up, they go to disk earlier.
+All spools that share a `Quota` hold no more in memory than its bound together, give or take a piece
+each: when it is used up, they go to disk earlier. A body whose length is known is held against the
+free space of the disk, and against what the others have still to write, before it is read.
 
-The file is unlinked as soon as it is open, so nothing is left on disk however the process ends
-(failure F42), and its bytes are written and read off the event loop, 1 MiB or more at a time. A
+The file is unlinked as soon as it is open, so nothing is left on disk however the process ends, and
+its bytes are written and read off the event loop, 1 MiB or more at a time. A
 spool does not promise that its bytes survive anything; it is for one document at a time, by one
 task at a time.
 """
 
 import asyncio
 import contextlib
+import errno
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -20,35 +23,40 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self, cast
 
+from autos import progress
+
 MEMORY_BYTES: Final = 8 * 1024 * 1024
 PIECE_BYTES: Final = 1024 * 1024
 SHARED_BYTES: Final = 128 * 1024 * 1024
 """Of a hundred documents of 8 MiB at once (20 batches of 5) most are better off on disk."""
 
 
-class Memory:
-    """What several spools may hold in memory together; for one event loop."""
+class Quota:
+    """What several spools hold together; for one event loop."""
 
-    def __init__(self, most: int = SHARED_BYTES) -> None:
-        self._most = most
-        self.used = 0
+    def __init__(self, memory_bytes: int = SHARED_BYTES) -> None:
+        self._most = memory_bytes
+        self.in_memory = 0
+        self.reserved = 0
+        """Bytes of announced bodies that are not on the disk yet."""
 
     @property
-    def full(self) -> bool:
+    def memory_full(self) -> bool:
         """True when no spool should hold more than a piece."""
-        return self.used >= self._most
+        return self.in_memory >= self._most
 
 
 class Spool:
     """Write it from front to end, then read it as often as needed; close it in the end."""
 
     def __init__(
-        self, folder: Path, memory_bytes: int = MEMORY_BYTES, memory: Memory | None = None
+        self, folder: Path, memory_bytes: int = MEMORY_BYTES, quota: Quota | None = None
     ) -> None:
         self._folder = folder
         self._memory_bytes = memory_bytes
-        self._memory = memory or Memory()
+        self._quota = quota or Quota()
         self._charged = 0
+        self._reserved = 0
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._written = 0
@@ -66,6 +74,22 @@ class Spool:
         """True once the spool has outgrown memory."""
         return self._file is not None
 
+    async def reserve(self, length: int) -> None:
+        """Make sure, before the first byte is read, that a body of this length has room.
+
+        Args:
+            length: bytes, as announced; what fits into memory reserves nothing.
+
+        Raises:
+            OSError: ENOSPC, the disk has less room than this and the other spools need.
+        """
+        if length <= self._memory_bytes:
+            return
+        free = (await asyncio.to_thread(shutil.disk_usage, self._folder)).free
+        if length > free - self._quota.reserved:
+            raise OSError(errno.ENOSPC, f"{length} bytes do not fit into {free}", self._folder)
+        self._reserve(length)
+
     async def write(self, data: bytes) -> None:
         """Append; goes to disk, off the event loop, when enough has come together.
 
@@ -75,7 +99,7 @@ class Spool:
         self._held.append(data)
         self._held_bytes += len(data)
         self._charge(len(data))
-        by_piece = self.on_disk or (self._memory.full and self._memory_bytes > PIECE_BYTES)
+        by_piece = self.on_disk or (self._quota.memory_full and self._memory_bytes > PIECE_BYTES)
         if self._held_bytes > (PIECE_BYTES if by_piece else self._memory_bytes):
             await self._flush()
 
@@ -85,6 +109,7 @@ class Spool:
             await self._flush()
         for offset in range(0, self._written, PIECE_BYTES):
             yield await asyncio.to_thread(self._read, offset)
+            progress.made()
         for data in self._held:
             yield data
 
@@ -93,6 +118,7 @@ class Spool:
         self._closed = True
         self._held = []
         self._charge(-self._charged)
+        self._reserve(-self._reserved)
         self._close_file_in_turn()
 
     def __enter__(self) -> Self:
@@ -122,6 +148,7 @@ class Spool:
             await asyncio.to_thread(self._append, held)
         finally:
             self._charge(-min(moved, self._charged))
+            self._reserve(-min(moved, self._reserved))
 
     def _append(self, held: list[bytes]) -> None:
         with self._lock:
@@ -147,7 +174,11 @@ class Spool:
 
     def _charge(self, count: int) -> None:
         self._charged += count
-        self._memory.used += count
+        self._quota.in_memory += count
+
+    def _reserve(self, count: int) -> None:
+        self._reserved += count
+        self._quota.reserved += count
 
     def _close_file(self) -> None:
         if self._file is not None:

@@ -13,7 +13,6 @@ from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from autos.cnj import CaseNumber
 from autos.contracts.download import ClosedJob, CloseJob, DownloadBatch, Outcome, Wanted
-from autos.contracts.retries import retry_rule
 from autos.contracts.states import JobStatus, Reason
 from autos.records import downloads, listings, processes
 from autos.records.database import Database
@@ -75,12 +74,15 @@ class Parts:
             begun = await downloads.begin_documents(session, self.job, self.case.digits)
         return begun.states
 
-    def batch(self, *positions: int, attempt: int = 1) -> DownloadBatch:
+    def batch(self, *positions: int, attempt: int = 1, mismatches: int = 0) -> DownloadBatch:
         return DownloadBatch(
             job_id=self.job,
             process_number=self.case.digits,
             batch=1,
-            documents=[Wanted(position=position, attempt=attempt) for position in positions],
+            documents=[
+                Wanted(position=position, attempt=attempt, mismatches=mismatches)
+                for position in positions
+            ],
         )
 
     async def rows(self) -> list[Document]:
@@ -170,21 +172,6 @@ async def test_the_other_listing_gives_what_the_first_refuses(
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
     assert len(parts.server.asked) == 2
-
-
-async def test_another_size_is_asked_for_again_and_in_the_end_kept_and_marked(
-    parts: Parts, batches: DocumentActivities
-) -> None:
-    """facts/pdpj-api.md §9."""
-    await parts.begin(parts.listed(UUIDS[0], expected_size=7))
-    last = retry_rule(Reason.SIZE_MISMATCH).attempts
-    (refused,) = await outcomes(batches, parts.batch(0, attempt=last - 1))
-    assert (refused.reason, refused.final) == (Reason.SIZE_MISMATCH, False)
-    assert await outcomes(batches, parts.batch(0, attempt=last)) == [
-        Outcome(position=0, size=len(PDF))
-    ]
-    (row,) = await parts.rows()
-    assert (row.state, row.reason, row.attempts) == ("available", "size_mismatch", 2)
 
 
 async def test_while_the_store_is_away_the_source_is_asked_once_only(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autos.source.spool import MEMORY_BYTES, PIECE_BYTES, Memory, Spool, sweep
+from autos.source.spool import MEMORY_BYTES, PIECE_BYTES, Quota, Spool, sweep
 
 
 async def content(spool: Spool) -> bytes:
@@ -79,33 +79,33 @@ async def test_a_closed_spool_says_so(tmp_path: Path) -> None:
 
 async def test_many_at_once_share_what_they_may_hold(tmp_path: Path) -> None:
     """Twenty documents of 4 MiB do not take 80 MiB of a worker."""
-    memory = Memory(16 * PIECE_BYTES)
-    spools = [Spool(tmp_path, memory=memory) for _ in range(20)]
+    quota = Quota(16 * PIECE_BYTES)
+    spools = [Spool(tmp_path, quota=quota) for _ in range(20)]
     most = 0
     chunk = bytes(64 * 1024)
     for _ in range(64):
         for spool in spools:
             await spool.write(chunk)
-            most = max(most, memory.used)
+            most = max(most, quota.in_memory)
     assert most <= (16 + 20) * PIECE_BYTES
     assert any(spool.on_disk for spool in spools)
     assert await content(spools[0]) == chunk * 64
     for spool in spools:
         spool.close()
         spool.close()
-    assert memory.used == 0
+    assert quota.in_memory == 0
 
 
 async def test_a_closed_spool_gives_back_once_what_it_held(tmp_path: Path) -> None:
-    memory = Memory()
-    first, second = Spool(tmp_path, memory=memory), Spool(tmp_path, memory_bytes=4, memory=memory)
+    quota = Quota()
+    first, second = Spool(tmp_path, quota=quota), Spool(tmp_path, memory_bytes=4, quota=quota)
     await first.write(b"abc")
-    assert memory.used == 3
+    assert quota.in_memory == 3
     await second.write(b"abcdef")
-    assert (second.on_disk, memory.used) == (True, 3)
+    assert (second.on_disk, quota.in_memory) == (True, 3)
     second.close()
     first.close()
-    assert memory.used == 0
+    assert quota.in_memory == 0
 
 
 def test_what_a_dead_process_left_is_swept_and_what_lives_is_not(tmp_path: Path) -> None:

@@ -1,0 +1,292 @@
+"""Which copy of a document is kept, which are asked for, and what a row says of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, cast
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.documents import DocumentActivities
+from autos.contracts.download import Outcome
+from autos.contracts.retries import retry_rule
+from autos.contracts.states import Doubt, Reason
+from autos.records.database import Database
+from autos.records.errors import DatabaseUnreachable
+from autos.source import Downloaded, Refused, SourceClient
+from tests.integration.test_activities import (
+    PDF,
+    UUIDS,
+    Parts,
+    batches,
+    outcomes,
+    parts,
+)
+from tests.unit.source.clients import client_of
+from tests.unit.source.server import Asked, reply
+
+__all__ = ["batches", "parts"]
+
+OTHER: Final = b"%PDF-1.4 other " + bytes(50) + b"%%EOF"
+SHELL: Final = b"<!doctype html><html><body><app-root></app-root></body></html>"
+
+
+def attempts_of(reason: Reason) -> int:
+    return retry_rule(reason).attempts
+
+
+def answers(parts: Parts, **replies: bytes | list[bytes]) -> None:
+    """The server's answers by a part of the path; a list is used up one by one."""
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        for part, given in replies.items():
+            if part.replace("_", "-") in asked.path:
+                writer.write(given.pop(0) if isinstance(given, list) else given)
+                return
+        writer.write(reply(body=PDF))
+
+    parts.server.script = script
+
+
+FIRST, SECOND = (uuid.rpartition("-")[2] for uuid in UUIDS[:2])
+
+
+async def test_a_body_of_another_size_is_not_kept_at_first_sight(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S2) However many attempts of another kind went before."""
+    await parts.begin(parts.listed(UUIDS[0]))
+    answers(parts, **{FIRST: [reply(503), reply(503), reply(body=OTHER)]})
+    for attempt, reason in enumerate(
+        (Reason.UNAVAILABLE, Reason.UNAVAILABLE, Reason.SIZE_MISMATCH), start=1
+    ):
+        (refused,) = await outcomes(batches, parts.batch(0, attempt=attempt))
+        assert (refused.reason, refused.final) == (reason, False)
+    assert parts.store.objects == {}
+    (row,) = await parts.rows()
+    assert (row.state, row.reason, row.sha256) == ("pending", "size_mismatch", None)
+
+
+async def test_equal_bytes_of_another_size_are_kept_with_a_doubt(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S2) The list is wrong then, and the row says so."""
+    await parts.begin(parts.listed(UUIDS[0]))
+    answers(parts, **{FIRST: reply(body=OTHER)})
+    await outcomes(batches, parts.batch(0))
+    assert await outcomes(batches, parts.batch(0, attempt=2, mismatches=1)) == [
+        Outcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
+    ]
+    (row,) = await parts.rows()
+    assert (row.state, row.reason, row.doubt) == ("available", None, "size_mismatch")
+    assert list(parts.store.objects.values()) == [OTHER]
+
+
+async def test_bytes_that_differ_each_time_are_never_kept(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S2) Pages with the time of day on them, for instance."""
+    await parts.begin(parts.listed(UUIDS[0]))
+    attempts = attempts_of(Reason.SIZE_MISMATCH)
+    answers(parts, **{FIRST: [reply(body=OTHER + b"%d" % n) for n in range(attempts)]})
+    for number in range(attempts):
+        (refused,) = await outcomes(batches, parts.batch(0, attempt=number + 5, mismatches=number))
+        assert refused.reason is Reason.SIZE_MISMATCH
+    assert parts.store.objects == {}
+    (row,) = await parts.rows()
+    assert (row.state, row.reason) == ("failed", "size_mismatch")
+
+
+async def test_of_two_copies_that_both_differ_the_first_is_kept_when_it_comes_again(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S2)"""
+    await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
+    answers(parts, **{FIRST: reply(body=OTHER), SECOND: reply(body=OTHER * 2)})
+    await outcomes(batches, parts.batch(0))
+    (kept,) = await outcomes(batches, parts.batch(0, attempt=2, mismatches=1))
+    assert (kept.size, kept.doubt) == (len(OTHER), Doubt.SIZE_MISMATCH)
+    assert len(parts.server.asked) == 3
+
+
+async def test_what_is_held_with_a_doubt_is_asked_for_again(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S2) It stays as it is until the source gives the listed size."""
+    await parts.begin(parts.listed(UUIDS[0]))
+    answers(parts, **{FIRST: [reply(body=OTHER)] * 2 + [reply(404), reply(body=PDF)]})
+    held = Outcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
+    await outcomes(batches, parts.batch(0))
+    assert await outcomes(batches, parts.batch(0, attempt=2, mismatches=1)) == [held]
+    assert await outcomes(batches, parts.batch(0, attempt=attempts_of(Reason.NOT_FOUND))) == [held]
+    (row,) = await parts.rows()
+    assert (row.state, row.doubt, row.size) == ("available", "size_mismatch", len(OTHER))
+    assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
+    (row,) = await parts.rows()
+    assert (row.state, row.doubt, row.size) == ("available", None, len(PDF))
+
+
+async def test_a_text_in_place_of_a_file_is_marked(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S12) It has no listed size, for that is the file's."""
+    listed = parts.listed(UUIDS[0])
+    address = listed.addresses[0].replace("/binario", "/texto")
+    await parts.begin(replace(listed, addresses=(address,)))
+    answers(parts, texto=reply(body=b"Vistos. Defiro.", headers={"content-type": "text/plain"}))
+    assert await outcomes(batches, parts.batch(0)) == [
+        Outcome(position=0, size=15, doubt=Doubt.TEXT_ONLY)
+    ]
+    (row,) = await parts.rows()
+    assert (row.state, row.reason, row.doubt) == ("available", None, "text_only")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(reply(500, b"Internal Server Error"), id="plain 500"),
+        pytest.param(reply(200, b""), id="empty"),
+        pytest.param(
+            reply(200, b'{"error":"x"}', {"content-type": "application/json"}), id="error_body"
+        ),
+        pytest.param(reply(200, SHELL, {"content-type": "text/html"}), id="shell"),
+        pytest.param(reply(200, PDF, {"content-length": "5000"}), id="truncated"),
+        pytest.param(
+            reply(401, '{"message":"Usuário não possui acesso ao processo"}'.encode()),
+            id="no_access",
+        ),
+        pytest.param(reply(403, b'{"message":"sigiloso"}'), id="secret"),
+        pytest.param(reply(404), id="not_found"),
+        pytest.param(reply(200, OTHER), id="size_mismatch"),
+    ],
+)
+async def test_a_copy_that_is_refused_is_had_from_the_other_listing(
+    parts: Parts, batches: DocumentActivities, refusal: bytes
+) -> None:
+    """(S10) At once, for the refusal concerns one copy."""
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(refusal if UUIDS[0] in asked.path else reply(body=PDF))
+        if UUIDS[0] in asked.path:
+            await writer.drain()
+            writer.close()
+
+    parts.server.script = script
+    await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
+    assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
+    assert len(parts.server.asked) == 2
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_what_concerns_the_source_is_asked_of_the_other_copy_before_it_fails(
+    parts: Parts, batches: DocumentActivities, last: bool
+) -> None:
+    """(S10) And not before, for it would meet the same."""
+    await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
+    answers(parts, **{FIRST: reply(429)})
+    attempt = attempts_of(Reason.RATE_LIMITED) if last else 1
+    (outcome,) = await outcomes(batches, parts.batch(0, attempt=attempt))
+    assert outcome.reason is (None if last else Reason.RATE_LIMITED)
+
+
+async def test_a_document_is_not_given_up_while_one_copy_may_still_be_had(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S10) A final refusal of the first copy is not the document's."""
+    await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
+    answers(parts, **{FIRST: reply(403, b'{"message":"sigiloso"}'), SECOND: reply(503)})
+    (outcome,) = await outcomes(batches, parts.batch(0))
+    assert (outcome.reason, outcome.final) == (Reason.UNAVAILABLE, False)
+
+
+@pytest.mark.parametrize(("last", "state"), [(False, "pending"), (True, "failed")])
+async def test_the_last_attempt_is_written_as_failed(
+    parts: Parts, batches: DocumentActivities, last: bool, state: str
+) -> None:
+    await parts.begin(parts.listed(UUIDS[0]))
+    answers(parts, **{FIRST: reply(503)})
+    attempt = attempts_of(Reason.UNAVAILABLE) - (not last)
+    await outcomes(batches, parts.batch(0, attempt=attempt))
+    (row,) = await parts.rows()
+    assert (row.state, row.reason) == (state, "unavailable")
+
+
+class Defective:
+    """A source client with a defect that one document meets."""
+
+    def __init__(self, source: SourceClient, broken: str, error: Exception) -> None:
+        self._source, self._broken, self._error = source, broken, error
+
+    async def document(
+        self, address: str, expected_size: int | None, folder: Path, listed_type: str | None
+    ) -> Downloaded | Refused:
+        if self._broken in address:
+            raise self._error
+        return await self._source.document(address, expected_size, folder, listed_type)
+
+
+async def test_a_defect_under_one_document_leaves_the_others_alone(
+    parts: Parts, tmp_path: Path
+) -> None:
+    """(S16) That one ends as internal_error, with no word of the exception."""
+    await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
+    async with client_of(parts.server) as client:
+        source = Defective(client, UUIDS[1], RecursionError("https://secret"))
+        activities = DocumentActivities(
+            parts.database, cast(SourceClient, source), parts.store, tmp_path
+        )
+        ended = await outcomes(activities, parts.batch(0, 1, 2))
+    assert [outcome.reason for outcome in ended] == [None, Reason.INTERNAL_ERROR, None]
+    assert "secret" not in repr(ended)
+    rows = [(row.state, row.reason) for row in await parts.rows()]
+    assert rows == [("available", None), ("failed", "internal_error"), ("available", None)]
+
+
+class CutOff(Database):
+    """Loses the connection the first time that something is to be written."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._transactions = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        self._transactions += 1
+        if self._transactions == 2:
+            raise DatabaseUnreachable
+        async with self._database.transaction() as session:
+            yield session
+
+
+async def test_an_outage_of_the_records_fails_the_batch_after_its_documents(
+    parts: Parts, tmp_path: Path
+) -> None:
+    """(S16) What the other documents have brought is not thrown away."""
+    await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
+    first = asyncio.Event()
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in asked.path:
+            await first.wait()
+        writer.write(reply(body=PDF))
+
+    class Signalling(CutOff):
+        @asynccontextmanager
+        async def transaction(self) -> AsyncIterator[AsyncSession]:
+            try:
+                async with super().transaction() as session:
+                    yield session
+            except DatabaseUnreachable:
+                first.set()
+                raise
+
+    parts.server.script = script
+    async with client_of(parts.server) as source, asyncio.timeout(20):
+        activities = DocumentActivities(Signalling(parts.database), source, parts.store, tmp_path)
+        with pytest.raises(DatabaseUnreachable):
+            await outcomes(activities, parts.batch(0, 1, 2))
+    states = [row.state for row in await parts.rows()]
+    assert states == ["pending", "available", "available"]

@@ -1,0 +1,131 @@
+"""A batch whose spool is on a small disk of its own that really is full."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from activities.documents import DocumentActivities
+from autos.contracts.download import Outcome
+from autos.contracts.retries import retry_rule
+from autos.contracts.states import Reason
+from tests.integration.test_activities import PDF, UUIDS, Parts, outcomes, parts
+from tests.unit.source.clients import client_of
+from tests.unit.source.server import Asked, reply
+
+__all__ = ["parts"]
+
+MEBIBYTE: Final = 1024 * 1024
+DISK: Final = 16 * MEBIBYTE
+LARGE: Final = 40 * MEBIBYTE
+MEDIUM: Final = 12 * MEBIBYTE
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MiB in memory."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(tmp_path)],
+        check=False,
+        capture_output=True,
+        timeout=10,
+    )
+    if mounted.returncode:
+        pytest.skip("A small disk can be mounted by root only.")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True, timeout=10)
+
+
+@pytest.fixture
+async def batches(parts: Parts, small_disk: Path) -> AsyncIterator[DocumentActivities]:
+    async with client_of(parts.server) as source:
+        yield DocumentActivities(parts.database, source, parts.store, small_disk)
+
+
+async def test_a_document_that_has_no_room_is_refused_before_its_body_is_read(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S20) By its declared length; its siblings go on."""
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in asked.path:
+            writer.write(reply(body=PDF))
+            return
+        writer.write(reply(headers={"content-length": str(LARGE)}))
+        await writer.drain()
+        # The body never comes: whoever waited for it would not end.
+        await writer.wait_closed()
+
+    parts.server.script = script
+    await parts.begin(parts.listed(UUIDS[0], expected_size=LARGE), parts.listed(UUIDS[1]))
+    async with asyncio.timeout(30):
+        refused, stored = await outcomes(batches, parts.batch(0, 1))
+    assert (refused.reason, refused.final) == (Reason.STORAGE, False)
+    assert stored == Outcome(position=1, size=len(PDF))
+    first, _ = await parts.rows()
+    assert (first.state, first.reason) == ("pending", "storage")
+
+
+async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
+    parts: Parts, batches: DocumentActivities, small_disk: Path
+) -> None:
+    """(S20) Of a body of unknown length; what was written of it is gone."""
+    full = asyncio.Event()
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in asked.path:
+            await full.wait()
+            writer.write(reply(body=PDF))
+            return
+        writer.write(b"HTTP/1.1 200 X\r\nconnection: close\r\n\r\n%PDF-1.4 ")
+        try:
+            for _ in range(LARGE // MEBIBYTE):
+                writer.write(bytes(MEBIBYTE))
+                await writer.drain()
+        finally:
+            full.set()
+            writer.close()
+
+    parts.server.script = script
+    await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
+    async with asyncio.timeout(60):
+        refused, stored = await outcomes(batches, parts.batch(0, 1))
+    assert (refused.reason, refused.final) == (Reason.STORAGE, False)
+    assert stored == Outcome(position=1, size=len(PDF))
+    assert [asked.path.count(UUIDS[0]) for asked in parts.server.asked].count(1) == 1
+    assert list(small_disk.iterdir()) == []
+
+
+async def test_documents_on_their_way_leave_each_other_the_room_they_announced(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """(S20) Two of 12 MiB do not fit into 16 MiB: one is stored, the other waits its turn."""
+    body = PDF + bytes(MEDIUM)
+    refused = asyncio.Event()
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(body=body)[: -len(body)])
+        await writer.drain()
+        if len(parts.server.asked) == 2:
+            refused.set()
+        # Neither body comes before both are announced.
+        await refused.wait()
+        writer.write(body)
+
+    parts.server.script = script
+    await parts.begin(*(parts.listed(uuid, expected_size=len(body)) for uuid in UUIDS[:2]))
+    async with asyncio.timeout(60):
+        ended = await outcomes(batches, parts.batch(0, 1))
+    assert {outcome.reason for outcome in ended} == {None, Reason.STORAGE}
+
+
+def test_what_the_disk_refuses_is_asked_for_again_more_and_more_seldom() -> None:
+    """(S20) By the rule of all documents that cannot be put away."""
+    rule = retry_rule(Reason.STORAGE)
+    assert list(rule.delays) == sorted(rule.delays)
+    assert rule.delay_after(100) >= 100

@@ -1,0 +1,105 @@
+"""`autos worker` under load, when it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from time import monotonic
+from typing import Any, Final
+
+import httpx2
+
+from cli.stack import Stack
+from tests.e2e.clients import Api, Sandbox
+from tests.integration.test_entry_points import (
+    answer,
+    environment,
+    outcome,
+    running,
+    stack,
+    words,
+)
+from tests.unit.deploy import compose
+from worker.main import GRACE
+
+__all__ = ["stack"]
+
+HANDED_OVER: Final = 10
+"""Documents of a job that a worker has at once: a batch of five and the next one."""
+KILLED_AFTER: Final = timedelta(seconds=30)
+"""As long a container is given; a test holds docker-compose.yml against it."""
+
+
+@asynccontextmanager
+async def hanging_receiver() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A receiver of webhooks that takes a request and never answers; the event says that it did."""
+    taken, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        taken.set()
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield f"http://{host}:{port}/", taken
+    finally:
+        over.set()
+        server.close()
+
+
+async def asked(sandbox: Sandbox, number: str) -> list[dict[str, Any]]:
+    log: list[dict[str, Any]] = await sandbox.control("GET", "/requests")
+    return [one for one in log if one["process"] == number and one["document"]]
+
+
+async def asked_for(sandbox: Sandbox, number: str, documents: int) -> None:
+    while len(await asked(sandbox, number)) < documents:
+        # Another process sets no event of ours.
+        await asyncio.sleep(0.05)
+
+
+async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> None:
+    """(S21) A webhook's receiver hangs and so do a case's documents; another case has work left."""
+    code, output = await outcome("migrate", environment(stack, "migrate"))
+    assert code == 0, output
+    for_api, for_worker = environment(stack, "api"), environment(stack, "worker")
+    url = f"http://127.0.0.1:{for_api['AUTOS_API_PORT']}"
+    async with (
+        running("worker", for_worker) as worker_process,
+        running("api", for_api) as api_process,
+        hanging_receiver() as (receiver, delivering),
+        httpx2.AsyncClient(trust_env=False, timeout=40) as http,
+        asyncio.timeout(180),
+    ):
+        await answer(f"{url}/health/ready", api_process)
+        api = Api(http, url, for_api["AUTOS_ADMIN_KEY"])
+        sandbox = Sandbox(http, for_worker["AUTOS_PDPJ_BASE_URL"])
+        told, hanging, busy = [
+            (await sandbox.new_case(documents))["number"] for documents in (1, 5, 300)
+        ]
+        await sandbox.control("POST", "/switches", json={"latency_ms": 300})
+        hang = {"fault": "hang", "process": hanging, "route": "document"}
+        await sandbox.control("POST", "/faults", json=hang)
+        for number, body in ((told, {"webhook_url": receiver}), (hanging, {}), (busy, {})):
+            await api.start(number, **body)
+        await delivering.wait()
+        await asked_for(sandbox, hanging, 5)
+        await asked_for(sandbox, busy, 1)
+        begun = len(await asked(sandbox, busy))
+        signalled = monotonic()
+        worker_process.send_signal(signal.SIGTERM)
+        assert await worker_process.wait() == 0, await words(worker_process)
+        lasted = monotonic() - signalled
+        assert len(await asked(sandbox, busy)) - begun <= HANDED_OVER
+        assert lasted < KILLED_AFTER.total_seconds()
+
+
+def test_a_container_is_given_longer_than_the_grace() -> None:
+    """(S21)"""
+    given = compose.service("worker")["stop_grace_period"]
+    assert given == f"{KILLED_AFTER.total_seconds():.0f}s"
+    assert timedelta(seconds=5) <= KILLED_AFTER - GRACE

@@ -1,0 +1,192 @@
+"""What happens around an activity: beats while there is progress, and a kind for each failure."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn, cast
+
+import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
+
+from activities.documents import DocumentActivities
+from activities.failures import SENTENCES
+from autos import progress
+from autos.contracts.download import DownloadBatch
+from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
+from autos.records.database import Database
+from autos.records.errors import DatabaseUnreachable
+from autos.settings import Settings
+from autos.source import SourceClient
+from autos.store import Store, StoreRefused, StoreUnavailable
+from worker.interceptors import ActivityInterceptor, silence_seconds
+
+SILENCE: Final = 0.2
+LONG: Final = 30.0
+
+
+class Innermost(ActivityInboundInterceptor):
+    """Calls the activity."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        return await input.fn(*input.args)
+
+
+class Around:
+    """Runs activities as a worker does, and counts their beats."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.beat = asyncio.Event()
+
+    async def run(
+        self, function: Callable[..., Awaitable[Any]], *args: object, silence: float = SILENCE
+    ) -> Any:
+        def note(*_: object) -> None:
+            self.beats += 1
+            self.beat.set()
+
+        environment = ActivityEnvironment()
+        environment.on_heartbeat = note
+        chain = ActivityInterceptor(silence).intercept_activity(Innermost())
+        given = ExecuteActivityInput(fn=function, args=args, executor=None, headers={})
+        async with asyncio.timeout(LONG):
+            return await environment.run(chain.execute_activity, given)
+
+
+@pytest.fixture
+def around() -> Around:
+    return Around()
+
+
+class SilentDatabase(Database):
+    """Swallows every answer."""
+
+    def __init__(self) -> None:
+        pass
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        await asyncio.Event().wait()
+        raise AssertionError
+        yield
+
+
+async def test_it_beats_while_a_part_is_slow(around: Around) -> None:
+    async def activity() -> str:
+        await around.beat.wait()
+        return "done"
+
+    assert await around.run(activity, silence=LONG) == "done"
+
+
+async def test_a_batch_on_a_silent_database_is_given_up(around: Around) -> None:
+    """(S19) Its heartbeat tells progress: where none is made it ends, and not after 12 hours."""
+    batches = DocumentActivities(
+        SilentDatabase(), cast(SourceClient, None), cast(Store, None), Path("/nowhere")
+    )
+    batch = DownloadBatch(job_id="j", process_number="0" * 20, batch=1, documents=[])
+    with pytest.raises(ApplicationError) as failed:
+        await around.run(batches.download_batch, batch)
+    assert failed.value.type == INTERNAL_ERROR
+
+
+async def test_an_activity_that_cannot_be_cancelled_beats_no_more(around: Around) -> None:
+    """(S19) Then Temporal gives it up for want of heartbeats."""
+    cancelled = asyncio.Event()
+    last = asyncio.Event()
+
+    async def activity() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        cancelled.set()
+        await last.wait()
+
+    running = asyncio.create_task(around.run(activity))
+    async with asyncio.timeout(LONG):
+        await cancelled.wait()
+        beats = around.beats
+        # Three beats would have their time.
+        await asyncio.sleep(3 * SILENCE)
+        last.set()
+        await running
+    assert around.beats == beats
+
+
+async def test_steps_and_lines_are_no_silence(around: Around) -> None:
+    async def activity() -> str:
+        for _ in range(10):
+            await asyncio.sleep(SILENCE / 4)
+            progress.made()
+        with progress.in_line():
+            await asyncio.sleep(3 * SILENCE)
+        return "done"
+
+    assert await around.run(activity, silence=SILENCE) == "done"
+
+
+async def test_a_line_has_a_bound_of_its_own(
+    around: Around, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 2 * SILENCE)
+
+    async def activity() -> None:
+        with progress.in_line():
+            await asyncio.Event().wait()
+
+    with pytest.raises(ApplicationError) as failed:
+        await around.run(activity)
+    assert failed.value.type == RECORDS
+
+
+def test_no_step_may_be_silent_longer_than_the_heartbeat_waits() -> None:
+    slow = Settings(source_metadata_timeout=400, source_idle_timeout=60)
+    assert silence_seconds(slow) > 400
+    assert silence_seconds(Settings()) < 15 * 60
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (StoreUnavailable("away", "bucket", "key"), STORAGE),
+        (StoreRefused("no bucket", "bucket", "key"), STORAGE),
+        (OSError(errno.ENOSPC, "No space left on device"), STORAGE),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), STORAGE),
+        (OSError(errno.EIO, "Input/output error"), STORAGE),
+        (PoolTimeout(), RECORDS),
+        (DatabaseUnreachable(), RECORDS),
+        (ExceptionGroup("several", [PoolTimeout(), KeyError()]), RECORDS),
+        (FileNotFoundError("/spool"), INTERNAL_ERROR),
+        (RecursionError(), INTERNAL_ERROR),
+    ],
+)
+async def test_outages_of_ours_have_types_of_their_own(
+    around: Around, error: Exception, kind: str
+) -> None:
+    """(S16) A workflow waits for what comes back, and ends what does not."""
+
+    async def activity() -> NoReturn:
+        raise error
+
+    with pytest.raises(ApplicationError) as failed:
+        await around.run(activity)
+    assert (failed.value.type, failed.value.message) == (kind, SENTENCES[kind])
+
+
+async def test_a_temporal_failure_passes_as_it_is(around: Around) -> None:
+    given = ApplicationError("Not yet.", type="not_yet")
+
+    async def activity() -> NoReturn:
+        raise given
+
+    with pytest.raises(ApplicationError) as failed:
+        await around.run(activity)
+    assert failed.value is given
