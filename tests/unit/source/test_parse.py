@@ -1,4 +1,4 @@
-"""Listings in every shape the courts send (facts/pdpj-api.md §5, §8.7; failures F28, U5)."""
+"""Listings in every shape the courts send (F28, U5, S14, S15)."""
 
 import json
 import uuid
@@ -156,6 +156,158 @@ def test_junk_is_counted(junk: object) -> None:
     assert all(one.addresses == () for one in refused)
 
 
+def test_a_document_without_an_href_is_asked_for_by_its_id() -> None:
+    """(S14) A UUID is enough; the number of a court's system is not."""
+    lost = document("a", hrefBinario=None, hrefTexto=None, id=identity("a").upper())
+    (listed,) = parse(detail(tramitacaoAtual=run(lost))).documents
+    path = f"/api/v2/processos/{NUMBER.masked}/documentos/{identity('a')}/binario"
+    assert (listed.addresses, listed.refusal) == ((path,), None)
+    assert (listed.source_id, listed.expected_size) == (identity("a"), 50307)
+    number = document("a", hrefBinario=None, hrefTexto=None, id="10000000012")
+    (listed,) = parse(detail(tramitacaoAtual=run(number))).documents
+    assert listed.refusal is Reason.NO_ADDRESS
+
+
+def test_an_id_stands_in_for_an_href_on_another_host() -> None:
+    """(S14) An address that is never asked is no usable one."""
+    foreign = document("a", hrefBinario="https://x.example/y", hrefTexto=None, id=identity("a"))
+    (listed,) = parse(detail(tramitacaoAtual=run(foreign))).documents
+    assert [address.split("/")[-2] for address in listed.addresses] == [identity("a")]
+
+
+def test_a_detail_of_the_data_lake() -> None:
+    """(S14) Ids in place of hrefs, enumeration names for types, instances in words, nulls."""
+    piece = {
+        "sequencia": 10,
+        "dataHoraJuntada": "2024-12-13T14:54:51.811",
+        "id": identity("a"),
+        "idCodex": 5960000001,
+        "idOrigem": "140000001",
+        "nome": "Sentença",
+        "nivelSigilo": "PUBLICO",
+        "tipo": {"codigo": 1, "nome": "Sentença", "idCodex": 2, "idOrigem": "150"},
+        "arquivo": {"id": identity("file"), "tipo": "TEXT_HTML", "tamanho": 20703},
+        "signatarios": [{"nome": "X"}],
+    }
+    instance = {
+        "instancia": "PRIMEIRO_GRAU",
+        "tribunal": {"sigla": "TRF3", "jtr": "403"},
+        "numeroHistorico": None,
+        "documentos": [piece],
+        "movimentos": [{"sequencia": 1, "tipo": {"id": 22, "nome": "Baixa"}, "idDocumento": None}],
+        "classe": [{"codigo": 7, "descricao": "Procedimento", "historico": []}],
+    }
+    payload = detail(id="99900012120244036100", versao="1.0.9", tramitacoes=[instance])
+    process = parse(payload)
+    (listed,) = process.documents
+    assert listed.addresses == (
+        f"/api/v2/processos/{NUMBER.masked}/documentos/{identity('a')}/binario",
+    )
+    assert (listed.instance, listed.declared_type, listed.expected_size) == (
+        *("G1", "text/html"),
+        20703,
+    )
+    assert process.class_name == "Procedimento"
+    listing = detail(id="99900012120244036100", documentos=[piece])[0]
+    assert [one.source_id for one in parse(listing).documents] == [identity("a")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"instancia": "PRIMEIRO_GRAU"},
+        {"instancia": "1ª Instância"},
+        {"grau": "1"},
+        {"grau": 1},
+        {"grau": "1º Grau"},
+        {"grau": "G1"},
+        {"grau": {"numero": 1, "nome": "1º Grau"}},
+        {"grau": [{"sigla": "g1"}]},
+    ],
+)
+def test_an_instance_named_in_another_way_is_the_same(other: dict[str, Any]) -> None:
+    """(S15) One source says `grau`, the other `instancia`; the document is one."""
+    copy = document("copy", idOrigem="7", arquivo=None)
+    second = {"tribunal": {"sigla": "TRF3"}, "documentos": [copy], **other}
+    payload = detail(tramitacaoAtual=run(document("main", idOrigem="7")), tramitacoes=[second])
+    (listed,) = parse(payload).documents
+    assert listed.alternate_ids == (identity("copy"),)
+    assert listed.instance == "G1"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "count"),
+    [
+        ({"grau": {"sigla": "JE", "numero": 1}}, {"instancia": "PRIMEIRO_GRAU"}, 1),
+        ({"grau": {"sigla": "TR"}}, {"instancia": "SEGUNDO_GRAU"}, 1),
+        ({"grau": {"sigla": "XX", "numero": 2}}, {"grau": "2"}, 1),
+        ({"grau": {"sigla": "JE"}}, {"grau": {"sigla": "TR"}}, 2),
+        ({"grau": {"sigla": "G1"}}, {"instancia": "SEGUNDO_GRAU"}, 2),
+        ({"grau": {"sigla": "G1"}}, {"instancia": "INCONSISTENTE"}, 2),
+        ({"grau": {"sigla": "XX"}}, {"grau": {"sigla": "YY"}}, 2),
+    ],
+)
+def test_which_instances_are_the_same(
+    one: dict[str, Any], other: dict[str, Any], count: int
+) -> None:
+    """(S15) What excludes each other is never merged."""
+    places = [
+        {"documentos": [document(seed, idOrigem="7")], **instance}
+        for seed, instance in (("a", one), ("b", other))
+    ]
+    assert len(parse(detail(tramitacoes=places)).documents) == count
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"processo": {"dados": {"documentos": [document("a")]}}},
+        {"tramitacoes": [[run(document("a"))]]},
+        {"tramitacaoAtual": {"movimentos": [{"documentos": [document("a")]}]}},
+        {"tramitacaoAtual": {"documentos": {"content": [document("a")]}}},
+        {"tramitacaoAtual": {"documentos": {"documentos": [document("a")]}}},
+        {"documentos": [document("a", documentos=[document("a")])]},
+        {"tramitacaoAtual": {"documentos": [identity("a")]}},
+    ],
+)
+def test_documents_are_read_anywhere_below(place: dict[str, Any]) -> None:
+    """(S15) No list of documents is dropped for standing where none was seen before."""
+    (listed,) = parse(detail(**place)).documents
+    assert listed.source_id == identity("a")
+    assert listed.refusal is None
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"partes": [{"documentos": [{"numero": "1", "tipo": "CPF"}]}]},
+        {"processosRelacionados": [{"documentos": [document("b")]}]},
+        {"apensos": [{"numeroProcesso": OTHER.masked, "documentos": [document("b")]}]},
+        {"totais": {"documentos": 12}},
+    ],
+)
+def test_other_papers_are_not_its_documents(place: dict[str, Any]) -> None:
+    """(S15) Identity papers, other processes' documents and counts are left out."""
+    assert parse(detail(tramitacaoAtual=run() | place)).documents == ()
+
+
+def test_a_number_that_is_no_text() -> None:
+    payload = {"numeroProcesso": int(NUMBER.digits), "documentos": [document("a")]}
+    assert len(parse(payload).documents) == 1
+
+
+@pytest.mark.parametrize("levels", [101, 600, 900])
+def test_a_listing_nested_too_deep_is_unreadable(levels: int) -> None:
+    """(S5) What could be decoded, but not walked or stored, is an unreadable listing."""
+    deep: object = "x"
+    for _ in range(levels):
+        deep = [deep]
+    with pytest.raises(UnreadableListing):
+        parse(detail(tramitacaoAtual=run(document("a")), nota=deep))
+    process = parse_process(NUMBER, detail(tramitacaoAtual=run(document("a"))), BASE, deep)
+    assert len(process.documents) == 1
+
+
 def test_made_up_ids_stay_when_the_list_grows() -> None:
     lost = document("lost", hrefBinario=None, hrefTexto=None)
     before = parse(detail(tramitacaoAtual=run(lost))).documents
@@ -169,17 +321,20 @@ def test_an_address_on_another_host_is_refused_at_once() -> None:
     assert (listed.refusal, listed.addresses) == (Reason.FOREIGN_HOST, ())
 
 
-def test_oldest_first_and_stable() -> None:
-    documents = [
-        document("undated", dataHoraJuntada=None),
-        document("late", dataHoraJuntada="2024-05-02T10:00:00.5"),
-        document("second", dataHoraJuntada="2024-05-02T09:00:00", sequencia=2),
-        document("first", dataHoraJuntada="2024-05-02T09:00:00", sequencia=1),
-    ]
-    expected = [identity(seed) for seed in ("first", "second", "late", "undated")]
-    for order in (documents, documents[::-1]):
-        listed = parse(detail(tramitacaoAtual=run(*order))).documents
-        assert [one.source_id for one in listed] == expected
+def test_order_is_the_sources_own() -> None:
+    """(S15) Documents stay as they are listed: the present instance first, the newest first."""
+    copy = document("copy", idOrigem="late", arquivo=None)
+    payload = detail(
+        tramitacoes=[run(document("old"), grade="G1"), run(copy, document("extra"), grade="G2")],
+        tramitacaoAtual=run(
+            document("late"), document("undated", dataHoraJuntada=None), "junk", grade="G2"
+        ),
+    )
+    listed = parse(payload).documents
+    expected = ("late", "undated", None, "old", "extra")
+    assert [one.source_order for one in listed] == list(range(len(expected)))
+    for one, seed in zip(listed, expected, strict=True):
+        assert seed is None or one.source_id == identity(seed)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +441,8 @@ def test_a_process_without_documents() -> None:
 KEYS = st.sampled_from(
     "numeroProcesso tramitacaoAtual tramitacoes dadosBasicos documentos content grau tribunal "
     "sigla idOrigem hrefBinario hrefTexto arquivo tamanho tipo nome nivelSigilo classe assunto "
-    "dataHoraJuntada sequencia distribuicao orgaoJulgador".split()
+    "dataHoraJuntada sequencia distribuicao orgaoJulgador id instancia movimentos idDocumento "
+    "dataHora descricao partes".split()
 )
 VALUES = (
     st.none()
@@ -295,6 +451,7 @@ VALUES = (
     | st.floats()
     | st.text(max_size=8)
     | st.sampled_from([NUMBER.masked, document("a")["hrefBinario"], "2024-05-02T10:11:12.3"])
+    | st.sampled_from([identity("a"), "G1", "PRIMEIRO_GRAU", "\ud800", "a\x00", 10**30, -1])
 )
 JUNK = st.recursive(
     VALUES,
@@ -306,20 +463,31 @@ JUNK = st.recursive(
 @settings(max_examples=300)
 @given(JUNK)
 def test_junk_raises_nothing_but_the_typed_error(payload: object) -> None:
+    """(S5) A listing is read, or is an unreadable listing."""
     try:
-        process = parse(payload)
+        process = parse_process(NUMBER, payload, BASE, search=payload)
     except UnreadableListing:
         return
     json.dumps(process.metadata, allow_nan=False).encode()
     assert len({one.source_id for one in process.documents}) == len(process.documents)
     assert all((one.refusal is None) == bool(one.addresses) for one in process.documents)
+    assert [one.source_order for one in process.documents] == list(range(len(process.documents)))
+    texts = [
+        *(one.name or "" for one in process.documents),
+        *(m.text or "" for m in process.movements),
+    ]
+    assert "\x00" not in "".join(texts).encode().decode()
 
 
-def without_address(entry: object) -> bool:
-    return not isinstance(entry, dict) or entry.keys().isdisjoint({"hrefBinario", "hrefTexto"})
+def is_one_without_address(entry: object) -> bool:
+    """True for what has no address, and lists no others."""
+    if not isinstance(entry, dict):
+        return entry != identity("a") and "documentos" not in repr(entry)
+    known = {"hrefBinario", "hrefTexto", "id"}
+    return entry.keys().isdisjoint(known) and "documentos" not in repr(entry)
 
 
-@given(st.lists(JUNK.filter(without_address), max_size=6))
+@given(st.lists(JUNK.filter(is_one_without_address), max_size=6))
 def test_whatever_is_listed_is_counted(entries: list[object]) -> None:
     process = parse(detail(tramitacaoAtual=run(*entries)))
     assert [one.refusal for one in process.documents] == [Reason.NO_ADDRESS] * len(entries)
