@@ -93,6 +93,12 @@ def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement
     return merge_movements(_movement_lists(number, payload))
 
 
+def lists(payload: object, number: CaseNumber) -> bool:
+    """Whether an item of a search's answer names this very number."""
+    items = (item for item in _items(payload) if item.get("numeroProcesso") is not None)
+    return any(_names(item, number) for item in items)
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """An object somewhere in a listing, with what it or an object around it says of itself."""

@@ -22,8 +22,8 @@ from autos.source.listing import ListedDocument
 from autos.store import Store, StoreUnavailable
 from autos.store.client import Body
 from tests.integration.test_downloads import document, listing, rows
+from tests.unit.source.clients import client_of
 from tests.unit.source.server import Asked, FakeServer, always, reply, running
-from tests.unit.source.test_client import client_of
 
 PDF = b"%PDF-1.4 " + bytes(91)
 UUIDS = [f"0f5c8f6e-1111-5222-8333-{number:012}" for number in range(6)]
