@@ -41,17 +41,13 @@ class UnreadableListing(ValueError):
     """The JSON holds nothing about this process; the message says what was looked for."""
 
 
-def parse_process(
-    number: CaseNumber, payload: object, base_url: str, search: object = None
-) -> ListedProcess:
+def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedProcess:
     """Read a detail.
 
     Args:
         number: the process that was asked for; items of another number are left out.
         payload: the decoded JSON.
         base_url: the source's scheme and host, the only place addresses may lead to.
-        search: the decoded JSON of a search for the number, if there was one; it says more of the
-            movements, and nothing of the documents.
 
     Raises:
         UnreadableListing: no object about this number is in it, or it is nested too deep.
@@ -84,13 +80,14 @@ def parse_process(
         documents=tuple(
             replace(document, source_order=order) for order, document in enumerate(documents)
         ),
-        movements=merge_movements(chain(map(_movements, places), _movement_lists(number, search))),
+        movements=merge_movements(map(_movements, places)),
     )
 
 
 def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement, ...]:
     """Read the movements alone, from the decoded JSON of a detail or a search."""
-    return merge_movements(_movement_lists(number, payload))
+    items = _items_about(number, payload)
+    return merge_movements(_movements(place) for item in items for place in _places(item, number))
 
 
 def lists(payload: object, number: CaseNumber) -> bool:
@@ -178,11 +175,6 @@ def _movements(place: _Place) -> list[ListedMovement]:
     raw = listed if isinstance(listed, list) else [listed]
     read = (read_movement(one, place.instance) for one in raw)
     return [movement for movement in read if movement is not None]
-
-
-def _movement_lists(number: CaseNumber, payload: object) -> Iterator[list[ListedMovement]]:
-    items = _items_about(number, payload)
-    return (_movements(place) for item in items for place in _places(item, number))
 
 
 def _court(run: dict[str, Any]) -> str | None:

@@ -27,7 +27,7 @@ from tests.unit.source.clients import (
     client_of,
     fetch,
 )
-from tests.unit.source.server import Asked, Script, always, reply, running
+from tests.unit.source.server import Asked, Script, always, by_path, reply, running
 
 
 async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
@@ -203,13 +203,6 @@ async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
     async with running(slow) as server, client_of(server, at_once=4) as client:
         await asyncio.gather(*(client.document(ADDRESS, None, tmp_path) for _ in range(30)))
     assert server.most_at_once == 4
-
-
-def by_path(detail: bytes, search: bytes) -> Script:
-    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(search if "?" in asked.path else detail)
-
-    return script
 
 
 async def test_a_process_is_read() -> None:

@@ -9,7 +9,10 @@ import pytest
 
 from autos.cnj import CaseNumber
 from autos.source import ListedMovement
+from autos.source.movements import merge_movements
 from autos.source.parse import parse_movements, parse_process
+from tests.unit.source.clients import client_of
+from tests.unit.source.server import by_path, reply, running
 
 NUMBER: Final = CaseNumber.parse("9990001-21.2024.4.03.6100")
 OTHER: Final = CaseNumber.parse("9990002-86.2024.8.26.0100")
@@ -75,7 +78,8 @@ def test_a_search_fills_up_the_details_movements() -> None:
             )
         )
     }
-    movements = parse_process(NUMBER, detail, "https://x.example", search).movements
+    listed = parse_process(NUMBER, detail, "https://x.example").movements
+    movements = merge_movements([listed, parse_movements(NUMBER, search)])
     assert texts(movements) == ["Juntada", "Juntada", "Juntada", "Distribuído"]
     assert [one.document_id for one in movements] == [DOCUMENT, None, None, None]
     assert [one.sequence for one in movements] == [2, 1, None, None]
@@ -115,3 +119,29 @@ def test_movements_nested_too_deep_are_none() -> None:
     """(S5) A search that cannot be read does not spoil the detail."""
     deep = json.loads("[" * 300 + "]" * 300)
     assert parse_movements(NUMBER, [*case(run(movement("x"))), deep]) == ()
+
+
+@pytest.mark.parametrize(
+    ("search", "document"),
+    [
+        (
+            reply(
+                200,
+                json.dumps({"content": case(run(movement("x", idDocumento=DOCUMENT)))}).encode(),
+            ),
+            True,
+        ),
+        (reply(200, b'{"content":[]}'), False),
+        (reply(503), False),
+    ],
+)
+async def test_the_documents_of_movements_are_had_from_a_search(
+    search: bytes, document: bool
+) -> None:
+    """(S15) A search says what the detail does not; without its answer the detail counts."""
+    detail = reply(200, json.dumps(case(run(movement("x")))).encode())
+    async with running(by_path(detail, search)) as server, client_of(server) as client:
+        (read,) = (await client.process(NUMBER)).movements
+    assert read.text == "x"
+    assert read.document_id == (DOCUMENT if document else None)
+    assert len(server.asked) == 2

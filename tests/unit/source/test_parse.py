@@ -1,7 +1,6 @@
-"""Listings in every shape the courts send (F28, U5, S14, S15)."""
+"""Listings in every shape the courts send (F28, U5, S5, S14, S15)."""
 
 import json
-import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,52 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
-from autos.source.listing import ListedProcess
-from autos.source.parse import UnreadableListing, parse_process
+from autos.source.parse import UnreadableListing
 from autos.source.values import LOCAL_TIME, moment
-
-BASE = "https://portal.example"
-NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
-OTHER = CaseNumber.parse("9990002-86.2024.8.26.0100")
-
-
-def identity(seed: object) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(seed)))
-
-
-def document(seed: object, **fields: Any) -> dict[str, Any]:
-    """A document with an address; a field of None is left out."""
-    path = f"/processos/{NUMBER.masked}/documentos/{identity(seed)}"
-    listed = {
-        "sequencia": 1,
-        "dataHoraJuntada": "2024-05-02T10:11:12.345",
-        "idOrigem": str(seed),
-        "nome": "Petição Inicial.pdf",
-        "nivelSigilo": "PUBLICO",
-        "tipo": {"codigo": 58, "nome": "Petição inicial"},
-        "hrefBinario": f"{path}/binario",
-        "hrefTexto": f"{path}/texto",
-        "arquivo": {"tipo": "application/pdf", "tamanho": 50307},
-    }
-    return {key: value for key, value in (listed | fields).items() if value is not None}
-
-
-def run(*documents: Any, grade: str = "G1", **fields: Any) -> dict[str, Any]:
-    return {
-        "grau": {"sigla": grade},
-        "tribunal": {"sigla": "TRF3"},
-        "documentos": list(documents),
-    } | fields
-
-
-def detail(**fields: Any) -> list[dict[str, Any]]:
-    return [{"numeroProcesso": NUMBER.masked, "nivelSigilo": 0, "siglaTribunal": "TRF3"} | fields]
-
-
-def parse(payload: object) -> ListedProcess:
-    return parse_process(NUMBER, payload, BASE)
+from tests.unit.source.listings import NUMBER, OTHER, detail, document, identity, parse, run
 
 
 def test_a_document_with_all_its_fields() -> None:
@@ -96,85 +53,6 @@ def test_the_document_is_found_wherever_it_stands(payload: object) -> None:
     assert [listed.source_id for listed in parse(payload).documents] == [identity("a")]
 
 
-def test_a_second_listing_is_the_same_document_and_a_fallback() -> None:
-    first = run(document("copy", idOrigem="7", arquivo=None, sequencia=3))
-    second = run(document("main", idOrigem="7", sequencia=3))
-    (listed,) = parse(detail(tramitacaoAtual=first, tramitacoes=[second])).documents
-    assert listed.source_id == identity("main")
-    assert listed.alternate_ids == (identity("copy"),)
-    assert [address.split("/")[-2] for address in listed.addresses] == [
-        identity("main"),
-        identity("copy"),
-    ]
-    assert listed.expected_size == 50307
-
-
-def test_two_instances_are_never_mixed() -> None:
-    payload = detail(
-        tramitacaoAtual=run(document("a", idOrigem="7"), grade="G2"),
-        tramitacoes=[run(document("b", idOrigem="7"), grade="G1")],
-    )
-    assert len(parse(payload).documents) == 2
-
-
-def test_one_origin_id_twice_in_one_list_is_two_documents() -> None:
-    twice = [document(seed, idOrigem="7", sequencia=n) for n, seed in enumerate("ab")]
-    again = [document(seed, idOrigem="7", sequencia=n) for n, seed in ((1, "d"), (0, "c"))]
-    listed = parse(detail(tramitacaoAtual=run(*twice), tramitacoes=[run(*again)])).documents
-    assert {(one.source_id, one.alternate_ids) for one in listed} == {
-        (identity("a"), (identity("c"),)),
-        (identity("b"), (identity("d"),)),
-    }
-
-
-def test_one_id_listed_twice_is_one_document() -> None:
-    payload = detail(tramitacaoAtual=run(document("a"), document("a", idOrigem=None)))
-    assert len(parse(payload).documents) == 1
-
-
-def test_a_copy_that_cannot_be_fetched_is_not_preferred() -> None:
-    lost = run(document("lost", idOrigem="7", hrefBinario=None, hrefTexto=None))
-    held = run(document("held", idOrigem="7", arquivo=None))
-    (listed,) = parse(detail(tramitacaoAtual=lost, tramitacoes=[held])).documents
-    assert listed.source_id == identity("held")
-    assert listed.refusal is None
-
-
-def test_text_stands_in_only_for_a_missing_binary_and_has_no_known_size() -> None:
-    (listed,) = parse(detail(tramitacaoAtual=run(document("a", hrefBinario=None)))).documents
-    assert listed.addresses[0].endswith("/texto")
-    assert listed.expected_size is None
-
-
-@pytest.mark.parametrize("junk", [None, "x", 5, [], {}, {"nome": "sem endereço"}, [[]]])
-def test_junk_is_counted(junk: object) -> None:
-    payload = detail(tramitacaoAtual=run(junk, document("a"), junk))
-    documents = parse(payload).documents
-    refused = [one for one in documents if one.refusal is Reason.NO_ADDRESS]
-    assert len(documents) == 3
-    assert len({one.source_id for one in refused}) == 2
-    assert all(one.addresses == () for one in refused)
-
-
-def test_a_document_without_an_href_is_asked_for_by_its_id() -> None:
-    """(S14) A UUID is enough; the number of a court's system is not."""
-    lost = document("a", hrefBinario=None, hrefTexto=None, id=identity("a").upper())
-    (listed,) = parse(detail(tramitacaoAtual=run(lost))).documents
-    path = f"/api/v2/processos/{NUMBER.masked}/documentos/{identity('a')}/binario"
-    assert (listed.addresses, listed.refusal) == ((path,), None)
-    assert (listed.source_id, listed.expected_size) == (identity("a"), 50307)
-    number = document("a", hrefBinario=None, hrefTexto=None, id="10000000012")
-    (listed,) = parse(detail(tramitacaoAtual=run(number))).documents
-    assert listed.refusal is Reason.NO_ADDRESS
-
-
-def test_an_id_stands_in_for_an_href_on_another_host() -> None:
-    """(S14) An address that is never asked is no usable one."""
-    foreign = document("a", hrefBinario="https://x.example/y", hrefTexto=None, id=identity("a"))
-    (listed,) = parse(detail(tramitacaoAtual=run(foreign))).documents
-    assert [address.split("/")[-2] for address in listed.addresses] == [identity("a")]
-
-
 def test_a_detail_of_the_data_lake() -> None:
     """(S14) Ids in place of hrefs, enumeration names for types, instances in words, nulls."""
     piece = {
@@ -210,52 +88,6 @@ def test_a_detail_of_the_data_lake() -> None:
     assert process.class_name == "Procedimento"
     listing = detail(id="99900012120244036100", documentos=[piece])[0]
     assert [one.source_id for one in parse(listing).documents] == [identity("a")]
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"instancia": "PRIMEIRO_GRAU"},
-        {"instancia": "1ª Instância"},
-        {"grau": "1"},
-        {"grau": 1},
-        {"grau": "1º Grau"},
-        {"grau": "G1"},
-        {"grau": {"numero": 1, "nome": "1º Grau"}},
-        {"grau": [{"sigla": "g1"}]},
-    ],
-)
-def test_an_instance_named_in_another_way_is_the_same(other: dict[str, Any]) -> None:
-    """(S15) One source says `grau`, the other `instancia`; the document is one."""
-    copy = document("copy", idOrigem="7", arquivo=None)
-    second = {"tribunal": {"sigla": "TRF3"}, "documentos": [copy], **other}
-    payload = detail(tramitacaoAtual=run(document("main", idOrigem="7")), tramitacoes=[second])
-    (listed,) = parse(payload).documents
-    assert listed.alternate_ids == (identity("copy"),)
-    assert listed.instance == "G1"
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "count"),
-    [
-        ({"grau": {"sigla": "JE", "numero": 1}}, {"instancia": "PRIMEIRO_GRAU"}, 1),
-        ({"grau": {"sigla": "TR"}}, {"instancia": "SEGUNDO_GRAU"}, 1),
-        ({"grau": {"sigla": "XX", "numero": 2}}, {"grau": "2"}, 1),
-        ({"grau": {"sigla": "JE"}}, {"grau": {"sigla": "TR"}}, 2),
-        ({"grau": {"sigla": "G1"}}, {"instancia": "SEGUNDO_GRAU"}, 2),
-        ({"grau": {"sigla": "G1"}}, {"instancia": "INCONSISTENTE"}, 2),
-        ({"grau": {"sigla": "XX"}}, {"grau": {"sigla": "YY"}}, 2),
-    ],
-)
-def test_which_instances_are_the_same(
-    one: dict[str, Any], other: dict[str, Any], count: int
-) -> None:
-    """(S15) What excludes each other is never merged."""
-    places = [
-        {"documentos": [document(seed, idOrigem="7")], **instance}
-        for seed, instance in (("a", one), ("b", other))
-    ]
-    assert len(parse(detail(tramitacoes=places)).documents) == count
 
 
 @pytest.mark.parametrize(
@@ -304,37 +136,6 @@ def test_a_listing_nested_too_deep_is_unreadable(levels: int) -> None:
         deep = [deep]
     with pytest.raises(UnreadableListing):
         parse(detail(tramitacaoAtual=run(document("a")), nota=deep))
-    process = parse_process(NUMBER, detail(tramitacaoAtual=run(document("a"))), BASE, deep)
-    assert len(process.documents) == 1
-
-
-def test_made_up_ids_stay_when_the_list_grows() -> None:
-    lost = document("lost", hrefBinario=None, hrefTexto=None)
-    before = parse(detail(tramitacaoAtual=run(lost))).documents
-    after = parse(detail(tramitacaoAtual=run(document("new"), lost))).documents
-    assert before[0].source_id in {one.source_id for one in after}
-
-
-def test_an_address_on_another_host_is_refused_at_once() -> None:
-    foreign = document("a", hrefBinario="https://evil.example/x", hrefTexto=None)
-    (listed,) = parse(detail(tramitacaoAtual=run(foreign))).documents
-    assert (listed.refusal, listed.addresses) == (Reason.FOREIGN_HOST, ())
-
-
-def test_order_is_the_sources_own() -> None:
-    """(S15) Documents stay as they are listed: the present instance first, the newest first."""
-    copy = document("copy", idOrigem="late", arquivo=None)
-    payload = detail(
-        tramitacoes=[run(document("old"), grade="G1"), run(copy, document("extra"), grade="G2")],
-        tramitacaoAtual=run(
-            document("late"), document("undated", dataHoraJuntada=None), "junk", grade="G2"
-        ),
-    )
-    listed = parse(payload).documents
-    expected = ("late", "undated", None, "old", "extra")
-    assert [one.source_order for one in listed] == list(range(len(expected)))
-    for one, seed in zip(listed, expected, strict=True):
-        assert seed is None or one.source_id == identity(seed)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +266,7 @@ JUNK = st.recursive(
 def test_junk_raises_nothing_but_the_typed_error(payload: object) -> None:
     """(S5) A listing is read, or is an unreadable listing."""
     try:
-        process = parse_process(NUMBER, payload, BASE, search=payload)
+        process = parse(payload)
     except UnreadableListing:
         return
     json.dumps(process.metadata, allow_nan=False).encode()
