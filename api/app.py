@@ -14,7 +14,9 @@ from fastapi import FastAPI
 
 import autos.store
 from api import engine, keys, problems, webhook_docs
+from api.gate import Gate
 from api.metrics import Metrics
+from api.paths import PREFIX
 from api.problems import Problem
 from api.records import Records
 from api.requests import RequestMiddleware
@@ -39,7 +41,6 @@ from autos.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-PREFIX: Final = "/api/v1"
 ADMIN_RETRY_SECONDS: Final = 1.0
 OpenServices: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Services]]
 
@@ -94,7 +95,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         description="Errors are problem details (RFC 9457): decide by `type`.",
         lifespan=lifespan,
         redoc_url=None,
-        responses=problems.responses(problems.INTERNAL_ERROR),
+        responses=problems.responses(*problems.OF_EVERY_ROUTE),
     )
     app.state.metrics = Metrics()
     problems.install(app)
@@ -112,6 +113,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         app.include_router(noun.router, prefix=PREFIX)
     app.include_router(health.router)
     webhook_docs.describe(app.webhooks)
+    app.add_middleware(Gate, longest=settings.api_max_body_bytes)
     app.add_middleware(RequestMiddleware, metrics=app.state.metrics)
     return app
 

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     api_port: int = 8000
     admin_key: SecretStr = Field(SecretStr(""), description="Bootstrap admin key")
     api_url: str = Field("", description="The address clients reach the API by, for links to it")
+    api_max_body_bytes: int = Field(
+        1_048_576, ge=1024, description="Longest body of a request that the API reads"
+    )
 
     # Webhooks
     webhook_allow_private: bool = Field(
