@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SEED ?= 1
 ROUNDS ?= 10
+MINUTES ?= 20
 
-.PHONY: demo up test lint drills bench clean lock
+.PHONY: demo up test lint drills fuzz bench clean lock
 
 demo: $(INSTALLED)
 	$(BIN)/autos demo
@@ -25,6 +26,10 @@ lint: $(INSTALLED)
 
 drills: $(INSTALLED)
 	$(BIN)/python -m tests.drills --seed $(SEED) --rounds $(ROUNDS)
+
+# The API against its own description, with every check, for as long.
+fuzz: $(INSTALLED)
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest -s tests/integration/test_api_schema.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.one_job

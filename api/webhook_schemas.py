@@ -4,9 +4,10 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from api import examples
+from api.inputs import Asked, Moment, Whole
 from api.schemas import Answer, Page
 
 EVENT_EXAMPLE = "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e"
@@ -14,29 +15,25 @@ Address = Annotated[str, Field(max_length=2048, examples=["https://example.org/h
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 
 
-class _Wish(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class WebhookAddress(_Wish):
+class WebhookAddress(Asked):
     """An address to look at."""
 
     url: Address
 
 
-class TestDelivery(_Wish):
+class TestDelivery(Asked):
     """Where to send a test event."""
 
     __test__ = False
 
     url: Address
-    attempts: int = Field(1, ge=1, le=3, description="Tries, one after the other, until a 2xx")
+    attempts: Whole = Field(1, ge=1, le=3, description="Tries, one after the other, until a 2xx")
 
 
-class Recovery(_Wish):
+class Recovery(Asked):
     """From when on to deliver again what never arrived."""
 
-    since: AwareDatetime
+    since: Moment
     cursor: str | None = Field(None, max_length=500, description="`next` of the answer before")
 
 

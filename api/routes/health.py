@@ -3,7 +3,7 @@
 from typing import cast
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.metrics import Metrics
@@ -44,7 +44,12 @@ async def ready(services: ServicesDependency) -> JSONResponse:
     return JSONResponse(health.model_dump(), 200 if health.ok else 503)
 
 
-@router.get("/metrics", operation_id="metrics", summary="Prometheus metrics")
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+)
 async def metrics(request: Request) -> Response:
     """Requests and their durations, by route."""
     collected = cast(Metrics, request.app.state.metrics)
