@@ -67,8 +67,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     database = Database.open(settings)
     job_engine = engine.Engine(await engine.connect())
     async with httpx2.AsyncClient(trust_env=False) as http:
+        store = autos.store.Store(settings, http)
         try:
-            yield assemble(settings, database, job_engine, autos.store.Store(settings, http))
+            await store.open()
+            yield assemble(settings, database, job_engine, store)
         finally:
             await database.close()
 

@@ -241,9 +241,9 @@ class ProblemDetails(BaseModel):
     reason: str | None = Field(None, description="Why the source did not give it")
 
 
-def unavailable(kind: Kind) -> Problem:
+def unavailable(kind: Kind, detail: str | None = None) -> Problem:
     """One of our own parts is away for the moment."""
-    return Problem(kind, headers={"Retry-After": "5"})
+    return Problem(kind, detail, headers={"Retry-After": "5"})
 
 
 def document(problem: Problem, path: str, request_id: str) -> dict[str, Any]:

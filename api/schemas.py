@@ -287,6 +287,7 @@ class PartHealth(Answer):
     """Whether one part can be reached."""
 
     ok: bool
+    detail: str | None = Field(None, description="What is wrong with it")
 
 
 class Health(Answer):

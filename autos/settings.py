@@ -5,9 +5,9 @@ Temporal's library, not here (DESIGN §13). Secrets are `SecretStr`: they show a
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_USER_AGENT: Final = (
@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="PostgreSQL, as postgresql://user:password@host/name")
     database_pool_size: int = Field(10, ge=1, description="Connections per process")
     secret_key: SecretStr = Field(
-        SecretStr(""), description="Encrypts stored credentials and webhook secrets; 32+ characters"
+        SecretStr(""),
+        description="Encrypts stored credentials and webhook secrets; 32+ characters. Of several, "
+        "separated by commas, the first encrypts and all decrypt",
     )
 
     # Objects
@@ -44,6 +46,7 @@ class Settings(BaseSettings):
         "", description="The address put into links, where clients reach S3 by another name"
     )
     s3_bucket: str = ""
+    # Without keys boto3's own chain finds some, such as those of an instance's role.
     s3_access_key_id: str = ""
     s3_secret_access_key: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
@@ -105,6 +108,15 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".autos")
     log_format: str = Field("json", pattern="^(json|console)$")
     metrics_port: int = Field(0, ge=0, description="Prometheus port of a worker; 0 leaves it off")
+
+    @model_validator(mode="after")
+    def _whole_key_pair(self) -> Self:
+        if bool(self.s3_access_key_id) != bool(self.s3_secret_access_key.get_secret_value()):
+            raise ValueError(
+                "set both AUTOS_S3_ACCESS_KEY_ID and AUTOS_S3_SECRET_ACCESS_KEY, or neither to use "
+                "the keys that boto3 finds by itself"
+            )
+        return self
 
     def require(self, *names: str) -> None:
         """Check that the named settings are given.

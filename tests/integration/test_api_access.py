@@ -268,8 +268,34 @@ async def test_records_that_go_and_come_back(
                 assert response.headers["retry-after"]
             problem(await api.post(path(case, "/downloads")), 503, "records-unavailable")
             ready = await api.get("/health/ready")
-            assert (ready.status_code, ready.json()["parts"]["records"]) == (503, {"ok": False})
+            assert (ready.status_code, ready.json()["parts"]["records"]["ok"]) == (503, False)
             assert (await api.get("/health/live")).status_code == 200
             server.start()
             problem(await api.get(path(case, "/status")), 404, "process-unknown")
+        await database.close()
+
+
+async def test_records_that_return_cost_no_request(
+    temporal: Client, store: FakeStore, case: CaseNumber
+) -> None:
+    """(S43) Connections that a restart closed are replaced, not handed out for one more 503."""
+    with postgres() as server:
+        await migrate(server.get_uri())
+        settings = Settings(database_url=server.get_uri(), admin_key=SecretStr(ADMIN_KEY))
+        database = Database.open(settings)
+        app = create_app(settings, opener(database, temporal, store))
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app),
+                base_url="http://api",
+                headers={"X-API-Key": ADMIN_KEY},
+            ) as api,
+        ):
+            # Several connections, all of them idle when the server goes.
+            await asyncio.gather(*(api.get(path(case, "/status")) for _ in range(5)))
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            for _ in range(5):
+                problem(await api.get(path(case, "/status")), 404, "process-unknown")
         await database.close()
