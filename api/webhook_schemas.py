@@ -50,12 +50,21 @@ class Validation(Answer):
 class Tried(Answer):
     """What came of one request to a receiver. Of its answer's body only the length is told."""
 
-    accepted: bool
+    accepted: bool = Field(description="It answered 2xx")
     status_code: int | None
     milliseconds: int | None
     response_length: int | None
     error: str | None
     detail: str | None
+
+
+class Connectivity(Tried):
+    """Whether a receiver answers at all."""
+
+    reachable: bool = Field(
+        description="It answered, with any status: one that takes only POST may refuse the HEAD "
+        "that is asked. `error` and `detail` tell why it did not"
+    )
 
 
 class TestResult(Answer):
