@@ -19,6 +19,7 @@ from api.metrics import Metrics
 from api.paths import PREFIX
 from api.problems import Problem
 from api.records import Records
+from api.redeliveries import Redeliveries
 from api.requests import RequestMiddleware
 from api.routes import (
     api_keys,
@@ -58,6 +59,7 @@ def assemble(
         store=objects,
         keys=keys.KeyRing(records.find_key),
         statuses=Statuses(records, job_engine, objects, settings.link_ttl),
+        redeliveries=Redeliveries(),
     )
 
 

@@ -309,7 +309,10 @@ def install(app: FastAPI) -> None:
             {"where": ".".join(str(part) for part in entry["loc"]), "message": entry["msg"]}
             for entry in error.errors()
         ]
-        return respond(request, Problem(INVALID_REQUEST, errors=errors))
+        broken = any(entry["type"] == "json_invalid" for entry in error.errors())
+        return respond(
+            request, Problem(UNREADABLE_BODY if broken else INVALID_REQUEST, errors=errors)
+        )
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above

@@ -274,3 +274,28 @@ async def test_odd_headers_break_nothing(
         answer = await client.get(path, headers=sent)
         assert answer.status_code < 500
         assert answer.headers["content-type"] in ("application/json", "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"not json", b'{"url": "\xff"}', b"[" * 20_000, b'{"attempts": ' + b"9" * 5000 + b"}"],
+)
+async def test_a_body_that_is_no_json_in_utf_8_is_unreadable(
+    client: httpx2.AsyncClient, body: bytes
+) -> None:
+    """(S38) As docs/api.md says of `unreadable-body`."""
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
+    problem(answer, 400, "unreadable-body")
+
+
+@pytest.mark.parametrize(
+    "body", [b"null", b"[]", b"3", b'{"url": "\\ud800"}', b'{"url": NaN}', b'{"uri": "x"}', b""]
+)
+async def test_a_body_that_is_json_and_does_not_fit_is_invalid(
+    client: httpx2.AsyncClient, body: bytes
+) -> None:
+    """(S38) The other of the two."""
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
+    assert problem(answer, 422, "invalid-request")["errors"]

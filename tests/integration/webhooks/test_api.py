@@ -11,9 +11,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from standardwebhooks import Webhook
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from api.app import create_app
+from api.redeliveries import MOST_PER_HOUR
 from api.routes import webhook_tools
 from api.webhooks import name_service
 from autos.cnj import CaseNumber
@@ -37,6 +39,8 @@ from tests.integration.webhooks.parts import (
     webhook_worker,
 )
 from tests.unit.webhooks.receiver import drop, receiver, status
+
+SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 
 
 async def asked(
@@ -469,6 +473,37 @@ async def test_recover_sends_what_never_arrived_and_nothing_else(
     assert (await asked(webhooks_api, owner, "POST", "/recover", json=later)).json()["ids"] == []
     naive = await asked(webhooks_api, owner, "POST", "/recover", json={"since": "2026-01-01T00:00"})
     problem(naive, 422, "invalid-request")
+
+
+async def test_an_event_is_not_delivered_again_in_a_loop(
+    webhooks_api: httpx2.AsyncClient,
+    temporal: Client,
+    database: Database,
+    case: CaseNumber,
+    owner: Owner,
+) -> None:
+    """(S37) Each request is an event of its history; no worker is needed to make that grow."""
+    before = now()
+    event_id, other = [
+        await new_event(database, case, owner, "https://receiver.example/") for _ in range(2)
+    ]
+    path = f"/deliveries/{event_id}/redeliver"
+    for _ in range(MOST_PER_HOUR):
+        assert (await asked(webhooks_api, owner, "POST", path)).status_code == 202
+    for _ in range(3):
+        refused = await asked(webhooks_api, owner, "POST", path)
+        problem(refused, 429, "redelivered-too-often")
+        assert 3500 < int(refused.headers["retry-after"]) <= 3600
+    recovered = await asked(
+        webhooks_api, owner, "POST", "/recover", json={"since": before.isoformat()}
+    )
+    assert recovered.json()["ids"] == [other]
+    handle = temporal.get_workflow_handle(delivery_workflow_id(event_id))
+    history = await handle.fetch_history()
+    signals = [event for event in history.events if event.event_type == SIGNALED]
+    assert len(signals) == MOST_PER_HOUR
+    for stopped in (event_id, other):
+        await temporal.get_workflow_handle(delivery_workflow_id(stopped)).terminate()
 
 
 # ---------------------------------------------------------------------- OpenAPI
