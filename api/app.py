@@ -99,6 +99,8 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         description="Errors are problem details (RFC 9457): decide by `type`.",
         lifespan=lifespan,
         redoc_url=None,
+        # Such a redirect would lead to whatever host and scheme the request has named.
+        redirect_slashes=False,
         responses=problems.responses(*problems.OF_EVERY_ROUTE),
     )
     app.state.metrics = Metrics()

@@ -299,3 +299,11 @@ async def test_a_body_that_is_json_and_does_not_fit_is_invalid(
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
     assert problem(answer, 422, "invalid-request")["errors"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs/", "/health/live/", "/docs/"])
+async def test_no_redirect_leads_where_the_host_header_says(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    """(S41) Behind a proxy it would lead from https to http, and the key would follow."""
+    problem(await client.get(path, headers={"Host": "evil.example"}), 404, "not-found")
