@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/installed
 SEED ?= 1
 ROUNDS ?= 10
 MINUTES ?= 20
+WORKERS ?= 1
 
 .PHONY: demo up test lint drills fuzz bench clean lock
 
@@ -25,7 +26,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 drills: $(INSTALLED)
-	$(BIN)/python -m tests.drills --seed $(SEED) --rounds $(ROUNDS)
+	$(BIN)/python -m tests.drills --seed $(SEED) --rounds $(ROUNDS) --workers $(WORKERS)
 
 # The API against its own description, with every check, for as long.
 fuzz: $(INSTALLED)

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import structlog
 
 from api.problems import STORE_UNAVAILABLE, unavailable
-from autos.store import ObjectMissing, StoreError
+from autos.store import Held, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -20,8 +20,8 @@ class Store(Protocol):
         """Mint an address; asks nobody."""
         ...
 
-    async def get(self, key: str) -> bytes:
-        """Read a small object."""
+    async def head(self, key: str) -> Held | None:
+        """Say what is held under a key."""
         ...
 
     async def delete_prefix(self, digits: str) -> int:
@@ -57,17 +57,14 @@ class Objects:
         with _translated():
             return self._store.link(key, filename, content_type)
 
-    async def get(self, key: str) -> bytes | None:
-        """The object's bytes; None if there is none.
+    async def holds(self, key: str) -> bool:
+        """Whether there is such an object.
 
         Raises:
             Problem: the store cannot be reached.
         """
         with _translated():
-            try:
-                return await self._store.get(key)
-            except ObjectMissing:
-                return None
+            return await self._store.head(key) is not None
 
     async def delete_all(self, digits: str) -> None:
         """Delete everything that is kept of a process.

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     pdpj_refresh_token: SecretStr = SecretStr("")
     pdpj_token_url: str = ""
     pdpj_client_id: str = "portalexterno-frontend"
-    pdpj_user_agent: str = DEFAULT_USER_AGENT
+    pdpj_user_agent: str = Field(DEFAULT_USER_AGENT, pattern=r"^[!-~][ -~]*$")
     source_max_in_flight: int = Field(20, ge=1, description="Requests at once, over all workers")
     source_max_per_second: float = Field(
         0, ge=0, description="Requests a second, over all workers; 0 leaves it open"
@@ -66,6 +66,13 @@ class Settings(BaseSettings):
     source_metadata_timeout: float = Field(90, gt=0, description="Seconds")
     source_idle_timeout: float = Field(60, gt=0, description="Seconds without a byte")
     source_max_document_bytes: int = Field(5_000_000_000, ge=1)
+    source_min_bytes_per_minute: int = Field(
+        65_536, ge=0, description="A body that comes slower for a minute is ended; 0 for no floor"
+    )
+    source_redirect_hosts: str = Field(
+        "",
+        description="Hosts, separated by commas, that the source may redirect to for files",
+    )
 
     # Jobs
     batch_size: int = Field(5, ge=1, le=50)

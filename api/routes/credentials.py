@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from api.auth import administrators
 from api.problems import (
@@ -18,14 +18,31 @@ from api.problems import (
 )
 from api.schemas import Answer
 from api.services import Services, ServicesDependency
-from autos.contracts.states import WaitReason
+from autos.contracts.states import Reason, WaitReason
 from autos.records import jobs
 from autos.records.credentials import DatabaseCredentialStore
-from autos.source import Credential
+from autos.records.waits import waits
+from autos.source import Credential, read_token
 
 router = APIRouter(prefix="/credentials/pdpj", tags=["credentials"], dependencies=[administrators])
 
-Token = Annotated[SecretStr, Field(min_length=1, max_length=16_384)]
+
+def _usable(token: SecretStr) -> SecretStr:
+    return SecretStr(read_token(token.get_secret_value()))
+
+
+Token = Annotated[
+    SecretStr,
+    Field(
+        min_length=1,
+        max_length=16_384,
+        description="Alone, without `Bearer`; white space around it is taken away, any within it, "
+        "control characters and letters outside ASCII are refused",
+        # For readers and generators of the schema; `read_token` is what decides.
+        json_schema_extra={"pattern": r"^[ \t\r\n]*[!-~]+[ \t\r\n]*$"},
+    ),
+    AfterValidator(_usable),
+]
 
 
 class NewCredential(BaseModel):
@@ -35,13 +52,30 @@ class NewCredential(BaseModel):
     refresh_token: Token | None = None
 
 
-class CredentialState(Answer):
-    """What can be told of the credential without showing it."""
+class Wait(Answer):
+    """Running jobs that wait for the same thing for the same reason."""
 
-    is_set: bool
+    waiting_for: WaitReason
+    reason: Reason | None = Field(description="What the source said, where it was asked")
+    jobs: int
+    since: datetime | None = Field(description="When the first of them began to wait")
+
+
+class CredentialState(Answer):
+    """What can be told of the credential without showing it, and how the source takes it."""
+
+    is_set: bool = Field(description="There is one that a request can carry")
     refreshable: bool
     expires_at: datetime | None = Field(
         description="By the token's own word; null for an opaque one"
+    )
+    refused_since: datetime | None = Field(
+        description="Since when the source refuses it; null while it takes it, or was not asked"
+    )
+    waiting_jobs: int = Field(description="Running jobs that wait for a credential")
+    waits: list[Wait] = Field(
+        description="All waits of running jobs, the one with the most jobs first: a source that "
+        "answers 429 to all shows here as `source`, `rate_limited`"
     )
 
 
@@ -79,16 +113,24 @@ async def set_credential(new: NewCredential, services: ServicesDependency) -> Wo
 @router.get(
     "",
     operation_id="get_credential",
-    summary="Whether a credential is set and how long it lasts (admin)",
+    summary="Whether a credential is set, how long it lasts, whether the source takes it (admin)",
     responses=responses(UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE),
 )
 async def get_credential(services: ServicesDependency) -> CredentialState:
-    """Never the tokens."""
+    """Never the tokens. The source is not asked: workers write what it says."""
     credential = await _store(services).load()
+    async with services.records.transaction() as session:
+        found = await waits(session)
     return CredentialState(
-        is_set=credential is not None and bool(credential.access_token),
+        is_set=credential is not None and credential.is_sendable,
         refreshable=credential is not None and credential.refresh_token is not None,
         expires_at=credential.expires_at if credential is not None else None,
+        refused_since=credential.refused_since if credential is not None else None,
+        waiting_jobs=sum(wait.jobs for wait in found if wait.waiting_for is WaitReason.CREDENTIAL),
+        waits=[
+            Wait(waiting_for=wait.waiting_for, reason=wait.reason, jobs=wait.jobs, since=wait.since)
+            for wait in found
+        ],
     )
 
 

@@ -1,12 +1,14 @@
 """The source's credential in the records: sealed, and replaced by one refresher at a time.
 
 The row is locked while it is compared and replaced, so of several refreshers one wins and the
-others use what it stored (DESIGN §6, facts/pdpj-api.md §4.3). The settings' token comes first until
-something newer is stored; a *changed* token in the settings is newer than the row.
+others use what it stored. The settings' token comes first until something newer is stored; a
+*changed* token in the settings is newer than the row. That the source refuses the credential is
+kept in clear beside it, for whoever asks what jobs wait for.
 """
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -31,9 +33,11 @@ class DatabaseCredentialStore:
         self._vault = Vault(settings.secret_key)
         self._settings = StaticCredentialStore.of(settings)
         # Tells a changed setting from the one that the stored credential grew out of.
-        given = settings.pdpj_token.get_secret_value(), settings.pdpj_refresh_token
+        given = settings.pdpj_token, settings.pdpj_refresh_token
         self._seed = hashlib.sha256(
-            f"{given[0]} {given[1].get_secret_value()}".encode()
+            " ".join(token.get_secret_value().strip() for token in given).encode(
+                errors="backslashreplace"
+            )
         ).hexdigest()
 
     async def load(self) -> Credential | None:
@@ -44,25 +48,45 @@ class DatabaseCredentialStore:
         """
         async with self._database.transaction() as session:
             row = await session.scalar(select(StoredCredential).filter_by(name=_NAME))
-        stored = self._opened(row)
-        return stored if stored is not None else await self._settings.load()
+        return await self._present(row)
 
     async def replace(self, old: Credential, new: Credential) -> bool:
-        """Put `new` in place of `old`; False, and no change, if `old` is not there any more."""
+        """Put `new` in place of `old`; False, and no change, if `old` is not there any more.
+
+        A refusal stands until the source has taken the new one.
+        """
         async with self._database.transaction() as session:
             row = await self._locked(session)
-            present = self._opened(row)
-            if present is None:
-                present = await self._settings.load()
+            present = await self._present(row)
             if present != old:
                 return False
             self._write(row, new)
+            row.refused_at = present.refused_since
         return True
 
     async def put(self, credential: Credential) -> None:
         """Set a new credential, whatever was there before."""
         async with self._database.transaction() as session:
-            self._write(await self._locked(session), credential)
+            row = await self._locked(session)
+            self._write(row, credential)
+            row.refused_at = None
+
+    async def note(self, token: str, *, refused: bool) -> None:
+        """Keep that the source refuses this access token, or takes it again.
+
+        Nothing changes if another one is set. The first moment of a refusal stands.
+        """
+        async with self._database.transaction() as session:
+            row = await self._locked(session)
+            present = await self._present(row)
+            if present is None or present.access_token != token:
+                return
+            self._write(row, present if refused else replace(present, after_refusal=False))
+            row.refused_at = (present.refused_since or now()) if refused else None
+
+    async def _present(self, row: StoredCredential | None) -> Credential | None:
+        stored = self._opened(row)
+        return stored if stored is not None else await self._settings.load()
 
     async def _locked(self, session: AsyncSession) -> StoredCredential:
         await session.execute(
@@ -90,6 +114,8 @@ class DatabaseCredentialStore:
             access_token=values["access_token"],
             refresh_token=values["refresh_token"],
             claimed_until=datetime.fromisoformat(claimed) if claimed else None,
+            after_refusal=values.get("after_refusal", False),
+            refused_since=row.refused_at,
         )
 
     def _sealed(self, credential: Credential) -> bytes:
@@ -100,6 +126,7 @@ class DatabaseCredentialStore:
                     "access_token": credential.access_token,
                     "refresh_token": credential.refresh_token,
                     "claimed_until": claimed.isoformat() if claimed else None,
+                    "after_refusal": credential.after_refusal,
                     "seed": self._seed,
                 }
             )

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from autos.records.database import Database
 
-_LOCK_SPACE: Final = 7_239_002
+LOCK_SPACE: Final = 7_239_002
 _WAITING_SPACE: Final = 7_239_003
 _RETRY_SECONDS: Final = 0.1
 """Between two looks for a permit that another worker holds."""
@@ -138,7 +138,7 @@ class DatabasePermits:
             _TAKE,
             most=self._most,
             held=list(self._held),
-            space=_LOCK_SPACE,
+            space=LOCK_SPACE,
             wanted=wanted,
         )
         numbers = [int(row.number) for row in rows]
@@ -146,7 +146,7 @@ class DatabasePermits:
         return numbers
 
     async def _give_back(self, numbers: list[int]) -> None:
-        await self._query(_GIVE_BACK, space=_LOCK_SPACE, numbers=numbers)
+        await self._query(_GIVE_BACK, space=LOCK_SPACE, numbers=numbers)
 
     async def _query(self, statement: TextClause, **values: object) -> Sequence[Row[Any]]:
         """The rows, or none when the database is away; then all permits are gone, too."""

@@ -1,21 +1,23 @@
 """All talk with PDPJ: asking politely, judging what comes back, reading the listings.
 
-Facts about the source: facts/pdpj-api.md. Nothing here knows of records, the store or Temporal.
+Nothing here knows of records, the store or Temporal.
 """
 
-from autos.source.client import Downloaded, SourceClient, SourceRefused, open_http
-from autos.source.credentials import (
-    Credential,
-    CredentialRefused,
-    Credentials,
-    CredentialStore,
-    StaticCredentialStore,
-)
+from autos.source.client import Downloaded, SourceClient, SourceRefused
+from autos.source.credentials import CredentialRefused, Credentials
+from autos.source.exchange import open_http
 from autos.source.limits import Limiter, LocalPermits, Permits
-from autos.source.listing import ListedDocument, ListedProcess
+from autos.source.listing import ListedDocument, ListedMovement, ListedProcess
 from autos.source.parse import UnreadableListing, parse_process
 from autos.source.replies import Answer, Available, Refused, judge, judge_listing
 from autos.source.spool import Spool
+from autos.source.tokens import (
+    Credential,
+    CredentialStore,
+    StaticCredentialStore,
+    UnusableToken,
+    read_token,
+)
 
 __all__ = [
     "Answer",
@@ -27,6 +29,7 @@ __all__ = [
     "Downloaded",
     "Limiter",
     "ListedDocument",
+    "ListedMovement",
     "ListedProcess",
     "LocalPermits",
     "Permits",
@@ -36,8 +39,10 @@ __all__ = [
     "Spool",
     "StaticCredentialStore",
     "UnreadableListing",
+    "UnusableToken",
     "judge",
     "judge_listing",
     "open_http",
     "parse_process",
+    "read_token",
 ]

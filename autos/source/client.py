@@ -1,16 +1,14 @@
 """The client of PDPJ: a process's listing, a document's bytes, and whether the source works.
 
-It asks once and says what came of it; when to ask again is the workflow's business. The one
-exception is a refused token: with a refresh at hand the request is made once more. No redirect is
-followed, no cookie is kept, no other host than the configured one is asked. Logs of the HTTP
-library are turned down, since they hold whole addresses, and signed ones are secrets.
+It asks once and says what came of it; when to ask again is the workflow's business. Two refusals
+are looked into at once: one of the token, which may be refreshed or mean the document alone, and
+one of a process's detail, which may be broken or unknown.
 """
 
 import asyncio
 import hashlib
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,17 +22,30 @@ from autos.settings import Settings
 from autos.source.addresses import UnusableAddress, read_path
 from autos.source.courts import CourtObserver, Courts, Heard
 from autos.source.credentials import CredentialRefused, Credentials
+from autos.source.exchange import WINDOW_SECONDS, Exchange, Reply, Unanswered
 from autos.source.limits import Limiter
 from autos.source.listing import ListedProcess
-from autos.source.parse import UnreadableListing, parse_process
-from autos.source.replies import HEAD_BYTES, Answer, Available, Refused, judge, judge_listing
+from autos.source.parse import UnreadableListing, lists, parse_process
+from autos.source.replies import (
+    HEAD_BYTES,
+    TAIL_BYTES,
+    Answer,
+    Available,
+    Refused,
+    judge,
+    judge_listing,
+)
 from autos.source.spool import Memory, Spool
+from autos.source.trust import Asking, Trust, Verdict, shows_trust
 
-CONNECT_SECONDS: Final = 15.0
 LISTING_BYTES: Final = 64 * 1024 * 1024
 """No listing is larger: some 100,000 documents. Beyond it the reply is not read on."""
 _PARSED_ASIDE_BYTES: Final = 512 * 1024
 """From this size on a listing is parsed in a thread, so that the event loop goes on."""
+_NO_CREDENTIAL: Final = Refused(Reason.CREDENTIAL, unsent=True)
+"""It says nothing of what was asked for, so it must not count as an attempt."""
+_CLOSED: Final = Refused(Reason.NO_ACCESS)
+"""A listing that is refused although the source takes the token."""
 
 Outcome = TypeVar("Outcome")
 
@@ -75,27 +86,16 @@ class Downloaded:
         self.close()
 
 
-def open_http(settings: Settings) -> httpx2.AsyncClient:
-    """An HTTP client for source or store; one of each per process, closed by who opened it.
-
-    HTTP/1.1 only: HTTP/2 costs twice the CPU here (facts/transfer-and-libraries.md §B2). Proxies
-    and credentials of the environment are not used.
-    """
-    for name in ("httpx2", "httpcore2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # A few more than requests at once, for tokens and probes.
-    connections = settings.source_max_in_flight + 8
-    return httpx2.AsyncClient(
-        http2=False,
-        trust_env=False,
-        follow_redirects=False,
-        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-        timeout=httpx2.Timeout(settings.source_idle_timeout, connect=CONNECT_SECONDS),
-    )
-
-
 class SourceClient:
-    """Asks PDPJ. One per process; `http`, `credentials` and `limiter` are shared and not closed."""
+    """Asks PDPJ. One per process; `http`, `credentials` and `limiter` are shared and not closed.
+
+    Args:
+        settings: where the source is, and how patient to be with it.
+        http: see `open_http`.
+        credentials: where tokens come from.
+        limiter: the bound and the pace over all courts.
+        window: seconds that a body may come too slowly (`AUTOS_SOURCE_MIN_BYTES_PER_MINUTE`).
+    """
 
     def __init__(
         self,
@@ -103,27 +103,28 @@ class SourceClient:
         http: httpx2.AsyncClient,
         credentials: Credentials,
         limiter: Limiter,
+        window: float = WINDOW_SECONDS,
     ) -> None:
-        self._origin = settings.pdpj_base_url.rstrip("/")
-        self._http = http
+        self._exchange = Exchange(settings, http, window)
         self._credentials = credentials
+        self._trust = Trust(credentials, self._ask_search)
         self._courts = Courts(limiter, settings.source_max_in_flight, settings.retry_unit_seconds)
         self._memory = Memory()
         self._largest = settings.source_max_document_bytes
-        # The firewall wants a browser's headers (facts/pdpj-api.md §3).
+        # The firewall wants a browser's headers.
         headers = {
             "User-Agent": settings.pdpj_user_agent,
             "Accept-Language": "pt-BR,pt;q=0.9",
             "Accept-Encoding": "identity",
-            "Origin": self._origin,
-            "Referer": f"{self._origin}/consulta/autosdigitais",
+            "Origin": self._exchange.origin,
+            "Referer": f"{self._exchange.origin}/consulta/autosdigitais",
         }
         self._listing_headers = headers | {"Accept": "application/json, text/plain, */*"}
         self._document_headers = headers | {
             "Accept": "application/pdf,application/octet-stream,text/html;q=0.8,*/*;q=0.5"
         }
-        self._listing_timeout = _timeout(settings.source_metadata_timeout)
-        self._document_timeout = _timeout(settings.source_idle_timeout)
+        self._listing_idle = settings.source_metadata_timeout
+        self._document_idle = settings.source_idle_timeout
 
     def observe(self, observer: CourtObserver) -> None:
         """Have changes of courts' limits and breakers told to somebody."""
@@ -137,30 +138,44 @@ class SourceClient:
             urgent: asked although the court's breaker is open, as its trial.
 
         Raises:
-            SourceRefused: with the reason; NOT_FOUND only after a search has confirmed it.
+            SourceRefused: with the reason. NOT_FOUND only after a search has confirmed it;
+                NO_ACCESS also where the detail, and no more than it, refuses a token twice;
+                DOCUMENT_ERROR and UNREADABLE_LISTING are trouble of this process alone.
         """
-        detail = await self._listing(f"/api/v2/processos/{number.masked}", number, urgent)
+        detail = await self._detail(number, urgent)
+        if detail == _CLOSED:
+            # Once may be a moment's weakness of the gateway.
+            detail = await self._detail(number, urgent)
         if isinstance(detail, Answer):
             try:
-                return await asyncio.to_thread(parse_process, number, detail.payload, self._origin)
-            except UnreadableListing:
-                detail = Refused(Reason.NOT_FOUND, final=True)
-        if detail.reason in (Reason.NOT_FOUND, Reason.DOCUMENT_ERROR):
-            detail = await self._confirm_unknown(number)
-        raise SourceRefused(detail.reason, detail.final, detail.retry_after)
+                return await asyncio.to_thread(
+                    parse_process, number, detail.payload, self._exchange.origin
+                )
+            except (UnreadableListing, RecursionError):
+                detail = Refused(Reason.UNREADABLE_LISTING)
+        elif detail.reason in (Reason.NOT_FOUND, Reason.DOCUMENT_ERROR):
+            detail = await self._confirm(number, detail)
+        final = detail.final or detail.reason is Reason.NO_ACCESS
+        raise SourceRefused(detail.reason, final, detail.retry_after)
 
     async def document(
-        self, address: str, expected_size: int | None, spool_directory: Path
+        self,
+        address: str,
+        expected_size: int | None,
+        spool_directory: Path,
+        listed_type: str | None = None,
     ) -> Downloaded | Refused:
         """Fetch one document's bytes into a spool, hashing and judging them.
 
         Memory does not grow with the document; a place in flight is held exactly while the
-        request lasts, not while the caller stores the bytes.
+        request lasts, not while the caller stores the bytes. CREDENTIAL that is not `unsent` is
+        the document's own: the source takes the token for the case itself.
 
         Args:
             address: one of `ListedDocument.addresses`.
             expected_size: bytes, as listed, if they are.
             spool_directory: an existing folder on a disk with room; used beyond 8 MiB.
+            listed_type: the media type, as listed, if it is.
 
         Raises:
             OSError: the spool could not be written.
@@ -169,13 +184,28 @@ class SourceClient:
             checked = read_path(address)
         except UnusableAddress as error:
             return Refused(error.reason, final=True)
+        number = checked.number
 
-        async def fetch(token: str) -> Downloaded | Refused:
-            return await self._fetch(
-                checked.path, token, checked.number.court, expected_size, spool_directory
-            )
+        async def fetch(asking: Asking) -> Downloaded | Refused:
+            spool = Spool(spool_directory, memory=self._memory)
 
-        return await self._with_token(fetch)
+            async def receive(heard: Heard) -> Downloaded | Refused:
+                return await self._receive(
+                    checked.path, asking, spool, heard, expected_size, listed_type
+                )
+
+            try:
+                outcome = await self._courts.ask(number.court, receive)
+                if isinstance(outcome, Downloaded):
+                    await self._trust.worked(asking, number)
+            except BaseException:
+                spool.close()
+                raise
+            if isinstance(outcome, Refused):
+                spool.close()
+            return outcome
+
+        return await self._with_token(number, fetch)
 
     async def probe(self, number: CaseNumber, *, urgent: bool = False) -> Refused | None:
         """Ask the cheapest question there is: None if source and credential work now."""
@@ -184,141 +214,169 @@ class SourceClient:
             return None
         return found
 
-    async def _confirm_unknown(self, number: CaseNumber) -> Refused:
+    async def _confirm(self, number: CaseNumber, detail: Refused) -> Refused:
+        """What a detail that was not had means: unknown numbers and broken cases look alike."""
         found = await self._search(number)
-        # A hit says that the case exists: its detail is out of order, not absent.
-        return Refused(Reason.UNAVAILABLE) if isinstance(found, Answer) else found
+        if isinstance(found, Refused):
+            return found
+        if not lists(found.payload, number):
+            # Hits of other numbers say nothing of this one.
+            return Refused(Reason.NOT_FOUND)
+        broken = detail.reason is Reason.DOCUMENT_ERROR
+        return Refused(Reason.DOCUMENT_ERROR if broken else Reason.UNREADABLE_LISTING)
+
+    async def _detail(self, number: CaseNumber, urgent: bool) -> Answer | Refused:
+        async def ask(asking: Asking) -> Answer | Refused:
+            path = f"/api/v2/processos/{number.masked}"
+            found = await self._ask(path, number, asking, urgent)
+            if isinstance(found, Answer):
+                await self._trust.worked(asking, number)
+            return found
+
+        return await self._with_token(number, ask, refused_alone=_CLOSED, urgent=urgent)
 
     async def _search(self, number: CaseNumber, urgent: bool = False) -> Answer | Refused:
-        path = f"/api/v2/processos?numeroProcesso={number.masked}"
-        return await self._listing(path, number, urgent)
+        async def ask(asking: Asking) -> Answer | Refused:
+            found = await self._ask_search(number, asking, urgent)
+            if shows_trust(found):
+                await self._trust.worked(asking, number)
+            return found
 
-    async def _listing(self, path: str, number: CaseNumber, urgent: bool) -> Answer | Refused:
-        async def ask(token: str) -> Answer | Refused:
-            async def request(heard: Heard) -> Answer | Refused:
-                return await self._ask(path, token, heard)
-
-            return await self._courts.ask(number.court, request, urgent=urgent)
-
-        return await self._with_token(ask)
-
-    async def _ask(self, path: str, token: str, heard: Heard) -> Answer | Refused:
-        body = bytearray()
-        started = False
-        try:
-            async with self._get(
-                path, token, self._listing_headers, self._listing_timeout
-            ) as response:
-                started = True
-                async for chunk in response.aiter_bytes():
-                    heard()
-                    body += chunk
-                    if len(body) > LISTING_BYTES:
-                        return Refused(Reason.TOO_LARGE, final=True)
-        except httpx2.RequestError as error:
-            return _refused_by_transport(error, started)
-        if len(body) < _PARSED_ASIDE_BYTES:
-            return judge_listing(response.status_code, response.headers, bytes(body))
-        return await asyncio.to_thread(
-            judge_listing, response.status_code, response.headers, bytes(body)
+        return await self._with_token(
+            number, ask, refused_alone=_CLOSED, urgent=urgent, searched=True
         )
 
-    async def _fetch(
-        self, path: str, token: str, court: str, expected_size: int | None, folder: Path
-    ) -> Downloaded | Refused:
-        spool = Spool(folder, memory=self._memory)
-        try:
-            outcome = await self._courts.ask(
-                court, lambda heard: self._receive(path, token, expected_size, spool, heard)
-            )
-        except BaseException:
-            spool.close()
-            raise
-        if isinstance(outcome, Refused):
-            spool.close()
-        return outcome
+    async def _ask_search(
+        self, number: CaseNumber, asking: Asking, urgent: bool = False
+    ) -> Answer | Refused:
+        path = f"/api/v2/processos?numeroProcesso={number.masked}"
+        return await self._ask(path, number, asking, urgent)
 
-    async def _receive(
-        self, path: str, token: str, expected_size: int | None, spool: Spool, heard: Heard
-    ) -> Downloaded | Refused:
-        digest = hashlib.sha256()
-        head = b""
-        started = False
+    async def _ask(
+        self, path: str, number: CaseNumber, asking: Asking, urgent: bool
+    ) -> Answer | Refused:
+        return await self._courts.ask(
+            number.court, lambda heard: self._read(path, asking, heard), urgent=urgent
+        )
+
+    async def _read(self, path: str, asking: Asking, heard: Heard) -> Answer | Refused:
+        body = bytearray()
+        asking.sent_at = asyncio.get_running_loop().time()
         try:
-            async with self._get(
-                path, token, self._document_headers, self._document_timeout
-            ) as response:
-                started = True
-                if _declared_length(response) > self._largest:
-                    return Refused(Reason.TOO_LARGE, final=True)
-                async with aclosing(_body(response)) as chunks:
+            async with self._exchange.get(
+                path, asking.token, self._listing_headers, self._listing_idle
+            ) as reply:
+                if reply.status != 200:
+                    head = await reply.head(HEAD_BYTES)
+                    return _at_home(reply, judge_listing(reply.status, reply.headers, head))
+                async with aclosing(reply.chunks()) as chunks:
                     async for chunk in chunks:
                         heard()
-                        if len(head) < HEAD_BYTES:
-                            head += chunk[: HEAD_BYTES - len(head)]
-                        if response.status_code != 200 and len(head) == HEAD_BYTES:
-                            break
-                        if spool.size + len(chunk) > self._largest:
+                        body += chunk
+                        if len(body) > LISTING_BYTES:
                             return Refused(Reason.TOO_LARGE, final=True)
-                        digest.update(chunk)
-                        await spool.write(chunk)
-        except httpx2.RequestError as error:
-            return _refused_by_transport(error, started)
-        verdict = judge(response.status_code, response.headers, head, spool.size, expected_size)
+        except Unanswered as unanswered:
+            return unanswered.refused
+        if len(body) < _PARSED_ASIDE_BYTES:
+            return judge_listing(reply.status, reply.headers, bytes(body))
+        return await asyncio.to_thread(judge_listing, reply.status, reply.headers, bytes(body))
+
+    async def _receive(
+        self,
+        path: str,
+        asking: Asking,
+        spool: Spool,
+        heard: Heard,
+        expected_size: int | None,
+        listed_type: str | None,
+    ) -> Downloaded | Refused:
+        digest = hashlib.sha256()
+        head = tail = b""
+        asking.sent_at = asyncio.get_running_loop().time()
+        try:
+            async with self._exchange.get(
+                path, asking.token, self._document_headers, self._document_idle
+            ) as reply:
+                if reply.status != 200:
+                    head = await reply.head(HEAD_BYTES)
+                elif reply.declared_length > self._largest:
+                    return Refused(Reason.TOO_LARGE, final=True)
+                else:
+                    async with aclosing(reply.chunks()) as chunks:
+                        async for chunk in chunks:
+                            heard()
+                            if spool.size + len(chunk) > self._largest:
+                                return Refused(Reason.TOO_LARGE, final=True)
+                            head += chunk[: HEAD_BYTES - len(head)]
+                            tail = (tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
+                            digest.update(chunk)
+                            await spool.write(chunk)
+        except Unanswered as unanswered:
+            return unanswered.refused
+        verdict = judge(
+            reply.status,
+            reply.headers,
+            first_bytes=head,
+            last_bytes=tail,
+            length=spool.size,
+            expected_size=expected_size,
+            listed_type=listed_type,
+        )
         if isinstance(verdict, Available):
             return Downloaded(spool, spool.size, digest.hexdigest(), verdict.content_type)
-        return verdict
+        return _at_home(reply, verdict)
 
     async def _with_token(
-        self, ask: Callable[[str], Awaitable[Outcome | Refused]]
+        self,
+        number: CaseNumber,
+        ask: Callable[[Asking], Awaitable[Outcome | Refused]],
+        *,
+        refused_alone: Refused | None = None,
+        urgent: bool = False,
+        searched: bool = False,
     ) -> Outcome | Refused:
-        try:
-            token = await self._credentials.token()
-        except CredentialRefused:
-            # Nobody was asked, so it must not count as an attempt.
-            return Refused(Reason.CREDENTIAL, unsent=True)
-        outcome = await ask(token)
-        if not isinstance(outcome, Refused) or outcome.reason is not Reason.CREDENTIAL:
-            return outcome
-        if await self._credentials.refused(token):
-            with suppress(CredentialRefused):
-                return await ask(await self._credentials.token())
-        return outcome
+        """Ask with the token at hand, and once more if it is refused and there is another.
 
-    @asynccontextmanager
-    async def _get(
-        self, path: str, token: str, headers: dict[str, str], timeouts: dict[str, float]
-    ) -> AsyncIterator[httpx2.Response]:
-        request = httpx2.Request(
-            "GET",
-            self._origin + path,
-            headers=headers | {"Authorization": f"Bearer {token}"},
-            extensions={"timeout": timeouts},
-        )
-        response = await self._http.send(request, stream=True)
-        try:
-            yield response
-        finally:
-            await response.aclose()
+        Args:
+            number: the case it is about.
+            ask: makes exactly one request.
+            refused_alone: what it means when this is refused and the token is not; None for what
+                the source said.
+            urgent: somebody has reason to believe that the source takes the token again.
+            searched: the request is itself the search of this case.
+        """
+        for _ in range(2):
+            try:
+                asking = Asking(await self._credentials.token())
+            except CredentialRefused:
+                return _NO_CREDENTIAL
+            if self._credentials.is_refused(asking.token):
+                if not self._credentials.claim_look(urgent=urgent):
+                    return _NO_CREDENTIAL
+                if not searched and not await self._is_taken_again(asking.token, number):
+                    return _NO_CREDENTIAL
+            outcome = await ask(asking)
+            if not isinstance(outcome, Refused) or outcome.unsent:
+                return outcome
+            if outcome.reason is not Reason.CREDENTIAL:
+                return outcome
+            match await self._trust.verdict(asking, number, searched=searched):
+                case Verdict.TAKEN:
+                    return refused_alone or outcome
+                case Verdict.UNKNOWN:
+                    return outcome
+                case Verdict.REFUSED:
+                    if not await self._credentials.refused(asking.token):
+                        break
+        return _NO_CREDENTIAL
 
-
-def _declared_length(response: httpx2.Response) -> int:
-    declared = response.headers.get("content-length", "")
-    return int(declared) if declared.isascii() and declared.isdigit() else 0
-
-
-def _body(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    # Asked for as it is; a server that compresses all the same is understood.
-    if response.headers.get("content-encoding", "identity") == "identity":
-        return response.aiter_raw()
-    return response.aiter_bytes()
+    async def _is_taken_again(self, token: str, number: CaseNumber) -> bool:
+        now = Asking(token, asyncio.get_running_loop().time())
+        return await self._trust.verdict(now, number) is Verdict.TAKEN
 
 
-def _refused_by_transport(error: httpx2.RequestError, started: bool) -> Refused:
-    if isinstance(error, httpx2.TimeoutException):
-        return Refused(Reason.TIMEOUT)
-    return Refused(Reason.TRUNCATED if started else Reason.UNAVAILABLE)
-
-
-def _timeout(idle: float) -> dict[str, float]:
-    return {"connect": CONNECT_SECONDS, "read": idle, "write": idle, "pool": idle}
+def _at_home(reply: Reply, verdict: Outcome | Refused) -> Outcome | Refused:
+    """The verdict on a reply; what another host refuses says nothing of credential and case."""
+    if reply.elsewhere and 400 <= reply.status < 500 and reply.status not in (408, 429):
+        return Refused(Reason.ERROR_BODY)
+    return verdict

@@ -10,7 +10,7 @@ from autos.contracts.states import Reason
 
 @dataclass(frozen=True, slots=True)
 class ListedDocument:
-    """One document, whichever number of sources list it (facts/pdpj-api.md §5.3, §8.7)."""
+    """One document, whichever number of sources list it."""
 
     source_id: str
     """The UUID of the preferred copy, or a stable made-up one (UUID version 5) without any."""
@@ -36,11 +36,35 @@ class ListedDocument:
     declared_type: str | None
     expected_size: int | None
     """Bytes of the file behind the first address; None where it is not listed."""
+    source_order: int = 0
+    """The place in the source's own order, from 0; every document of a process has another."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMovement:
+    """One movement (`movimento`) of the case, whichever number of sources list it."""
+
+    at: datetime | None
+    """UTC."""
+    text: str | None
+    kind: str | None = None
+    """The name of the movement's type, which only some answers give."""
+    kind_code: int | None = None
+    """The code of the type in the national table (TPU), where the source gives it."""
+    document_id: str | None = None
+    """The UUID of the document it brought in: a `source_id` or one of the `alternate_ids`. The
+    document itself may be withheld from the list. Only searches give it."""
+    instance: str | None = None
+    """As in `ListedDocument`."""
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ListedProcess:
-    """A process with all of its documents, oldest first (facts/pdpj-api.md §5.2)."""
+    """A process with all of its documents and movements, in the source's own order.
+
+    The source lists the present instance before earlier ones, and in each the newest first.
+    """
 
     number: CaseNumber
     court: str
@@ -54,3 +78,4 @@ class ListedProcess:
     metadata: dict[str, Any]
     """The source's detail without the documents; valid JSON, free of NUL characters."""
     documents: tuple[ListedDocument, ...]
+    movements: tuple[ListedMovement, ...] = ()

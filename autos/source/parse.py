@@ -70,6 +70,14 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
     )
 
 
+def lists(payload: object, number: CaseNumber) -> bool:
+    """Whether an item of a search's answer names this very number."""
+    return any(
+        text(item.get("numeroProcesso")) is not None and _is_about(item, number)
+        for item in _items(payload)
+    )
+
+
 def _items(payload: object) -> Iterator[dict[str, Any]]:
     for item in objects(payload):
         if "content" in item and "numeroProcesso" not in item:

@@ -43,6 +43,7 @@ __all__ = [
     "Held",
     "Listed",
     "ObjectMissing",
+    "Readable",
     "Store",
     "StoreError",
     "StoreRefused",
@@ -56,16 +57,20 @@ _TIMEOUT: Final = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 60.0}
 _MD5: Final = re.compile(r'"?([0-9a-f]{32})"?', re.ASCII)
 
 
-class Body(Protocol):
-    """Bytes of a known size that can be read again from the start, such as a source's spool."""
+class Readable(Protocol):
+    """Bytes that can be read again from the start, the same at every call."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes, from the start at every call."""
+        ...
+
+
+class Body(Readable, Protocol):
+    """Bytes of a known size, such as a source's spool."""
 
     @property
     def size(self) -> int:
         """Bytes in all."""
-        ...
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        """The bytes, from the start at every call."""
         ...
 
 
@@ -82,15 +87,20 @@ class Held:
 class _Bytes:
     data: bytes
 
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
     async def pieces(self) -> AsyncIterator[bytes]:
         yield self.data
 
 
-_PROBE: Final = _Bytes(b"ok")
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    size: int
+    body: Readable
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return self.body.pieces()
+
+
+_PROBE: Final = b"ok"
 
 
 class Store:
@@ -136,17 +146,26 @@ class Store:
         """
         return await self._store(key, body, bytes.fromhex(sha256), content_type, once=True)
 
-    async def put_json(self, key: str, data: bytes) -> None:
+    async def put_json(self, key: str, data: bytes | Readable) -> None:
         """Store a JSON text, in place of what is there.
+
+        Args:
+            key: from `manifest_key`.
+            data: read once to be measured, and again at every try; never whole in memory.
 
         Raises:
             StoreUnavailable, StoreRefused: as `put`.
         """
-        digest = hashlib.sha256(data).digest()
-        await self._store(key, _Bytes(data), digest, "application/json", once=False)
+        body = _Bytes(data) if isinstance(data, bytes) else data
+        digest, size = hashlib.sha256(), 0
+        async for piece in body.pieces():
+            digest.update(piece)
+            size += len(piece)
+        measured = _Measured(size, body)
+        await self._store(key, measured, digest.digest(), "application/json", once=False)
 
     async def get(self, key: str) -> bytes:
-        """The bytes of a small object (up to 64 MiB), such as a manifest.
+        """The bytes of a small object (up to 64 MiB).
 
         Raises:
             ObjectMissing: there is none.
@@ -237,9 +256,10 @@ class Store:
 
     async def ready(self) -> bool:
         """True if the bucket takes an object just now; puts a tiny one, always the same."""
-        checksum = base64.b64encode(hashlib.sha256(_PROBE.data).digest()).decode()
+        checksum = base64.b64encode(hashlib.sha256(_PROBE).digest()).decode()
+        body = _Measured(len(_PROBE), _Bytes(_PROBE))
         try:
-            reply = await self._put(PROBE_KEY, _PROBE, checksum, "text/plain", once=False)
+            reply = await self._put(PROBE_KEY, body, checksum, "text/plain", once=False)
         except StoreError:
             return False
         return reply is not None

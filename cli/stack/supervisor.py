@@ -47,11 +47,16 @@ def _silent(_: str) -> None:
     """Say nothing."""
 
 
+def _unchanged(_: str, environment: Mapping[str, str]) -> Mapping[str, str]:
+    return environment
+
+
 class Stack:
     """The parts of one data folder. Use it as `async with Stack(data_dir) as stack:`.
 
     A variable in `extra_environment` wins over the stack's own value, and a part whose address is
-    given there is not started: somebody else runs it.
+    given there is not started: somebody else runs it. `environment_of` has the last word on the
+    environment of a worker or the API, by the part's name.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Stack:
         sandbox_latency_ms: float = 0,
         ports: PortChoice = "default",
         extra_environment: Mapping[str, str] | None = None,
+        environment_of: Callable[[str, Mapping[str, str]], Mapping[str, str]] = _unchanged,
         announce: Callable[[str], None] = _silent,
     ) -> None:
         self.data_dir = data_dir.absolute()
@@ -73,6 +79,7 @@ class Stack:
         self._workers = workers
         self._sandbox_latency_ms = sandbox_latency_ms
         self._port_choice: PortChoice = ports
+        self._environment_of = environment_of
         self._announce = announce
         self._runners: dict[str, Runner] = {}
         self._state = StackState()
@@ -234,10 +241,16 @@ class Stack:
             "sandbox": lambda: [catalogue.sandbox(ground, environment, self._sandbox_latency_ms)],
             "migrations": lambda: [catalogue.migrations(environment)],
             "worker": lambda: [
-                catalogue.worker(number, environment, addresses.get("temporal-ui"))
+                catalogue.worker(
+                    number,
+                    self._environment_of("worker", environment),
+                    addresses.get("temporal-ui"),
+                )
                 for number in range(1, self._workers + 1)
             ],
-            "api": lambda: [catalogue.api(ground.url("api"), environment)],
+            "api": lambda: [
+                catalogue.api(ground.url("api"), self._environment_of("api", environment))
+            ],
         }
         return [part for name in self._names for part in made[name]()]
 

@@ -22,7 +22,7 @@ from autos.records import jobs, processes
 from autos.records.database import Database
 from autos.records.models import Document, Job, Process
 from autos.settings import Settings
-from autos.store import ObjectMissing, StoreUnavailable
+from autos.store import Held, StoreUnavailable
 
 ADMIN_KEY = "autos_admin-key-of-the-tests-0123456789abcdef"
 SHA256 = "5e" * 32
@@ -44,11 +44,9 @@ class FakeStore:
         self.minted += 1
         return f"https://store.example/{key}?X-Amz-Signature={self.minted}"
 
-    async def get(self, key: str) -> bytes:
+    async def head(self, key: str) -> Held | None:
         self._check(key)
-        if key not in self.objects:
-            raise ObjectMissing("The store holds no such object", "bucket", key)
-        return self.objects[key]
+        return Held(len(self.objects[key]), None) if key in self.objects else None
 
     async def delete_prefix(self, digits: str) -> int:
         self._check(digits)

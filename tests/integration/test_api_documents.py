@@ -81,18 +81,18 @@ async def test_content_that_is_not_there_says_why(
     problem(await api.get(path(case, f"{NO_DOCUMENT}/content")), 404, "document-unknown")
 
 
-async def test_the_manifest_is_what_lies_in_the_store(
+async def test_the_manifest_is_a_redirect_to_what_lies_in_the_store(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database, store: FakeStore
 ) -> None:
+    """(S29) However large it is, nothing of it passes through the API."""
     problem(await api.get(path(case, "/manifest")), 404, "process-unknown")
     await write_rows(database, case, "a")
     problem(await api.get(path(case, "/manifest")), 404, "manifest-missing")
     store.objects[manifest_key(case.digits)] = b'{"documents": []}'
     response = await api.get(path(case, "/manifest"))
-    assert (response.json(), response.headers["content-type"]) == (
-        {"documents": []},
-        "application/json",
-    )
+    assert (response.status_code, response.content) == (307, b"")
+    assert manifest_key(case.digits) in response.headers["location"]
+    assert response.headers["cache-control"] == "no-store"
 
 
 async def test_a_store_that_is_away_is_told(

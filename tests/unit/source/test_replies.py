@@ -1,186 +1,262 @@
-"""Every row of facts/pdpj-api.md §8 and §9, as the source sends it."""
+"""The judge as a table: what comes with a status, headers, body and listing, and its verdict."""
 
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.contracts.states import Reason
-from autos.source.content_types import DOCX, XLSX, content_type
+from autos.source.content_types import PDF, agrees, content_type
 from autos.source.replies import (
+    HEAD_BYTES,
     RETRY_AFTER_CAP,
+    TAIL_BYTES,
     Answer,
     Available,
     Refused,
     judge,
     judge_listing,
+    judge_redirect,
 )
+from tests.unit.source.keepers import KEEPERS, pdf
+from tests.unit.source.stand_ins import FIREWALLS, LOGINS, SHELL, STAND_INS, envelope, page
 
-HTML = {"content-type": "text/html"}
-JSON = {"content-type": "application/json"}
-PDF = {"content-type": "application/pdf"}
-NO_ACCESS = json.dumps(
-    {"status": 401, "error": "Unauthorized", "message": "Usuário não possui acesso ao processo X"}
-).encode()
-CODEX_ERROR = json.dumps(
-    {
-        "timestamp": "2025-01-10T09:08:52.341Z",
-        "status": 500,
-        "error": "Internal Server Error",
-        "message": "Erro interno na API do Codex.",
-        "externalUrlService": "https://api-processo.data-lake.pdpj.jus.br",
-    }
-).encode()
-GATEWAY_404 = b'{"timestamp":1735689600000,"status":404,"error":"Not Found","message":""}'
-LAKE_404 = '{"code":404,"message":"Não foram encontrados registros"}'.encode()
-FORBIDDEN = b"<html><head><title>403 Forbidden</title></head><body>403 Forbidden</body></html>"
-CLOUDFRONT = b"<!DOCTYPE HTML><HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE>"
-SHELL = (
-    '<!DOCTYPE html><html lang="pt-br"><head><title>Portal de Serviços do Poder Judiciário'
-    "</title></head><body><app-root></app-root></body></html>"
-).encode()
-MAINTENANCE = "<!DOCTYPE html><html><head><title>Sistema em manutenção</title></head>".encode()
-NGINX = b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
-LOGIN = b'<!DOCTYPE html><html><head><title>PJe</title></head><form id="kc-form-login">'
-STUBS = [
-    b"CircuitBreaker 'x' is OPEN and does not permit further calls",
-    "Codex indisponível no momento.".encode(),
-    "Codex indisponível no momento.".encode("latin-1"),
-    b"Error while reading the stream from Codex",
-]
+HTML: Final = {"content-type": "text/html"}
+JSON: Final = {"content-type": "application/json"}
+NO_ACCESS: Final = envelope(status=401, message="Usuário não possui acesso ao processo X")
+CODEX_ERROR: Final = envelope(
+    timestamp="2025-01-10T09:08:52.341Z",
+    status=500,
+    error="Internal Server Error",
+    message="Erro interno na API do Codex.",
+    externalUrlService="https://lake.example",
+)
+CODEX_404: Final = envelope(status=404, message="Documento inexistente", externalUrlService="x")
+GATEWAY_404: Final = envelope(timestamp=1735689600000, status=404, error="Not Found", message="")
+LAKE_404: Final = envelope(code=404, message="Não foram encontrados registros")
+FORBIDDEN: Final = FIREWALLS[6][1]
+F5: Final = FIREWALLS[0][1]
+LOGIN: Final = LOGINS[0][1]
+CLOUDFRONT: Final = b"<HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE>"
+SSO: Final = "https://sso.cloud.pje.jus.br/auth/realms/pje/protocol/openid-connect/auth?x=1"
 
-REFUSED = [
+
+def judged(
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    size: int | None = None,
+    listed: str | None = None,
+) -> Available | Refused:
+    """The verdict on a whole body, of which the judge sees the beginning and the end."""
+    return judge(
+        status,
+        headers,
+        body[:HEAD_BYTES],
+        len(body),
+        size,
+        last_bytes=body[-TAIL_BYTES:],
+        listed_type=listed,
+    )
+
+
+UNAVAILABLE: Final = Refused(Reason.UNAVAILABLE)
+STATUSES: Final = [
     ("401 without a body", 401, {}, b"", Refused(Reason.CREDENTIAL)),
     ("401 json", 401, JSON, b'{"status":401,"message":""}', Refused(Reason.CREDENTIAL)),
     ("401 no access", 401, JSON, NO_ACCESS, Refused(Reason.NO_ACCESS, True)),
-    (
-        "401 no access, utf-8",
-        401,
-        JSON,
-        "não possui acesso ao processo".encode(),
-        Refused(Reason.NO_ACCESS, True),
-    ),
+    ("401 page of no access", 401, HTML, b"<p>possui acesso", Refused(Reason.CREDENTIAL)),
     ("403 no access", 403, JSON, NO_ACCESS, Refused(Reason.NO_ACCESS, True)),
     ("403 firewall", 403, HTML, FORBIDDEN, Refused(Reason.BLOCKED)),
     ("403 firewall, empty", 403, HTML, b"", Refused(Reason.BLOCKED)),
+    ("403 login", 403, HTML, LOGIN, Refused(Reason.CREDENTIAL)),
     ("403 secret", 403, JSON, b'{"status":403}', Refused(Reason.SECRET, True)),
     ("403 secret, empty", 403, {}, b"", Refused(Reason.SECRET, True)),
-    ("404 gateway", 404, JSON, GATEWAY_404, Refused(Reason.NOT_FOUND, True)),
-    ("404 lake", 404, JSON, LAKE_404, Refused(Reason.NOT_FOUND, True)),
     ("400", 400, JSON, b'{"status":400}', Refused(Reason.BAD_REQUEST, True)),
+    ("400 of a proxy", 400, HTML, page("400 Bad Request"), UNAVAILABLE),
+    ("406 of a firewall", 406, HTML, F5, Refused(Reason.BLOCKED)),
+    ("408", 408, {}, b"", Refused(Reason.TIMEOUT)),
+    ("422", 422, JSON, b"{}", Refused(Reason.BAD_REQUEST, True)),
     ("429", 429, {}, b"", Refused(Reason.RATE_LIMITED)),
     ("429 with time", 429, {"retry-after": "7"}, b"", Refused(Reason.RATE_LIMITED, False, 7.0)),
     ("500 codex", 500, JSON, CODEX_ERROR, Refused(Reason.DOCUMENT_ERROR)),
-    ("500 other", 500, JSON, b'{"status":500}', Refused(Reason.UNAVAILABLE)),
-    (
-        "500 slow codex",
-        500,
-        JSON,
-        '{"message":"O tempo de resposta do serviço Codex excedeu o limite"}'.encode(),
-        Refused(Reason.UNAVAILABLE),
-    ),
-    ("502 cloudfront", 502, HTML, CLOUDFRONT, Refused(Reason.UNAVAILABLE)),
-    ("503 json", 503, JSON, b'{"error":"Service Unavailable"}', Refused(Reason.UNAVAILABLE)),
+    ("500 other", 500, JSON, b'{"status":500}', UNAVAILABLE),
+    ("500 slow codex", 500, JSON, b'{"message":"Codex excedeu o limite"}', UNAVAILABLE),
+    ("502 cloudfront", 502, HTML, CLOUDFRONT, UNAVAILABLE),
+    ("503 json", 503, JSON, b'{"error":"Service Unavailable"}', UNAVAILABLE),
     ("503 with time", 503, {"retry-after": "3"}, b"", Refused(Reason.UNAVAILABLE, False, 3.0)),
-    ("504", 504, HTML, CLOUDFRONT, Refused(Reason.UNAVAILABLE)),
+    ("503 challenge", 503, HTML, page("Just a moment..."), Refused(Reason.BLOCKED)),
+    ("504", 504, HTML, CLOUDFRONT, UNAVAILABLE),
     ("202 ask again", 202, {"retry-after": "2"}, b"", Refused(Reason.UNAVAILABLE, False, 2.0)),
-    ("302", 302, {"location": "https://sso.example"}, b"", Refused(Reason.UNAVAILABLE)),
-    ("200 empty", 200, PDF, b"", Refused(Reason.EMPTY)),
     ("204", 204, {}, b"", Refused(Reason.EMPTY)),
-    ("200 json", 200, JSON, b'{"status":500,"error":"x"}', Refused(Reason.ERROR_BODY)),
-    ("200 json as pdf", 200, PDF, b' {"code":500}', Refused(Reason.ERROR_BODY)),
-    ("200 shell", 200, HTML, SHELL, Refused(Reason.SHELL)),
-    ("200 shell as pdf", 200, PDF, SHELL, Refused(Reason.SHELL)),
-    (
-        "200 shell by its title",
-        200,
-        HTML,
-        SHELL.replace(b"app-root", b"div"),
-        Refused(Reason.SHELL),
-    ),
-    ("200 maintenance", 200, HTML, MAINTENANCE, Refused(Reason.ERROR_BODY)),
-    ("200 nginx", 200, HTML, NGINX, Refused(Reason.ERROR_BODY)),
-    ("200 login page (F12)", 200, HTML, LOGIN, Refused(Reason.ERROR_BODY)),
-    (
-        "200 text of a 503",
-        200,
-        PDF,
-        b"503 Service Temporarily Unavailable",
-        Refused(Reason.ERROR_BODY),
-    ),
-    ("200 text with a code", 200, PDF, b'Erro: "code":500', Refused(Reason.ERROR_BODY)),
-    *((f"200 stub {i}", 200, PDF, stub, Refused(Reason.STUB)) for i, stub in enumerate(STUBS)),
+    ("206 of no request", 206, {}, b"%PDF-", UNAVAILABLE),
+    ("304 of no request", 304, {}, b"", UNAVAILABLE),
 ]
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "body", "verdict"),
-    [row[1:] for row in REFUSED],
-    ids=[row[0] for row in REFUSED],
-)
-def test_each_refusal_has_its_reason(
-    status: int, headers: dict[str, str], body: bytes, verdict: Refused
-) -> None:
-    assert judge(status, headers, body, len(body), None) == verdict
+@pytest.mark.parametrize("row", STATUSES, ids=lambda row: row[0])
+def test_statuses(row: tuple[str, int, dict[str, str], bytes, Refused]) -> None:
+    _, status, headers, body, verdict = row
+    assert judged(status, headers, body) == verdict
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"),
+    ("name", "body", "final"),
     [
-        (b"<p>Segue anexo.</p>", "text/html"),
-        (b"<div>Laudo anexo</div>", "text/html"),
-        (b"x" * 127, "text/plain"),
-        (b"{\\rtf1\\ansi Termo}", "application/rtf"),
-        (b"[1] Nota de rodape", "text/plain"),
-        (b"{nota} O autor requer", "text/plain"),
-        (b"%PDF-1.4\n<app-root> CircuitBreaker does not permit", "application/pdf"),
-        (b'<p>O "code":500 e o CircuitBreaker does not permit</p>', "text/html"),
-        (
-            b"<html><head><meta charset=iso-8859-1><title>Despacho</title></head>",
-            "text/html",
-        ),
-        (b"A parte cita: Codex indisponivel. " + b"x" * 4000, "text/plain"),
+        ("lake", LAKE_404, True),
+        ("portal for Codex", CODEX_404, True),
+        ("gateway", GATEWAY_404, False),
+        ("empty", b"", False),
+        ("nginx", page("404 Not Found"), False),
+        ("text that speaks like the lake", b"code message: Nao foram encontrados registros", False),
+        ("another gateway", b'{"message":"no Route matched with those values"}', False),
+        ("another gateway's code", b'{"code":404,"message":""}', False),
+        ("list", b'[{"code":404,"message":"x"}]', False),
+        ("too deep", b"[" * 9000, False),
     ],
 )
-def test_real_pieces_are_told_by_their_text(body: bytes, kind: str) -> None:
-    verdict = judge(200, {"content-length": str(len(body))}, body, len(body), len(body))
-    assert verdict == Available(kind)
+@pytest.mark.parametrize("status", [404, 410])
+def test_only_the_sources_own_404_is_final(
+    status: int, name: str, body: bytes, final: bool
+) -> None:
+    """(S6) A gateway's 404 passes; one in the source's own shape is believed at once."""
+    assert judged(status, {}, body) == Refused(Reason.NOT_FOUND, final)
+
+
+@pytest.mark.parametrize("status", [402, 409, 418, 421, 423, 425, 426, 440, 449, 499])
+def test_statuses_that_pass_are_not_final(status: int) -> None:
+    """(S15) A conflict, a lock, a request too early or given up says nothing of the document."""
+    assert judged(status, {"retry-after": "4"}, b"") == Refused(Reason.UNAVAILABLE, False, 4.0)
+
+
+REDIRECTS: Final = [
+    (SSO, Reason.CREDENTIAL),
+    ("https://sso.stg.cloud.pje.jus.br/x", Reason.CREDENTIAL),
+    ("https://keycloak.example/realms/x/protocol/openid-connect/auth?y", Reason.CREDENTIAL),
+    ("https://sso.acesso.gov.br/authorize", Reason.CREDENTIAL),
+    ("https://www.gov.br/x", Reason.CREDENTIAL),
+    ("/login", Reason.CREDENTIAL),
+    ("/pje/login.seam?cid=1", Reason.CREDENTIAL),
+    ("https://bucket.s3.sa-east-1.amazonaws.com/x?X-Amz-Signature=1", Reason.REDIRECTED),
+    ("https://arquivos.tjxx.jus.br/login-do-autor.pdf", Reason.REDIRECTED),
+    ("https://storage.cnj.gov.br/x.pdf", Reason.REDIRECTED),
+    ("/api/v2/processos/x", Reason.REDIRECTED),
+    ("", Reason.REDIRECTED),
+    ("http://[", Reason.REDIRECTED),
+]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(("location", "reason"), REDIRECTS)
+def test_a_redirect_to_a_login_is_a_credential_refused(
+    status: int, location: str, reason: Reason
+) -> None:
+    """(S11) Where a redirect leads decides whether the credential or the source is meant."""
+    assert judged(status, {"location": location}, b"") == Refused(reason)
+    assert judge_listing(status, {"location": location}, b"") == Refused(reason)
+    assert judge_redirect(location, {"retry-after": "1"}) == Refused(reason, retry_after=1.0)
+
+
+@pytest.mark.parametrize("listed", [None, PDF, "APPLICATION_PDF", "text/html"])
+@pytest.mark.parametrize("size", [None, 50_307])
+@pytest.mark.parametrize(("name", "body", "reason"), STAND_INS, ids=[row[0] for row in STAND_INS])
+def test_no_page_is_kept(
+    name: str, body: bytes, reason: Reason, size: int | None, listed: str | None
+) -> None:
+    """(S8, S2) Pages of logins, firewalls, proxies and errors have their reason, not a size's."""
+    for headers in ({}, HTML, JSON, {"content-type": PDF}):
+        assert judged(200, headers, body, size, listed) == Refused(reason)
+
+
+@pytest.mark.parametrize("row", KEEPERS, ids=lambda row: row[0])
+def test_no_file_is_refused(row: tuple[str, bytes, str, str]) -> None:
+    """(S9, S8) Real files are kept for all the words in them, also where no size is listed."""
+    _, body, listed, kind = row
+    assert judged(200, {}, body, len(body), listed) == Available(kind)
+    assert judged(200, {"content-type": listed}, body, None, listed) == Available(kind)
+    assert judged(200, {"content-type": listed}, body) == Available(kind)
+    assert isinstance(judged(200, {}, body, len(body)), Available)
+    assert isinstance(judged(200, {}, body), Available)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "listed", "reason"),
+    [
+        ("a PDF for a PDF", pdf(), PDF, Reason.SIZE_MISMATCH),
+        ("a PDF for a PDF of the lake", pdf(), "APPLICATION_PDF", Reason.SIZE_MISMATCH),
+        ("a PDF where no type is listed", pdf(), None, Reason.SIZE_MISMATCH),
+        ("a PDF without its end", pdf()[:-9], PDF, Reason.TRUNCATED),
+        ("a fragment for a fragment", b"<p>Vistos.</p>", "text/html", Reason.SIZE_MISMATCH),
+        ("a fragment for a PDF", b"<p>Vistos.</p>", PDF, Reason.ERROR_BODY),
+        ("a page for a PDF", page("Resposta", "<p>x</p>"), PDF, Reason.ERROR_BODY),
+        ("a text for a PDF", b"Resposta", PDF, Reason.ERROR_BODY),
+        ("a text for HTML", b"Resposta", "text/html", Reason.ERROR_BODY),
+        ("junk for a PDF", b"\x00\x01\x02", PDF, Reason.ERROR_BODY),
+        ("RTF for RTF", b"{\\rtf1 x}", "text/richtext", Reason.SIZE_MISMATCH),
+    ],
+)
+def test_only_a_plausible_body_has_the_wrong_size(
+    name: str, body: bytes, listed: str | None, reason: Reason
+) -> None:
+    """(S2) A size is wrong only of what may be the document for all else."""
+    assert judged(200, {}, body, 50_307, listed) == Refused(reason)
+
+
+def test_markup_is_no_pdf_also_where_no_size_is_listed() -> None:
+    """(S8) A page in place of a listed PDF is refused, whatever it says."""
+    assert judged(200, {}, page("Aviso"), None, PDF) == Refused(Reason.ERROR_BODY)
+    assert judged(200, {}, b"Aviso", None, PDF) == Available("text/plain")
+
+
+def test_a_file_of_the_listed_size_may_be_of_another_type() -> None:
+    """(S9) A type listed wrongly leaves the words to decide."""
+    body = b"<p>Vistos.</p>"
+    assert judged(200, {}, body, len(body), PDF) == Available("text/html")
+    assert judged(200, {}, F5, len(F5), PDF) == Refused(Reason.BLOCKED)
+
+
+@given(st.data())
+def test_size_and_type_win_over_words(data: st.DataObject) -> None:
+    """(S9) A body of exactly the listed size and a fitting type is the document."""
+    row = data.draw(st.sampled_from(STAND_INS))
+    body = data.draw(st.sampled_from([b"", b"<p>", b"%PDF-1.4 ", b"\x89PNG\r\n\x1a\n"])) + row[1]
+    headers = data.draw(st.sampled_from([{}, HTML, JSON]))
+    kind = content_type(body[:HEAD_BYTES], headers.get("content-type"))
+    for listed in (None, "application/octet-stream", kind):
+        assert judged(200, headers, body, len(body), listed) == Available(kind)
 
 
 def test_a_body_shorter_than_declared_is_cut_short() -> None:
-    assert judge(200, {"content-length": "100"}, b"%PDF-1", 6, None) == Refused(Reason.TRUNCATED)
-    assert judge(200, {"content-length": "100"}, b"", 0, None) == Refused(Reason.TRUNCATED)
+    assert judged(200, {"content-length": "100"}, b"%PDF-1") == Refused(Reason.TRUNCATED)
+    assert judged(200, {"content-length": "100"}, b"") == Refused(Reason.TRUNCATED)
+
+
+def test_a_body_without_anything_is_empty() -> None:
+    assert judged(200, {}, b"") == Refused(Reason.EMPTY)
+    assert judged(200, {}, bytes(1_000_000)) == Refused(Reason.EMPTY)
+
+
+def test_a_body_known_to_have_broken_off_is_cut_short() -> None:
+    """(S7) What the client knows of a stream's end counts before everything in the body."""
+    body = pdf()
+    verdict = judge(200, {}, body, len(body), len(body), listed_type=PDF, complete=False)
+    assert verdict == Refused(Reason.TRUNCATED)
 
 
 def test_a_decoded_body_is_not_measured_by_its_encoded_length() -> None:
-    headers = {"content-length": "100", "content-encoding": "gzip"}
-    assert judge(200, headers, b"%PDF-1", 6, 6) == Available("application/pdf")
+    headers = {"content-length": "100000", "content-encoding": "gzip"}
+    assert judged(200, headers, pdf()) == Available(PDF)
 
 
-def test_another_size_than_listed_is_refused_but_not_for_good() -> None:
-    assert judge(200, PDF, b"%PDF-1", 6, 7) == Refused(Reason.SIZE_MISMATCH)
-    assert judge(200, PDF, b"%PDF-1", 6, 6) == Available("application/pdf")
-
-
-@pytest.mark.parametrize(
-    ("head", "verdict"),
-    [
-        (b'{ "error": "x', Refused(Reason.ERROR_BODY)),
-        (b"{nota} O autor", Available("text/plain")),
-        (b'x"y', Available("text/plain")),
-    ],
-)
-def test_a_long_body_of_which_only_the_beginning_is_seen(
-    head: bytes, verdict: Available | Refused
-) -> None:
-    assert judge(200, PDF, head, 1_000_000, None) == verdict
-
-
-def test_an_error_text_is_named_before_the_size() -> None:
-    assert judge(200, PDF, STUBS[0], len(STUBS[0]), 50_000) == Refused(Reason.STUB)
+def test_an_end_that_was_not_kept_is_not_missed() -> None:
+    """(S8) The end of a PDF is asked for only where it can be seen."""
+    body = pdf(filling=100_000)[:90_000]
+    assert judge(200, {}, body[:HEAD_BYTES], len(body), None) == Available(PDF)
+    assert judged(200, {}, body) == Refused(Reason.TRUNCATED)
 
 
 @pytest.mark.parametrize(
@@ -195,15 +271,13 @@ def test_an_error_text_is_named_before_the_size() -> None:
     ],
 )
 def test_retry_after_in_seconds(value: str, seconds: float | None) -> None:
-    assert judge(429, {"retry-after": value}, b"", 0, None) == Refused(
-        Reason.RATE_LIMITED, False, seconds
-    )
+    assert judged(429, {"retry-after": value}, b"") == Refused(Reason.RATE_LIMITED, False, seconds)
 
 
 def test_retry_after_as_a_date() -> None:
     def seconds(moment: datetime) -> float:
         header = format_datetime(moment.astimezone(UTC), usegmt=True)
-        verdict = judge(503, {"retry-after": header}, b"", 0, None)
+        verdict = judged(503, {"retry-after": header}, b"")
         assert isinstance(verdict, Refused)
         assert verdict.retry_after is not None
         return verdict.retry_after
@@ -214,75 +288,38 @@ def test_retry_after_as_a_date() -> None:
     assert seconds(now + timedelta(days=9)) == RETRY_AFTER_CAP
 
 
-@pytest.mark.parametrize(
-    ("head", "declared", "kind"),
-    [
-        (b"%PDF-1.7", "application/octet-stream", "application/pdf"),
-        (b"\x00\x01junk %PDF-1.4", None, "application/pdf"),
-        (b"\x89PNG\r\n\x1a\n\x00", None, "image/png"),
-        (b"\xff\xd8\xff\xe0\x00", "application/pdf", "image/jpeg"),
-        (b"GIF89a\x01", None, "image/gif"),
-        (b"II*\x00", None, "image/tiff"),
-        (b"{\\rtf1", "text/richtext", "application/rtf"),
-        (b"PK\x03\x04\x14\x00[Content_Types].xml..word/document.xml", None, DOCX),
-        (b"PK\x03\x04\x14\x00[Content_Types].xml..xl/workbook.xml", None, XLSX),
-        (b"PK\x03\x04\x14\x00[Content_Types].xml", DOCX, DOCX),
-        (b"PK\x03\x04\x14\x00anything", None, "application/zip"),
-        (
-            b"PK\x03\x04\x14\x00\x00mimetypeapplication/vnd.oasis.opendocument.textPK\x03\x04",
-            None,
-            "application/vnd.oasis.opendocument.text",
-        ),
-        (b"ID3\x04\x00", None, "audio/mpeg"),
-        (b"\xff\xfb\x90\x64\x00", None, "audio/mpeg"),
-        (b"\x00\x00\x00\x20ftypisom", None, "video/mp4"),
-        (b"\x00\x00\x00\x20ftypM4A ", None, "audio/mp4"),
-        (b"OggS\x00", None, "audio/ogg"),
-        (b"RIFF\x00\x00\x00\x00WAVEfmt ", None, "audio/wav"),
-        (b"<div style='x'>", "application/pdf", "text/html"),
-        (b"\xef\xbb\xbf<p>", None, "text/html"),
-        (b"<?xml version='1.0'?><nfe/>", None, "application/xml"),
-        ("Certidão".encode(), "application/pdf", "text/plain"),
-        ("Certidão".encode("latin-1"), "text/csv", "text/csv"),
-        (b"BM em anexo", None, "text/plain"),
-        (
-            b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0",
-            None,
-            "application/pkcs7-signature",
-        ),
-        (b"\x00\x01\x02\x03", "application/pdf", "application/octet-stream"),
-    ],
-)
-def test_type_by_the_first_bytes(head: bytes, declared: str | None, kind: str) -> None:
-    assert content_type(head, declared) == kind
-
-
-LISTINGS = [
+NOT_FOUND: Final = Refused(Reason.NOT_FOUND, True)
+UNREADABLE: Final = Refused(Reason.UNREADABLE_LISTING)
+LISTINGS: Final = [
     ("detail", 200, b'[{"numeroProcesso":"x"}]', Answer([{"numeroProcesso": "x"}])),
     ("bare object", 200, b'{"tramitacaoAtual":{}}', Answer({"tramitacaoAtual": {}})),
-    ("unknown", 200, b"[]", Refused(Reason.NOT_FOUND, True)),
-    ("unknown, search", 200, b'{"content":[]}', Refused(Reason.NOT_FOUND, True)),
-    (
-        "after the last page",
-        200,
-        b'{"content":null,"numberOfElements":0}',
-        Refused(Reason.NOT_FOUND, True),
-    ),
-    ("404 lake", 404, LAKE_404, Refused(Reason.NOT_FOUND, True)),
+    ("Latin-1", 200, '{"nome":"Petição"}'.encode("latin-1"), Answer({"nome": "Petição"})),
+    ("UTF-16", 200, '{"nome":"Petição"}'.encode("utf-16"), Answer({"nome": "Petição"})),
+    ("a mark before", 200, b'\xef\xbb\xbf{"nome":"x"}', Answer({"nome": "x"})),
+    ("not a number", 200, b'{"valor":NaN}', Answer({"valor": None})),
+    ("a status among others", 200, b'{"status":1,"x":2}', Answer({"status": 1, "x": 2})),
+    ("unknown", 200, b"[]", NOT_FOUND),
+    ("unknown, search", 200, b'{"content":[]}', NOT_FOUND),
+    ("after the last page", 200, b'{"content":null,"numberOfElements":0}', NOT_FOUND),
+    ("404 lake", 404, LAKE_404, NOT_FOUND),
+    ("404 gateway", 404, GATEWAY_404, Refused(Reason.NOT_FOUND)),
     ("500 lake", 500, CODEX_ERROR, Refused(Reason.DOCUMENT_ERROR)),
-    ("503", 503, NGINX, Refused(Reason.UNAVAILABLE)),
+    ("503", 503, page("503 Service Unavailable"), UNAVAILABLE),
     ("401", 401, b"", Refused(Reason.CREDENTIAL)),
     ("401 no access", 401, NO_ACCESS, Refused(Reason.NO_ACCESS, True)),
-    ("403 no access", 403, NO_ACCESS, Refused(Reason.NO_ACCESS, True)),
     ("403 firewall", 403, FORBIDDEN, Refused(Reason.BLOCKED)),
     ("shell", 200, SHELL, Refused(Reason.SHELL)),
-    ("maintenance", 200, MAINTENANCE, Refused(Reason.ERROR_BODY)),
+    ("firewall", 200, F5, Refused(Reason.BLOCKED)),
+    ("login", 200, LOGIN, Refused(Reason.CREDENTIAL)),
+    ("maintenance", 200, page("Sistema em manutenção"), Refused(Reason.ERROR_BODY)),
+    ("another page", 200, page("x"), Refused(Reason.ERROR_BODY)),
     ("envelope", 200, b'{"status":500,"error":"x"}', Refused(Reason.ERROR_BODY)),
-    ("stub", 200, STUBS[0], Refused(Reason.STUB)),
-    ("cut JSON", 200, b'[{"numeroProcesso":', Refused(Reason.ERROR_BODY)),
-    ("a number", 200, b"17", Refused(Reason.ERROR_BODY)),
+    ("null", 200, b"null", Refused(Reason.ERROR_BODY)),
+    ("stub", 200, b"Codex indisponivel", Refused(Reason.STUB)),
+    ("cut JSON", 200, b'[{"numeroProcesso":', UNREADABLE),
+    ("a number", 200, b"17", UNREADABLE),
+    ("a huge number", 200, b"[" + b"9" * 5000 + b"]", UNREADABLE),
     ("empty", 200, b" ", Refused(Reason.EMPTY)),
-    ("too deep", 200, b"[" * 100_000, Refused(Reason.ERROR_BODY)),
 ]
 
 
@@ -290,25 +327,60 @@ LISTINGS = [
     ("status", "body", "verdict"), [row[1:] for row in LISTINGS], ids=[row[0] for row in LISTINGS]
 )
 def test_listings(status: int, body: bytes, verdict: Answer | Refused) -> None:
+    """(S15) Listings in every charset; what is none has its reason."""
     assert judge_listing(status, {}, body) == verdict
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 9000 + b"]" * 9000])
+def test_json_nested_too_deep_is_an_unreadable_listing(body: bytes) -> None:
+    """(S5) What cannot be read for its depth is an answer, and not an error of ours."""
+    assert judge_listing(200, JSON, body) == UNREADABLE
+    assert isinstance(judged(200, JSON, body), Available | Refused)
+
+
+def test_broken_utf8_stays_utf8_where_it_says_so() -> None:
+    """(S15) One broken byte does not turn a listing in UTF-8 into another charset."""
+    body = '{"nome":"Petição'.encode() + b'\xff","x":"abc"}'
+    headers = {"content-type": "application/json;charset=UTF-8"}
+    assert judge_listing(200, headers, body) == Answer({"nome": "Petição\ufffd", "x": "abc"})
 
 
 def test_a_listing_shorter_than_declared_is_cut_short() -> None:
     assert judge_listing(200, {"content-length": "9"}, b"[{}]") == Refused(Reason.TRUNCATED)
 
 
+PIECES: Final = st.sampled_from([row[1] for row in STAND_INS] + [row[1] for row in KEEPERS])
+BODIES: Final = (
+    st.binary(max_size=300)
+    | st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | st.builds(lambda a, at, b: a[: at % (len(a) + 1)] + b, PIECES, st.integers(0), PIECES)
+    | st.recursive(st.none() | st.text(max_size=5), st.lists, max_leaves=5).map(
+        lambda value: json.dumps(value).encode()
+    )
+)
+
+
 @given(
-    st.integers(200, 599),
+    st.integers(100, 599),
     st.dictionaries(
-        st.sampled_from(["content-type", "content-length", "retry-after", "content-encoding"]),
+        st.sampled_from(
+            ["content-type", "content-length", "retry-after", "content-encoding", "location"]
+        ),
         st.text(max_size=20),
     ),
-    st.binary(max_size=300),
+    BODIES,
     st.none() | st.integers(0, 400),
+    st.none() | st.text(max_size=20) | st.sampled_from([PDF, "TEXT_HTML"]),
 )
 def test_the_judge_has_a_verdict_for_anything(
-    status: int, headers: dict[str, str], body: bytes, expected: int | None
+    status: int, headers: dict[str, str], body: bytes, size: int | None, listed: str | None
 ) -> None:
-    verdict = judge(status, headers, body, len(body), expected)
-    assert isinstance(verdict, Available | Refused)
+    """(S8) The judge never raises, and keeps nothing of a wrong size or of no size at all."""
+    verdict = judged(status, headers, body, size, listed)
     assert isinstance(judge_listing(status, headers, body), Answer | Refused)
+    if isinstance(verdict, Available):
+        assert body
+        assert status == 200
+        assert size in (None, len(body))
+    elif verdict.reason is Reason.SIZE_MISMATCH:
+        assert agrees(content_type(body[:HEAD_BYTES], headers.get("content-type"), listed), listed)
