@@ -18,7 +18,7 @@ from activities.findings import PAGE, Findings, each
 from activities.jobs import JobActivities
 from autos import engine
 from autos.cnj import CaseNumber
-from autos.contracts.download import AVAILABLE, FAILED, Attach, CloseJob, JobResult
+from autos.contracts.download import Attach, CloseJob, JobResult
 from autos.contracts.names import job_workflow_id, process_number_of
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
 from autos.contracts.states import JobStatus, Reason
@@ -108,7 +108,7 @@ class LostJobs:
         if findings.dry_run:
             findings.note(Kind.JOB_UNKNOWN, job.id, digits, mended=False)
             return
-        if fresh and not held.states.strip(AVAILABLE + FAILED):
+        if fresh and held.settled:
             # There is nothing left to do but to say so.
             await self._close(
                 CloseJob(job_id=job.id, process_number=digits, states=held.states), untold

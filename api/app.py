@@ -38,6 +38,7 @@ from api.services import Services
 from api.status import Statuses
 from api.store import Objects, Store
 from autos.records import api_keys as key_rows
+from autos.records.changes import Changes
 from autos.records.database import Database
 from autos.settings import Settings
 
@@ -53,13 +54,15 @@ def assemble(
     """The services on the given parts."""
     records = Records(database)
     objects = Objects(store)
+    changes = Changes(database)
     return Services(
         settings=settings,
         records=records,
         engine=job_engine,
         store=objects,
         keys=keys.KeyRing(records.find_key),
-        statuses=Statuses(records, job_engine, objects, settings.link_ttl),
+        statuses=Statuses(records, job_engine, objects, settings.link_ttl, changes),
+        changes=changes,
         redeliveries=Redeliveries(),
     )
 
@@ -83,7 +86,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened(settings) as services:
+        async with opened(settings) as services, services.changes.following():
             app.state.services = services
             recorded = await _let_the_admin_in(services)
             waiting = None if recorded else asyncio.create_task(_keep_trying(services))

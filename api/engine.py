@@ -41,7 +41,6 @@ log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS: Final = 5.0
 """For one call with its retries. `rpc_timeout` bounds each try only."""
-QUERY_SECONDS: Final = 2.5
 WAKING_AT_ONCE: Final = 20
 """Signals in flight when many jobs are told of a new credential."""
 _GLANCE_SECONDS: Final = 1.0
@@ -98,27 +97,27 @@ class Engine:
             return await engine.attach(self._client, case, attach, wishes, fairness_key)
 
     async def progress(self, digits: str) -> Progress | Silence:
-        """Ask the running job how far it is."""
+        """Ask the running job how far it is; how long that may take is for the caller to bound."""
         handle = self._client.get_workflow_handle(job_workflow_id(digits))
         try:
-            async with asyncio.timeout(QUERY_SECONDS):
-                await self._connect()
-                progress: Progress = await handle.query(
-                    "progress",
-                    result_type=Progress,
-                    # An ended job would be answered by replaying all of it; the records know it.
-                    reject_condition=QueryRejectCondition.NOT_OPEN,
-                    rpc_timeout=RPC_TIMEOUT,
-                )
-                return progress
+            await self._connect()
+            progress: Progress = await handle.query(
+                "progress",
+                result_type=Progress,
+                # An ended job would be answered by replaying all of it; the records know it.
+                reject_condition=QueryRejectCondition.NOT_OPEN,
+                rpc_timeout=RPC_TIMEOUT,
+            )
         except WorkflowQueryRejectedError:
             return Silence.NOT_RUNNING
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return Silence.NOT_RUNNING
             silent = error.status.name
-        except (TimeoutError, Problem, WorkflowQueryFailedError) as error:
+        except (Problem, WorkflowQueryFailedError) as error:
             silent = type(error).__name__
+        else:
+            return progress
         log.warning("progress_unanswered", process=digits, error=silent)
         return Silence.UNANSWERED
 

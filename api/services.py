@@ -14,6 +14,7 @@ from api.records import Records
 from api.redeliveries import Redeliveries
 from api.status import Statuses
 from api.store import Objects
+from autos.records.changes import Changes
 from autos.settings import Settings
 
 
@@ -28,6 +29,7 @@ class Services:
     keys: KeyRing
     statuses: Statuses
     redeliveries: Redeliveries
+    changes: Changes
 
 
 async def _services(request: Request) -> Services:

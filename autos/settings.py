@@ -34,6 +34,18 @@ class Settings(BaseSettings):
     # Records
     database_url: str = Field("", description="PostgreSQL, as postgresql://user:password@host/name")
     database_pool_size: int = Field(10, ge=1, description="Connections per process")
+    database_pool_timeout: float = Field(
+        10, gt=0, description="Seconds to wait for one of these connections"
+    )
+    database_connect_timeout: float = Field(
+        5, gt=0, description="Seconds; `connect_timeout` in the address goes before it"
+    )
+    database_command_timeout: float = Field(
+        30, gt=0, description="Seconds for the answer to one statement"
+    )
+    database_idle_timeout: float = Field(
+        60, ge=0, description="Seconds a transaction may stand still before the server ends it"
+    )
     secret_key: SecretStr = Field(
         SecretStr(""),
         description="Encrypts stored credentials and webhook secrets; 32+ characters. Of several, "
@@ -109,6 +121,13 @@ class Settings(BaseSettings):
         ge=0,
         le=1440,
         description="Minutes between two reconciliations of records, Temporal and S3; 0 for none",
+    )
+
+    attempts_days: int = Field(
+        90, ge=0, description="Days that attempts of deliveries are kept; 0 for ever"
+    )
+    receipts_days: int = Field(
+        90, ge=0, description="Days that webhooks in the test receiver are kept; 0 for ever"
     )
 
     # The embedded stack

@@ -75,6 +75,16 @@ EXPLANATIONS: Final = {
         "They are deleted.",
         "Nothing is to be done.",
     ),
+    Kind.ATTEMPT_EXPIRED: Explanation(
+        "attempts of deliveries were older than AUTOS_ATTEMPTS_DAYS.",
+        "They are deleted; the deliveries themselves stay.",
+        "Nothing is to be done.",
+    ),
+    Kind.RECEIPT_EXPIRED: Explanation(
+        "webhooks in the test receiver were older than AUTOS_RECEIPTS_DAYS.",
+        "They are deleted.",
+        "Nothing is to be done.",
+    ),
     Kind.OBJECT_ORPHANED: Explanation(
         "objects in the bucket belonged to no document.",
         "They are deleted; no row referred to them.",

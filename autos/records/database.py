@@ -1,20 +1,22 @@
-"""The engine and its sessions: one engine per process, opened at start and closed at the end."""
+"""The records' connections: one pool per process, opened at start and closed at the end.
+
+Nothing here waits without a bound. A connection that the server closed while it was idle (a
+restart) is replaced before it is handed out; one that is lost in use is for the caller to bear.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, Self
+from typing import Final, Protocol, Self
 
-from sqlalchemy import event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from autos.records.connections import NAME, Server
 from autos.settings import Settings
+
+_PROMPT: Final = 5.0
+"""Seconds in which the small questions of a lasting connection are answered."""
 
 
 class Transactions(Protocol):
@@ -28,30 +30,49 @@ class Transactions(Protocol):
 class Database:
     """A pool of connections to PostgreSQL."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, server: Server, engine: AsyncEngine) -> None:
+        self._server = server
         self.engine = engine
-        event.listen(engine.sync_engine, "checkout", _refuse_closed)
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Open the pool of `AUTOS_DATABASE_URL`; connects on first use."""
+        """Open the pool of `AUTOS_DATABASE_URL`; connects on first use.
+
+        Raises:
+            InvalidAddress: the setting is not an address.
+        """
+        server = Server.of(settings)
         return cls(
-            create_async_engine(
-                async_url(settings.database_url),
+            server,
+            server.engine(
                 pool_size=settings.database_pool_size,
                 max_overflow=0,
+                pool_timeout=settings.database_pool_timeout,
                 pool_recycle=1800,
-                # Webhook addresses and names are parameters; no error may carry them into a log.
-                hide_parameters=True,
-            )
+            ),
         )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session in a transaction: committed at the end, rolled back on any exception."""
+        """A session in a transaction: committed at the end, rolled back on any exception.
+
+        Raises what SQLAlchemy raises, and `DatabaseUnreachable`; `autos.records.errors.is_outage`
+        tells the two kinds of errors apart.
+        """
         async with self._sessions.begin() as session:
             yield session
+
+    async def connect(self, purpose: str) -> asyncpg.Connection:
+        """A connection beside the pool, for what has to last: locks, notifications.
+
+        Its `purpose` is shown in the server's list of sessions.
+
+        Raises:
+            DatabaseUnreachable: there is no server, or it does not answer.
+            asyncpg.PostgresError: the server does not let us in.
+        """
+        return await self._server.connect(name=f"{NAME} {purpose}", command_timeout=_PROMPT)
 
     async def ready(self) -> None:
         """Ask the server one small question; raises what the driver raises when it is away."""
@@ -61,17 +82,3 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
-
-
-def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """Have the pool replace a connection that the server has closed, by a restart for instance.
-
-    The driver knows that already, so nothing is asked, unlike with a ping at every checkout.
-    """
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
-
-
-def async_url(url: str) -> str:
-    """The same address with the driver Autos uses; a plain `postgresql://` is what users know."""
-    return make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)

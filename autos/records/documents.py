@@ -3,14 +3,18 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import and_, case, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.contracts.download import AVAILABLE, FAILED, PENDING, PROCESSING
+from autos.contracts.download import AVAILABLE, DOUBTFUL, FAILED, PENDING, PROCESSING
 from autos.contracts.states import DocumentState
 from autos.records.models import Document
+
+ENDED: Final = AVAILABLE + DOUBTFUL + FAILED
+"""The characters of documents of which nothing more is to come in their job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,11 @@ class Held:
     states: str
     """One character per document, by position (autos.contracts.download)."""
     bytes_stored: int
+
+    @property
+    def settled(self) -> bool:
+        """True if no document is left to be asked for."""
+        return not self.states.strip(ENDED)
 
 
 async def held(session: AsyncSession, process_number: str, active_job: str | None) -> Held:
@@ -33,8 +42,10 @@ async def held(session: AsyncSession, process_number: str, active_job: str | Non
     if active_job is not None:
         failed = and_(failed, Document.job_id == active_job)
         processing = and_(processing, Document.job_id == active_job)
+    available = Document.state == DocumentState.AVAILABLE
     letter = case(
-        (Document.state == DocumentState.AVAILABLE, AVAILABLE),
+        (and_(available, Document.doubt.is_not(None)), DOUBTFUL),
+        (available, AVAILABLE),
         (failed, FAILED),
         (processing if active_job is not None else literal(False), PROCESSING),
         else_=PENDING,
@@ -43,7 +54,7 @@ async def held(session: AsyncSession, process_number: str, active_job: str | Non
         await session.execute(
             select(
                 func.string_agg(letter, aggregate_order_by(literal(""), Document.position)),
-                func.sum(Document.size).filter(Document.state == DocumentState.AVAILABLE),
+                func.sum(Document.size).filter(available),
             ).where(Document.process_number == process_number)
         )
     ).one()

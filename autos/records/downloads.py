@@ -9,13 +9,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, String, Text, bindparam, func, or_, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    String,
+    Text,
+    and_,
+    bindparam,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.cnj import CaseNumber
-from autos.contracts.download import AVAILABLE, CHARACTERS, FAILED
-from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from autos.contracts.download import CHARACTERS, DOUBTFUL, FAILED, PENDING
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
+from autos.records.changes import announce, announce_jobs
 from autos.records.models import Document, Job, Process, now
 
 
@@ -32,6 +45,7 @@ class DocumentRecord:
     sha256: str | None = None
     size: int | None = None
     content_type: str | None = None
+    doubt: Doubt | None = None
 
 
 async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> None:
@@ -44,12 +58,18 @@ async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> No
     started = now()
     await session.execute(
         insert(Job)
-        .values(id=job_id, process_number=number.digits, started_at=started)
+        .values(id=job_id, process_number=number.digits, created_at=started, started_at=started)
         .on_conflict_do_update(
             index_elements=[Job.id],
-            set_={Job.started_at: func.coalesce(Job.started_at, started)},
+            # The row may be from another machine, whose clock is ahead of ours.
+            set_={
+                Job.started_at: func.coalesce(
+                    Job.started_at, func.greatest(started, Job.created_at)
+                )
+            },
         )
     )
+    await announce(session, number.digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +90,8 @@ async def begin_documents(
 
     What the source gives no address for, or lists no more, is failed from the start. A second
     reading by the same job keeps what the job itself has found out, unless it is to be tried
-    `again`.
+    `again`. A document that is held with a doubt stays as it is in its row, and is pending in the
+    answer: it is asked for once more after every reading.
     """
     missing = (Document.process_number == digits) & (Document.state != DocumentState.AVAILABLE)
     await session.execute(
@@ -103,22 +124,57 @@ async def begin_documents(
             total_documents=len(states),
         )
     )
+    await announce(session, digits)
     fetched_at = await session.scalar(select(Process.fetched_at).where(Process.number == digits))
     return Begun(states, stored, fetched_at)
 
 
 async def wanted_documents(
-    session: AsyncSession, digits: str, positions: Iterable[int]
+    session: AsyncSession,
+    digits: str,
+    positions: Iterable[int],
+    *,
+    since: datetime | None = None,
 ) -> Sequence[Document]:
-    """The rows of the documents at these positions; one that had failed is open again."""
+    """The rows of the documents at these positions; one that had failed is open again.
+
+    Args:
+        session: in a transaction.
+        digits: the process's number.
+        positions: of the documents.
+        since: when the batch was handed over. What has failed after that has failed in this very
+            batch, whose worker died, and stays failed.
+    """
     query = select(Document).where(
         Document.process_number == digits, Document.position.in_(list(positions))
     )
     rows = (await session.scalars(query)).all()
     for row in rows:
-        if row.state == DocumentState.FAILED:
+        ended_here = since is not None and row.completed_at is not None and row.completed_at > since
+        if row.state == DocumentState.FAILED and not ended_here:
             row.state, row.reason, row.completed_at = DocumentState.PENDING, None, None
     return rows
+
+
+async def reopen_failed(session: AsyncSession, job_id: str, *, until: datetime) -> None:
+    """Let what had failed in a running job until a moment be pending again, visibly at once.
+
+    The job itself was told before; what fails after that moment has failed again.
+    """
+    await session.execute(
+        update(Document)
+        .where(
+            Document.process_number
+            == select(Job.process_number).where(Job.id == job_id).scalar_subquery(),
+            Document.job_id == job_id,
+            Document.state == DocumentState.FAILED,
+            Document.completed_at < until,
+            Document.addresses != [],
+            Document.vanished_at.is_(None),
+        )
+        .values(state=DocumentState.PENDING, reason=None, completed_at=None)
+    )
+    await announce_jobs(session, [job_id])
 
 
 _RECORD_ATTEMPT = (
@@ -126,9 +182,21 @@ _RECORD_ATTEMPT = (
     .where(
         # Not by position: after a purge it may be that of another document.
         Document.id == bindparam("the_id"),
-        # A try whose worker was given up may go on and end late. What is stored stays stored, and
-        # what has failed does not wait again.
-        Document.state != DocumentState.AVAILABLE,
+        # A try whose worker was given up may go on and end late. What is stored stays stored,
+        # unless it is in doubt and what comes is no worse; what has failed does not wait again.
+        or_(
+            Document.state != DocumentState.AVAILABLE,
+            and_(
+                Document.doubt.is_not(None),
+                bindparam("the_state") == DocumentState.AVAILABLE.value,
+                not_(
+                    and_(
+                        Document.doubt == Doubt.SIZE_MISMATCH,
+                        func.coalesce(bindparam("the_doubt", type_=Text), "") == Doubt.TEXT_ONLY,
+                    )
+                ),
+            ),
+        ),
         or_(
             Document.state != DocumentState.FAILED,
             bindparam("the_state") != DocumentState.PENDING.value,
@@ -138,6 +206,7 @@ _RECORD_ATTEMPT = (
         attempts=Document.attempts + 1,
         state=bindparam("state"),
         reason=bindparam("reason"),
+        doubt=bindparam("doubt", type_=Text),
         job_id=bindparam("job_id"),
         started_at=bindparam("started_at"),
         completed_at=bindparam("completed_at"),
@@ -159,6 +228,8 @@ async def record_attempts(session: AsyncSession, records: Sequence[DocumentRecor
                 "the_state": record.state.value,
                 "state": record.state.value,
                 "reason": record.reason,
+                "the_doubt": record.doubt,
+                "doubt": record.doubt,
                 "job_id": record.job_id,
                 "started_at": record.started_at,
                 "completed_at": record.completed_at,
@@ -169,6 +240,7 @@ async def record_attempts(session: AsyncSession, records: Sequence[DocumentRecor
             for record in records
         ],
     )
+    await announce_jobs(session, [record.job_id for record in records])
 
 
 async def record_status(
@@ -177,8 +249,23 @@ async def record_status(
     status: JobStatus,
     waiting_for: WaitReason | None,
     waiting_since: datetime | None,
+    *,
+    waiting_until: datetime | None = None,
+    next_try_at: datetime | None = None,
+    reason: Reason | None = None,
 ) -> None:
-    """Write where a running job stands; one that had ended is running again."""
+    """Write where a running job stands; one that had ended is running again.
+
+    Args:
+        session: in a transaction.
+        job_id: of the job.
+        status: of the job.
+        waiting_for: None for a job that goes on; then no other argument about a wait is given.
+        waiting_since: when the wait began.
+        waiting_until: when the job gives up; None if nothing ends the wait but help.
+        next_try_at: when it is looked next whether the wait is over.
+        reason: what exactly is waited out.
+    """
     await session.execute(
         update(Job)
         .where(Job.id == job_id)
@@ -186,10 +273,19 @@ async def record_status(
             status=status,
             waiting_for=waiting_for,
             waiting_since=waiting_since,
-            reason=None,
+            waiting_until=waiting_until,
+            next_try_at=next_try_at,
+            reason=reason,
             completed_at=None,
         )
     )
+    await announce_jobs(session, [job_id])
+
+
+async def record_next_try(session: AsyncSession, job_id: str, moment: datetime | None) -> None:
+    """Write when a waiting job looks next whether its wait is over."""
+    await session.execute(update(Job).where(Job.id == job_id).values(next_try_at=moment))
+    await announce_jobs(session, [job_id])
 
 
 async def settle_documents(
@@ -221,6 +317,7 @@ async def settle_documents(
             completed_at=now(),
         )
     )
+    await announce(session, digits)
     query = select(Document).where(Document.process_number == digits).order_by(Document.position)
     return list((await session.scalars(query)).all())
 
@@ -243,30 +340,42 @@ async def end_job(
             reason=reason,
             waiting_for=None,
             waiting_since=None,
+            waiting_until=None,
+            next_try_at=None,
             total_documents=len(documents),
             available_documents=len(available),
+            doubtful_documents=sum(document.doubt is not None for document in available),
             failed_documents=len(failed),
             bytes_stored=sum(document.size or 0 for document in available),
             completed_at=func.coalesce(Job.completed_at, now()),
         )
     )
+    await announce_jobs(session, [job_id])
 
 
 def state_string(documents: Iterable[Document]) -> str:
     """One character per document; the documents come by position."""
-    return "".join(CHARACTERS[DocumentState(document.state)] for document in documents)
+    return "".join(_letter(document.state, document.doubt) for document in documents)
+
+
+def _letter(state: str, doubt: str | None) -> str:
+    if state == DocumentState.AVAILABLE and doubt is not None:
+        return DOUBTFUL
+    return CHARACTERS[DocumentState(state)]
 
 
 async def _states(session: AsyncSession, digits: str) -> tuple[str, int]:
+    """The documents' states as a job begins with them, and the bytes that are held."""
+    can_be_had = and_(Document.addresses != [], Document.vanished_at.is_(None))
     query = (
-        select(Document.state, Document.size)
+        select(Document.state, Document.doubt, Document.size, can_be_had)
         .where(Document.process_number == digits)
         .order_by(Document.position)
     )
     states: list[str] = []
     stored = 0
-    for state, size in (await session.execute(query)).all():
-        letter = CHARACTERS[DocumentState(state)]
-        states.append(letter)
-        stored += (size or 0) if letter == AVAILABLE else 0
+    for state, doubt, size, asked_again in (await session.execute(query)).all():
+        letter = _letter(state, doubt)
+        states.append(PENDING if letter == DOUBTFUL and asked_again else letter)
+        stored += (size or 0) if state == DocumentState.AVAILABLE else 0
     return "".join(states), stored

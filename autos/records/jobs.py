@@ -1,17 +1,31 @@
 """Jobs as the API reads them, and two things that are written from outside: that one began, that
 one was lost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.contracts.states import JobStatus, Reason, WaitReason
-from autos.records.models import Job, now
+from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from autos.records.changes import announce, announce_jobs
+from autos.records.models import Document, Job, now
 
 ACTIVE = (JobStatus.PENDING, JobStatus.PROCESSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a job has of its process's documents."""
+
+    total: int = 0
+    available: int = 0
+    doubtful: int = 0
+    """Of the available ones."""
+    failed: int = 0
+    bytes_stored: int = 0
 
 
 async def add_pending(session: AsyncSession, *, job_id: str, process_number: str) -> None:
@@ -27,6 +41,7 @@ async def add_pending(session: AsyncSession, *, job_id: str, process_number: str
         )
         .on_conflict_do_nothing(index_elements=[Job.id])
     )
+    await announce(session, process_number)
 
 
 async def get(session: AsyncSession, job_id: str) -> Job | None:
@@ -74,10 +89,31 @@ async def waiting(session: AsyncSession, reason: WaitReason) -> Sequence[str]:
     ).all()
 
 
+async def counted(session: AsyncSession, jobs: Sequence[Job]) -> Mapping[str, Counted]:
+    """The counters of jobs by their ids, in at most one question.
+
+    An ended job has them in its row. While it runs, its documents' rows are counted: what an
+    earlier job has failed at is not this one's failure.
+    """
+    found = {
+        job.id: Counted(
+            job.total_documents,
+            job.available_documents,
+            job.doubtful_documents,
+            job.failed_documents,
+            job.bytes_stored,
+        )
+        for job in jobs
+    }
+    running = [job.id for job in jobs if job.is_active]
+    return {**found, **(await _count(session, running) if running else {})}
+
+
 async def close_lost(
     session: AsyncSession, job_id: str, status: JobStatus, reason: Reason | None
 ) -> None:
     """End the row of a job of which nothing more will come; its documents stay as they are."""
+    counted = (await _count(session, [job_id])).get(job_id, Counted())
     await session.execute(
         update(Job)
         .where(Job.id == job_id, Job.status.in_(ACTIVE))
@@ -86,6 +122,36 @@ async def close_lost(
             reason=reason,
             waiting_for=None,
             waiting_since=None,
+            waiting_until=None,
+            next_try_at=None,
+            total_documents=counted.total,
+            available_documents=counted.available,
+            doubtful_documents=counted.doubtful,
+            failed_documents=counted.failed,
+            bytes_stored=counted.bytes_stored,
             completed_at=now(),
         )
     )
+    await announce_jobs(session, [job_id])
+
+
+async def _count(session: AsyncSession, job_ids: Sequence[str]) -> dict[str, Counted]:
+    available = Document.state == DocumentState.AVAILABLE
+    failed = (Document.state == DocumentState.FAILED) & (Document.job_id == Job.id)
+    rows = await session.execute(
+        select(
+            Job.id,
+            func.count(),
+            func.count().filter(available),
+            func.count().filter(available, Document.doubt.is_not(None)),
+            func.count().filter(failed),
+            func.coalesce(func.sum(Document.size).filter(available), 0),
+        )
+        .join(Document, Document.process_number == Job.process_number)
+        .where(Job.id.in_(job_ids))
+        .group_by(Job.id)
+    )
+    return {
+        job_id: Counted(total, stored, doubtful, lost, int(size or 0))
+        for job_id, total, stored, doubtful, lost, size in rows
+    }

@@ -51,7 +51,7 @@ async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
             position += 1
         listed_rows.add(row.id)
         if row.is_available and _lists_another_version(row, document):
-            row.state, row.reason = DocumentState.PENDING, None
+            row.state, row.reason, row.doubt = DocumentState.PENDING, None, None
         row.alternate_ids = [other for other in source_ids if other != row.source_id]
         row.addresses = list(document.addresses)
         row.name = document.name

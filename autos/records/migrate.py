@@ -6,10 +6,11 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
-from autos.records.database import async_url
+from autos.records.connections import InvalidAddress, Server
+from autos.records.errors import DatabaseUnreachable
 from autos.settings import DatabaseAway
 
 _LOCK: Final = 7_239_001
@@ -28,18 +29,19 @@ async def migrate(database_url: str) -> None:
         DatabaseAway: the address is malformed, or nobody answers there, or refuses us.
     """
     try:
-        engine = create_async_engine(async_url(database_url), hide_parameters=True)
-    except ArgumentError as error:
+        engine = Server.at(database_url).engine(poolclass=NullPool)
+    except InvalidAddress as error:
         raise DatabaseAway(
             "AUTOS_DATABASE_URL is not an address like postgresql://user:password@host/name."
         ) from error
     try:
         async with engine.connect():
             pass
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, DatabaseUnreachable) as error:
         await engine.dispose()
+        cause = error.__cause__ or error
         raise DatabaseAway(
-            f"The database of AUTOS_DATABASE_URL does not let us in ({type(error).__name__}). "
+            f"The database of AUTOS_DATABASE_URL does not let us in ({type(cause).__name__}). "
             "Is it up, and are user, password and database name right?"
         ) from error
     try:

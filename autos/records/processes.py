@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
+from autos.records.changes import announce
 from autos.records.jobs import ACTIVE
 from autos.records.models import Document, Job, Process, Subscription, now
 
@@ -111,6 +112,7 @@ async def purge(session: AsyncSession, number: str, known: set[str]) -> bool:
     """
     # Whoever adds a job or a subscription waits for this, and this for them.
     await session.execute(select(Process.number).filter_by(number=number).with_for_update())
+    await announce(session, number)
     if await claims(session, number) <= known:
         await session.execute(delete(Process).where(Process.number == number))
         return True

@@ -12,6 +12,7 @@ from sqlalchemy import case, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.contracts.states import DocumentState, Reason
+from autos.records.changes import announce
 from autos.records.jobs import ACTIVE
 from autos.records.models import Delivery, Document, Job, Process, Subscription
 
@@ -143,7 +144,9 @@ async def fail_missing(session: AsyncSession, stored: Stored, *, dry_run: bool) 
                 sha256=None,
                 size=None,
                 content_type=None,
+                doubt=None,
             )
             .returning(Document.id)
         )
+        await announce(session, stored.process_number)
     return [str(document_id) for document_id in ids]

@@ -13,10 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from autos.records.database import async_url
+from autos.records.connections import Server
 from cli.stack import Stack
 from tests.drills.harms import DatabaseLine, Harms, Room, can_mount
 from tests.e2e.conftest import FAST
@@ -71,7 +70,7 @@ async def open_arena(workers: int) -> AsyncIterator[Arena]:
                 environment_of=through_its_line,
             )
         )
-        direct = async_url(stack.settings_environment()["AUTOS_DATABASE_URL"])
-        database = create_async_engine(direct, poolclass=NullPool)
+        direct = Server.at(stack.settings_environment()["AUTOS_DATABASE_URL"])
+        database = direct.engine(poolclass=NullPool)
         opened.push_async_callback(database.dispose)
         yield Arena(stack, Harms(stack, database, lines["worker"], lines["api"], rooms))

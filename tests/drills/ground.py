@@ -17,11 +17,11 @@ from urllib.parse import quote
 import httpx2
 from pydantic import SecretStr
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from autos.contracts.names import delivery_workflow_id, job_workflow_id
-from autos.records.database import async_url
+from autos.records.connections import Server
 from autos.records.permits import LOCK_SPACE as PERMIT_SPACE
 from autos.settings import Settings
 from autos.store import ObjectMissing, Store
@@ -95,11 +95,8 @@ class Ground:
             s3_secret_access_key=SecretStr(given["AUTOS_S3_SECRET_ACCESS_KEY"]),
             s3_region=given["AUTOS_S3_REGION"],
         )
-        engine = create_async_engine(
-            # A connection that outlived a kill would be no evidence.
-            async_url(given["AUTOS_DATABASE_URL"]),
-            poolclass=NullPool,
-        )
+        # A connection that outlived a kill would be no evidence.
+        engine = Server.at(given["AUTOS_DATABASE_URL"]).engine(poolclass=NullPool)
         sandbox = Sandbox(http, given["AUTOS_PDPJ_BASE_URL"])
         return cls(stack, sandbox, engine, Store(settings, http))
 

@@ -15,10 +15,11 @@ from api.engine import Engine
 from api.services import Services
 from api.store import Store
 from autos.cnj import CaseNumber
-from autos.contracts.download import STATES
+from autos.contracts.download import DOUBTFUL, STATES
 from autos.contracts.names import job_workflow_id
-from autos.contracts.states import DocumentState, JobStatus, Reason
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
 from autos.records import jobs, processes
+from autos.records.changes import announce, announce_jobs
 from autos.records.database import Database
 from autos.records.models import Document, Job, Process
 from autos.settings import Settings
@@ -147,6 +148,7 @@ async def end_row(
             .where(Job.id == job_id)
             .values(status=status, reason=reason, completed_at=datetime.now(UTC))
         )
+        await announce_jobs(session, [job_id])
 
 
 async def write_rows(
@@ -163,9 +165,10 @@ async def write_rows(
         job = await jobs.latest(session, case.digits)
         await session.execute(delete(Document).where(Document.process_number == case.digits))
         session.add_all(
-            _document(case, position, STATES[letter], job_id or (job.id if job else None))
+            _document(case, position, letter, job_id or (job.id if job else None))
             for position, letter in enumerate(states)
         )
+        await announce(session, case.digits)
 
 
 async def write_job(database: Database, case: CaseNumber, status: JobStatus) -> str:
@@ -178,9 +181,8 @@ async def write_job(database: Database, case: CaseNumber, status: JobStatus) -> 
     return job_id
 
 
-def _document(
-    case: CaseNumber, position: int, state: DocumentState, job_id: str | None
-) -> Document:
+def _document(case: CaseNumber, position: int, letter: str, job_id: str | None) -> Document:
+    state = STATES[letter]
     stored = state is DocumentState.AVAILABLE
     return Document(
         process_number=case.digits,
@@ -188,6 +190,7 @@ def _document(
         source_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{case.digits}/{position}")),
         name=f"Petição {position}",
         state=state,
+        doubt=Doubt.SIZE_MISMATCH if letter == DOUBTFUL else None,
         reason=Reason.SECRET if state is DocumentState.FAILED else None,
         sha256=SHA256 if stored else None,
         size=1000 if stored else None,
