@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SEED ?= 1
 ROUNDS ?= 10
+MINUTES ?= 20
 WORKERS ?= 1
 
-.PHONY: demo up test lint drills bench clean lock
+.PHONY: demo up test lint drills fuzz bench clean lock
 
 demo: $(INSTALLED)
 	@$(BIN)/autos demo
@@ -26,6 +27,10 @@ lint: $(INSTALLED)
 
 drills: $(INSTALLED)
 	$(BIN)/python -m tests.drills --seed $(SEED) --rounds $(ROUNDS) --workers $(WORKERS)
+
+# The API against its own description, with every check, for as long.
+fuzz: $(INSTALLED)
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest -s tests/integration/test_api_schema.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.one_job

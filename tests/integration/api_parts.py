@@ -30,11 +30,13 @@ SHA256 = "5e" * 32
 
 
 class FakeStore:
-    """Objects in a dictionary; `away` makes it unreachable."""
+    """Objects in a dictionary; `away` makes it unreachable, `full` take nothing."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.away = False
+        self.full = False
+        self.probes = 0
         self.minted = 0
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """Happens while a process's objects are being deleted."""
@@ -71,8 +73,12 @@ class FakeStore:
             del self.objects[key]
         return len(doomed)
 
-    async def ready(self) -> bool:
+    async def reachable(self) -> bool:
         return not self.away
+
+    async def ready(self) -> bool:
+        self.probes += 1
+        return not self.away and not self.full
 
     def _check(self, key: str) -> None:
         if self.away:
