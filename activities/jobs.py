@@ -2,11 +2,11 @@
 
 from temporalio import activity
 
-from activities.manifest import manifest
+from activities.manifest import Manifest
 from autos.cnj import CaseNumber
 from autos.contracts.download import ClosedJob, CloseJob, RecordJob
 from autos.contracts.states import DocumentState, JobStatus, Reason
-from autos.records import downloads, events
+from autos.records import downloads, events, movements, processes
 from autos.records.database import Database
 from autos.records.models import Document
 from autos.store import Store
@@ -48,10 +48,11 @@ class JobActivities:
                 request.reason,
                 all_of_them=request.status is not JobStatus.CANCELLED,
             )
+            process = await processes.get(session, number.digits)
+            moved = await movements.of(session, number.digits, documents)
         status, reason = _ending(request, documents)
-        await self._store.put_json(
-            manifest_key(number.digits), manifest(number, request.job_id, status, documents)
-        )
+        manifest = Manifest(number, process, request.job_id, status, documents, moved)
+        await self._store.put_json(manifest_key(number.digits), manifest)
         async with self._database.transaction() as session:
             await downloads.end_job(session, request.job_id, status, reason, documents)
             deliveries = await events.take_up_subscriptions(

@@ -1,58 +1,143 @@
-"""The manifest that ends each job: what the source lists, what is stored, what failed and why.
+"""The manifest that ends each job: the process, what is stored, what failed and why, and movements.
 
-Count listed = stored + failed with a reason; the manifest is the proof (U5). It holds no links:
-those are minted when they are read.
+It makes a bucket readable without the service: what is listed = stored + failed with a reason. It
+holds no links, which expire. It is written in pieces and off the event loop, so that a case of
+100,000 documents neither fills the memory nor holds up other jobs.
 """
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, JobStatus, Reason
-from autos.records.models import Document, now
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
+from autos.filenames import filename
+from autos.records.models import Document, Process, now
+from autos.records.movements import Movement
 from autos.store.keys import document_key
 
-
-def manifest(
-    number: CaseNumber, job_id: str, status: JobStatus, documents: Sequence[Document]
-) -> bytes:
-    """The manifest as UTF-8 JSON."""
-    states = [document.state for document in documents]
-    return json.dumps(
-        {
-            "process_number": number.masked,
-            "court": number.court,
-            "job_id": job_id,
-            "status": status,
-            "created_at": now().isoformat(),
-            "total_documents": len(documents),
-            "available_documents": states.count(DocumentState.AVAILABLE),
-            "failed_documents": states.count(DocumentState.FAILED),
-            "documents": [_entry(number.digits, document) for document in documents],
-        },
-        ensure_ascii=False,
-        indent=1,
-    ).encode()
+_LINES: Final = 500
+"""Documents or movements in one piece: some 300 KB."""
 
 
-def _entry(digits: str, document: Document) -> dict[str, object]:
-    entry: dict[str, object] = {
-        "id": str(document.id),
-        "source_id": document.source_id,
-        "position": document.position,
-        "name": document.name,
-        "status": document.state,
-        "attempts": document.attempts,
-    }
-    if document.sha256 is not None:
-        entry |= {
-            "key": document_key(digits, document.sha256),
-            "sha256": document.sha256,
-            "size": document.size,
-            "content_type": document.content_type,
+class Manifest:
+    """A manifest's text, made anew each time it is read; `put_json` of the store takes it so.
+
+    Args:
+        process: None when it was purged under way; then its number is all that is known.
+        job_id: the job that ends.
+        status: how it ends.
+        documents: all of them, by position; their rows must not change any more.
+        movements: all of them, in the order they are to have.
+    """
+
+    def __init__(
+        self,
+        number: CaseNumber,
+        process: Process | None,
+        job_id: str,
+        status: JobStatus,
+        documents: Sequence[Document],
+        movements: Sequence[Movement],
+    ) -> None:
+        self._number = number
+        self._process = process
+        self._job_id = job_id
+        self._status = status
+        self._documents = documents
+        self._movements = movements
+        self._created_at = now()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The text in UTF-8, from the start at every call, the same every time."""
+        lines = self._lines()
+        while piece := await asyncio.to_thread(_joined, lines):
+            yield piece
+
+    def _lines(self) -> Iterator[str]:
+        yield json.dumps(self._head(), ensure_ascii=False, indent=1, default=_text)[: -len("\n}")]
+        yield from _list("documents", (self._document(row) for row in self._documents))
+        yield from _list("movements", (asdict(row) for row in self._movements))
+        yield "\n}\n"
+
+    def _head(self) -> dict[str, object]:
+        states = Counter(document.state for document in self._documents)
+        head: dict[str, object] = {
+            "process_number": self._number.masked,
+            "court": self._number.court,
+            "job_id": self._job_id,
+            "status": self._status,
+            "created_at": self._created_at,
         }
-    if document.reason is not None:
-        entry |= {"reason": document.reason, "message": Reason(document.reason).text}
-    if document.vanished_at is not None:
-        entry["vanished_at"] = document.vanished_at.isoformat()
-    return entry
+        if (process := self._process) is not None:
+            head |= {
+                "class_name": process.class_name,
+                "subjects": process.subjects,
+                "judging_body": process.judging_body,
+                "secrecy_level": process.secrecy_level,
+                "filed_at": process.filed_at,
+                "fetched_at": process.fetched_at,
+            }
+        doubtful = sum(row.is_available and row.doubt is not None for row in self._documents)
+        return head | {
+            "total_documents": len(self._documents),
+            "available_documents": states[DocumentState.AVAILABLE],
+            "doubtful_documents": doubtful,
+            "failed_documents": states[DocumentState.FAILED],
+        }
+
+    def _document(self, row: Document) -> dict[str, object]:
+        entry: dict[str, object] = {
+            "id": row.id,
+            "source_id": row.source_id,
+            "origin_id": row.origin_id,
+            "position": row.position,
+            "source_order": row.source_order,
+            "sequence": row.sequence,
+            "name": row.name,
+            "kind": row.kind,
+            "kind_code": row.kind_code,
+            "instance": row.instance,
+            "secrecy": row.secrecy,
+            "filed_at": row.filed_at,
+            "status": row.state,
+            "attempts": row.attempts,
+        }
+        if row.sha256 is not None:
+            entry |= {
+                "key": document_key(self._number.digits, row.sha256),
+                "filename": filename(row.name or row.source_id, row.content_type),
+                "sha256": row.sha256,
+                "size": row.size,
+                "content_type": row.content_type,
+            }
+        if row.is_available and row.doubt is not None:
+            entry |= {"doubt": row.doubt, "doubt_message": Doubt(row.doubt).text}
+        if row.reason is not None:
+            entry |= {"reason": row.reason, "message": Reason(row.reason).text}
+        if row.vanished_at is not None:
+            entry["vanished_at"] = row.vanished_at
+        return entry
+
+
+def _list(name: str, entries: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """A member of the object whose beginning is written, one line for each entry."""
+    yield f',\n "{name}": ['
+    mark = "\n  "
+    for entry in entries:
+        yield mark + json.dumps(entry, ensure_ascii=False, default=_text)
+        mark = ",\n  "
+    yield "\n ]"
+
+
+def _joined(lines: Iterator[str]) -> bytes:
+    return "".join(islice(lines, _LINES)).encode()
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

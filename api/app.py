@@ -14,17 +14,22 @@ from fastapi import FastAPI
 
 import autos.store
 from api import engine, keys, problems, webhook_docs
+from api.gate import Gate
 from api.metrics import Metrics
+from api.paths import PREFIX
 from api.problems import Problem
 from api.records import Records
+from api.redeliveries import Redeliveries
 from api.requests import RequestMiddleware
 from api.routes import (
     api_keys,
     credentials,
+    diagnosis,
     documents,
     downloads,
     health,
     jobs,
+    movements,
     processes,
     reconciliations,
     status,
@@ -34,12 +39,12 @@ from api.services import Services
 from api.status import Statuses
 from api.store import Objects, Store
 from autos.records import api_keys as key_rows
+from autos.records.changes import Changes
 from autos.records.database import Database
 from autos.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-PREFIX: Final = "/api/v1"
 ADMIN_RETRY_SECONDS: Final = 1.0
 OpenServices: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Services]]
 
@@ -50,13 +55,16 @@ def assemble(
     """The services on the given parts."""
     records = Records(database)
     objects = Objects(store)
+    changes = Changes(database)
     return Services(
         settings=settings,
         records=records,
         engine=job_engine,
         store=objects,
         keys=keys.KeyRing(records.find_key),
-        statuses=Statuses(records, job_engine, objects, settings.link_ttl),
+        statuses=Statuses(records, job_engine, objects, settings.link_ttl, changes),
+        changes=changes,
+        redeliveries=Redeliveries(),
     )
 
 
@@ -66,8 +74,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     database = Database.open(settings)
     job_engine = engine.Engine(await engine.connect())
     async with httpx2.AsyncClient(trust_env=False) as http:
+        store = autos.store.Store(settings, http)
         try:
-            yield assemble(settings, database, job_engine, autos.store.Store(settings, http))
+            await store.open()
+            yield assemble(settings, database, job_engine, store)
         finally:
             await database.close()
 
@@ -77,7 +87,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened(settings) as services:
+        async with opened(settings) as services, services.changes.following():
             app.state.services = services
             recorded = await _let_the_admin_in(services)
             waiting = None if recorded else asyncio.create_task(_keep_trying(services))
@@ -94,7 +104,9 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         description="Errors are problem details (RFC 9457): decide by `type`.",
         lifespan=lifespan,
         redoc_url=None,
-        responses=problems.responses(problems.INTERNAL_ERROR),
+        # Such a redirect would lead to whatever host and scheme the request has named.
+        redirect_slashes=False,
+        responses=problems.responses(*problems.OF_EVERY_ROUTE),
     )
     app.state.metrics = Metrics()
     problems.install(app)
@@ -103,15 +115,18 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         downloads,
         status,
         documents,
+        movements,
         jobs,
         api_keys,
         credentials,
         webhooks,
         reconciliations,
+        diagnosis,
     ):
         app.include_router(noun.router, prefix=PREFIX)
     app.include_router(health.router)
     webhook_docs.describe(app.webhooks)
+    app.add_middleware(Gate, longest=settings.api_max_body_bytes)
     app.add_middleware(RequestMiddleware, metrics=app.state.metrics)
     return app
 

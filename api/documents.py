@@ -1,35 +1,15 @@
-"""Document rows as answers. A link is minted when it is read, and never stored (DESIGN §7)."""
+"""Document rows as answers. A link is minted when it is read, and never stored."""
 
-import mimetypes
-from functools import lru_cache
 from typing import Any, Final
 
 from api import schemas
 from api.store import Objects
-from autos.contracts.states import DocumentState, Reason
+from autos.contracts.states import DocumentState, Doubt, Reason
+from autos.filenames import DEFAULT_TYPE, filename
 from autos.records.models import Document
 from autos.store.keys import document_key
 
-DEFAULT_TYPE: Final = "application/octet-stream"
-_USUAL_ENDINGS: Final = {DEFAULT_TYPE: "", "application/xml": ".xml"}
-"""Where the standard library would add `.bin` to a good name, or take `.xsl` for the usual one."""
 ENDED: Final = (DocumentState.AVAILABLE, DocumentState.FAILED)
-
-
-def filename(row: Document) -> str:
-    """The document's name, with the ending its content asks for unless it has one that fits."""
-    name = row.name or row.source_id
-    usual, *others = _endings(row.content_type or DEFAULT_TYPE)
-    return name if name.lower().endswith((usual, *others)) else name + usual
-
-
-@lru_cache(maxsize=256)
-def _endings(content_type: str) -> list[str]:
-    """The endings that fit a type, the usual one first; empty where any name will do."""
-    usual = _USUAL_ENDINGS.get(content_type)
-    if usual is None:
-        usual = mimetypes.guess_extension(content_type, strict=False) or ""
-    return [usual, *mimetypes.guess_all_extensions(content_type, strict=False)]
 
 
 def link(store: Objects, row: Document) -> str | None:
@@ -38,7 +18,7 @@ def link(store: Objects, row: Document) -> str | None:
         return None
     return store.link(
         document_key(row.process_number, row.sha256),
-        filename(row),
+        filename(row.name or row.source_id, row.content_type),
         row.content_type or DEFAULT_TYPE,
     )
 
@@ -55,11 +35,6 @@ def details_of(row: Document, store: Objects) -> schemas.Document:
     return schemas.Document.model_construct(
         **_members(row, DocumentState(row.state), store, None),
         position=row.position,
-        kind=row.kind,
-        kind_code=row.kind_code,
-        instance=row.instance,
-        secrecy=row.secrecy,
-        filed_at=row.filed_at,
         first_seen_at=row.first_seen_at,
         vanished_at=row.vanished_at,
         content_url=f"/api/v1/processes/{row.process_number}/documents/{row.id}/content",
@@ -75,6 +50,7 @@ def _members(
     reason = retry_reason
     if state in ENDED and row.reason is not None:
         reason = Reason(row.reason)
+    doubt = Doubt(row.doubt) if state is DocumentState.AVAILABLE and row.doubt else None
     return {
         "id": row.id,
         "uuid": row.source_id,
@@ -86,6 +62,16 @@ def _members(
         "download_url": link(store, row) if stored else None,
         "reason": reason,
         "error_message": reason.text if reason else None,
+        "doubt": doubt,
+        "doubt_message": doubt.text if doubt else None,
+        "origin_id": row.origin_id,
+        "sequence": row.sequence,
+        "kind": row.kind,
+        "kind_code": row.kind_code,
+        "instance": row.instance,
+        "secrecy": row.secrecy,
+        "filed_at": row.filed_at,
+        "source_order": row.source_order,
         "attempts": row.attempts,
         "download_started_at": row.started_at,
         "download_completed_at": row.completed_at if state in ENDED else None,

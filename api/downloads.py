@@ -14,7 +14,6 @@ from uuid import UUID
 from api.keys import Caller
 from api.problems import INVALID_REQUEST, NO_ACCESS, PROCESS_NOT_FOUND, Problem
 from api.services import Services
-from api.status import ENDED
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach
 from autos.contracts.states import JobStatus, Reason
@@ -107,7 +106,7 @@ async def start_if_needed(services: Services, caller: Caller, case: CaseNumber) 
             execution = await services.engine.execution(case.digits)
             if execution is not None and execution.running:
                 return
-        elif _fresh(process, held.states, services.settings.max_age) or _just_refused(job):
+        elif _fresh(process, held, services.settings.max_age) or _just_refused(job):
             return
     await start(services, caller, case, max_age=services.settings.max_age)
 
@@ -132,11 +131,11 @@ def check_refused(job: Job | None) -> None:
         raise Problem(kind, reason=job.reason)
 
 
-def _fresh(process: Process, states: str, max_age: int) -> bool:
+def _fresh(process: Process, held: documents.Held, max_age: int) -> bool:
     return (
         process.fetched_at is not None
         and process.fetched_at > datetime.now(UTC) - timedelta(seconds=max_age)
-        and all(state in ENDED for state in states)
+        and held.settled
     )
 
 

@@ -8,11 +8,15 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
 import structlog
-from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetSystemInfoRequest
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -33,7 +37,12 @@ from api.problems import ENGINE_UNAVAILABLE, JOB_ENDED, Problem, unavailable
 from autos import engine
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, Progress, Wishes
-from autos.contracts.names import JOBS_QUEUE, job_workflow_id, reconciliation_workflow_id
+from autos.contracts.names import (
+    JOBS_QUEUE,
+    SEARCH_ATTRIBUTES,
+    job_workflow_id,
+    reconciliation_workflow_id,
+)
 from autos.contracts.reconciliation import Reconcile, Report, Terms
 from autos.engine import RPC_TIMEOUT, Execution
 
@@ -41,9 +50,10 @@ log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS: Final = 5.0
 """For one call with its retries. `rpc_timeout` bounds each try only."""
-QUERY_SECONDS: Final = 2.5
 WAKING_AT_ONCE: Final = 20
 """Signals in flight when many jobs are told of a new credential."""
+_POLLED: Final = timedelta(minutes=2)
+"""Longer than a worker's poll lasts."""
 _GLANCE_SECONDS: Final = 1.0
 """Enough for the result of what has ended."""
 
@@ -98,27 +108,27 @@ class Engine:
             return await engine.attach(self._client, case, attach, wishes, fairness_key)
 
     async def progress(self, digits: str) -> Progress | Silence:
-        """Ask the running job how far it is."""
+        """Ask the running job how far it is; how long that may take is for the caller to bound."""
         handle = self._client.get_workflow_handle(job_workflow_id(digits))
         try:
-            async with asyncio.timeout(QUERY_SECONDS):
-                await self._connect()
-                progress: Progress = await handle.query(
-                    "progress",
-                    result_type=Progress,
-                    # An ended job would be answered by replaying all of it; the records know it.
-                    reject_condition=QueryRejectCondition.NOT_OPEN,
-                    rpc_timeout=RPC_TIMEOUT,
-                )
-                return progress
+            await self._connect()
+            progress: Progress = await handle.query(
+                "progress",
+                result_type=Progress,
+                # An ended job would be answered by replaying all of it; the records know it.
+                reject_condition=QueryRejectCondition.NOT_OPEN,
+                rpc_timeout=RPC_TIMEOUT,
+            )
         except WorkflowQueryRejectedError:
             return Silence.NOT_RUNNING
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return Silence.NOT_RUNNING
             silent = error.status.name
-        except (TimeoutError, Problem, WorkflowQueryFailedError) as error:
+        except (Problem, WorkflowQueryFailedError) as error:
             silent = type(error).__name__
+        else:
+            return progress
         log.warning("progress_unanswered", process=digits, error=silent)
         return Silence.UNANSWERED
 
@@ -257,6 +267,50 @@ class Engine:
             await self._client.workflow_service.get_system_info(
                 GetSystemInfoRequest(), timeout=RPC_TIMEOUT
             )
+
+    async def missing_search_attributes(self) -> list[str] | None:
+        """Those of ours that the namespace does not know; None where Temporal does not say.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        request = ListSearchAttributesRequest(namespace=self._client.namespace)
+        async with self._reaching():
+            try:
+                known = await self._client.operator_service.list_search_attributes(
+                    request, timeout=RPC_TIMEOUT
+                )
+            except RPCError as error:
+                if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED):
+                    return None
+                raise
+        return [key.name for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes]
+
+    async def pollers(self, queue: str) -> int:
+        """How many workers polled a task queue in the last two minutes.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        kinds = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+        recent = datetime.now(UTC) - _POLLED
+        seen: set[str] = set()
+        async with self._reaching():
+            for kind in kinds:
+                answer = await self._client.workflow_service.describe_task_queue(
+                    DescribeTaskQueueRequest(
+                        namespace=self._client.namespace,
+                        task_queue=TaskQueue(name=queue),
+                        task_queue_type=kind,
+                    ),
+                    timeout=RPC_TIMEOUT,
+                )
+                seen |= {
+                    poller.identity
+                    for poller in answer.pollers
+                    if poller.last_access_time.ToDatetime(UTC) > recent
+                }
+        return len(seen)
 
     async def _check_running(self, digits: str, job_id: str) -> None:
         execution = await self.execution(digits)

@@ -1,13 +1,14 @@
 """What the API takes and answers. Members are only ever added, so clients must ignore new ones."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
 from api import examples
-from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from api.inputs import Asked, Moment, Whole
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
 
 _address: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
 
@@ -38,12 +39,11 @@ def shown(example: examples.Example) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-class DownloadRequest(BaseModel):
+class DownloadRequest(Asked):
     """How a process is to be downloaded. All members may be left out."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"webhook_url": "https://example.org/hooks/autos"}]},
+        json_schema_extra={"examples": [{"webhook_url": "https://example.org/hooks/autos"}]}
     )
 
     webhook_url: WebhookUrl | None = Field(None, description="Told once when the job has ended")
@@ -51,7 +51,7 @@ class DownloadRequest(BaseModel):
         "full", description="What the webhook carries: everything, or ids and links to this API"
     )
     force_refresh: bool = Field(False, description="Read the metadata again, however fresh")
-    max_age: int | None = Field(
+    max_age: Whole | None = Field(
         None, ge=0, le=31_536_000, description="Seconds a held copy of the metadata is fresh"
     )
 
@@ -68,10 +68,13 @@ class JobStarted(Answer):
 
 
 class Counters(Answer):
-    """How many documents are where; the four parts sum to the total at every read."""
+    """How many documents are where; completed, failed, pending and processing make the total."""
 
     total_documents: int
     completed_documents: int
+    doubtful_documents: int = Field(
+        0, description="Of the completed ones: those kept with a doubt, which each document names"
+    )
     failed_documents: int
     pending_documents: int
     processing_documents: int
@@ -96,6 +99,24 @@ class DocumentStatus(Answer):
     )
     reason: Reason | None = Field(description="Why it failed, or why it is tried again")
     error_message: str | None
+    doubt: Doubt | None = Field(
+        None, description="Why what is stored may not be what the source means; retry-failed asks"
+    )
+    doubt_message: str | None = None
+    origin_id: str | None = Field(
+        None, description="The id in the court's own system, by which the document is cited"
+    )
+    sequence: int | None = Field(
+        None, description="Its number in its instance; numbers in between may be withheld"
+    )
+    kind: str | None = Field(None, description="In the source's own words")
+    kind_code: int | None = Field(None, description="In the national table (TPU), where given")
+    instance: str | None = Field(None, description="Such as `G1`")
+    secrecy: str | None = Field(None, description="In the source's words, such as `PUBLICO`")
+    filed_at: datetime | None = Field(None, description="When it was joined to the case")
+    source_order: int | None = Field(
+        None, description="Its place in the source's list when that was last read, from 0"
+    )
     attempts: int
     download_started_at: datetime | None
     download_completed_at: datetime | None
@@ -106,12 +127,7 @@ class Document(DocumentStatus):
 
     model_config = shown(examples.DOCUMENT)
 
-    position: int
-    kind: str | None
-    kind_code: int | None
-    instance: str | None
-    secrecy: str | None
-    filed_at: datetime | None
+    position: int = Field(description="Its place in this list; given once, and never moved")
     first_seen_at: datetime
     vanished_at: datetime | None = Field(description="When the source stopped listing it")
     content_url: str = Field(description="Answers with a redirect to a link minted at that moment")
@@ -126,6 +142,9 @@ class Status(Counters):
     status: JobStatus
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None
+    waiting_until: datetime | None = Field(
+        None, description="When the wait ends and the job gives up; null if only help ends it"
+    )
     next_try_at: datetime | None = None
     reason: Reason | None = Field(None, description="Why it failed, or what it waits out")
     error_message: str | None = None
@@ -148,7 +167,7 @@ class Status(Counters):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     documents: list[DocumentStatus] | None = Field(
-        None, description="In the source's order, 1,000 a page; null with documents=none"
+        None, description="By position, 1,000 a page; null with documents=none"
     )
     documents_next: str | None = Field(None, description="`cursor` of the next page, if any")
 
@@ -173,6 +192,26 @@ class Process(Answer):
     documents: Counters
     status_url: str
     documents_url: str
+    movements_url: str
+
+
+class Movement(Answer):
+    """One movement of a process, as the source words it."""
+
+    model_config = shown(examples.MOVEMENT)
+
+    position: int = Field(description="Counted from the oldest; newer readings add above")
+    at: datetime | None
+    text: str | None
+    kind: str | None = Field(description="The movement's type, which some courts name")
+    kind_code: int | None = Field(description="In the national table (TPU), where given")
+    instance: str | None = Field(description="Such as `G1`")
+    document_id: uuid.UUID | None = Field(
+        description="The document it brought in, where the source links one and lists it"
+    )
+    document_uuid: str | None = Field(
+        description="The source's id of that document, also where the document is withheld"
+    )
 
 
 class ListedProcess(Answer):
@@ -199,10 +238,13 @@ class Job(Answer):
     status: JobStatus
     waiting_for: WaitReason | None
     waiting_since: datetime | None
+    waiting_until: datetime | None = None
+    next_try_at: datetime | None = None
     reason: Reason | None
     error_message: str | None
     total_documents: int
     completed_documents: int
+    doubtful_documents: int = 0
     failed_documents: int
     bytes_stored: int
     created_at: datetime
@@ -212,16 +254,22 @@ class Job(Answer):
     status_url: str
 
 
-class NewApiKey(BaseModel):
+def _to_come(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise ValueError("a key that expires must do so in the future")
+    return moment
+
+
+class NewApiKey(Asked):
     """A caller to let in."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": "billing", "role": "client"}]}
+        json_schema_extra={"examples": [{"name": "billing", "role": "client"}]}
     )
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
     role: Literal["client", "admin"] = "client"
-    expires_at: datetime | None = None
+    expires_at: Annotated[Moment, AfterValidator(_to_come)] | None = None
 
 
 class ApiKey(Answer):
@@ -259,6 +307,12 @@ class DocumentPage(Page):
     items: list[Document]
 
 
+class MovementPage(Page):
+    """A page of movements."""
+
+    items: list[Movement]
+
+
 class ProcessPage(Page):
     """A page of processes."""
 
@@ -281,6 +335,7 @@ class PartHealth(Answer):
     """Whether one part can be reached."""
 
     ok: bool
+    detail: str | None = Field(None, description="What is wrong with it")
 
 
 class Health(Answer):

@@ -11,8 +11,10 @@ from fastapi import Depends, Request
 from api.engine import Engine
 from api.keys import KeyRing
 from api.records import Records
+from api.redeliveries import Redeliveries
 from api.status import Statuses
 from api.store import Objects
+from autos.records.changes import Changes
 from autos.settings import Settings
 
 
@@ -26,6 +28,8 @@ class Services:
     store: Objects
     keys: KeyRing
     statuses: Statuses
+    redeliveries: Redeliveries
+    changes: Changes
 
 
 async def _services(request: Request) -> Services:

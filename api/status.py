@@ -1,12 +1,13 @@
-"""How far a process is: the running job's own word joined with the rows, or the rows alone.
+"""How far a process is: the rows joined with the running job's own answer, or the rows alone.
 
 One string with a character per document is the truth of an answer: the counters are counted from
-it and every document's state is read from it, so they always agree. It comes from the job's
-`progress` query while a worker answers, else from the rows. The rows run ahead of the job by a
-batch (an activity writes a row before the job hears of it) and behind it in failures (written at
-the end), so switching between the two could turn a finished document back into an unfinished one.
-Therefore a document that this API process has told as ended stays ended for as long as the same
-job runs and lists the same documents: the percentage never falls.
+it and every document's state is read from it, so they always agree. What the rows call ended has
+ended: an activity writes a row before the job hears of it. All else is the job's, from its
+`progress` query while a worker answers; without an answer the rows stand alone (`live: false`).
+So the percentage does not fall when the one takes the place of the other.
+
+Temporal is asked one question, for a second at the most, and its silence is shared: those who come
+after are answered from the rows at once while one question at a time finds out whether it is over.
 
 A reader only tells. What is lost, or ended without writing so, is mended by reconciliation, which
 tells the subscribers, too (workflows/reconcile.py).
@@ -15,16 +16,14 @@ Not promised: that two API processes tell the same within the same half second.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from api import cursors, documents, schemas
+from api import cursors, documents, preferences, schemas
 from api.engine import Engine, Silence
 from api.problems import Problem
 from api.records import Records
@@ -33,6 +32,7 @@ from api.store import Objects
 from autos.cnj import CaseNumber
 from autos.contracts.download import (
     AVAILABLE,
+    DOUBTFUL,
     FAILED,
     PENDING,
     PROCESSING,
@@ -40,10 +40,11 @@ from autos.contracts.download import (
     Progress,
     percentage,
 )
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 from autos.engine import Execution
 from autos.records import documents as document_rows
 from autos.records import jobs, processes, queue, subscriptions
+from autos.records.changes import Changes
 from autos.records.models import Document, Job
 from autos.records.subscriptions import Telling
 
@@ -53,10 +54,11 @@ SHARED_SECONDS: Final = 0.2
 WORD_SECONDS: Final = 0.05
 """The same for a job's own word, from which all pages of an answer are made. So what is told is
 half a second old at most."""
-SILENCE_SECONDS: Final = 1.0
-"""When nobody answers, pollers are not made to wait for the same silence again at once."""
-REMEMBERED_JOBS: Final = 1000
-ENDED: Final = AVAILABLE + FAILED
+SILENCE_SECONDS: Final = 3.0
+"""The same for the word that there is none."""
+QUESTION_SECONDS: Final = 1.0
+"""For Temporal's answer."""
+HELD: Final = AVAILABLE + DOUBTFUL
 
 
 class Wish(NamedTuple):
@@ -102,19 +104,44 @@ class Moment:
         return answer.model_dump_json()
 
 
+class Question(NamedTuple):
+    """What is asked of Temporal."""
+
+    digits: str
+    recorded: bool
+    """The records know a job that may be running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What Temporal says of a process's newest job."""
+
+    progress: Progress | None = None
+    """While it runs and a worker answers for it."""
+    execution: Execution | None = None
+    """Otherwise, where it is known."""
+    silent: bool = False
+    """Nobody answered; the job may be running."""
+
+
+_NOTHING: Final = Word()
+
+
 class Statuses:
     """Answers status requests; many pollers of one job share one query."""
 
-    def __init__(self, records: Records, engine: Engine, store: Objects, link_ttl: int) -> None:
+    def __init__(
+        self, records: Records, engine: Engine, store: Objects, link_ttl: int, changes: Changes
+    ) -> None:
         self._records = records
         self._engine = engine
         self._store = store
         self._link_ttl = link_ttl
-        self._progress = SingleFlight(engine.progress, _shared_seconds)
+        self._changes = changes
+        self._words = SingleFlight(self._ask, _shared_seconds)
         self._moments = SingleFlight(
             self._look, lambda moment: SHARED_SECONDS if moment and not _ended(moment) else 0.0
         )
-        self._told: OrderedDict[str, str] = OrderedDict()
 
     async def of(self, wish: Wish) -> Moment | None:
         """How far the process is now; None if nobody ever asked for it."""
@@ -125,88 +152,101 @@ class Statuses:
     ) -> Moment | None:
         """Wait until the answer is another than the known one, the job has ended, or time is up."""
         deadline = time.monotonic() + seconds
-        while True:
-            moment = await self.of(wish)
-            if moment is None or _ended(moment):
-                return moment
-            etag = moment.etag(key_id)
-            known_etag = known_etag or etag
-            left = deadline - time.monotonic()
-            if etag != known_etag or left <= 0:
-                return moment
-            await asyncio.sleep(min(SHARED_SECONDS, left))
+        with self._changes.watching(wish.digits) as watch:
+            while True:
+                moment = await self._moments.get(wish, watch.changed_at)
+                if moment is None or _ended(moment):
+                    return moment
+                etag = moment.etag(key_id)
+                known_etag = known_etag or etag
+                left = deadline - time.monotonic()
+                if not preferences.matches(known_etag, etag) or left <= 0:
+                    return moment
+                await watch.change(left)
 
     def forget(self, digits: str) -> None:
         """The process changed by our own doing: what was shared until now is old."""
-        self._progress.forget(lambda key: key == digits)
+        self._words.forget(lambda question: question.digits == digits)
         self._moments.forget(lambda wish: wish.digits == digits)
+        self._changes.changed(digits)
+
+    async def _ask(self, question: Question) -> Word:
+        execution = None
+        try:
+            async with asyncio.timeout(QUESTION_SECONDS):
+                if not question.recorded:
+                    execution = await self._engine.execution(question.digits)
+                    if execution is None or not execution.running:
+                        return Word(execution=execution)
+                progress = await self._engine.progress(question.digits)
+                if isinstance(progress, Progress):
+                    return Word(progress)
+                if progress is Silence.NOT_RUNNING:
+                    execution = await self._engine.execution(question.digits)
+                    # What the engine has lost will be taken up again, so it has not ended.
+                    return Word(execution=execution, silent=execution is None)
+        except (Problem, TimeoutError):
+            pass
+        return Word(execution=execution, silent=True)
 
     async def _look(self, wish: Wish) -> Moment | None:
         async with self._records.transaction() as session:
             if not await processes.existing(session, wish.digits):
                 return None
             job = await jobs.latest(session, wish.digits)
-        word: Progress | Silence = Silence.NOT_RUNNING
-        execution: Execution | None = None
-        job_id = job.id if job else None
+        word = _NOTHING
         if job is None or job.is_active:
-            word = await self._progress.get(wish.digits)
-            if isinstance(word, Progress):
-                job_id = word.job_id
-            else:
-                with contextlib.suppress(Problem):
-                    execution = await self._engine.execution(wish.digits)
-                    if execution is None and job is not None:
-                        # The engine has lost it. It will be taken up again, so it has not ended.
-                        word = Silence.UNANSWERED
-                if execution is not None and execution.running:
-                    job_id = execution.first_run_id
+            word = await self._words.get(Question(wish.digits, recorded=job is not None))
+        job_id = job.id if job else None
+        lost = None
+        if word.progress is not None:
+            job_id = word.progress.job_id
+        elif word.execution is not None and word.execution.running:
+            job_id = word.execution.first_run_id
+        elif job is not None:
+            # A row that is active after the engine said that its job is over has lost its end.
+            lost = word.execution
         # The rows are read after the query: what it calls available is in them by then.
         async with self._records.transaction() as session:
             job = await jobs.get(session, job_id) if job_id else None
-            # A row that is active after the engine said that its job is over has lost its end.
-            lost = execution if execution and not execution.running and job else None
             active = job_id if job is None or (job.is_active and lost is None) else None
-            held = None
-            if not isinstance(word, Progress) or not word.states:
-                held = await document_rows.held(session, wish.digits, active)
+            held = await document_rows.held(session, wish.digits, active)
             rows: Sequence[Document] = ()
             if wish.with_documents:
                 rows = await document_rows.page(session, wish.digits, start=wish.start, limit=PAGE)
             tellings = await subscriptions.tellings(session, wish.digits, job_id)
             place = await queue.place(session, job) if job else None
-        states = held.states if held else word.states if isinstance(word, Progress) else ""
-        if active is not None:
-            states = self._keep_told(active, states)
+        states = merged(held.states, word.progress.states if word.progress else "")
         answer = assemble(
             wish,
             states=states,
-            bytes_stored=held.bytes_stored if held else 0,
+            bytes_stored=held.bytes_stored,
             word=word,
             job=job,
             job_id=job_id,
-            lost=lost,
+            lost=lost if job else None,
         )
         if place is not None and answer.status is JobStatus.PENDING and not answer.waiting_for:
             answer = answer.model_copy(
                 update={"jobs_ahead": place.jobs_ahead, "eta_seconds": place.eta_seconds}
             )
         if wish.with_documents:
-            answer = answer.model_copy(update=self._listing(wish, states, rows, word))
+            answer = answer.model_copy(update=self._listing(wish, states, rows, word.progress))
         return Moment(answer, answer.model_dump_json(), self._digest(answer), tellings)
 
     def _listing(
-        self, wish: Wish, states: str, rows: Sequence[Document], word: Progress | Silence
+        self, wish: Wish, states: str, rows: Sequence[Document], progress: Progress | None
     ) -> dict[str, object]:
-        retries: dict[int, Reason] = {}
-        if isinstance(word, Progress):
-            retries = {retry.position: retry.reason for retry in word.retries}
+        retries = {retry.position: retry.reason for retry in progress.retries} if progress else {}
         listed = [row for row in rows if row.position < len(states)]
         end = wish.start + PAGE
         return {
             "documents": [
                 documents.status_of(
-                    row, STATES[states[row.position]], self._store, retries.get(row.position)
+                    row,
+                    STATES[states[row.position]],
+                    self._store,
+                    retries.get(row.position, _tried(row)),
                 )
                 for row in listed
             ],
@@ -221,31 +261,34 @@ class Statuses:
         era = int(time.time() / (self._link_ttl / 2)) if answer.documents else 0
         return hashlib.sha256(f"{era}{content}".encode()).hexdigest()[:32]
 
-    def _keep_told(self, job_id: str, states: str) -> str:
-        states = keep_told(self._told.get(job_id, ""), states)
-        self._told[job_id] = states
-        self._told.move_to_end(job_id)
-        if len(self._told) > REMEMBERED_JOBS:
-            self._told.popitem(last=False)
-        return states
 
+def merged(rows: str, job: str) -> str:
+    """The states of the documents, given as the rows and as the running job have them.
 
-def keep_told(told: str, states: str) -> str:
-    """The states with every document ended that was told as ended before."""
-    if told == states or len(told) != len(states):
-        return states
+    What has ended in its row has ended, though the job hears of it only with the end of its batch.
+    Only a failure that the job has pending again is about to be tried once more. Which documents
+    there are is for the job to say, once it knows.
+    """
+    if not job:
+        return rows
+    if rows == job:
+        return job
+    known = rows.ljust(len(job), PENDING)
     return "".join(
-        before if before in ENDED and after not in ENDED else after
-        for before, after in zip(told, states, strict=True)
+        row if row in HELD or (row == FAILED and own == PROCESSING) else own
+        for row, own in zip(known, job, strict=False)
     )
 
 
 def counters(states: str, status: JobStatus) -> dict[str, float]:
     """The five counters and the percentage."""
+    doubtful = states.count(DOUBTFUL)
     total, available, failed = len(states), states.count(AVAILABLE), states.count(FAILED)
+    available += doubtful
     return {
         "total_documents": total,
         "completed_documents": available,
+        "doubtful_documents": doubtful,
         "failed_documents": failed,
         "pending_documents": states.count(PENDING),
         "processing_documents": states.count(PROCESSING),
@@ -258,7 +301,7 @@ def assemble(
     *,
     states: str,
     bytes_stored: int,
-    word: Progress | Silence,
+    word: Word,
     job: Job | None,
     job_id: str | None,
     lost: Execution | None = None,
@@ -267,20 +310,26 @@ def assemble(
 
     `lost` is the ended run of a job that may not have written its end.
     """
-    if isinstance(word, Progress):
-        status, reason, waiting_for = word.status, word.reason, word.waiting_for
-        waiting_since, next_try_at = word.waiting_since, word.next_try_at
-        bytes_stored = max(bytes_stored, word.bytes_stored)
+    progress = word.progress
+    if progress is not None:
+        status, reason, waiting_for = progress.status, progress.reason, progress.waiting_for
+        waiting_since = progress.waiting_since
     else:
         status = JobStatus(job.status) if job else JobStatus.PENDING
         if lost is not None and not status.ended:
-            status = lost.ending(some_stored=AVAILABLE in states)
+            status = lost.ending(some_stored=any(letter in HELD for letter in states))
         reason = Reason(job.reason) if job and job.reason else None
         waiting_for = WaitReason(job.waiting_for) if job and job.waiting_for else None
-        waiting_since, next_try_at = job.waiting_since if job else None, None
+        waiting_since = job.waiting_since if job else None
+    # An activity that waits writes these into the row; the job itself does not know them.
+    waits = job is not None and waiting_for is not None and job.waiting_for == waiting_for
+    next_try_at = job.next_try_at if job and waits else None
     started_at = job.started_at if job else None
-    if started_at is None and isinstance(word, Progress):
-        started_at = word.started_at
+    if started_at is None and progress is not None:
+        started_at = progress.started_at
+    if started_at is not None and job is not None:
+        # The row of a job is written after it was started.
+        started_at = max(started_at, job.created_at)
     return schemas.Status.model_validate(
         {
             **counters(states, status),
@@ -288,13 +337,13 @@ def assemble(
             "status": status,
             "waiting_for": waiting_for,
             "waiting_since": waiting_since,
-            "next_try_at": next_try_at,
+            "waiting_until": job.waiting_until if job and waits else None,
+            "next_try_at": (progress.next_try_at if progress else None) or next_try_at,
             "reason": reason,
             "error_message": reason.text if reason else None,
-            # Silence is an answer too where no job runs: the records are the truth then.
-            "live": word is not Silence.UNANSWERED,
+            "live": not word.silent,
             "bytes_stored": bytes_stored,
-            "eta_seconds": word.eta_seconds if isinstance(word, Progress) else None,
+            "eta_seconds": progress.eta_seconds if progress else None,
             "job_id": job_id,
             "created_at": job.created_at if job else None,
             "started_at": started_at,
@@ -303,10 +352,15 @@ def assemble(
     )
 
 
-def _shared_seconds(word: Progress | Silence) -> float:
-    if word is Silence.UNANSWERED:
+def _tried(row: Document) -> Reason | None:
+    """Why a document that is still open was not had at the last try."""
+    return Reason(row.reason) if row.state == DocumentState.PENDING and row.reason else None
+
+
+def _shared_seconds(word: Word) -> float:
+    if word.silent:
         return SILENCE_SECONDS
-    return 0.0 if word is Silence.NOT_RUNNING else WORD_SECONDS
+    return WORD_SECONDS if word.progress else 0.0
 
 
 def _ended(moment: Moment) -> bool:

@@ -1,7 +1,8 @@
-"""The fixed bodies the source's layers answer with (§4.4, §8), each in its own shape."""
+"""The fixed bodies of the source's layers, each in its own shape (docs/source.md#faults)."""
 
 import json
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ def _shell() -> bytes:
 
 
 SHELL: Final = _shell()
-"""The single-page application, 2,422 bytes (§8.1)."""
+"""The single-page application, 2,422 bytes."""
 
 WAF: Final = (
     b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n"
@@ -44,6 +45,56 @@ STUB_CODEX_TIMEOUT: Final = (
     "origem. Tente novamente mais tarde."
 ).encode()
 TINY: Final = b"<p>Segue anexo.</p>"
+
+LOGIN_GOVBR: Final = (
+    '<!DOCTYPE html><html lang="pt-br"><head><meta charset="utf-8"><title>gov.br - Acesse sua conta'
+    '</title><link rel="icon" href="https://sso.acesso.gov.br/favicon.ico"></head><body>'
+    '<main id="login-cpf"><h1>Identifique-se no gov.br com:</h1>'
+    '<form method="post" action="/login">'
+    '<label for="accountId">Número do CPF</label><input id="accountId" name="accountId">'
+    '<button id="enter-account-id">Continuar</button></form></main></body></html>'
+).encode()
+LOGIN_PJE: Final = (
+    '<!DOCTYPE html><html class="login-pf"><head><meta charset="utf-8"><title>PJe - Processo '
+    'Judicial Eletrônico</title></head><body id="keycloak-bg"><div id="kc-header">PJe</div>'
+    '<form id="kc-form-login" method="post" '
+    'action="/auth/realms/pje/login-actions/authenticate?client_id=portalexterno-frontend">'
+    '<input id="username" name="username" placeholder="CPF/CNPJ">'
+    '<input id="password" name="password" type="password" placeholder="Senha">'
+    '<input id="kc-login" type="submit" value="Entrar"></form></body></html>'
+).encode()
+REQUEST_REJECTED: Final = (
+    b"<html><head><title>Request Rejected</title></head><body>The requested URL was rejected. "
+    b"Please consult with your administrator.<br><br>Your support ID is: 0000000000000000000"
+    b"</body></html>"
+)
+JUST_A_MOMENT: Final = (
+    b'<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>'
+    b'<meta name="robots" content="noindex,nofollow"></head><body><div class="main-wrapper">'
+    b"<noscript>Enable JavaScript and cookies to continue</noscript></div>"
+    b'<script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1"></script></body></html>'
+)
+PROXY_ERROR: Final = (
+    b"upstream connect error or disconnect/reset before headers. reset reason: connection failure"
+)
+SERVER_ERROR: Final = b"Internal Server Error"
+CODEX_ERROR: Final = b"Erro interno na API do Codex."
+ACCESS_DENIED: Final = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code>'
+    b"<Message>Access Denied</Message><RequestId>0000000000000000</RequestId>"
+    b"<HostId>inventado</HostId></Error>"
+)
+TWO_CREDENTIALS: Final = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InvalidArgument</Code>'
+    b"<Message>Only one auth mechanism allowed</Message></Error>"
+)
+BLANKS: Final = b"    "
+CUT_PDF: Final = b"%PDF-1.4\n"
+NOT_FOUND_HTML: Final = (
+    b"<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n"
+    b"<center><h1>404 Not Found</h1></center>\r\n<hr><center>nginx</center>\r\n"
+    b"</body>\r\n</html>\r\n"
+)
 
 _REASONS: Final = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 
@@ -136,6 +187,12 @@ def rate_limited() -> bytes:
 def json_error() -> bytes:
     """An error that comes with status 200."""
     return encoded({"code": 500, "message": "Falha ao recuperar o documento."})
+
+
+def other_status(status: int) -> bytes:
+    """An answer of a status that the portal was not seen to use."""
+    known = {known.value: known.phrase for known in HTTPStatus}
+    return encoded({"status": status, "error": known.get(status, ""), "message": ""})
 
 
 def _short(status: int) -> str:

@@ -1,4 +1,4 @@
-"""A case as the stand-in holds it: pieces, and the listings in which they are shown (§5.3, §6).
+"""A case as the stand-in holds it: pieces, and the listings in which they are shown.
 
 A piece is one document of the court's system. A listing (`tramitação`) is one data source's view of
 one instance; two listings may show the same pieces, under other UUIDs.
@@ -13,15 +13,15 @@ from typing import Final
 
 from autos.cnj import CaseNumber
 from sandbox import files
-from sandbox.content import Content
 from sandbox.faults import FaultName
+from sandbox.files import Content
 
 NAMESPACE: Final = uuid.UUID("5a6d0b0e-6f7c-5d0e-9a55-0a07a5a0ab0c")
 """Under which every document's UUID is derived (version 5)."""
 
 
 class Address(StrEnum):
-    """The forms in which a document's hrefs are given (§6, item 14)."""
+    """The forms in which a document's hrefs are given (docs/source.md#addresses)."""
 
     RELATIVE = "relative"
     ABSOLUTE = "absolute"
@@ -29,11 +29,21 @@ class Address(StrEnum):
     TEXT_ONLY = "text_only"
     NONE = "none"
     FOREIGN = "foreign"
+    UUID_ONLY = "uuid_only"
+    """No href, but the UUID as `id`, as the data lake lists documents."""
+
+
+class InstanceNamedBy(StrEnum):
+    """How a listing says of which instance it is."""
+
+    BOTH = "both"
+    GRADE = "grau"
+    INSTANCE = "instancia"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One document of a case, whoever lists it."""
+    """One document of a case, however many sources list it."""
 
     name: str
     content: Content
@@ -48,6 +58,8 @@ class Piece:
     """`arquivo.tipo`; empty for the content's own."""
     described: bool = True
     """Whether the listing has `arquivo`."""
+    listed_size: int | None = None
+    """`arquivo.tamanho`, where it is not the file's own size."""
     secrecy: str = "PUBLICO"
     address: Address = Address.RELATIVE
     failure: FaultName | None = None
@@ -55,7 +67,7 @@ class Piece:
 
     @property
     def text(self) -> str:
-        """What `/texto` answers: page text with the odd characters real ones have (§7.3)."""
+        """What `/texto` answers: page text with the odd characters real ones have."""
         return f"{self.kind}\n\n\n\n{self.origin_id}\u00a0\u2028inventado\x1a\n\n"
 
 
@@ -65,10 +77,11 @@ class Listing:
 
     source: int
     instance: str
-    """`G1` or `G2`."""
+    """A key of `details.GRADES`, such as `G1`."""
     pieces: tuple[Piece, ...]
     describes_files: bool = True
-    filed_at: datetime = datetime(2024, 1, 10, 9, 8, 52)  # noqa: DTZ001  # the source has no zones (§5)
+    instance_named_by: InstanceNamedBy = InstanceNamedBy.BOTH
+    filed_at: datetime = datetime(2024, 1, 10, 9, 8, 52)  # noqa: DTZ001  # the source has no zones
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ class Case:
     accessible: bool = True
     secrecy: int = 0
     odd_shapes: bool = False
-    """Keys and shapes only some courts have (item 15)."""
+    """Keys and shapes only some courts have (docs/source.md#listings)."""
     in_portfolio: bool = False
     """Found by a search for the CPF of `people`."""
     listings: tuple[Listing, ...] = field(init=False)
@@ -111,7 +124,7 @@ class Case:
     def change(
         self, add: int, remove: str | None, move: str | None, put_in_place: str | None = None
     ) -> None:
-        """Let time go by: new pieces at the top, one gone, one with another sequence (item 30).
+        """Let time go by: new pieces at the top, one gone, one with another sequence.
 
         Args:
             add: how many new pieces.

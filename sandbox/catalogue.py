@@ -1,9 +1,7 @@
 """The cases the stand-in knows, by name and by number, made when they are first asked for.
 
-Names: `demo`, `listed-twice`, `two-instances`, `small`, `empty`, `secret`, `thirty`, `thousand`,
-`ten-thousand`, `giant`, `odd-addresses`, `odd-shapes`, and the 250 of `portfolio-1` to
-`portfolio-250`. Any other valid number is unknown until a case is made for it. It does not promise
-to keep made cases over a restart.
+`docs/sandbox.md` says what each is for. Any other valid number is unknown until a case is made for
+it. It does not promise to keep made cases over a restart.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +11,10 @@ from typing import Final
 
 from autos.cnj import CaseNumber
 from sandbox import files
-from sandbox.cases import Address, Case, Listing, Piece
+from sandbox.cases import Address, Case, InstanceNamedBy, Listing, Piece
 from sandbox.demo import make_demo
+from sandbox.faults import FaultName
+from sandbox.files import Content
 from sandbox.shapes import Shape, make_case, moment, newest_first
 
 _MADE_FROM: Final = 9_995_000
@@ -35,7 +35,7 @@ def _number(sequence: int, year: int, segment: int, court: int, origin: int) -> 
 def _small(number: CaseNumber) -> Case:
     case = make_case(number, 7, name="small")
     listing = case.original[0]
-    # Pieces in between are withheld: 7 documents, the highest sequence 91 (§5.3).
+    # Pieces in between are withheld: 7 documents, the highest sequence 91.
     pieces = [
         replace(piece, sequence=91 - 14 * i, kind_code=None if i % 3 == 0 else piece.kind_code)
         for i, piece in enumerate(listing.pieces)
@@ -82,6 +82,135 @@ def _odd_shapes(number: CaseNumber) -> Case:
     return case
 
 
+def _listed_otherwise(number: CaseNumber) -> Case:
+    """Two sources of one instance, each of which names the instance in another way."""
+    first, second = make_case(number, 12, shape=Shape.LISTED_TWICE).original
+    return Case(
+        number,
+        (
+            replace(first, instance_named_by=InstanceNamedBy.GRADE),
+            replace(second, instance_named_by=InstanceNamedBy.INSTANCE),
+        ),
+        "listed-otherwise",
+    )
+
+
+def _many_instances(number: CaseNumber) -> Case:
+    """Five instances, the present one first and the others in no order."""
+    pieces = make_case(number, 20).original[0].pieces
+    listings = tuple(
+        Listing(2600 + i, instance, pieces[4 * i : 4 * i + 4])
+        for i, instance in enumerate(("GS", "JE", "TR", "G1", "G2"))
+    )
+    return Case(number, listings, "many-instances")
+
+
+def _secrecies(number: CaseNumber) -> Case:
+    """A document of every level, in words and in digits; those above the second are refused."""
+    refused = FaultName.SECRET_PIECE_403
+    levels = (
+        "PUBLICO",
+        "SEGREDO_JUSTICA",
+        "SIGILO_MINIMO",
+        "SIGILO_MEDIO",
+        "SIGILO_INTENSO",
+        "SIGILO_ABSOLUTO",
+        "0",
+        "4",
+    )
+    pieces = [
+        replace(
+            piece,
+            secrecy=level,
+            failure=None if level in ("PUBLICO", "SEGREDO_JUSTICA", "0") else refused,
+        )
+        for piece, level in zip(
+            make_case(number, len(levels)).original[0].pieces, levels, strict=True
+        )
+    ]
+    case = Case(number, (Listing(2501, "G1", tuple(pieces)),), "secrecies")
+    case.secrecy = 1
+    return case
+
+
+def _of_contents(number: CaseNumber, name: str, contents: dict[str, Content]) -> Case:
+    pieces = [
+        Piece(
+            name=file,
+            content=content,
+            sequence=i,
+            joined_at=moment(i),
+            origin_id=f"3{i:08}",
+            kind="Outros documentos",
+            kind_code=None,
+        )
+        for i, (file, content) in enumerate(contents.items(), start=1)
+    ]
+    return Case(number, (Listing(2501, "G1", newest_first(pieces)),), name)
+
+
+def _media(number: CaseNumber) -> Case:
+    """Hearings, and what else is no page."""
+    label = f"Midia do processo {number.masked}"
+    return _of_contents(
+        number,
+        "media",
+        {
+            "Audiência 1.wav": files.wav(label, 80_000),
+            "Audiência 2.mp3": files.mp3(label, 60_000),
+            "Audiência 3.mp4": files.mp4(label, 2_000_000),
+            "Planta.svg": files.svg(label),
+            "Correspondência.eml": files.mail(label),
+            "Anexos.zip": files.archive(label),
+        },
+    )
+
+
+def _suspicious_words(number: CaseNumber) -> Case:
+    """Real files in which words of errors, logins and firewalls occur."""
+    sso = '<p>Autos em <a href="https://sso.cloud.pje.jus.br/auth/realms/pje">PJe</a>.</p>'
+    pages = {
+        "Contrato.html": "<html><head><title>Contrato de manutenção de elevadores</title></head>"
+        "<body><p>Cláusula 1ª. A manutenção será mensal.</p></body></html>",
+        "Nota.html": "<html><head><title>500 Milhas Transportes Ltda</title></head>"
+        "<body><p>Frete de 500 milhas.</p></body></html>",
+        "Certidão.html": f"<div>{sso}<p>Certifico e dou fé.</p></div>",
+        "Laudo.html": "<p>O servidor respondia 'Request Rejected' e 'Just a moment...'.</p>",
+        "Perícia.html": "<p>O registro diz: CircuitBreaker 'x' does not permit further calls.</p>",
+    }
+    contents = {name: files.exactly(files.HTML, page.encode()) for name, page in pages.items()}
+    contents["Prova.json"] = files.exactly(
+        "application/json", b'{"code":500,"message":"Registro da conversa","mensagens":[]}'
+    )
+    contents["Certidão do Codex.txt"] = files.exactly(
+        files.TEXT,
+        "Certifico que o Codex foi consultado; o streaming está nos autos.\n".encode(),
+    )
+    return _of_contents(number, "suspicious-words", contents)
+
+
+def _wrong_sizes(number: CaseNumber) -> Case:
+    """The listed size is wrong, and the bytes are the same at every request."""
+    listing = make_case(number, 4).original[0]
+    pieces = [replace(piece, listed_size=piece.content.size + 7) for piece in listing.pieces]
+    return Case(number, (replace(listing, pieces=tuple(pieces)),), "wrong-sizes")
+
+
+def _text_only(number: CaseNumber) -> Case:
+    """Documents of which the source has the text, but no file."""
+    listing = make_case(number, 3).original[0]
+    pieces = [replace(piece, address=Address.TEXT_ONLY) for piece in listing.pieces]
+    return Case(number, (replace(listing, pieces=tuple(pieces)),), "text-only")
+
+
+def _refused(number: CaseNumber) -> Case:
+    """The list is open to the token, and every download of it is answered by 401."""
+    listing = make_case(number, 50).original[0]
+    refused = FaultName.UNAUTHORIZED_EMPTY
+    pieces = [replace(piece, failure=refused) for piece in listing.pieces]
+    return Case(number, (replace(listing, pieces=tuple(pieces)),), "refused")
+
+
 def _portfolio(number: CaseNumber) -> Case:
     case = make_case(number, 1, name=f"portfolio-{int(number.digits[:7]) - 9_992_000}")
     case.in_portfolio = True
@@ -121,6 +250,14 @@ _MAKERS: Final[dict[str, tuple[CaseNumber, Maker]]] = {
     ),
     "odd-addresses": (_number(9990103, 2024, 8, 26, 100), _odd_addresses),
     "odd-shapes": (_number(9990104, 2024, 8, 13, 1), _odd_shapes),
+    "many-instances": (_number(9990105, 2024, 8, 21, 1), _many_instances),
+    "secrecies": (_number(9990106, 2024, 8, 19, 1), _secrecies),
+    "media": (_number(9990107, 2024, 5, 2, 1), _media),
+    "wrong-sizes": (_number(9990108, 2024, 8, 16, 1), _wrong_sizes),
+    "refused": (_number(9990109, 2024, 4, 3, 6301), _refused),
+    "suspicious-words": (_number(9990110, 2024, 8, 6, 1), _suspicious_words),
+    "listed-otherwise": (_number(9990111, 2024, 8, 26, 100), _listed_otherwise),
+    "text-only": (_number(9990112, 2024, 8, 26, 100), _text_only),
     **{
         f"portfolio-{i}": (_number(9_992_000 + i, 2024, 4, 3, 6100), _portfolio)
         for i in range(1, 251)

@@ -1,16 +1,26 @@
-"""What was asked of the portal: counts and a bounded log, for tests to read (item 32).
+"""What was asked of the portal: counts and a bounded log, for tests to read.
 
 Tokens are kept as the first digits of their hash only.
 """
 
 import hashlib
+import re
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 LOG_LENGTH: Final = 20_000
 """Requests the log goes back."""
+
+_NAMED: Final = re.compile(
+    r"(?:/api/v2|/processo-api/api/v1)/processos/(?P<number>[\d.-]+)"
+    r"(?:/documentos/(?P<document>[^/]+)/(?:binario|texto))?"
+)
 
 
 @dataclass(slots=True)
@@ -117,3 +127,43 @@ class Counters:
 
 def _fingerprint(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()[:12]
+
+
+class Recorder:
+    """Counts every request to an application, from its arrival to the end of its answer.
+
+    Args:
+        app: the application.
+        counters: gives the present ones; a request ends in those it began in.
+    """
+
+    def __init__(self, app: ASGIApp, counters: Callable[[], Counters]) -> None:
+        self._app = app
+        self._counters = counters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and count it."""
+        named = _NAMED.fullmatch(scope["path"])
+        token = Headers(scope=scope).get("authorization")
+        counters = self._counters()
+        request = counters.begin(
+            scope["method"],
+            scope["path"],
+            re.sub(r"\D", "", named["number"]) if named else None,
+            named["document"].lower() if named and named["document"] else None,
+            token.partition(" ")[2] if token else None,
+        )
+        # For the routes, which alone know what strikes it.
+        scope["logged"] = request
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                request.status = message["status"]
+            elif message["type"] == "http.response.body":
+                request.sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_counted)
+        finally:
+            counters.end(request)

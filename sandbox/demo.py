@@ -1,4 +1,4 @@
-"""The pieces of the case of the demo: one of every kind the facts know (items 13, 14, 17, 18).
+"""The pieces of the case of the demo: one of every kind that is known.
 
 41 of the 43 can be had. One is a secret piece, and one the court's system never hands out.
 """
@@ -8,8 +8,8 @@ from datetime import timedelta
 from autos.cnj import CaseNumber
 from sandbox import files
 from sandbox.cases import Address, Case, Listing, Piece
-from sandbox.content import Content
 from sandbox.faults import FaultName
+from sandbox.files import Content
 from sandbox.shapes import moment, newest_first
 
 
@@ -97,7 +97,7 @@ def _ordinary(pile: _Pile) -> None:
 
 
 def _copies(pile: _Pile) -> None:
-    """One order and its notices: equal bytes, moments apart (§8.7)."""
+    """One order and its notices: equal bytes, moments apart."""
     order = files.html(pile.label("Decisao"), 12_345)
     pile.add("Decisão.html", order, "Decisão", 15)
     for _ in range(3):

@@ -1,22 +1,86 @@
-"""The JSON of a case's detail, as the portal sends it (§5.2, §5.3)."""
+"""The JSON of a case's detail, as the portal and the data lake send it (docs/source.md#listings).
 
+All people and their numbers are made up.
+"""
+
+from collections.abc import Collection
 from datetime import datetime
+from typing import Final
 
 from sandbox.bodies import encoded
-from sandbox.cases import Address, Case, Document, Listing
-from sandbox.people import parties
+from sandbox.cases import Address, Case, Document, InstanceNamedBy, Listing
+from sandbox.effects import FOREIGN_URL
+from sandbox.faults import FaultName
 
-_GRADES = {"G1": ("PRIMEIRO_GRAU", "1º Grau", 1), "G2": ("SEGUNDO_GRAU", "2º Grau", 2)}
-_FOREIGN = "https://arquivos.exemplo.invalid"
+GRADES: Final = {
+    "G1": ("PRIMEIRO_GRAU", "1º Grau", 1),
+    "JE": ("PRIMEIRO_GRAU", "Juizado Especial", 1),
+    "G2": ("SEGUNDO_GRAU", "2º Grau", 2),
+    "TR": ("SEGUNDO_GRAU", "Turma Recursal", 2),
+    "GS": ("TERCEIRO_GRAU", "Grau Superior", 3),
+}
+"""By their short names: `instancia`, and the name and number of `grau`."""
+PORTFOLIO_CPF: Final = "00000000272"
+"""A party of the 250 cases a search by CPF pages through."""
+PORTFOLIO_OAB: Final = "SP999999"
+"""The lawyer of the same cases."""
+
+_MOVEMENT_KINDS: Final = {"Decisão": (3, "Decisão"), "Despacho": (11010, "Mero expediente")}
+_JOINED: Final = (67, "Juntada")
+_Json = dict[str, object]
 
 
-def detail(case: Case, base_url: str, withheld: frozenset[str] = frozenset()) -> bytes:
-    """The array of one object; `withheld` are UUIDs of documents to leave out."""
-    if withheld:
-        return _render(case, base_url, withheld)
+def detail(
+    case: Case,
+    base_url: str,
+    faults: Collection[FaultName] = (),
+    withheld: frozenset[str] = frozenset(),
+) -> bytes:
+    """The detail as sent.
+
+    Args:
+        case: the case.
+        base_url: scheme and host the client sees.
+        faults: those of a listing's shape; others are ignored.
+        withheld: UUIDs of documents to leave out.
+    """
+    if faults or withheld:
+        return encoded(_shaped(case, base_url, faults, withheld))
     if base_url not in case.rendered:
-        case.rendered[base_url] = _render(case, base_url, withheld)
+        case.rendered[base_url] = encoded(_shaped(case, base_url, (), withheld))
     return case.rendered[base_url]
+
+
+def _shaped(
+    case: Case, base_url: str, faults: Collection[FaultName], withheld: frozenset[str]
+) -> object:
+    shown: dict[int, list[_Json]] = {id(listing): [] for listing in case.listings}
+    in_lake = FaultName.DETAIL_LAKE in faults
+    for document in case.documents.values():
+        if document.uuid not in withheld:
+            listed = lake_document(document) if in_lake else _document(case, document, base_url)
+            if FaultName.SIZES_UNLISTED in faults:
+                listed.pop("arquivo", None)
+            shown[id(document.listing)].append(listed)
+    current, *others = case.listings
+    item: _Json = {
+        "nivelSigilo": case.secrecy,
+        "siglaTribunal": case.number.court,
+        "numeroProcesso": case.number.masked,
+    }
+    if in_lake:
+        item |= lake_extras(case)
+    if FaultName.DETAIL_ROOT_DOCUMENTS in faults:
+        item |= {"classe": classes(case), "assunto": subjects(case)}
+        item["documentos"] = [each for listing in case.listings for each in shown[id(listing)]]
+        return [item]
+    now = _current(case, current, shown[id(current)])
+    item["dadosBasicos" if FaultName.DETAIL_BASIC_DATA in faults else "tramitacaoAtual"] = now
+    if others:
+        item["tramitacoes"] = [_other(case, listing, shown[id(listing)]) for listing in others]
+    if FaultName.DETAIL_BARE_OBJECT in faults:
+        return item
+    return {"content": [item]} if FaultName.DETAIL_IN_CONTENT in faults else [item]
 
 
 def stamp(at: datetime, court: str) -> str:
@@ -26,7 +90,7 @@ def stamp(at: datetime, court: str) -> str:
     return at.isoformat(timespec="milliseconds").rstrip("0").rstrip(".")
 
 
-def tribunal(case: Case) -> dict[str, object]:
+def tribunal(case: Case) -> _Json:
     """The court."""
     digits = case.number.digits
     return {
@@ -37,9 +101,9 @@ def tribunal(case: Case) -> dict[str, object]:
     }
 
 
-def grade(listing: Listing) -> dict[str, object]:
-    """The instance."""
-    _, name, level = _GRADES[listing.instance]
+def grade(listing: Listing) -> _Json:
+    """The instance, as `grau`."""
+    _, name, level = GRADES[listing.instance]
     return {"sigla": listing.instance, "nome": name, "numero": level}
 
 
@@ -57,33 +121,87 @@ def subjects(case: Case) -> object:
     return [{"codigo": 10433, "descricao": "Indenização por Dano Moral", "hierarquia": hierarchy}]
 
 
-def _render(case: Case, base_url: str, withheld: frozenset[str]) -> bytes:
-    shown: dict[int, list[dict[str, object]]] = {id(listing): [] for listing in case.listings}
-    for document in case.documents.values():
-        if document.uuid not in withheld:
-            shown[id(document.listing)].append(_document(case, document, base_url))
-    current, *others = case.listings
-    item: dict[str, object] = {
-        "nivelSigilo": case.secrecy,
-        "siglaTribunal": case.number.court,
-        "numeroProcesso": case.number.masked,
-        "tramitacaoAtual": _current(case, current, shown[id(current)]),
+def parties(case: Case) -> list[_Json]:
+    """Two parties with lawyers; `odd_shapes` adds 240 other names, a secret one, bare integers."""
+    serial = case.number.digits[2:7]
+    # Some courts send it as an integer, without its leading zeros.
+    registration: object = 191 if case.odd_shapes else "00000000191"
+    lawyer: _Json = {
+        "tipoRepresentacao": "ADVOGADO",
+        "nome": "Beltrano Inventado",
+        "cadastroReceitaFederal": [{"numero": registration, "tipo": "CPF"}],
     }
-    if others:
-        item["tramitacoes"] = [_other(case, listing, shown[id(listing)]) for listing in others]
-    return encoded([item])
+    if case.in_portfolio:
+        lawyer["oab"] = [{"numero": PORTFOLIO_OAB[2:], "uf": PORTFOLIO_OAB[:2]}]
+    number = PORTFOLIO_CPF if case.in_portfolio else f"000000{serial}"
+    return [
+        {
+            "polo": "ATIVO",
+            "nome": f"Fulana de Tal {int(serial)}",
+            "outrosNomes": [
+                {"nome": f"Fulana {i} de Tal", "tipo": "OUTRO_NOME"}
+                for i in range(240 if case.odd_shapes else 1)
+            ],
+            "sigilosa": case.odd_shapes,
+            "assistenciaJudiciariaGratuita": True,
+            "documentosPrincipais": [{"numero": number, "tipo": "CPF"}],
+            "representantes": [lawyer],
+        },
+        {
+            "polo": "PASSIVO",
+            "nome": "Empresa de Ensaio S.A.",
+            "sigilosa": False,
+            "documentosPrincipais": [{"numero": "00000000000191", "tipo": "CNPJ"}],
+            "representantes": [{"tipoRepresentacao": "PROCURADORIA", "nome": "Sicrana de Exemplo"}],
+        },
+    ]
 
 
-def _common(case: Case, listing: Listing, documents: list[dict[str, object]]) -> dict[str, object]:
-    common: dict[str, object] = {
+def movements(case: Case, listing: Listing, *, linked: bool = False) -> list[_Json]:
+    """Newest first; a withheld piece leaves its movement behind, and TJSP its templates.
+
+    With `linked`, as in searches and the data lake, two of three name the document they brought
+    in, and have a type.
+    """
+    court = case.number.court
+    uuids = {d.piece.origin_id: d.uuid for d in case.documents.values() if d.listing is listing}
+    made: list[_Json] = []
+    for place, piece in enumerate(listing.pieces):
+        movement: _Json = {
+            "dataHora": stamp(piece.joined_at, court),
+            "descricao": f"Juntada de {piece.kind}" + (" #{prazo}" if court == "TJSP" else ""),
+        }
+        if linked:
+            movement |= {"sequencia": piece.sequence}
+            if place % 3 != 2:
+                code, name = _MOVEMENT_KINDS.get(piece.kind, _JOINED)
+                movement |= {"idDocumento": uuids[piece.origin_id], "tipo": _kind(code, name)}
+        made.append(movement)
+    filed = stamp(listing.filed_at, court)
+    made.append({"dataHora": filed, "descricao": "Juntada de documento sob sigilo"})
+    made.append({"dataHora": filed, "descricao": "Distribuído por sorteio"})
+    return made
+
+
+def _kind(code: int, name: str) -> _Json:
+    return {
+        "nome": name,
+        "descricao": name,
+        "hierarquia": f"(48) Escrivão/Diretor de Secretaria/Secretário Jurídico | ({code}) {name}",
+        "complementos": [],
+    }
+
+
+def _common(case: Case, listing: Listing, documents: list[_Json]) -> _Json:
+    common: _Json = {
         "idOrigem": f"{listing.source}{case.number.digits[:7]}",
         "dataHoraAjuizamento": stamp(listing.filed_at, case.number.court),
-        "instancia": _GRADES[listing.instance][0],
+        "instancia": GRADES[listing.instance][0],
         "grau": grade(listing),
         "valorAcao": 10000.5,
         "classe": classes(case),
         "assunto": subjects(case),
-        "movimentos": _movements(case, listing),
+        "movimentos": movements(case, listing),
         "partes": parties(case),
         "tribunal": tribunal(case),
         "documentos": documents,
@@ -91,12 +209,16 @@ def _common(case: Case, listing: Listing, documents: list[dict[str, object]]) ->
         "ativo": True,
         "idFonteDadosCodex": listing.source,
     }
+    if listing.instance_named_by is InstanceNamedBy.GRADE:
+        del common["instancia"]
+    if listing.instance_named_by is InstanceNamedBy.INSTANCE:
+        del common["grau"]
     if case.odd_shapes:
         common["chaveDesconhecida"] = {"versao": [1, None, "x"]}
     return common
 
 
-def _current(case: Case, listing: Listing, documents: list[dict[str, object]]) -> dict[str, object]:
+def _current(case: Case, listing: Listing, documents: list[_Json]) -> _Json:
     related = {
         "numeroProcesso": case.number.masked,
         "href": f"/processos/{case.number.digits}",
@@ -110,7 +232,7 @@ def _current(case: Case, listing: Listing, documents: list[dict[str, object]]) -
     }
 
 
-def _other(case: Case, listing: Listing, documents: list[dict[str, object]]) -> dict[str, object]:
+def _other(case: Case, listing: Listing, documents: list[_Json]) -> _Json:
     return _common(case, listing, documents) | {
         "idCodex": 0,
         "distribuicoes": _distributions(case, listing),
@@ -120,32 +242,30 @@ def _other(case: Case, listing: Listing, documents: list[dict[str, object]]) -> 
     }
 
 
-def _distributions(case: Case, listing: Listing) -> list[dict[str, object]]:
+def _distributions(case: Case, listing: Listing) -> list[_Json]:
     body = {"id": -1, "nome": "1ª Vara de Ensaio", "jurisdicao": {"id": 1, "descricao": "Ensaio"}}
-    return [{"dataHora": stamp(listing.filed_at, case.number.court), "orgaoJulgador": [body]}]
-
-
-def _movements(case: Case, listing: Listing) -> list[dict[str, object]]:
-    """Newest first; a withheld piece leaves its movement behind, and TJSP its templates."""
-    court = case.number.court
-    movements: list[dict[str, object]] = [
-        {
-            "dataHora": stamp(piece.joined_at, court),
-            "descricao": f"Juntada de {piece.kind}" + (" #{prazo}" if court == "TJSP" else ""),
+    made: _Json = {
+        "dataHora": stamp(listing.filed_at, case.number.court),
+        "orgaoJulgador": [body],
+    }
+    if case.number.court.startswith("TJ"):
+        made["orgaoJulgadorLocal"] = {
+            "id": 77,
+            "idOrigem": "0077",
+            "nome": "1ª Vara Cível do Foro de Ensaio",
+            "jurisdicaoLocal": {"id": 7, "descricao": "Comarca de Ensaio"},
         }
-        for piece in listing.pieces
-    ]
-    filed = stamp(listing.filed_at, court)
-    movements.append({"dataHora": filed, "descricao": "Juntada de documento sob sigilo"})
-    movements.append({"dataHora": filed, "descricao": "Distribuído por sorteio"})
-    return movements
+    if case.odd_shapes:
+        # Some courts give the local body alone.
+        del made["orgaoJulgador"]
+    return [made]
 
 
-def _document(case: Case, document: Document, base_url: str) -> dict[str, object]:
+def _document(case: Case, document: Document, base_url: str) -> _Json:
     piece = document.piece
-    kind: dict[str, object] = {} if piece.kind_code is None else {"codigo": piece.kind_code}
+    kind: _Json = {} if piece.kind_code is None else {"codigo": piece.kind_code}
     kind |= {"nome": piece.kind, "idCodex": 123, "idOrigem": "12"}
-    shown: dict[str, object] = {
+    shown: _Json = {
         "sequencia": piece.sequence,
         "dataHoraJuntada": stamp(piece.joined_at, case.number.court),
         "idCodex": document.codex_id,
@@ -154,23 +274,30 @@ def _document(case: Case, document: Document, base_url: str) -> dict[str, object
         "nivelSigilo": piece.secrecy,
         "tipo": kind,
     }
-    shown |= _hrefs(case, document, base_url)
+    shown |= _addresses(case, document, base_url)
     if document.described:
-        shown["arquivo"] = {
-            "tipo": piece.declared_as or piece.content.media_type,
-            "quantidadePaginas": 0,
-            "quantidadeImagens": 0,
-            "tamanho": piece.content.size,
-            "tamanhoTexto": len(piece.text),
-        }
+        shown["arquivo"] = _file(document)
     return shown
 
 
-def _hrefs(case: Case, document: Document, base_url: str) -> dict[str, object]:
+def _file(document: Document) -> _Json:
+    piece = document.piece
+    return {
+        "tipo": piece.declared_as or piece.content.media_type,
+        "quantidadePaginas": 0,
+        "quantidadeImagens": 0,
+        "tamanho": piece.content.size if piece.listed_size is None else piece.listed_size,
+        "tamanhoTexto": len(piece.text),
+    }
+
+
+def _addresses(case: Case, document: Document, base_url: str) -> _Json:
     path = f"/processos/{case.number.masked}/documentos/{document.uuid}"
     match document.piece.address:
         case Address.NONE:
             return {}
+        case Address.UUID_ONLY:
+            return {"id": document.uuid}
         case Address.TEXT_ONLY:
             return {"hrefTexto": f"{path}/texto"}
         case Address.ABSOLUTE:
@@ -178,7 +305,51 @@ def _hrefs(case: Case, document: Document, base_url: str) -> dict[str, object]:
         case Address.WITH_PREFIX:
             prefix = "/api/v2"
         case Address.FOREIGN:
-            prefix = f"{_FOREIGN}/api/v2"
+            prefix = f"{FOREIGN_URL}/api/v2"
         case Address.RELATIVE:
             prefix = ""
     return {"hrefBinario": f"{prefix}{path}/binario", "hrefTexto": f"{prefix}{path}/texto"}
+
+
+def lake_document(document: Document) -> _Json:
+    """A document as the data lake lists it: the UUID as `id`, no hrefs, enum names for types."""
+    piece = document.piece
+    file: _Json | None = None
+    if document.described:
+        kind = (piece.declared_as or piece.content.media_type).upper()
+        file = _file(document) | {
+            "id": document.uuid,
+            "idCodex": document.codex_id,
+            "tipo": kind.replace("/", "_").replace("-", "_").replace(".", "_"),
+        }
+    return {
+        "id": document.uuid,
+        "sequencia": piece.sequence,
+        "dataHoraJuntada": stamp(piece.joined_at, document.listing.instance),
+        "idCodex": document.codex_id,
+        "idOrigem": piece.origin_id,
+        "nome": piece.name,
+        "nivelSigilo": piece.secrecy,
+        "tipo": {"codigo": piece.kind_code, "nome": piece.kind},
+        "arquivo": file,
+        "signatarios": [{"nome": "Beltrano Inventado"}],
+    }
+
+
+def lake_extras(case: Case) -> _Json:
+    """What the data lake says of a case beside what the portal shows."""
+    changed = max(
+        (piece.joined_at for each in case.listings for piece in each.pieces), default=None
+    )
+    updated = stamp(changed, "") if changed else None
+    return {
+        "id": f"{case.number.court}_{case.number.digits}",
+        "versao": 1,
+        "numeroProcessoSintetico": None,
+        "dataHoraAtualizacao": updated,
+        "dataHoraUltimaAtualizacaoCodex": updated,
+        "dataHoraPrimeiroAjuizamento": stamp(case.listings[-1].filed_at, ""),
+        "segmentoJustica": case.number.segment,
+        "tipoOperacao": "INSERCAO",
+        "situacaoAtual": None,
+    }

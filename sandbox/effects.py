@@ -1,17 +1,24 @@
-"""What each fault does to a reply (items 7 to 10 and 19 to 27). Pure functions, one per fault."""
+"""What each fault does to a reply, one function per fault."""
 
+import gzip
+import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from email.utils import formatdate
+from math import ceil
 from typing import Final
 
+from autos.cnj import CaseNumber
 from sandbox import bodies
-from sandbox.content import Content
 from sandbox.faults import Fault, FaultName
+from sandbox.files import Content
 from sandbox.reply import Reply, body_reply
 
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
 TEXT: Final = "text/plain; charset=utf-8"
+XML: Final = "application/xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,14 @@ class Scene:
     document: str | None
     now: float
     """Seconds since 1970."""
+    base_url: str = "http://127.0.0.1"
+    """Scheme and host the client sees."""
+
+
+LOGIN_PATH: Final = "/auth/realms/pje/protocol/openid-connect/auth"
+STORAGE_PATH: Final = "/arquivos"
+FOREIGN_URL: Final = "https://arquivos.exemplo.invalid"
+OTHER_NUMBER: Final = CaseNumber.build(9_999_998, 2024, 8, 26, 100)
 
 
 Effect = Callable[[Reply, Fault, Scene], Reply]
@@ -91,6 +106,91 @@ def _stall(reply: Reply, fault: Fault, _scene: Scene) -> Reply:
     return replace(reply, hang=True, after_bytes=_bytes(fault, reply))
 
 
+def _retry_after_date(_reply: Reply, fault: Fault, _scene: Scene) -> Reply:
+    at = formatdate(ceil(time.time() + fault.number("seconds", 1)), usegmt=True)
+    reply = body_reply(bodies.rate_limited(), JSON, 429)
+    return replace(reply, headers=(("retry-after", at),))
+
+
+def _accepted(_reply: Reply, fault: Fault, _scene: Scene) -> Reply:
+    seconds = f"{fault.number('seconds', 1):g}"
+    return replace(body_reply(b"", None, 202), headers=(("retry-after", seconds),))
+
+
+def _other_status(_reply: Reply, fault: Fault, _scene: Scene) -> Reply:
+    status = int(fault.number("status", 409))
+    return body_reply(bodies.other_status(status), JSON, status)
+
+
+def redirect(address: str) -> Reply:
+    """302 to an address."""
+    return replace(body_reply(b"", None, 302), headers=(("location", address),))
+
+
+def signed_address(scene: Scene, host: str) -> str:
+    """Where the file of a document is had without a token, on some name of this host."""
+    scheme = scene.base_url.partition("://")[0]
+    path = f"{STORAGE_PATH}/{scene.number}/{scene.document}"
+    return f"{scheme}://{host}{path}?X-Amz-Signature=inventada"
+
+
+def _redirect_own(_reply: Reply, fault: Fault, scene: Scene) -> Reply:
+    own = scene.base_url.partition("://")[2]
+    host, _, port = own.partition(":")
+    other = {"localhost": "127.0.0.1"}.get(host, "localhost")
+    named = fault.parameters.get("host", f"{other}:{port}" if port else other)
+    return redirect(signed_address(scene, str(named)))
+
+
+def _gzip(reply: Reply, _fault: Fault, _scene: Scene) -> Reply:
+    packed = gzip.compress(reply.content.read(), mtime=0)
+    headers = (*reply.headers, ("content-encoding", "gzip"))
+    return replace(reply, content=Content(reply.content.media_type, packed), headers=headers)
+
+
+def _gzip_truncated(reply: Reply, fault: Fault, scene: Scene) -> Reply:
+    whole = _gzip(reply, fault, scene)
+    half = whole.content.head[: whole.content.size // 2]
+    return replace(whole, content=Content(whole.content.media_type, half))
+
+
+def _short_length(reply: Reply, fault: Fault, _scene: Scene) -> Reply:
+    return replace(reply, announced=int(fault.number("bytes", reply.content.size // 2)))
+
+
+def _unequal(reply: Reply, _fault: Fault, _scene: Scene) -> Reply:
+    # Whatever random bytes are added, a PDF still ends as one.
+    content = reply.content
+    tail = content.tail + b"\n%" + secrets.token_hex(3).encode()
+    return replace(reply, content=replace(content, tail=tail))
+
+
+def _latin1(reply: Reply, fault: Fault, _scene: Scene) -> Reply:
+    body = reply.content.read().decode().encode("iso-8859-1", "replace")
+    declared = fault.parameters.get("declared", True)
+    return body_reply(body, f"{JSON};charset=ISO-8859-1" if declared else JSON, reply.status)
+
+
+def _nested(reply: Reply, fault: Fault, _scene: Scene) -> Reply:
+    depth = int(fault.number("depth", 600))
+    before, brace, after = reply.content.read().partition(b"{")
+    member = b'"aninhado":' + b"[" * depth + b"]" * depth + b","
+    return body_reply(before + brace + member + after, JSON, reply.status)
+
+
+def _other_number(reply: Reply, _fault: Fault, scene: Scene) -> Reply:
+    if not scene.number:
+        return reply
+    asked = CaseNumber(scene.number)
+    body = reply.content.read().replace(asked.masked.encode(), OTHER_NUMBER.masked.encode())
+    body = body.replace(asked.digits.encode(), OTHER_NUMBER.digits.encode())
+    return body_reply(body, JSON, reply.status)
+
+
+def _gateway(_reply: Reply, _fault: Fault, scene: Scene) -> Reply:
+    return body_reply(bodies.gateway_not_found(scene.path, scene.now), JSON, 404)
+
+
 EFFECTS: Final[dict[FaultName, Effect]] = {
     FaultName.UNAUTHORIZED_EMPTY: _answer(401, None, b""),
     FaultName.UNAUTHORIZED_JSON: _answer(401, JSON, bodies.unauthorized()),
@@ -131,9 +231,37 @@ EFFECTS: Final[dict[FaultName, Effect]] = {
     FaultName.NUMERIC_ID_400: _answer(400, JSON, bodies.bad_request()),
     FaultName.TINY: _answer(200, "text/html", bodies.TINY),
     FaultName.EMPTY_LISTING: _answer(200, JSON, b"[]"),
+    FaultName.LOGIN_GOVBR_200: _answer(200, HTML, bodies.LOGIN_GOVBR),
+    FaultName.LOGIN_PJE_200: _answer(200, HTML, bodies.LOGIN_PJE),
+    FaultName.REQUEST_REJECTED_200: _answer(200, HTML, bodies.REQUEST_REJECTED),
+    FaultName.JUST_A_MOMENT_200: _answer(200, HTML, bodies.JUST_A_MOMENT),
+    FaultName.PROXY_ERROR_200: _answer(200, TEXT, bodies.PROXY_ERROR),
+    FaultName.SERVER_ERROR_200: _answer(200, TEXT, bodies.SERVER_ERROR),
+    FaultName.CODEX_ERROR_200: _answer(200, TEXT, bodies.CODEX_ERROR),
+    FaultName.ACCESS_DENIED_200: _answer(200, XML, bodies.ACCESS_DENIED),
+    FaultName.BLANKS_200: _answer(200, TEXT, bodies.BLANKS),
+    FaultName.CUT_PDF_200: _answer(200, "application/pdf", bodies.CUT_PDF),
+    FaultName.NOT_FOUND_GATEWAY: _gateway,
+    FaultName.NOT_FOUND_HTML: _answer(404, "text/html", bodies.NOT_FOUND_HTML),
+    FaultName.OTHER_STATUS: _other_status,
+    FaultName.ACCEPTED_202: _accepted,
+    FaultName.RETRY_AFTER_DATE: _retry_after_date,
+    FaultName.REDIRECT_LOGIN: lambda _r, _f, scene: redirect(
+        f"{scene.base_url}{LOGIN_PATH}?client_id=portalexterno-frontend&response_mode=fragment"
+    ),
+    FaultName.REDIRECT_OWN_HOST: _redirect_own,
+    FaultName.REDIRECT_FOREIGN_HOST: lambda _r, _f, scene: redirect(FOREIGN_URL + scene.path),
+    FaultName.REDIRECT_LOOP: lambda _r, _f, scene: redirect(scene.base_url + scene.path),
+    FaultName.GZIP: _gzip,
+    FaultName.GZIP_TRUNCATED: _gzip_truncated,
+    FaultName.SHORT_CONTENT_LENGTH: _short_length,
+    FaultName.SIZE_MISMATCH_UNEQUAL: _unequal,
+    FaultName.LATIN1_JSON: _latin1,
+    FaultName.NESTED: _nested,
+    FaultName.OTHER_NUMBER: _other_number,
     FaultName.SEARCH_PAGE_FAILS: _answer(503, JSON, bodies.unavailable()),
 }
-"""The faults that are not here change a listing while it is made (`details`, `searches`)."""
+"""The faults that are not here shape a listing while it is made (`details`, `searches`)."""
 
 
 def apply(faults: list[Fault], reply: Reply, scene: Scene) -> Reply:

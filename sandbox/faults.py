@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 
 class Route(StrEnum):
-    """The kinds of requests faults are told apart by."""
+    """The kinds of requests that faults distinguish."""
 
     DETAIL = "detail"
     SEARCH = "search"
@@ -28,10 +28,11 @@ _API: Final = frozenset(Route) - {Route.TOKEN}
 _FILES: Final = frozenset({Route.DOCUMENT})
 _SEARCH: Final = frozenset({Route.SEARCH})
 _DETAIL: Final = frozenset({Route.DETAIL})
+_LISTS: Final = _SEARCH | _DETAIL
 
 
 class FaultName(StrEnum):
-    """Every fault; the routes are those it strikes unless it is told others."""
+    """Every fault; the routes are those it strikes unless `route` names another."""
 
     routes: frozenset[Route]
     description: str
@@ -44,69 +45,127 @@ class FaultName(StrEnum):
         member.description = description
         return member
 
-    UNAUTHORIZED_EMPTY = "unauthorized_empty", _API, "401 without body or Content-Type (7)"
-    UNAUTHORIZED_JSON = "unauthorized_json", _API, "401 JSON with an empty message (7)"
-    NO_ACCESS = "no_access", _API, "401 JSON 'não possui acesso ao processo' (8)"
-    NO_ACCESS_403 = "no_access_403", _API, "403 JSON 'não possui acesso ao processo' (8)"
-    BECOMES_SECRET = "becomes_secret", _FILES, "listed, but downloads answer like no_access (27)"
-    SECRET_PIECE_403 = "secret_piece_403", _FILES, "403 JSON on a document (27)"
-    SECRET_PIECE_403_EMPTY = "secret_piece_403_empty", _FILES, "403 without a body (27)"
-    WAF_HTML = "waf_html", _API, "403 with the firewall's HTML (10)"
-    CONNECTION_RESET = "connection_reset", _API, "RST; after parameter `after_bytes` if given (26)"
-    CODEX_500 = "codex_500", _FILES, "500 'Erro interno na API do Codex.' (20)"
-    BAD_GATEWAY_HTML = "bad_gateway_html", _API, "502 with CloudFront's HTML (21)"
-    UNAVAILABLE_503_HTML = "unavailable_503_html", _API, "503 with CloudFront's HTML (21)"
-    UNAVAILABLE_503_JSON = "unavailable_503_json", _API, "503 JSON 'Serviço indisponível' (21)"
-    GATEWAY_TIMEOUT_504 = "gateway_timeout_504", _API, "504 with CloudFront's HTML (21)"
-    RATE_LIMITED = "rate_limited", _API, "429 without Retry-After (22)"
+    UNAUTHORIZED_EMPTY = "unauthorized_empty", _API, "401 without body or Content-Type"
+    UNAUTHORIZED_JSON = "unauthorized_json", _API, "401 JSON with an empty message"
+    NO_ACCESS = "no_access", _API, "401 JSON 'não possui acesso ao processo'"
+    NO_ACCESS_403 = "no_access_403", _API, "403 JSON 'não possui acesso ao processo'"
+    BECOMES_SECRET = "becomes_secret", _FILES, "listed, but downloads answer like no_access"
+    SECRET_PIECE_403 = "secret_piece_403", _FILES, "403 JSON on a document"
+    SECRET_PIECE_403_EMPTY = "secret_piece_403_empty", _FILES, "403 without a body"
+    WAF_HTML = "waf_html", _API, "403 with the firewall's HTML"
+    CONNECTION_RESET = "connection_reset", _API, "RST; after parameter `after_bytes` if given"
+    CODEX_500 = "codex_500", _FILES, "500 'Erro interno na API do Codex.'"
+    BAD_GATEWAY_HTML = "bad_gateway_html", _API, "502 with CloudFront's HTML"
+    UNAVAILABLE_503_HTML = "unavailable_503_html", _API, "503 with CloudFront's HTML"
+    UNAVAILABLE_503_JSON = "unavailable_503_json", _API, "503 JSON 'Serviço indisponível'"
+    GATEWAY_TIMEOUT_504 = "gateway_timeout_504", _API, "504 with CloudFront's HTML"
+    RATE_LIMITED = "rate_limited", _API, "429 without Retry-After"
     RATE_LIMITED_RETRY_AFTER = (
         "rate_limited_retry_after",
         _API,
-        "429 with Retry-After, parameter `seconds` (default 1) (22)",
+        "429 with Retry-After, parameter `seconds` (default 1)",
     )
-    STUB_CIRCUIT_BREAKER = "stub_circuit_breaker", _FILES, "200, text of an open breaker (23)"
-    STUB_CODEX_DOWN = "stub_codex_down", _FILES, "200, text 'Codex indisponível' (23)"
-    STUB_CODEX_TIMEOUT = "stub_codex_timeout", _FILES, "200, text that Codex took too long (§8.4)"
-    JSON_ERROR_200 = "json_error_200", _API, "200 with a JSON error (23)"
-    EMPTY_200 = "empty_200", _API, "200 with an empty body (23)"
-    MAINTENANCE_HTML_200 = "maintenance_html_200", _API, "200 with a maintenance page (23)"
-    SHELL_200 = "shell_200", _API, "200 with the portal's single-page shell (23)"
+    STUB_CIRCUIT_BREAKER = "stub_circuit_breaker", _FILES, "200, text of an open breaker"
+    STUB_CODEX_DOWN = "stub_codex_down", _FILES, "200, text 'Codex indisponível'"
+    STUB_CODEX_TIMEOUT = "stub_codex_timeout", _FILES, "200, text that Codex took too long"
+    JSON_ERROR_200 = "json_error_200", _API, "200 with a JSON error"
+    EMPTY_200 = "empty_200", _API, "200 with an empty body"
+    MAINTENANCE_HTML_200 = "maintenance_html_200", _API, "200 with a maintenance page"
+    SHELL_200 = "shell_200", _API, "200 with the portal's single-page shell"
     TRUNCATED = (
         "truncated",
         _FILES,
-        "connection closed after `after_bytes` (default half), less than Content-Length (24)",
+        "connection closed after `after_bytes` (default half), less than Content-Length",
     )
     SIZE_MISMATCH = (
         "size_mismatch",
         _FILES,
-        "the body is `bytes` longer than listed (default 1; negative: shorter) (24)",
+        "the body is `bytes` longer than listed (default 1; negative: shorter)",
     )
-    CHUNKED_NO_LENGTH = "chunked_no_length", _FILES, "chunked, without Content-Length (24)"
-    CHUNKED_TRUNCATED = "chunked_truncated", _FILES, "chunked, closed after half the body (24)"
+    CHUNKED_NO_LENGTH = "chunked_no_length", _FILES, "chunked, without Content-Length"
+    CHUNKED_TRUNCATED = "chunked_truncated", _FILES, "chunked, closed after half the body"
     WRONG_CONTENT_TYPE = (
         "wrong_content_type",
         _FILES,
-        "Content-Type of parameter `content_type` (default application/octet-stream) (25)",
+        "Content-Type of parameter `content_type` (default application/octet-stream)",
     )
-    MISSING_CONTENT_TYPE = "missing_content_type", _FILES, "no Content-Type (25)"
-    SLOW_FIRST_BYTE = "slow_first_byte", _API, "first byte after `seconds` (default 1) (26)"
-    TRICKLE = "trickle", _FILES, "`bytes_per_second` (default 1000) (26)"
-    HANG = "hang", _API, "no answer until the client goes (26)"
-    STALL = "stall", _FILES, "half the body, then nothing until the client goes (26)"
-    NOT_FOUND_404 = "not_found_404", _API, "404 JSON of the lake (19)"
-    NUMERIC_ID_400 = "numeric_id_400", _FILES, "400, as for an id that is no UUID (28)"
-    TINY = "tiny", _FILES, "the file is `<p>Segue anexo.</p>`, real but tiny (§9)"
-    PIECE_WITHHELD = "piece_withheld", _DETAIL, "the document is missing from the list (27)"
-    EMPTY_LISTING = "empty_listing", _DETAIL, "200 with [] (19)"
-    SEARCH_END_404 = "search_end_404", _SEARCH, "the page after the last is 404 (29; the default)"
-    SEARCH_END_EMPTY = "search_end_empty", _SEARCH, "the page after the last has no items (29)"
-    SEARCH_END_NULL = "search_end_null", _SEARCH, "the page after the last has content null (29)"
-    SEARCH_SPLIT_ITEM = "search_split_item", _SEARCH, "one content item per tramitação (29)"
+    MISSING_CONTENT_TYPE = "missing_content_type", _FILES, "no Content-Type"
+    SLOW_FIRST_BYTE = "slow_first_byte", _API, "first byte after `seconds` (default 1)"
+    TRICKLE = "trickle", _FILES, "`bytes_per_second` (default 1000)"
+    HANG = "hang", _API, "no answer until the client goes"
+    STALL = "stall", _FILES, "half the body, then nothing until the client goes"
+    NOT_FOUND_404 = "not_found_404", _API, "404 JSON of the lake"
+    NUMERIC_ID_400 = "numeric_id_400", _FILES, "400, as for an id that is no UUID"
+    TINY = "tiny", _FILES, "the file is `<p>Segue anexo.</p>`, real but tiny"
+    PIECE_WITHHELD = "piece_withheld", _DETAIL, "the document is missing from the list"
+    EMPTY_LISTING = "empty_listing", _DETAIL, "200 with []"
+    SEARCH_END_404 = "search_end_404", _SEARCH, "the page after the last is 404 (the default)"
+    SEARCH_END_EMPTY = "search_end_empty", _SEARCH, "the page after the last has no items"
+    SEARCH_END_NULL = "search_end_null", _SEARCH, "the page after the last has content null"
+    SEARCH_SPLIT_ITEM = "search_split_item", _SEARCH, "one content item per tramitação"
     SEARCH_PAGE_FAILS = (
         "search_page_fails",
         _SEARCH,
-        "503 on page `page` (default 2, the first is 1) (29)",
+        "503 on page `page` (default 2, the first is 1)",
     )
+
+    LOGIN_GOVBR_200 = "login_govbr_200", _FILES, "200 with gov.br's login page"
+    LOGIN_PJE_200 = "login_pje_200", _FILES, "200 with the PJe's login page"
+    REQUEST_REJECTED_200 = "request_rejected_200", _FILES, "200, firewall page 'Request Rejected'"
+    JUST_A_MOMENT_200 = "just_a_moment_200", _FILES, "200, firewall page 'Just a moment...'"
+    PROXY_ERROR_200 = "proxy_error_200", _FILES, "200, a proxy's text 'upstream connect error'"
+    SERVER_ERROR_200 = "server_error_200", _FILES, "200, text 'Internal Server Error'"
+    CODEX_ERROR_200 = "codex_error_200", _FILES, "200, text 'Erro interno na API do Codex.'"
+    ACCESS_DENIED_200 = "access_denied_200", _FILES, "200 with an object store's AccessDenied"
+    BLANKS_200 = "blanks_200", _FILES, "200, four blanks"
+    CUT_PDF_200 = "cut_pdf_200", _FILES, "200, the nine bytes that a PDF begins with"
+    NOT_FOUND_GATEWAY = "not_found_gateway", _API, "404 JSON of the gateway: no such route"
+    NOT_FOUND_HTML = "not_found_html", _API, "404 with a web server's page"
+    OTHER_STATUS = "other_status", _API, "the status of parameter `status` (default 409)"
+    ACCEPTED_202 = "accepted_202", _FILES, "202 with Retry-After, parameter `seconds` (default 1)"
+    RETRY_AFTER_DATE = (
+        "retry_after_date",
+        _API,
+        "429 with Retry-After as a date, `seconds` (default 1) from now",
+    )
+    REDIRECT_LOGIN = "redirect_login", _API, "302 to the PJe's login page"
+    REDIRECT_OWN_HOST = (
+        "redirect_own_host",
+        _FILES,
+        "302 to a signed address of the file on another name of this host, or on parameter `host`; "
+        "a token that comes with the signature is refused",
+    )
+    REDIRECT_FOREIGN_HOST = "redirect_foreign_host", _API, "302 to a host that does not exist"
+    REDIRECT_LOOP = "redirect_loop", _API, "302 to the same address"
+    GZIP = "gzip", _API, "the body is compressed"
+    GZIP_TRUNCATED = (
+        "gzip_truncated",
+        _API,
+        "the body is compressed and ends after half; the Content-Length is that of the half",
+    )
+    SHORT_CONTENT_LENGTH = (
+        "short_content_length",
+        _FILES,
+        "the Content-Length says `bytes` (default half) and the whole body follows",
+    )
+    SIZE_MISMATCH_UNEQUAL = (
+        "size_mismatch_unequal",
+        _FILES,
+        "the body is 8 bytes longer than listed, and another one each time",
+    )
+    LATIN1_JSON = (
+        "latin1_json",
+        _LISTS,
+        "the JSON is in ISO-8859-1, which the Content-Type says unless `declared` is false",
+    )
+    NESTED = "nested", _LISTS, "an unknown member is nested `depth` (default 600) lists deep"
+    OTHER_NUMBER = "other_number", _LISTS, "the answer is about a case of another number"
+    DETAIL_BARE_OBJECT = "detail_bare_object", _DETAIL, "an object, not a list of one"
+    DETAIL_IN_CONTENT = "detail_in_content", _DETAIL, "an object whose `content` is the list"
+    DETAIL_ROOT_DOCUMENTS = "detail_root_documents", _DETAIL, "`documentos` at the root"
+    DETAIL_BASIC_DATA = "detail_basic_data", _DETAIL, "`documentos` in `dadosBasicos`"
+    DETAIL_LAKE = "detail_lake", _DETAIL, "the data lake's own shape: `id`, no hrefs, many nulls"
+    SIZES_UNLISTED = "sizes_unlisted", _DETAIL, "no document has `arquivo`"
 
 
 class When(BaseModel):

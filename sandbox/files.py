@@ -1,17 +1,22 @@
-"""Writers of small but real files, one per kind the source is known to hold (§7.1).
+"""The bytes of files, and writers of small but real ones, one per kind the source may hold.
 
-Every file opens in an ordinary reader. `label` is ASCII text that shows in the file and makes its
-bytes unlike those of other labels; `size` is the exact size in bytes, and a size below the
-smallest file of the kind gives that smallest file.
+A file is kept as a beginning, a repeated filling and an end, so that one of 300 MB takes some
+kilobytes of memory, and equal arguments give equal bytes. Every file opens in an ordinary reader;
+audio and video hold silence. `label` is ASCII text that shows in the file and makes its bytes
+unlike those of other labels; `size` is the exact size in bytes, and a size below the smallest file
+of the kind gives that smallest file.
 """
 
+import hashlib
 import io
 import struct
+import wave
 import zipfile
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Final
-
-from sandbox.content import Content
 
 PDF: Final = "application/pdf"
 HTML: Final = "text/html"
@@ -19,7 +24,63 @@ RTF: Final = "text/richtext"
 DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PNG: Final = "image/png"
 JPEG: Final = "image/jpeg"
+SVG: Final = "image/svg+xml"
 TEXT: Final = "text/plain"
+MAIL: Final = "message/rfc822"
+WAV: Final = "audio/wav"
+MP3: Final = "audio/mpeg"
+MP4: Final = "video/mp4"
+ZIP: Final = "application/zip"
+
+BLOCK_BYTES: Final = 256 * 1024
+_WHOLE_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file: `head`, then `filling` repeated and cut to `filling_size` bytes, then `tail`."""
+
+    media_type: str
+    head: bytes
+    filling: bytes = b" "
+    filling_size: int = 0
+    tail: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.head) + self.filling_size + len(self.tail)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal; a large file takes about a second the first time."""
+        digest = hashlib.sha256()
+        for chunk in self.chunks():
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def read(self) -> bytes:
+        """The whole file; meant for small ones."""
+        return b"".join(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """The file in order: in one piece up to 1 MiB, else in blocks of some 256 KiB."""
+        if self.size <= _WHOLE_BYTES:
+            repeats = self.filling_size // len(self.filling) + 1
+            yield self.head + (self.filling * repeats)[: self.filling_size] + self.tail
+            return
+        yield self.head
+        block = _block(self.filling)
+        whole, rest = divmod(self.filling_size, len(block))
+        for _ in range(whole):
+            yield block
+        yield block[:rest] + self.tail
+
+
+@lru_cache(maxsize=16)
+def _block(filling: bytes) -> bytes:
+    return filling * (BLOCK_BYTES // len(filling))
+
 
 _PROSE: Final = b"Texto inventado para ensaio, sem pessoa nem fato real. "
 
@@ -67,7 +128,7 @@ def html(label: str, size: int = 0) -> Content:
 
 
 def html_with_false_charset(label: str, size: int = 0) -> Content:
-    """A fragment that declares ISO-8859-1, in UTF-8 bytes (§7.1)."""
+    """A fragment that declares ISO-8859-1, in UTF-8 bytes."""
     head = (
         '<meta http-equiv="Content-Type" content="text/html; charset=ISO-8859-1">'
         f"<p>{label}: intimação, petição, decisão</p><p>"
@@ -155,3 +216,79 @@ def jpeg(label: str) -> Content:
         # One block: no difference, end of block, filled up with ones.
         + b"\x3f\xff\xd9",
     )
+
+
+def svg(label: str) -> Content:
+    """A drawing with the label in it."""
+    drawn = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="40">'
+    drawn += f'<text x="4" y="24">{label}</text></svg>'
+    return Content(SVG, f'<?xml version="1.0" encoding="UTF-8"?>\n{drawn}\n'.encode("ascii"))
+
+
+def mail(label: str) -> Content:
+    """A letter as mail programs save it."""
+    lines = (
+        "Received: from exemplo.invalid by exemplo.invalid; Wed, 10 Jan 2024 09:08:52 -0300",
+        "From: Fulana de Tal <fulana@exemplo.invalid>",
+        "To: Vara de Ensaio <vara@exemplo.invalid>",
+        f"Subject: {label}",
+        "Date: Wed, 10 Jan 2024 09:08:52 -0300",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=us-ascii",
+        "",
+        "Segue em anexo.",
+        "",
+    )
+    return Content(MAIL, "\r\n".join(lines).encode("ascii"))
+
+
+def archive(label: str) -> Content:
+    """A ZIP of one text."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as made:
+        made.writestr(zipfile.ZipInfo("leia-me.txt"), label)
+    return Content(ZIP, packed.getvalue())
+
+
+def wav(label: str, size: int = 0) -> Content:
+    """Silence, 8,000 bytes a second; the label is in a chunk that players skip."""
+    note = label.encode("ascii") + b" " * (len(label) % 2)
+    note = b"note" + struct.pack("<I", len(note)) + note
+    silence = max(2, size - 44 - len(note)) // 2 * 2
+    packed = io.BytesIO()
+    with wave.open(packed, "wb") as made:
+        made.setnchannels(1)
+        made.setsampwidth(1)
+        made.setframerate(8_000)
+        made.writeframes(b"")
+    head = bytearray(packed.getvalue())
+    head[4:8] = struct.pack("<I", 36 + silence + len(note))
+    head[40:44] = struct.pack("<I", silence)
+    return Content(WAV, bytes(head), b"\x80", silence, note)
+
+
+def mp3(label: str, size: int = 0) -> Content:
+    """Silent frames of MPEG-1 layer III (128 kbit/s, 44.1 kHz), with the label as their title."""
+    title = b"\0" + label.encode("ascii")
+    frame = b"TIT2" + struct.pack(">IH", len(title), 0) + title
+    length = len(frame)
+    synchsafe = bytes(length >> shift & 0x7F for shift in (21, 14, 7, 0))
+    head = b"ID3\x03\0\0" + synchsafe + frame
+    silent = b"\xff\xfb\x90\x00" + bytes(413)
+    frames = max(1, (size - len(head)) // len(silent))
+    return Content(MP3, head, silent, frames * len(silent))
+
+
+def mp4(label: str, size: int = 0) -> Content:
+    """A movie of no tracks, filled up by a box that players skip."""
+
+    def box(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data) + 8) + kind + data
+
+    scale = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+    header = struct.pack(">IIIIIIH10x", 0, 0, 0, 1000, 1000, 0x10000, 0x0100) + scale
+    head = box(b"ftyp", b"isom" + struct.pack(">I", 512) + b"isomiso2mp41")
+    head += box(b"moov", box(b"mvhd", header + bytes(24) + struct.pack(">I", 1)))
+    head += box(b"free", label.encode("ascii"))
+    filling = max(0, size - len(head) - 8)
+    return Content(MP4, head + struct.pack(">I", filling + 8) + b"free", b"\0", filling)

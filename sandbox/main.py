@@ -14,14 +14,41 @@ from collections.abc import Iterator
 from typing import Final
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sandbox.app import Application
-from sandbox.connections import Connection
+from sandbox import control, lake, portal
+from sandbox.counters import Recorder
 from sandbox.tokens import DEMO_TOKEN
 from sandbox.world import World
 
 _SHUTDOWN_SECONDS: Final = 1
 _KEEP_ALIVE_SECONDS: Final = 75
+
+
+class Application:
+    """The stand-in over a world: the portal, which is counted, receivers and controls."""
+
+    def __init__(self, world: World) -> None:
+        self._control = control.make_app(world)
+        shown = Starlette(routes=[*lake.ROUTES, *portal.ROUTES])
+        shown.state.world = world
+        self._portal = Recorder(shown, lambda: world.counters)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        own = scope["path"] == "/control" or scope["path"].startswith(("/control/", "/receiver/"))
+        await (self._control if own else self._portal)(scope, receive, send)
+
+
+class Connection(H11Protocol):
+    """The server's side of one connection; lets a reply break it, by naming the transport to it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
+        """Remember the transport for the requests of this connection."""
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
 
 
 class Server(uvicorn.Server):

@@ -1,7 +1,7 @@
 """The portal's own routes: the API under `/api/v2`, the token endpoint, and the shell elsewhere.
 
 A request meets, in this order: the firewall, the limit on bursts, the token, then what it asks for,
-and on top of that the scripted faults (facts/pdpj-api.md §2, §4, §8).
+and on top of that the scripted faults. The data lake behind it is in `lake`.
 """
 
 import re
@@ -18,18 +18,16 @@ from autos.cnj import CaseNumber, InvalidCaseNumber
 from sandbox import bodies, effects, searches
 from sandbox.cases import Case, Document
 from sandbox.details import detail
-from sandbox.effects import JSON, Scene
+from sandbox.effects import JSON, LOGIN_PATH, STORAGE_PATH, XML, Scene
 from sandbox.faults import Fault, FaultName, Route
-from sandbox.people import PORTFOLIO_CPF
 from sandbox.reply import Reply, body_reply, json_reply
-from sandbox.switches import Firewall, TextForm, Unauthorized, Unknown
 from sandbox.tokens import InvalidGrant
-from sandbox.world import World
+from sandbox.world import Firewall, TextForm, Unauthorized, Unknown, World
 
 TOKEN_PATH: Final = "/auth/realms/pje/protocol/openid-connect/token"
 
 _SHELL: Final = body_reply(bodies.SHELL, "text/html")
-_LAKE_NOT_FOUND: Final = body_reply(bodies.lake_not_found(), JSON, 404)
+LAKE_NOT_FOUND: Final = body_reply(bodies.lake_not_found(), JSON, 404)
 
 
 class Call:
@@ -75,8 +73,10 @@ class Call:
         return effects.apply(self.striking, reply, self.scene())
 
     def scene(self) -> Scene:
-        """What the faults are told."""
-        return Scene(self.path, self.number, self.document, self.world.tokens.now())
+        """What the faults know of the request."""
+        return Scene(
+            self.path, self.number, self.document, self.world.tokens.now(), self.base_url()
+        )
 
     def case(self) -> Case | None:
         """The case the request names; None if it is unknown."""
@@ -93,6 +93,18 @@ def _digits(number: str) -> str:
 
 async def _answer_detail(request: Request) -> Reply:
     call = Call(request, Route.DETAIL)
+    case = open_case(call)
+    if isinstance(case, Reply):
+        return case
+    names = {fault.fault for fault in call.striking}
+    withheld = frozenset(
+        str(fault.document) for fault in call.striking if fault.fault is FaultName.PIECE_WITHHELD
+    )
+    return call.finished(body_reply(detail(case, call.base_url(), names, withheld), JSON))
+
+
+def open_case(call: Call) -> Case | Reply:
+    """The case asked for, or the answer in place of it."""
     if refusal := call.refused():
         return refusal
     call.strike()
@@ -101,10 +113,7 @@ async def _answer_detail(request: Request) -> Reply:
         return call.finished(_unknown(call))
     if not case.accessible:
         return call.finished(body_reply(bodies.no_access(401, call.number), JSON, 401))
-    withheld = frozenset(
-        str(fault.document) for fault in call.striking if fault.fault is FaultName.PIECE_WITHHELD
-    )
-    return call.finished(body_reply(detail(case, call.base_url(), withheld), JSON))
+    return case
 
 
 def _unknown(call: Call) -> Reply:
@@ -114,7 +123,7 @@ def _unknown(call: Call) -> Reply:
         return body_reply(bodies.bad_request(), JSON, 400)
     match call.world.switches.unknown:
         case Unknown.NOT_FOUND:
-            return _LAKE_NOT_FOUND
+            return LAKE_NOT_FOUND
         case Unknown.EMPTY:
             return json_reply([])
         case Unknown.CODEX_500:
@@ -124,7 +133,7 @@ def _unknown(call: Call) -> Reply:
             )
 
 
-async def _answer_search(request: Request) -> Reply:
+async def answer_search(request: Request) -> Reply:
     call = Call(request, Route.SEARCH)
     if refusal := call.refused():
         return refusal
@@ -138,27 +147,27 @@ def _search(call: Call, filters: dict[str, str]) -> Reply:
     case = call.case()
     if case is not None and not case.accessible:
         return body_reply(bodies.no_access(403, call.number), JSON, 403)
-    found = searches.matching(call.world.catalogue, filters, PORTFOLIO_CPF)
+    found = searches.matching(call.world.catalogue, filters)
     if not found:
         if call.world.switches.unknown is Unknown.EMPTY:
             return json_reply({"content": []})
-        return _LAKE_NOT_FOUND
+        return LAKE_NOT_FOUND
     try:
         begin = searches.place(found, filters.get("searchAfter"))
         call.striking = [fault for fault in call.striking if not _other_page(fault, begin.page)]
         names = {fault.fault for fault in call.striking}
         return json_reply(searches.page(found, begin, names))
     except searches.NoSuchPage:
-        return _LAKE_NOT_FOUND
+        return LAKE_NOT_FOUND
 
 
 def _other_page(fault: Fault, page: int) -> bool:
     return fault.fault is FaultName.SEARCH_PAGE_FAILS and fault.number("page", 2) != page
 
 
-async def _answer_binary(request: Request) -> Reply:
+async def answer_binary(request: Request) -> Reply:
     call = Call(request, Route.DOCUMENT)
-    found = _find(call)
+    found = find_document(call)
     if isinstance(found, Reply):
         return found
     piece = found.piece
@@ -170,9 +179,9 @@ async def _answer_binary(request: Request) -> Reply:
     return call.finished(reply)
 
 
-async def _answer_text(request: Request) -> Reply:
+async def answer_text(request: Request) -> Reply:
     call = Call(request, Route.TEXT)
-    found = _find(call)
+    found = find_document(call)
     if isinstance(found, Reply):
         return found
     text = found.piece.text
@@ -181,7 +190,7 @@ async def _answer_text(request: Request) -> Reply:
     return call.finished(body_reply(text.encode(), effects.TEXT))
 
 
-def _find(call: Call) -> Document | Reply:
+def find_document(call: Call) -> Document | Reply:
     """The document asked for, or the answer in place of it."""
     if refusal := call.refused():
         return refusal
@@ -192,11 +201,11 @@ def _find(call: Call) -> Document | Reply:
         return call.finished(body_reply(bodies.bad_request(), JSON, 400))
     case = call.case()
     if case is None:
-        return call.finished(_LAKE_NOT_FOUND)
+        return call.finished(LAKE_NOT_FOUND)
     if not case.accessible:
         return call.finished(body_reply(bodies.no_access(401, call.number), JSON, 401))
     found = case.documents.get(call.document or "")
-    return found if found is not None else call.finished(_LAKE_NOT_FOUND)
+    return found if found is not None else call.finished(LAKE_NOT_FOUND)
 
 
 async def _answer_token(request: Request) -> Reply:
@@ -227,6 +236,22 @@ async def _answer_token(request: Request) -> Reply:
     return call.finished(json_reply(answer))
 
 
+async def _answer_storage(request: Request) -> Reply:
+    """A file at a signed address, as an object store gives it: without a token, or not at all."""
+    if "authorization" in request.headers:
+        return body_reply(bodies.TWO_CREDENTIALS, XML, 400)
+    world: World = request.app.state.world
+    case = world.catalogue.get(request.path_params["number"])
+    found = case.documents.get(request.path_params["document"]) if case else None
+    if found is None or "X-Amz-Signature" not in request.query_params:
+        return body_reply(bodies.ACCESS_DENIED, XML, 403)
+    return Reply(found.piece.content, content_type="application/octet-stream")
+
+
+async def _answer_login(_request: Request) -> Reply:
+    return body_reply(bodies.LOGIN_PJE, effects.HTML)
+
+
 async def _answer_gateway(request: Request) -> Reply:
     """No such route in the API."""
     call = Call(request, Route.DETAIL)
@@ -243,12 +268,14 @@ async def _answer_shell(_request: Request) -> Reply:
 _DOCUMENT: Final = "/api/v2/processos/{number}/documentos/{document}"
 
 ROUTES: Final = [
-    Path(f"{_DOCUMENT}/binario", _answer_binary),
-    Path(f"{_DOCUMENT}/texto", _answer_text),
+    Path(f"{_DOCUMENT}/binario", answer_binary),
+    Path(f"{_DOCUMENT}/texto", answer_text),
     Path("/api/v2/processos/{number}", _answer_detail),
-    Path("/api/v2/processos", _answer_search),
-    Path("/api/v2/processos/", _answer_search),
+    Path("/api/v2/processos", answer_search),
+    Path("/api/v2/processos/", answer_search),
     Path(TOKEN_PATH, _answer_token, methods=["POST"]),
+    Path(LOGIN_PATH, _answer_login),
+    Path(f"{STORAGE_PATH}/{{number}}/{{document}}", _answer_storage),
     Path("/api/{rest:path}", _answer_gateway),
     Path("/{rest:path}", _answer_shell),
 ]

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: they keep what is sent to them and answer as they are told."""
+"""Receivers of webhooks: they keep what is sent to them and answer as they are scripted."""
 
 import time
 from collections import deque
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.routing import Route
 
-from sandbox.content import Content
+from sandbox.files import Content
 from sandbox.reply import Reply, body_reply, json_reply
 
 KEPT: Final = 1000

@@ -1,6 +1,6 @@
-"""A reply and how it is delivered, whole or with the faults of a transport (§8, items 24 and 26).
+"""A reply and how it is delivered, whole or with the faults of a transport.
 
-A reply is an ASGI application. It needs the transport of its connection, which `connections`
+A reply is an ASGI application. It needs the transport of its connection, which `main.Connection`
 puts into the scope.
 """
 
@@ -10,12 +10,13 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
 from sandbox.bodies import encoded
-from sandbox.content import Content
+from sandbox.files import Content
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _TICKS_PER_SECOND: Final = 10
@@ -30,6 +31,8 @@ class Reply:
     content_type: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     announce_length: bool = True
+    announced: int | None = None
+    """A Content-Length that is not the body's; the connection ends after the body."""
     first_byte_after: float = 0.0
     """Seconds."""
     bytes_per_second: float | None = None
@@ -48,12 +51,15 @@ class Reply:
         if self.after_bytes is None and (self.reset or self.hang):
             await self._break(scope, receive)
             return
+        if self.announced is not None:
+            await self._deliver_raw(scope, receive, self.announced)
+            return
         await send(
             {"type": "http.response.start", "status": self.status, "headers": self._headers()}
         )
         for chunk in self._chunks():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if self.bytes_per_second and await _client_left(receive, 1 / _TICKS_PER_SECOND):
+            if self.bytes_per_second and await _client_left(receive, self._tick()):
                 return
         if self.after_bytes is not None:
             await self._break(scope, receive)
@@ -64,9 +70,22 @@ class Reply:
         headers = [(name.encode(), value.encode()) for name, value in self.headers]
         if self.content_type is not None:
             headers.append((b"content-type", self.content_type.encode()))
-        if self.announce_length:
+        if self.announce_length and self.announced is None:
             headers.append((b"content-length", str(self.content.size).encode()))
         return headers
+
+    def _tick(self) -> float:
+        """Seconds between two pieces of a slow body."""
+        return max(1 / _TICKS_PER_SECOND, 1 / (self.bytes_per_second or 1))
+
+    async def _deliver_raw(self, scope: Scope, receive: Receive, announced: int) -> None:
+        # The server would not send more than it has announced.
+        transport: asyncio.Transport = scope["state"]["transport"]
+        head = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}".encode()]
+        head += [name + b": " + value for name, value in self._headers()]
+        head += [b"content-length: %d" % announced, b"connection: close", b"", b""]
+        transport.write(b"\r\n".join(head) + self.content.read())
+        await self._break(scope, receive)
 
     def _chunks(self) -> Iterator[bytes]:
         left = self.content.size if self.after_bytes is None else self.after_bytes
@@ -75,7 +94,7 @@ class Reply:
             if self.bytes_per_second is None:
                 yield shown
             else:
-                step = max(1, int(self.bytes_per_second / _TICKS_PER_SECOND))
+                step = max(1, int(self.bytes_per_second * self._tick()))
                 for start in range(0, len(shown), step):
                     yield shown[start : start + step]
             left -= len(shown)

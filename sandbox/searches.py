@@ -1,17 +1,30 @@
-"""The JSON of a search (§5.1, §8.6): pages of 100, whatever size is asked for.
+"""The JSON of a search (docs/source.md#searches): pages of 100, whatever size is asked for.
 
-Filters the source does not know are ignored, so that such a search lists everything.
+Filters the source knows are obeyed. Those it does not know are ignored, so that such a search
+lists everything.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sandbox.cases import Case, Listing
-from sandbox.details import classes, grade, stamp, subjects, tribunal
+from sandbox.details import (
+    PORTFOLIO_CPF,
+    PORTFOLIO_OAB,
+    classes,
+    grade,
+    movements,
+    parties,
+    stamp,
+    subjects,
+    tribunal,
+)
 from sandbox.faults import FaultName
-from sandbox.people import parties
 
-PAGE_ITEMS = 100
+PAGE_ITEMS: Final = 100
+MOST_MOVEMENTS: Final = 500
+"""Of one instance in one item."""
 
 
 class NoSuchPage(ValueError):
@@ -73,26 +86,53 @@ def page(cases: list[Case], begin: Place, faults: Collection[FaultName]) -> dict
     return answer | {"content": content}
 
 
-def matching(cases: Mapping[str, Case], filters: Mapping[str, str], portfolio: str) -> list[Case]:
+def matching(cases: Mapping[str, Case], filters: Mapping[str, str]) -> list[Case]:
     """The cases a search finds, in a stable order.
 
     Args:
         cases: all, by digits.
         filters: the parameters of the query.
-        portfolio: the CPF of the party whose cases are found by `cpfCnpjParte`.
     """
     if number := filters.get("numeroProcesso"):
         digits = "".join(c for c in number if c.isdigit())
-        return [cases[digits]] if digits in cases else []
-    asked = filters.get("cpfCnpjParte")
-    visible = (case for case in cases.values() if case.accessible)
-    if asked is None:
-        return sorted(visible, key=lambda case: case.number.digits)
-    if asked != portfolio:
-        return []
-    return sorted(
-        (case for case in visible if case.in_portfolio), key=lambda case: case.number.digits
-    )
+        found = [cases[digits]] if digits in cases else []
+    else:
+        found = [cases[digits] for digits in sorted(cases)]
+        found = [case for case in found if case.accessible]
+    wanted = [(_FILTERS[name], value) for name, value in filters.items() if name in _FILTERS]
+    return [case for case in found if all(fits(case, value) for fits, value in wanted)]
+
+
+def _digits(text: str) -> str:
+    return "".join(c for c in text if c.isdigit())
+
+
+def _names(case: Case, *, other: bool) -> Iterator[str]:
+    for party in parties(case):
+        if not other:
+            yield str(party["nome"]).casefold()
+        elif isinstance(others := party.get("outrosNomes"), list):
+            yield from (str(each["nome"]).casefold() for each in others)
+
+
+def _in_portfolio(case: Case, wanted: bool) -> bool:
+    return wanted and case.in_portfolio
+
+
+_FILTERS: Final[dict[str, Callable[[Case, str], bool]]] = {
+    "cpfCnpjParte": lambda case, value: _in_portfolio(case, _digits(value) == PORTFOLIO_CPF),
+    "oabRepresentante": lambda case, value: _in_portfolio(case, value.upper() == PORTFOLIO_OAB),
+    "nomeParte": lambda case, value: any(
+        value.casefold() in name for name in _names(case, other=False)
+    ),
+    "outroNomeParte": lambda case, value: any(
+        value.casefold() in name for name in _names(case, other=True)
+    ),
+    "tribunal": lambda case, value: case.number.court in value.split(","),
+    "siglaTribunal": lambda case, value: case.number.court in value.split(","),
+    "idClasse": lambda _case, value: value == "7",
+}
+"""What the source knows to filter by, besides the number."""
 
 
 def _items(case: Case, split: bool) -> list[dict[str, object]]:
@@ -112,16 +152,6 @@ def _items(case: Case, split: bool) -> list[dict[str, object]]:
 
 def _run(case: Case, listing: Listing) -> dict[str, object]:
     court = case.number.court
-    movements = [
-        {
-            "sequencia": document.piece.sequence,
-            "dataHora": stamp(document.piece.joined_at, court),
-            "descricao": f"Juntada de {document.piece.kind}",
-            "idDocumento": document.uuid,
-        }
-        for document in list(case.documents.values())[:3]
-        if document.listing is listing
-    ]
     return {
         "idCodex": 0,
         "dataHoraAjuizamento": stamp(listing.filed_at, court),
@@ -137,7 +167,7 @@ def _run(case: Case, listing: Listing) -> dict[str, object]:
             "dataHora": stamp(listing.filed_at, court),
             "descricao": "Distribuído por sorteio",
         },
-        "movimentos": movements,
+        "movimentos": movements(case, listing, linked=True)[:MOST_MOVEMENTS],
         "partes": parties(case),
         "ativo": True,
         "orgaoJulgador": {"id": 1, "nome": "1ª Vara de Ensaio"},

@@ -1,6 +1,6 @@
 """Cases of a given shape and size: the same number, shape and seed give the same case.
 
-The shapes are those of §8.7; sizes are a mixture as in §7.2 unless one is asked for.
+The shapes are those of docs/source.md#copies; sizes are a mixture unless one is asked for.
 """
 
 import random
@@ -12,9 +12,9 @@ from typing import Final
 from autos.cnj import CaseNumber
 from sandbox import files
 from sandbox.cases import Case, Listing, Piece
-from sandbox.content import Content
+from sandbox.files import Content
 
-FIRST_DAY: Final = datetime(2024, 1, 10, 9, 8, 52)  # noqa: DTZ001  # the source has no zones (§5)
+FIRST_DAY: Final = datetime(2024, 1, 10, 9, 8, 52)  # noqa: DTZ001  # the source has no zones
 
 _KINDS: Final = (
     ("Petição inicial", 58),
@@ -110,12 +110,12 @@ def _two_instances(pieces: list[Piece]) -> tuple[Listing, ...]:
     second = pieces[len(first) :]
     for i in range(len(second) // 2):
         original = first[i]
-        # A copy has ids of its own, but the same content and name, and lies moments apart.
+        # A copy has ids of its own, but the same content, name and moment.
         second[i] = Piece(
             name=original.name,
             content=original.content,
             sequence=second[i].sequence,
-            joined_at=original.joined_at + timedelta(milliseconds=2),
+            joined_at=original.joined_at,
             origin_id=second[i].origin_id,
             kind=original.kind,
             kind_code=original.kind_code,

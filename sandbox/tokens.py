@@ -1,17 +1,19 @@
-"""Access and refresh tokens, in the shapes and with the lifetimes of §4.2 and §4.3.
+"""Access and refresh tokens, in the shapes and with the lifetimes of docs/source.md#tokens.
 
-They look like the portal's JWTs, but are signed with a key of this process and good for nothing
-else. A token is known by being remembered: only the demo token outlives a restart.
+They look like the portal's JWTs (RS256), but are signed with a key of this process and good for
+nothing else. A token is known by being remembered: only the demo token outlives a restart.
 """
 
 import base64
-import hashlib
-import hmac
 import itertools
 import json
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 
 DEMO_TOKEN: Final = "sandbox-demo-token"
 """Valid at every time, until all tokens are revoked."""
@@ -141,10 +143,16 @@ class TokenOffice:
             "email": "pessoa@exemplo.invalid",
             "corporativo": [{"seq_usuario": 1, "sig_tipo_cargo": "ADV", "seq_perfil": 1}],
         }
-        signed = f"{_part({'alg': 'HS256', 'typ': 'JWT'})}.{_part(claims)}"
-        key = hashlib.sha256(self._demo_token.encode()).digest()
-        signature = hmac.digest(key, signed.encode(), "sha256")
+        header = {"alg": "RS256", "typ": "JWT", "kid": "chave-inventada"}
+        signed = f"{_part(header)}.{_part(claims)}"
+        signature = _key().sign(signed.encode(), padding.PKCS1v15(), SHA256())
         return f"{signed}.{_base64(signature)}"
+
+
+@cache
+def _key() -> rsa.RSAPrivateKey:
+    # Made when the first token is asked for: it takes longer than the rest of the start.
+    return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 
 
 def _part(value: object) -> str:

@@ -53,9 +53,8 @@ REQUIRED: Final = (
     "database_url",
     "secret_key",
     "s3_bucket",
-    "s3_access_key_id",
-    "s3_secret_access_key",
     "pdpj_base_url",
+    "api_url",
 )
 
 

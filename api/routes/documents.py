@@ -38,7 +38,7 @@ router = APIRouter(tags=["documents"], dependencies=[signed_in])
 @router.get(
     "/processes/{number}/documents",
     operation_id="list_documents",
-    summary="Documents in the source's order, as the records have them",
+    summary="Documents by position, as the records have them",
     responses=responses(
         INVALID_CASE_NUMBER,
         INVALID_CURSOR,
@@ -55,7 +55,11 @@ async def list_documents(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.DocumentPage:
-    """While a job runs, its status is newer than this list by a moment."""
+    """Positions are those of the first reading of the source's list; later documents follow.
+
+    `source_order` is where the source lists each now. While a job runs, its status is newer than
+    this list by a moment.
+    """
     async with services.records.transaction() as session:
         known = await processes.existing(session, case.digits)
         found = await rows.page(
@@ -116,8 +120,7 @@ async def get_document_content(
     row = await _find(services, case, document_id)
     address = documents.link(services.store, row)
     if address is not None:
-        headers = {"Location": address, "Cache-Control": "no-store"}
-        return Response(status_code=307, headers=headers)
+        return _redirect(address)
     if row.state == DocumentState.FAILED:
         detail = Reason(row.reason).text if row.reason else None
         raise Problem(DOCUMENT_FAILED, detail, reason=row.reason)
@@ -129,10 +132,11 @@ async def get_document_content(
 @router.get(
     "/processes/{number}/manifest",
     operation_id="get_manifest",
-    summary="What the newest ended job stored, with hashes, and what failed and why",
+    summary="Redirects to a link to what the newest ended job stored, and what failed and why",
+    status_code=307,
     response_class=Response,
     responses={
-        200: {"content": {"application/json": {}}, "description": "The manifest as it is stored"},
+        307: {"description": "The manifest is at `Location` for an hour, as JSON"},
         **responses(
             INVALID_CASE_NUMBER,
             INVALID_REQUEST,
@@ -145,15 +149,20 @@ async def get_document_content(
     },
 )
 async def get_manifest(case: Case, services: ServicesDependency) -> Response:
-    """The bytes that lie in the store beside the documents."""
+    """A client that follows redirects gets the bytes that lie in the store beside the documents."""
     async with services.records.transaction() as session:
         known = await processes.existing(session, case.digits)
     if not known:
         raise Problem(PROCESS_UNKNOWN)
-    manifest = await services.store.get(manifest_key(case.digits))
-    if manifest is None:
+    key = manifest_key(case.digits)
+    if not await services.store.holds(key):
         raise Problem(MANIFEST_MISSING)
-    return Response(manifest, media_type="application/json")
+    name = f"{case.masked}-manifest.json"
+    return _redirect(services.store.link(key, name, "application/json"))
+
+
+def _redirect(address: str) -> Response:
+    return Response(status_code=307, headers={"Location": address, "Cache-Control": "no-store"})
 
 
 async def _find(services: Services, case: CaseNumber, document_id: uuid.UUID) -> Document:

@@ -109,6 +109,7 @@ async def get_process(
         documents=schemas.Counters.model_validate(status, from_attributes=True),
         status_url=status_url(case.digits),
         documents_url=f"/api/v1/processes/{case.digits}/documents",
+        movements_url=f"/api/v1/processes/{case.digits}/movements",
     )
     return Response(answer.model_dump_json(), media_type="application/json")
 

@@ -25,6 +25,8 @@ from autos.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+NAME: Final = "autos"
+"""By which the server's list of sessions shows who is connected."""
 _SCHEMES: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 _NOT_OURS: Final = frozenset(
     {
@@ -105,7 +107,7 @@ class Server:
         if ignored := sorted(given.keys() & _NOT_OURS):
             log.warning("database_url_parameters_ignored", parameters=ignored)
         known = {name: value for name, value in given.items() if name not in _NOT_OURS}
-        ours = {**_KEEPALIVE, **(session or {})}
+        ours = {"application_name": NAME, **_KEEPALIVE, **(session or {})}
         return cls(
             dsn=urlunsplit(("postgresql", place, path, urlencode(known), "")),
             connect_timeout=connect_timeout,
@@ -113,22 +115,28 @@ class Server:
             session={name: value for name, value in ours.items() if name not in known},
         )
 
-    async def connect(self, *, command_timeout: float | None = None) -> asyncpg.Connection:
+    async def connect(
+        self, *, name: str = NAME, command_timeout: float | None = None
+    ) -> asyncpg.Connection:
         """Open one connection.
 
         Args:
+            name: what the server calls it, unless the address has a name.
             command_timeout: in place of the server's own, in seconds.
 
         Raises:
             DatabaseUnreachable: there is no server, it does not answer, or TLS fails.
             asyncpg.PostgresError: the server does not let us in.
         """
+        session = dict(self.session)
+        if "application_name" in session:
+            session["application_name"] = name
         try:
             return await asyncpg.connect(
                 self.dsn,
                 timeout=self.connect_timeout,
                 command_timeout=command_timeout or self.command_timeout,
-                server_settings=dict(self.session),
+                server_settings=session,
             )
         except (
             OSError,

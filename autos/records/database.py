@@ -12,7 +12,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from autos.records.connections import Server
+from autos.records.connections import NAME, Server
 from autos.settings import Settings
 
 _PROMPT: Final = 5.0
@@ -63,14 +63,16 @@ class Database:
         async with self._sessions.begin() as session:
             yield session
 
-    async def connect(self) -> asyncpg.Connection:
+    async def connect(self, purpose: str) -> asyncpg.Connection:
         """A connection beside the pool, for what has to last: locks, notifications.
+
+        Its `purpose` is shown in the server's list of sessions.
 
         Raises:
             DatabaseUnreachable: there is no server, or it does not answer.
             asyncpg.PostgresError: the server does not let us in.
         """
-        return await self._server.connect(command_timeout=_PROMPT)
+        return await self._server.connect(name=f"{NAME} {purpose}", command_timeout=_PROMPT)
 
     async def ready(self) -> None:
         """Ask the server one small question; raises what the driver raises when it is away."""

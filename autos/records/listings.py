@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.contracts.states import DocumentState
+from autos.records import movements
 from autos.records.models import Document, Process, now
 from autos.source import ListedDocument, ListedProcess
 
@@ -21,7 +22,8 @@ async def metadata_is_fresh(session: AsyncSession, digits: str, max_age: timedel
 async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
     """Bring a process and the list of its documents to what the source says now.
 
-    A document is recognised by any of its source ids. A new one gets the next free position; one
+    A document is recognised by any of its source ids. A new one gets the next free position: the
+    first reading numbers them as the source lists them, and what is listed later comes after. One
     that the source no longer lists is marked and kept; one that it lists in another size than
     before is to be had again, and what is held of it stays until then.
     """
@@ -62,18 +64,20 @@ async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
         row.filed_at = document.filed_at
         row.declared_type = document.declared_type
         row.expected_size = document.expected_size
+        row.source_order = document.source_order
         row.vanished_at = None
         if document.refusal is not None and row.state != DocumentState.AVAILABLE:
             row.state, row.reason = DocumentState.FAILED, document.refusal
     for row in rows:
         if row.id not in listed_rows and row.vanished_at is None:
-            row.vanished_at = now()
+            row.vanished_at, row.source_order = now(), None
     process.class_name = listed.class_name
     process.subjects = list(listed.subjects)
     process.judging_body = listed.judging_body
     process.secrecy_level = listed.secrecy_level
     process.filed_at = listed.filed_at
     process.details = listed.metadata
+    process.movements = movements.rows(listed.movements)
     process.total_documents = position
     process.fetched_at = now()
 
@@ -81,7 +85,8 @@ async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
 def _lists_another_version(row: Document, listed: ListedDocument) -> bool:
     """True if the size, the only mark of a document's content in a listing, is another than before.
 
-    Where none was listed before, the size of what is stored stands for it (facts/pdpj-api.md §5.3).
+    Where none was listed before, the size of what is stored stands for it: not every court lists
+    sizes, and some list them for new documents only (docs/source.md#documents).
     """
     known = row.size if row.expected_size is None else row.expected_size
     return listed.expected_size is not None and listed.expected_size != known

@@ -68,6 +68,10 @@ class Process(Base):
     secrecy_level: Mapped[int | None] = mapped_column(SmallInteger)
     filed_at: Mapped[datetime | None]
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    movements: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, default=list, server_default=text("'[]'::jsonb"), deferred=True
+    )
+    """The oldest first, as `autos.records.movements` writes and reads them."""
     total_documents: Mapped[int] = mapped_column(default=0)
     fetched_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

@@ -2,7 +2,8 @@
 
 Whatever the other side sends, or leaves unsent, is a `Reply` to be judged or an `Unanswered` with
 its reason, in bounded time: the head has to come, then every piece within the idle time, and a body
-that trickles for a whole window is ended. Redirects are followed once, where the settings allow it.
+that trickles for a whole window is ended. Redirects are followed once, where the settings allow it;
+the reply to others is the redirect itself.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ import structlog
 from autos.contracts.states import Reason
 from autos.settings import Settings
 from autos.source.encodings import BrokenStream, UnknownCoding, decoder
-from autos.source.redirects import STATUSES, Redirects
+from autos.source.redirects import STATUSES, Redirects, Target
 from autos.source.replies import Refused
 
 log = structlog.get_logger(__name__)
@@ -177,25 +178,24 @@ class Exchange:
         url, elsewhere = self.origin + path, False
         response = await self._send(url, headers, token, idle)
         try:
-            location = response.headers.get("location")
-            if response.status_code in STATUSES and location is not None:
-                target = self._redirects.target(url, location)
-                if isinstance(target, Refused):
-                    raise Unanswered(target)
-                await _close(response)
-                elsewhere = not target.own
-                if elsewhere:
-                    shown = {name: headers[name] for name in _SHOWN_ELSEWHERE if name in headers}
-                    response = await self._send(target.url, shown, None, idle)
-                else:
-                    response = await self._send(target.url, headers, token, idle)
-                if response.status_code in STATUSES:
-                    # A second one leads in circles, or to a login.
-                    raise Unanswered(self._refused_twice(target.url, response))
+            if response.status_code in STATUSES:
+                target = self._redirects.target(url, response.headers.get("location", ""))
+                if target is not None:
+                    await _close(response)
+                    elsewhere = not target.own
+                    response = await self._follow(target, headers, token, idle)
             floor = Floor(self._bytes_per_minute, self._window)
             yield Reply(response, idle, floor, elsewhere=elsewhere)
         finally:
             await _close(response)
+
+    async def _follow(
+        self, target: Target, headers: Mapping[str, str], token: str, idle: float
+    ) -> httpx2.Response:
+        if target.own:
+            return await self._send(target.url, headers, token, idle)
+        shown = {name: headers[name] for name in _SHOWN_ELSEWHERE if name in headers}
+        return await self._send(target.url, shown, None, idle)
 
     async def _send(
         self, url: str, headers: Mapping[str, str], token: str | None, idle: float
@@ -217,10 +217,6 @@ class Exchange:
             raise Unanswered(Refused(Reason.INTERNAL_ERROR)) from None
         except _BROKEN:
             raise Unanswered(Refused(Reason.UNAVAILABLE)) from None
-
-    def _refused_twice(self, url: str, response: httpx2.Response) -> Refused:
-        target = self._redirects.target(url, response.headers.get("location", ""))
-        return target if isinstance(target, Refused) else Refused(Reason.REDIRECTED)
 
 
 def open_http(settings: Settings) -> httpx2.AsyncClient:

@@ -1,22 +1,19 @@
 """Where the source's redirects may lead: its own host, and those that the settings name.
 
-A redirect to a login means that the credential is refused. One that leads anywhere else is a named
-reason and is never followed. The token goes to the source's own origin only.
+A redirect to anywhere else is not followed: the judge says what it means. The token goes to the
+source's own origin only.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from autos.contracts.states import Reason
-from autos.source.replies import Refused
+from autos.source.replies import leads_to_login
 
 STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 
 _PORTS: Final = {"http": 80, "https": 443}
-_LOGIN_HOST: Final = re.compile(r"(sso|login|auth|acesso)\.")
-_LOGIN_PATH: Final = re.compile(r"/(login|logon|signin|sso|auth|oauth2?|saml2?|cas)(/|\.|$)")
 _PRINTABLE: Final = re.compile(r"[!-~]{1,8192}")
 
 
@@ -40,42 +37,34 @@ class Redirects:
 
     def __init__(self, base_url: str, hosts: str) -> None:
         self._base = urlsplit(base_url)
+        self._own = self._base.hostname, self._base.port or _PORTS.get(self._base.scheme)
         names = (name.strip().lower() for name in hosts.split(","))
         self._hosts = {_named(name, self._base.scheme) for name in names if name}
 
-    def target(self, asked: str, location: str) -> Target | Refused:
-        """Where a redirect leads, or why it is not followed.
+    def target(self, asked: str, location: str) -> Target | None:
+        """Where to ask instead; None where a redirect is not followed.
 
         Args:
             asked: the address that was asked.
             location: the header's value, whatever the source has put there.
         """
         if not _PRINTABLE.fullmatch(location):
-            return Refused(Reason.REDIRECTED)
+            return None
         try:
             parts = urlsplit(urljoin(asked, location))
             host = parts.hostname, parts.port or _PORTS.get(parts.scheme)
         except ValueError:
-            return Refused(Reason.REDIRECTED)
-        if _is_login(parts):
-            return Refused(Reason.CREDENTIAL)
-        own = host == (self._base.hostname, self._base.port or _PORTS.get(self._base.scheme))
-        safe = parts.scheme in ("https", self._base.scheme) and "@" not in parts.netloc
-        # The source's own origin is its scheme, too.
-        own = own and parts.scheme == self._base.scheme
-        if not safe or not (own or host in self._hosts):
-            return Refused(Reason.REDIRECTED)
-        return Target(parts._replace(fragment="").geturl(), own)
+            return None
+        if "@" in parts.netloc or leads_to_login(parts.geturl()):
+            return None
+        url = parts._replace(fragment="").geturl()
+        if parts.scheme == self._base.scheme and host == self._own:
+            return Target(url, own=True)
+        if parts.scheme in ("https", self._base.scheme) and host in self._hosts:
+            return Target(url, own=False)
+        return None
 
 
 def _named(name: str, scheme: str) -> tuple[str | None, int | None]:
     parts = urlsplit(f"{scheme}://{name}")
     return parts.hostname, parts.port or _PORTS.get(scheme)
-
-
-def _is_login(parts: SplitResult) -> bool:
-    return bool(
-        _LOGIN_HOST.match(parts.hostname or "")
-        or _LOGIN_PATH.search(parts.path.lower())
-        or "openid-connect" in parts.path
-    )

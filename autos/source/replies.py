@@ -66,7 +66,8 @@ class Refused:
     retry_after: float | None = None
     """Seconds the source wants to be left alone, capped; None if it does not say."""
     unsent: bool = False
-    """The request was never made (autos/source/courts.py, or no credential): it is no attempt."""
+    """It says nothing of what was asked for, so it is no attempt: the request was held back
+    (autos/source/courts.py), or the credential is refused or missing."""
 
 
 def judge(
@@ -151,7 +152,7 @@ def judge_listing(status: int, headers: Mapping[str, str], body: bytes) -> Answe
         return Refused(instead or Reason.UNREADABLE_LISTING)
     if _is_empty_listing(payload):
         return Refused(Reason.NOT_FOUND, final=True)
-    if is_envelope(payload):
+    if not isinstance(payload, list) and is_envelope(payload):
         return Refused(Reason.ERROR_BODY)
     if not isinstance(payload, list | dict):
         return Refused(Reason.UNREADABLE_LISTING)

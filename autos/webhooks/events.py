@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autos.contracts.states import DocumentState, JobStatus, Reason
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
 
 LONGEST_LIST: Final = 1_000
 """Documents a full payload lists; a longer case's are read from the manifest or the API."""
@@ -34,8 +34,17 @@ class EventDocument(_Part):
 
     id: uuid.UUID
     uuid: str = Field(description="The document's id at the source")
-    position: int = Field(description="Its place in the source's list, from 0; never changes")
+    origin_id: str | None = Field(description="Its id in the court's own system, as it is cited")
+    position: int = Field(description="Its place in the process, from 0; never changes")
+    source_order: int | None = Field(
+        description="Its place in the source's list when that was last read, from 0"
+    )
+    sequence: int | None = Field(description="Its number in its instance")
     kind: str | None = Field(description="The kind of document in the source's own words")
+    kind_code: int | None = Field(description="The kind in the national table (TPU), where given")
+    instance: str | None = Field(description="Such as `G1`")
+    secrecy: str | None = Field(description="In the source's words, such as `PUBLICO`")
+    filed_at: datetime | None = Field(description="When it was joined to the case")
     status: DocumentState
     size: int | None = Field(description="Bytes")
     mime_type: str | None
@@ -46,6 +55,10 @@ class EventDocument(_Part):
     content_url: str = Field(description="At this API; redirects to a link made at that moment")
     reason: Reason | None
     error_message: str | None
+    doubt: Doubt | None = Field(
+        description="Why what is stored may not be what the source means it to be"
+    )
+    doubt_message: str | None
 
 
 class Ending(_Part):
@@ -59,6 +72,7 @@ class Ending(_Part):
     error_message: str | None
     total_documents: int
     completed_documents: int
+    doubtful_documents: int = Field(description="Of the completed ones, those with a `doubt`")
     failed_documents: int
     bytes_stored: int
     started_at: datetime | None
@@ -80,7 +94,7 @@ class FullData(Ending):
     payload: Literal["full"] = "full"
     manifest_url: str = Field(description="Opens the manifest for an hour; made for this attempt")
     documents: list[EventDocument] | None = Field(
-        description="In the source's order; null for a case of more than 1,000, whose documents "
+        description="By position; null for a case of more than 1,000, whose documents "
         "are in the manifest and at `documents_url`"
     )
 

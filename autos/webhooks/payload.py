@@ -4,12 +4,12 @@ Counters say how the job ended; documents are told as they stand now, so that a 
 job shows what can be had today.
 """
 
-import mimetypes
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, JobStatus, Reason
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
+from autos.filenames import DEFAULT_TYPE, ending
 from autos.records.deliveries import Order
 from autos.records.models import Document
 from autos.store.keys import document_key, manifest_key
@@ -22,7 +22,6 @@ from autos.webhooks.events import (
     ThinEvent,
 )
 
-_UNKNOWN_TYPE: Final = "application/octet-stream"
 _PREFIX: Final = "process.download."
 
 
@@ -76,6 +75,7 @@ def _ending(order: Order, number: CaseNumber, base: str) -> dict[str, Any]:
         "error_message": reason.text if reason else None,
         "total_documents": job.total_documents,
         "completed_documents": job.available_documents,
+        "doubtful_documents": job.doubtful_documents,
         "failed_documents": job.failed_documents,
         "bytes_stored": job.bytes_stored,
         "started_at": job.started_at,
@@ -96,17 +96,24 @@ def _documents(
 def _document(row: Document, number: CaseNumber, store: Linker, base: str) -> EventDocument:
     link = None
     if row.sha256 is not None:
-        content_type = row.content_type or _UNKNOWN_TYPE
+        content_type = row.content_type or DEFAULT_TYPE
         # Names that people gave to files may name people.
-        filename = f"{number.masked}-{row.position + 1:04}"
-        filename += mimetypes.guess_extension(content_type) or ""
+        filename = f"{number.masked}-{row.position + 1:04}{ending(content_type)}"
         link = store.link(document_key(number.digits, row.sha256), filename, content_type)
     reason = Reason(row.reason) if row.reason else None
+    doubt = Doubt(row.doubt) if row.is_available and row.doubt else None
     return EventDocument(
         id=row.id,
         uuid=row.source_id,
+        origin_id=row.origin_id,
         position=row.position,
+        source_order=row.source_order,
+        sequence=row.sequence,
         kind=row.kind,
+        kind_code=row.kind_code,
+        instance=row.instance,
+        secrecy=row.secrecy,
+        filed_at=row.filed_at,
         status=DocumentState(row.state),
         size=row.size if link else row.expected_size,
         mime_type=row.content_type if link else row.declared_type,
@@ -115,4 +122,6 @@ def _document(row: Document, number: CaseNumber, store: Linker, base: str) -> Ev
         content_url=f"{base}/documents/{row.id}/content",
         reason=reason,
         error_message=reason.text if reason else None,
+        doubt=doubt,
+        doubt_message=doubt.text if doubt else None,
     )

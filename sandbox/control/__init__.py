@@ -6,7 +6,7 @@
 from fastapi import FastAPI
 
 from sandbox import receiver
-from sandbox.control import cases, faults, receivers, state, tokens
+from sandbox.control import cases, state
 from sandbox.world import World
 
 
@@ -20,6 +20,6 @@ def make_app(world: World) -> FastAPI:
         routes=[*receiver.ROUTES],
     )
     app.state.world = world
-    for part in (state, cases, faults, tokens, receivers):
+    for part in (state, cases):
         app.include_router(part.router, prefix="/control")
     return app

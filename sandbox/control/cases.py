@@ -1,17 +1,54 @@
 """Cases: the truth about one, making one for a test, and letting time go by in one."""
 
 import asyncio
+import hashlib
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from autos.cnj import CaseNumber, InvalidCaseNumber
 from sandbox.cases import Case, Document
 from sandbox.catalogue import AlreadyListed
-from sandbox.control.access import WorldOf, find_case, find_document
 from sandbox.shapes import Shape, make_case
+from sandbox.world import World
 
 router = APIRouter(prefix="/cases")
+
+
+def _world(request: Request) -> World:
+    world: World = request.app.state.world
+    return world
+
+
+WorldOf = Annotated[World, Depends(_world)]
+
+
+def find_case(world: World, name_or_number: str) -> Case:
+    """The case of that name or number.
+
+    Raises:
+        HTTPException: 404, it is unknown.
+    """
+    case = world.catalogue.find(name_or_number)
+    if case is None:
+        raise HTTPException(404, f"There is no case {name_or_number}.")
+    return case
+
+
+def find_document(case: Case, document: str | int) -> str:
+    """The UUID of a document given by it, or by its place in the list, 0 the newest.
+
+    Raises:
+        HTTPException: 404, the case has none such.
+    """
+    uuids = list(case.documents)
+    if isinstance(document, int):
+        if 0 <= document < len(uuids):
+            return uuids[document]
+    elif document.lower() in case.documents:
+        return document.lower()
+    raise HTTPException(404, f"The case {case.number} has no document {document}.")
 
 
 class Wish(BaseModel):
@@ -111,6 +148,7 @@ def _document(copies: list[Document]) -> dict[str, object]:
         "size": piece.content.size,
         "sha256": piece.content.sha256,
         "mime": piece.content.media_type,
+        "text_sha256": hashlib.sha256(piece.text.encode()).hexdigest(),
         "address": piece.address,
         "failure": piece.failure,
     }

@@ -40,6 +40,8 @@ class Evidence:
     """A cancellation was accepted."""
     kills: Mapping[str, int] = field(default_factory=dict)
     """How often each part was killed in the round."""
+    harms: Mapping[str, int] = field(default_factory=dict)
+    """How often each harm was done in the round."""
     revocations: int = 0
     outages: int = 0
     """Faults that struck the whole source for a while."""
@@ -75,6 +77,11 @@ class Evidence:
     def killed(self, *parts: str) -> int:
         """How often these parts were killed."""
         return sum(self.kills.get(part, 0) for part in parts)
+
+    @property
+    def harmed(self) -> int:
+        """How often work in hand may have been lost by something else than a kill."""
+        return sum(self.harms.values())
 
 
 def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]:

@@ -23,6 +23,8 @@ REASONS: Final[dict[str, Reason]] = {
     "shell_200": Reason.SHELL,
     "truncated": Reason.TRUNCATED,
     "chunked_truncated": Reason.TRUNCATED,
+    "unauthorized_empty": Reason.CREDENTIAL,
+    "trickle": Reason.TOO_SLOW,
     "hang": Reason.TIMEOUT,
     "stall": Reason.TIMEOUT,
     "secret_piece_403": Reason.SECRET,
@@ -58,7 +60,13 @@ SLOW: Final = ("hang", "stall", "rate_limited_retry_after")
 """Each strike costs seconds: `AUTOS_SOURCE_IDLE_TIMEOUT`, or what the court asks for."""
 
 FINAL: Final = ("secret_piece_403", "not_found_404")
-"""Strike one document for good, which is then failed."""
+"""Strike one document for good, which is then failed at once."""
+
+REFUSED: Final = "unauthorized_empty"
+"""Strikes one document for good: the credential is refused there and works everywhere else."""
+
+
+_AT_ONCE: Final = {REASONS[name] for name in FINAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,8 @@ class Strikes:
 
     def explain(self, reason: Reason) -> bool:
         """True if they were enough to fail the document for this reason."""
-        return reason in self.reasons and len(self.reasons) >= retry_rule(reason).attempts
+        enough = 1 if reason in _AT_ONCE else retry_rule(reason).attempts
+        return reason in self.reasons and len(self.reasons) >= enough
 
     @property
     def allowed(self) -> int:

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from autos.contracts.names import delivery_workflow_id, job_workflow_id
 from autos.records.connections import Server
+from autos.records.permits import LOCK_SPACE as PERMIT_SPACE
 from autos.settings import Settings
 from autos.store import ObjectMissing, Store
 from autos.store.keys import manifest_key, process_prefix
@@ -29,10 +30,13 @@ from cli.stack import Stack
 from cli.stack.parts import BUCKET
 from tests.drills.client import Caller
 from tests.drills.evidence import Evidence, Known, Row, with_requests
+from tests.drills.invariants import Finding, Kind
 from tests.e2e.clients import Sandbox
 
 SETTLING_SECONDS: Final = 75.0
 """For what follows a job's end: deliveries, their second attempts, workers that died with them."""
+PERMIT_SECONDS: Final = 15.0
+"""Permits that were not needed for a second go back."""
 _PAUSE: Final = 0.1
 
 _JOBS: Final = "SELECT * FROM jobs WHERE process_number = :number ORDER BY created_at"
@@ -45,6 +49,11 @@ _DELIVERIES: Final = (
 _ATTEMPTS: Final = (
     "SELECT attempts.* FROM attempts JOIN deliveries ON deliveries.id = delivery_id "
     "JOIN subscriptions ON subscriptions.id = subscription_id WHERE process_number = :number"
+)
+_PERMITS: Final = (
+    "SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND classid = CAST(:space AS int) AND database = "
+    "(SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 _OPEN_KEYS: Final = "SELECT 1 FROM idempotency_keys WHERE status_code IS NULL"
 
@@ -60,6 +69,7 @@ class Played:
     """Names of the receivers whose subscriptions were accepted."""
     cancelled: bool
     kills: Mapping[str, int]
+    harms: Mapping[str, int]
     revocations: int
     outages: int
     complaints: Sequence[str]
@@ -100,6 +110,18 @@ class Ground:
                 return
             await asyncio.sleep(_PAUSE)
 
+    async def permits_left(self) -> list[Finding]:
+        """Permits that the server still counts as held though no request is made any more."""
+        end = monotonic() + PERMIT_SECONDS
+        while True:
+            async with self._engine.connect() as connection:
+                held = await connection.scalar(text(_PERMITS), {"space": PERMIT_SPACE})
+            if not held:
+                return []
+            if monotonic() > end:
+                return [Finding(Kind.STUCK, f"{held} permits are held and used by no request")]
+            await asyncio.sleep(_PAUSE)
+
     async def evidence(self, played: Played, caller: Caller) -> Evidence:
         """Everything there is to know of the case."""
         number = played.number
@@ -111,6 +133,7 @@ class Ground:
             jobs_promised=played.jobs_promised,
             cancelled=played.cancelled,
             kills=played.kills,
+            harms=played.harms,
             revocations=played.revocations,
             outages=played.outages,
             status=status,

@@ -26,6 +26,9 @@ class Kind(StrEnum):
     DOUBLED = "doubled"
     STUCK = "stuck"
     UNTRUE = "untrue"
+    SILENT = "silent"
+    EXCEEDED = "exceeded"
+    HELD_UP = "held up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,9 @@ def objects_are_the_documents(case: Evidence) -> Findings:
     for key in sorted(wanted - case.keys):
         yield Finding(Kind.LOST, f"{key} is not in the store")
     unwanted = case.keys - wanted
-    if case.cancelled and len(unwanted) <= BATCHES * BATCH * case.killed("worker", "postgres"):
+    if case.cancelled and len(unwanted) <= BATCHES * BATCH * (
+        case.killed("worker", "postgres") + case.harmed
+    ):
         unwanted -= {document_key(case.number, known.sha256) for known in case.documents}
     for key in sorted(unwanted):
         yield Finding(Kind.DOUBLED, f"{key} is in the store and belongs to nothing")
@@ -201,7 +206,8 @@ def _is_delivered(case: Evidence, url: str, delivery: Row, jobs: dict[str, Row])
     if tried != delivery["attempts"]:
         yield Finding(Kind.UNTRUE, f"{name} counts {delivery['attempts']} of {tried} attempts")
     # An attempt whose worker or record was lost is made again, under the same id.
-    if not tried <= len(came) <= tried + case.killed("worker", "postgres", "temporal"):
+    again = case.killed("worker", "postgres", "temporal") + case.harmed
+    if not tried <= len(came) <= tried + again:
         text = f"{name} arrived {len(came)} times in {tried} attempts"
         yield Finding(Kind.DOUBLED if len(came) > tried else Kind.LOST, text)
     job = jobs.get(delivery["job_id"])
@@ -218,7 +224,7 @@ def requests_are_few(case: Evidence) -> Findings:
     A request that was spoiled is repeated by the retry table; beside it stand outcomes that were
     lost with a worker, a row or a history, and one for every outage, which uses no attempts.
     """
-    lost = case.killed("worker", "postgres", "s3")
+    lost = case.killed("worker", "postgres", "s3") + case.harmed
     # A job that begins after a cancelled one asks for what that one had in flight.
     again = lost + (1 if case.cancelled else 0)
     for document in case.documents:
@@ -227,7 +233,8 @@ def requests_are_few(case: Evidence) -> Findings:
             yield Finding(Kind.DOUBLED, text)
         met = len(document.strikes.reasons)
         allowed = document.strikes.allowed * len(document.copies) * max(1, len(case.jobs))
-        uncounted = case.killed("worker", "postgres", "temporal") + case.outages + case.revocations
+        uncounted = case.killed("worker", "postgres", "temporal") + case.harmed
+        uncounted += case.outages + case.revocations
         if met > allowed + uncounted:
             text = f"document {document.uuid} met {met} refusals of {allowed} + {uncounted} allowed"
             yield Finding(Kind.DOUBLED, text)
@@ -235,7 +242,7 @@ def requests_are_few(case: Evidence) -> Findings:
     if repeated > again * BATCHES * BATCH:
         text = f"{repeated} documents were asked for again after {lost} kills"
         yield Finding(Kind.DOUBLED, text)
-    if case.listings > max(1, len(case.jobs)) + case.killed("worker", "postgres"):
+    if case.listings > max(1, len(case.jobs)) + case.killed("worker", "postgres") + case.harmed:
         yield Finding(Kind.DOUBLED, f"the listing was read {case.listings} times")
 
 

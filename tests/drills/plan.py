@@ -5,22 +5,26 @@ What the moments meet is not drawn: two rounds of one seed may find the jobs at 
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tests.drills.faults import FINAL, OUTAGES, PASSING, SLOW
+from tests.drills.faults import FINAL, OUTAGES, PASSING, REFUSED, SLOW
+from tests.drills.harms import HARMS
 
 PARTS: Final = ("worker", "api", "temporal", "postgres", "s3")
 SHAPES: Final = ("simple", "listed-twice", "two-instances")
 
 _CHANCES: Final = {
-    "kill": 50,
-    "two kills": 10,
-    "restart": 8,
+    "kill": 30,
+    "two kills": 8,
+    "restart": 6,
     "fault": 22,
-    "revocation": 10,
+    "revocation": 8,
+    "harm": 26,
 }
 """Of each disturbance, in per cent."""
+_PART_OF: Final = {name: name.split()[1] if name.startswith("freeze") else "" for name in HARMS}
+_COURTS: Final = (26, 19, 13)
 _IN_FLIGHT: Final = 5
 """Documents of one job that the source is asked for at once."""
 
@@ -41,6 +45,8 @@ class Case:
     shape: str
     seed: int
     receivers: tuple[Receiver, ...]
+    court: int = 26
+    """The court's two digits in the case number; the cases of a round are of different ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,19 @@ class Restart:
     def __str__(self) -> str:
         """What happens, for the table."""
         return f"{self.at:.2f} stop worker, back after {self.down:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """Something between two parts breaks for a while (tests/drills/harms.py)."""
+
+    at: float
+    name: str
+    seconds: float
+
+    def __str__(self) -> str:
+        """What happens, for the table."""
+        return f"{self.at:.2f} {self.name} for {self.seconds:.1f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +174,7 @@ class Cancel:
         return f"{self.at:.2f} cancel case {self.case + 1}"
 
 
-Deed = Kill | Restart | Fault | Revocation | Attach | Pause | Cancel
+Deed = Kill | Restart | Harm | Fault | Revocation | Attach | Pause | Cancel
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +192,12 @@ class Round:
         """How many kills of these parts there are."""
         return sum(isinstance(deed, Kill) and deed.part in parts for deed in self.deeds)
 
+    def harmed(self, *names: str) -> int:
+        """How many harms of these names there are; of any without names."""
+        return sum(
+            isinstance(deed, Harm) and (not names or deed.name in names) for deed in self.deeds
+        )
+
     @property
     def cancelled(self) -> frozenset[int]:
         """The cases that are cancelled."""
@@ -182,7 +207,10 @@ class Round:
 def make_round(seed: int) -> Round:
     """The round of this seed."""
     chance = random.Random(f"drill/{seed}")
-    cases = tuple(_case(chance, f"drill-{seed}-{place}") for place in range(chance.choice((2, 3))))
+    cases = tuple(
+        _case(chance, f"drill-{seed}-{place}", _COURTS[place])
+        for place in range(chance.choice((2, 3)))
+    )
     latency = chance.randrange(100, 260, 20)
     longest = max(case.documents for case in cases) / _IN_FLIGHT * latency / 1000
     # A little beyond the expected end, so that the end and the webhooks are met, too.
@@ -191,22 +219,36 @@ def make_round(seed: int) -> Round:
     for _ in range(chance.choice((1, 1, 1, 2, 2))):
         deeds += _disturbance(chance, span, cases, deeds)
     deeds += _callers(chance, span, cases, f"drill-{seed}-second")
+    size = chance.choice((3_000, 20_000, 60_000))
+    if any(isinstance(deed, Harm) and deed.name == "fill spool" for deed in deeds):
+        # Only what is larger than a worker keeps in memory meets its disk.
+        size = 9_500_000
+        cases = tuple(replace(case, documents=min(case.documents, 8)) for case in cases)
+        deeds = [_within(deed, cases) for deed in deeds]
     return Round(
         seed=seed,
         latency_ms=latency,
-        size_bytes=chance.choice((3_000, 20_000, 60_000)),
+        size_bytes=size,
         cases=cases,
         deeds=tuple(sorted(deeds, key=lambda deed: deed.at)),
     )
 
 
-def _case(chance: random.Random, name: str) -> Case:
+def _within(deed: Deed, cases: tuple[Case, ...]) -> Deed:
+    """The deed, about a document that a case still has."""
+    if isinstance(deed, Fault) and deed.case is not None and deed.document is not None:
+        return replace(deed, document=deed.document % (cases[deed.case].documents // 2))
+    return deed
+
+
+def _case(chance: random.Random, name: str, court: int) -> Case:
     count = chance.choice((1, 1, 2))
     return Case(
         documents=chance.randrange(15, 60),
         shape=chance.choice(SHAPES),
         seed=chance.randrange(10**6),
         receivers=tuple(_receiver(chance, f"{name}-{number}") for number in range(count)),
+        court=court,
     )
 
 
@@ -223,6 +265,9 @@ def _disturbance(
     # One part is not killed twice: what would be killed is not there, or has just come.
     taken = {deed.part for deed in before if isinstance(deed, Kill)}
     taken |= {"worker" for deed in before if isinstance(deed, Restart)}
+    taken |= {
+        word for deed in before if isinstance(deed, Harm) for word in _PART_OF[deed.name].split()
+    }
     free = [part for part in PARTS if part not in taken]
     at = round(chance.uniform(0, span), 2)
     match kind:
@@ -230,6 +275,8 @@ def _disturbance(
             return [Restart(at, round(chance.uniform(0, 2), 1))]
         case "fault":
             return [_fault(chance, at, cases)]
+        case "harm":
+            return [_harm(chance, at, taken)]
         case "revocation" if not any(isinstance(deed, Revocation) for deed in before):
             return [Revocation(at, round(chance.uniform(0.3, 2), 1))]
         case "two kills":
@@ -244,11 +291,21 @@ def _kill(chance: random.Random, at: float, part: str) -> Kill:
     return Kill(at, part, chance.choice((None, None, round(chance.uniform(0.2, 3), 1))))
 
 
+def _harm(chance: random.Random, at: float, taken: set[str]) -> Harm:
+    # What is killed in this round cannot be frozen, too.
+    fitting = [name for name in HARMS if not (taken & set(name.split()))]
+    name = chance.choice(fitting)
+    shortest, longest = HARMS[name]
+    return Harm(at, name, round(chance.uniform(shortest, longest), 1))
+
+
 def _fault(chance: random.Random, at: float, cases: tuple[Case, ...]) -> Fault:
     case = chance.randrange(len(cases))
     anywhere = chance.choice((None, case))
     early = chance.choice((0.0, 0.0, round(at / 2, 2)))
-    match chance.choice(("outage", "outage", "first", "random", "slow", "final", "listing")):
+    match chance.choice(
+        ("outage", "outage", "first", "random", "slow", "final", "refused", "listing")
+    ):
         case "outage":
             seconds = round(chance.uniform(0.3, 2), 1)
             return Fault(at, chance.choice(OUTAGES), anywhere, seconds=seconds)
@@ -264,6 +321,10 @@ def _fault(chance: random.Random, at: float, cases: tuple[Case, ...]) -> Fault:
         case "slow":
             when = {"mode": "first", "count": chance.choice((1, 3))}
             return Fault(at, chance.choice(SLOW), anywhere, route="document", when=when)
+        case "refused":
+            # The credential for this one document only: no sign against the credential itself.
+            document = chance.randrange(cases[case].documents // 2)
+            return Fault(early, REFUSED, case, document=document, route="document")
         case "final":
             document = chance.randrange(cases[case].documents // 2)
             return Fault(early, chance.choice(FINAL), case, document=document)
@@ -293,7 +354,7 @@ FIXED: Final = tuple(
         size_bytes=20_000,
         cases=(
             Case(60, "two-instances", number, (Receiver(f"fixed-{number}-1"),)),
-            Case(20, "listed-twice", number, (Receiver(f"fixed-{number}-2"),)),
+            Case(20, "listed-twice", number, (Receiver(f"fixed-{number}-2"),), court=19),
         ),
         deeds=deeds,
     )

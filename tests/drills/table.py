@@ -17,6 +17,7 @@ COLUMNS: Final = (
     "documents",
     "requests",
     "struck",
+    "at once",
     "s",
     "verdict",
 )
@@ -33,6 +34,7 @@ def cells(number: int, result: Result) -> tuple[str, ...]:
         str(result.documents),
         str(result.requests),
         str(result.struck),
+        str(result.in_flight),
         f"{result.seconds:.0f}",
         verdict(result),
     )

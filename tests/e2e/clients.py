@@ -65,6 +65,13 @@ class Api:
         answer: dict[str, Any] = reply.json()
         return answer
 
+    async def manifest(self, number: str) -> dict[str, Any]:
+        """The manifest, from where the service redirects to."""
+        reply = await self.request("GET", f"/processes/{number}/manifest", follow_redirects=True)
+        assert reply.status_code == 200, reply.text
+        answer: dict[str, Any] = reply.json()
+        return answer
+
     async def polls(
         self, number: str, wait: int = 1, bound: float = BOUND
     ) -> AsyncIterator[dict[str, Any]]:

@@ -47,7 +47,7 @@ async def test_43_documents_of_every_kind_arrive_with_their_hashes(
             assert await api.sha256(document["download_url"]) == known["sha256"]
     reasons = {document["reason"] for document in status["documents"]} - {None}
     assert reasons == {"secret", "document_error"}
-    manifest = (await api.request("GET", f"/processes/{number}/manifest")).json()
+    manifest = await api.manifest(number)
     assert manifest["total_documents"] == 43
     assert manifest["available_documents"] + manifest["failed_documents"] == 43
 
@@ -84,7 +84,7 @@ async def test_two_instances_are_merged_and_equal_content_is_stored_once(
     hashes = [document["sha256"] for document in status["documents"]]
     assert sorted(hashes) == sorted(document["sha256"] for document in truth["documents"])
     assert len(set(hashes)) < len(hashes)
-    manifest = (await api.request("GET", f"/processes/{number}/manifest")).json()
+    manifest = await api.manifest(number)
     keys = {document["key"] for document in manifest["documents"]}
     assert keys == {f"processes/{number}/{sha256}" for sha256 in hashes}
 
@@ -168,7 +168,7 @@ async def test_force_refresh_brings_new_documents_and_marks_those_that_vanished(
     assert [row["uuid"] for row in page if row["vanished_at"]] == [vanishing["uuid"]]
     kept = next(row for row in page if row["vanished_at"])
     assert await api.sha256(kept["download_url"]) == vanishing["sha256"]
-    manifest = (await api.request("GET", f"/processes/{number}/manifest")).json()
+    manifest = await api.manifest(number)
     marked = [entry["source_id"] for entry in manifest["documents"] if "vanished_at" in entry]
     assert marked == [vanishing["uuid"]]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -15,25 +15,28 @@ from api.engine import Engine
 from api.services import Services
 from api.store import Store
 from autos.cnj import CaseNumber
-from autos.contracts.download import STATES
+from autos.contracts.download import DOUBTFUL, STATES
 from autos.contracts.names import job_workflow_id
-from autos.contracts.states import DocumentState, JobStatus, Reason
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
 from autos.records import jobs, processes
+from autos.records.changes import announce, announce_jobs
 from autos.records.database import Database
 from autos.records.models import Document, Job, Process
 from autos.settings import Settings
-from autos.store import ObjectMissing, StoreUnavailable
+from autos.store import Held, ObjectMissing, StoreUnavailable
 
 ADMIN_KEY = "autos_admin-key-of-the-tests-0123456789abcdef"
 SHA256 = "5e" * 32
 
 
 class FakeStore:
-    """Objects in a dictionary; `away` makes it unreachable."""
+    """Objects in a dictionary; `away` makes it unreachable, `full` take nothing."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.away = False
+        self.full = False
+        self.probes = 0
         self.minted = 0
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """Happens while a process's objects are being deleted."""
@@ -42,11 +45,24 @@ class FakeStore:
         self.minted += 1
         return f"https://store.example/{key}?X-Amz-Signature={self.minted}"
 
+    async def head(self, key: str) -> Held | None:
+        self._check(key)
+        return Held(len(self.objects[key]), None) if key in self.objects else None
+
     async def get(self, key: str) -> bytes:
         self._check(key)
         if key not in self.objects:
             raise ObjectMissing("The store holds no such object", "bucket", key)
         return self.objects[key]
+
+    async def put_json(self, key: str, data: bytes) -> None:
+        self._check(key)
+        self.objects[key] = data
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._check(key)
+            self.objects.pop(key, None)
 
     async def delete_prefix(self, digits: str) -> int:
         self._check(digits)
@@ -57,8 +73,12 @@ class FakeStore:
             del self.objects[key]
         return len(doomed)
 
-    async def ready(self) -> bool:
+    async def reachable(self) -> bool:
         return not self.away
+
+    async def ready(self) -> bool:
+        self.probes += 1
+        return not self.away and not self.full
 
     def _check(self, key: str) -> None:
         if self.away:
@@ -143,6 +163,7 @@ async def end_row(
             .where(Job.id == job_id)
             .values(status=status, reason=reason, completed_at=datetime.now(UTC))
         )
+        await announce_jobs(session, [job_id])
 
 
 async def write_rows(
@@ -159,9 +180,10 @@ async def write_rows(
         job = await jobs.latest(session, case.digits)
         await session.execute(delete(Document).where(Document.process_number == case.digits))
         session.add_all(
-            _document(case, position, STATES[letter], job_id or (job.id if job else None))
+            _document(case, position, letter, job_id or (job.id if job else None))
             for position, letter in enumerate(states)
         )
+        await announce(session, case.digits)
 
 
 async def write_job(database: Database, case: CaseNumber, status: JobStatus) -> str:
@@ -174,9 +196,8 @@ async def write_job(database: Database, case: CaseNumber, status: JobStatus) -> 
     return job_id
 
 
-def _document(
-    case: CaseNumber, position: int, state: DocumentState, job_id: str | None
-) -> Document:
+def _document(case: CaseNumber, position: int, letter: str, job_id: str | None) -> Document:
+    state = STATES[letter]
     stored = state is DocumentState.AVAILABLE
     return Document(
         process_number=case.digits,
@@ -184,6 +205,7 @@ def _document(
         source_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{case.digits}/{position}")),
         name=f"Petição {position}",
         state=state,
+        doubt=Doubt.SIZE_MISMATCH if letter == DOUBTFUL else None,
         reason=Reason.SECRET if state is DocumentState.FAILED else None,
         sha256=SHA256 if stored else None,
         size=1000 if stored else None,

@@ -19,10 +19,10 @@ from autos.records.database import Database
 from autos.records.models import Document
 from autos.source.listing import ListedDocument
 from autos.store import Store, StoreUnavailable
-from autos.store.client import Body
+from autos.store.client import Body, Readable
 from tests.integration.test_downloads import document, listing, rows
+from tests.unit.source.clients import client_of
 from tests.unit.source.server import Asked, FakeServer, always, reply, running
-from tests.unit.source.test_client import client_of
 
 PDF = b"%PDF-1.4 " + bytes(91)
 UUIDS = [f"0f5c8f6e-1111-5222-8333-{number:012}" for number in range(6)]
@@ -41,7 +41,9 @@ class FakeStore(Store):
         self.objects[key] = b"".join([piece async for piece in body.pieces()])
         return True
 
-    async def put_json(self, key: str, data: bytes) -> None:
+    async def put_json(self, key: str, data: bytes | Readable) -> None:
+        if not isinstance(data, bytes):
+            data = b"".join([piece async for piece in data.pieces()])
         self.objects[key] = data
 
     async def ready(self) -> bool:

@@ -1,18 +1,28 @@
 """The source's credential over REST: write-only, administrators only."""
 
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
 import httpx2
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 from temporalio.client import Client
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import JobStatus, WaitReason
+from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.records import downloads
+from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
-from autos.records.models import now
+from autos.records.models import Job, now
+from autos.settings import Settings
+from autos.source import Credential
 from tests.integration.api_parts import job_of, path, problem
 
 PATH = "/api/v1/credentials/pdpj"
+SETTINGS = Settings(secret_key=SecretStr("k" * 32))
+"""As the API of these tests has them."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +43,92 @@ async def test_a_credential_is_set_and_never_shown(api: httpx2.AsyncClient) -> N
     reply = await api.put(PATH, json=body)
     assert (reply.status_code, reply.json()) == (200, {"woken_jobs": 0})
     state = await api.get(PATH)
-    assert state.json() == {"is_set": True, "refreshable": True, "expires_at": None}
+    shown = state.json()
+    assert {name: shown[name] for name in ("is_set", "refreshable", "expires_at")} == {
+        "is_set": True,
+        "refreshable": True,
+        "expires_at": None,
+    }
     assert "synthetic-token" not in reply.text + state.text
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", " \n", "two words", "Bearer abc", "line\nbreak", "nul\x00", "tökén", "\ufefftoken"],
+)
+@pytest.mark.parametrize("member", ["access_token", "refresh_token"])
+async def test_a_token_that_cannot_be_sent_is_refused(
+    api: httpx2.AsyncClient, member: str, token: str
+) -> None:
+    """(S39) When it is set, and not as an outage of the source in every job."""
+    body = {"access_token": "good-token", "refresh_token": "good-token"} | {member: token}
+    reply = await api.put(PATH, json=body)
+    problem(reply, 422, "invalid-request")
+    assert token.strip() == "" or token.strip() not in reply.text
+    assert (await api.get(PATH)).json()["is_set"] is False
+
+
+async def test_white_space_around_a_token_is_taken_away(
+    api: httpx2.AsyncClient, database: Database
+) -> None:
+    """(S39) As it is pasted or read from a file."""
+    body = {"access_token": " access-token\n", "refresh_token": "\trefresh-token\r\n"}
+    assert (await api.put(PATH, json=body)).status_code == 200
+    stored = await DatabaseCredentialStore(database, SETTINGS).load()
+    assert stored == Credential("access-token", "refresh-token")
+
+
+async def test_a_credential_that_the_source_refuses_says_so(
+    api: httpx2.AsyncClient, database: Database
+) -> None:
+    """(S34) Since when, and how many jobs it holds up; until it works, or another is set."""
+    assert (await api.get(PATH)).json()["refused_since"] is None
+    await api.put(PATH, json={"access_token": "revoked"})
+    store = DatabaseCredentialStore(database, SETTINGS)
+    await store.note("revoked", refused=True)
+    state = (await api.get(PATH)).json()
+    assert state["is_set"]
+    assert datetime.fromisoformat(state["refused_since"]) <= now()
+    await api.put(PATH, json={"access_token": "new"})
+    assert (await api.get(PATH)).json()["refused_since"] is None
+
+
+async def test_what_jobs_wait_for_is_counted_by_reason(
+    api: httpx2.AsyncClient, database: Database
+) -> None:
+    """(S34) A source that answers 429 to all is seen here, as is a credential that is missing."""
+    before = (await api.get(PATH)).json()
+    waits = [
+        *((WaitReason.CREDENTIAL, Reason.CREDENTIAL) for _ in range(2)),
+        *((WaitReason.SOURCE, Reason.RATE_LIMITED) for _ in range(3)),
+        (WaitReason.OPERATOR, None),
+    ]
+    since = now()
+    jobs = []
+    async with database.transaction() as session:
+        for number, (waiting_for, reason) in enumerate(waits):
+            case = CaseNumber.build(9_998_000 + number, 2024, 8, 26, 100)
+            await downloads.open_job(session, job_id := f"wait-{number}", case)
+            jobs.append(job_id)
+            job = await session.get_one(Job, job_id)
+            job.waiting_for, job.waiting_since, job.reason = waiting_for, since, reason
+        ended = await session.get_one(Job, jobs[0])
+        ended.status = JobStatus.FAILED
+    state = (await api.get(PATH)).json()
+    assert state["waiting_jobs"] == before["waiting_jobs"] + 1
+    assert counted(state) - counted(before) == Counter(
+        {("credential", "credential"): 1, ("source", "rate_limited"): 3, ("operator", None): 1}
+    )
+    (limited,) = (wait for wait in state["waits"] if wait["reason"] == "rate_limited")
+    assert datetime.fromisoformat(limited["since"]) <= since
+    async with database.transaction() as session:
+        for job_id in jobs:
+            (await session.get_one(Job, job_id)).status = JobStatus.CANCELLED
+
+
+def counted(state: dict[str, Any]) -> Counter[tuple[str, str | None]]:
+    """Waiting jobs by what they wait for and why."""
+    return Counter({(wait["waiting_for"], wait["reason"]): wait["jobs"] for wait in state["waits"]})
 
 
 async def test_clients_may_not_set_it(api: httpx2.AsyncClient) -> None:

@@ -1,6 +1,8 @@
 """The stored credential: sealed, rotated by one winner, and overruled by a changed setting."""
 
 import uuid
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from pydantic import SecretStr
@@ -8,7 +10,7 @@ from sqlalchemy import select, text
 
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
-from autos.records.models import StoredCredential
+from autos.records.models import StoredCredential, now
 from autos.settings import Settings
 from autos.source import Credential
 from autos.vault import SealBroken
@@ -63,3 +65,81 @@ async def test_a_changed_setting_is_newer_than_the_row(database: Database, token
     assert await store.replace(old, Credential("rotated", "refresh-2"))
     changed = DatabaseCredentialStore(database, settings("operator-set-a-new-one"))
     assert await changed.load() == Credential("operator-set-a-new-one", "refresh-1")
+
+
+async def test_a_refusal_is_kept_and_ends_with_the_first_success(
+    database: Database, token: str
+) -> None:
+    """(S34) Also of the settings' credential, which has no row before; the first moment stands."""
+    store = DatabaseCredentialStore(database, settings(token))
+    other = DatabaseCredentialStore(database, settings(token))
+    await store.note("another token", refused=True)
+    assert await refused_since(store) is None
+    await store.note(token, refused=True)
+    first = await refused_since(store)
+    assert first is not None
+    await other.note(token, refused=True)
+    assert await refused_since(other) == first
+    await other.note(token, refused=False)
+    assert await refused_since(store) is None
+
+
+async def test_a_refusal_outlives_a_refresh_and_ends_with_a_new_credential(
+    database: Database, token: str
+) -> None:
+    """(S34) What a refresh brings has yet to work; what a person sets is new."""
+    store = DatabaseCredentialStore(database, settings(token))
+    old = await store.load()
+    assert old is not None
+    await store.note(token, refused=True)
+    assert await store.replace(old, Credential("fresh", "refresh-2", after_refusal=True))
+    since = await refused_since(store)
+    assert since is not None
+    stored = await store.load()
+    assert stored is not None
+    assert stored.after_refusal
+    await store.note("fresh", refused=False)
+    stored = await store.load()
+    assert stored == Credential("fresh", "refresh-2")
+    assert (stored.after_refusal, stored.refused_since) == (False, None)
+    await store.note("fresh", refused=True)
+    await store.put(Credential("of a person"))
+    assert await refused_since(store) is None
+    # A changed setting is another credential, too.
+    await store.note("of a person", refused=True)
+    changed = DatabaseCredentialStore(database, settings("operator-set-a-new-one"))
+    assert await refused_since(changed) is None
+
+
+async def test_a_success_that_is_noted_during_a_refresh_does_not_lose_its_token(
+    database: Database, token: str
+) -> None:
+    """(S3) Refresh tokens rotate: one that is not stored is gone."""
+    store = DatabaseCredentialStore(database, settings(token))
+    old = await store.load()
+    assert old is not None
+    unproven = Credential("t2", "refresh-2", after_refusal=True)
+    assert await store.replace(old, unproven)
+    claimed = replace(unproven, claimed_until=now())
+    assert await store.replace(unproven, claimed)
+    await store.note("t2", refused=False)
+    assert await store.replace(claimed, Credential("t3", "refresh-3"))
+    assert await store.load() == Credential("t3", "refresh-3")
+
+
+async def test_white_space_around_the_settings_token_is_no_part_of_it(
+    database: Database, token: str
+) -> None:
+    """(S39) As an editor or `echo` leaves it in a file of settings."""
+    store = DatabaseCredentialStore(database, settings(f" {token}\r\n"))
+    assert await store.load() == Credential(token, "refresh-1")
+    await store.put(Credential("stored"))
+    same = DatabaseCredentialStore(database, settings(token))
+    assert await same.load() == Credential("stored")
+
+
+async def refused_since(store: DatabaseCredentialStore) -> datetime | None:
+    """Since when the credential in use is refused."""
+    credential = await store.load()
+    assert credential is not None
+    return credential.refused_since

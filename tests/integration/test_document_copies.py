@@ -25,8 +25,8 @@ from tests.integration.test_activities import (
     outcomes,
     parts,
 )
+from tests.unit.source.clients import client_of
 from tests.unit.source.server import Asked, reply
-from tests.unit.source.test_client import client_of
 
 __all__ = ["batches", "parts"]
 

@@ -13,8 +13,8 @@ from autos.contracts.download import Outcome
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import Reason
 from tests.integration.test_activities import PDF, UUIDS, Parts, outcomes, parts
+from tests.unit.source.clients import client_of
 from tests.unit.source.server import Asked, reply
-from tests.unit.source.test_client import client_of
 
 __all__ = ["parts"]
 

@@ -1,7 +1,9 @@
 """F45: the bound towards the source holds over all workers; a dead worker's permits come back."""
 
 import asyncio
-from contextlib import AsyncExitStack
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from sqlalchemy import text
@@ -9,21 +11,70 @@ from sqlalchemy import text
 from autos.records.database import Database
 from autos.records.permits import DatabasePermits
 from autos.settings import Settings
+from tests.integration.busy_source import BusySource, keep_busy
+from tests.integration.conftest import postgres
+from tests.integration.database_proxy import DatabaseProxy
 
-BOUND = 20
+SECONDS = 20
+_LOCKS = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7239002 AND granted"
+)
+_DROP_ALL = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
+
+
+@pytest.fixture(scope="module")
+def own_url() -> Iterator[str]:
+    """A PostgreSQL whose connections are these tests' only."""
+    with postgres() as server:
+        url: str = server.get_uri()
+        yield url
 
 
 @pytest.fixture
-async def other_database(database_url: str) -> Database:
-    """A second worker's own pool."""
-    return Database.open(Settings(database_url=database_url))
+async def watcher(own_url: str) -> AsyncIterator[Database]:
+    """Looks at that server from the side."""
+    database = Database.open(Settings(database_url=own_url))
+    yield database
+    await database.close()
 
 
-async def test_two_workers_together_never_hold_more_than_the_bound(
-    database: Database, other_database: Database
-) -> None:
+@asynccontextmanager
+async def worker(url: str, most: int, **settings: float) -> AsyncIterator[DatabasePermits]:
+    """One worker's permits, with a pool of its own."""
+    database = Database.open(Settings.model_validate({"database_url": url, **settings}))
+    permits = DatabasePermits(database, most)
+    try:
+        yield permits
+    finally:
+        await permits.close()
+        await database.close()
+
+
+async def locks(watcher: Database) -> int:
+    """The permits that the server knows to be held."""
+    async with watcher.engine.connect() as connection:
+        return int(await connection.scalar(_LOCKS) or 0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, but not for long."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def until_held(watcher: Database, number: int) -> None:
+    """Wait until the server knows of exactly so many permits."""
+    async with asyncio.timeout(SECONDS):
+        while await locks(watcher) != number:
+            await asyncio.sleep(0.02)
+
+
+async def test_two_workers_together_never_hold_more_than_the_bound(own_url: str) -> None:
     """F45."""
-    workers = [DatabasePermits(database, 4), DatabasePermits(other_database, 4)]
     at_once = most = 0
 
     async def request(permits: DatabasePermits) -> None:
@@ -34,68 +85,172 @@ async def test_two_workers_together_never_hold_more_than_the_bound(
             await asyncio.sleep(0.002)
             at_once -= 1
 
-    async with asyncio.timeout(BOUND):
-        await asyncio.gather(*(request(workers[number % 2]) for number in range(200)))
-    for permits in workers:
-        await permits.close()
-    await other_database.close()
+    async with asyncio.timeout(SECONDS), worker(own_url, 4) as one, worker(own_url, 4) as other:
+        await asyncio.gather(*(request((one, other)[number % 2]) for number in range(200)))
     assert most == 4
 
 
-async def test_the_permits_of_a_killed_worker_are_free_at_once(
-    database: Database, other_database: Database
+async def test_the_server_holds_what_the_workers_believe_to_hold(
+    own_url: str, watcher: Database
 ) -> None:
-    killed, living = DatabasePermits(other_database, 3), DatabasePermits(database, 3)
-    async with AsyncExitStack() as held:
+    """(S17) After takes that grow three times, all that was taken is given back."""
+    async with asyncio.timeout(SECONDS), worker(own_url, 20) as one, worker(own_url, 20) as other:
+        for permits in (one, other):
+            async with AsyncExitStack() as held:
+                for number in (3, 4, 5):
+                    await asyncio.gather(
+                        *(held.enter_async_context(permits.permit("TRF3")) for _ in range(number))
+                    )
+                assert await locks(watcher) == 12
+            # The worker lives on and needs nothing.
+            await until_held(watcher, 0)
+        async with AsyncExitStack() as held:
+            for _ in range(20):
+                await held.enter_async_context(other.permit("TRF3"))
+            assert await locks(watcher) == 20
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+async def test_workers_that_grow_idle_and_die_reach_the_bound_and_keep_it(
+    own_url: str, watcher: Database, number: int
+) -> None:
+    """(S17) Counted at the source, and in the server's own list of locks."""
+    bound = 20
+
+    async def start(port: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.integration.busy_source",
+            own_url,
+            f"{bound}",
+            f"{port}",
+            "25",
+        )
+
+    async with BusySource(0.1).running() as source:
+        processes = [await start(source.port) for _ in range(number)]
+        try:
+            await until(lambda: source.most == bound)
+            # They share, and all of it stays in use.
+            seen = source.served
+            await until(lambda: source.served > seen + 10 * bound)
+            assert source.most == bound
+            for doomed in processes[:-1]:
+                doomed.kill()
+                await doomed.wait()
+            seen = source.served
+            await until(lambda: source.served > seen + 5 * bound)
+            await until(lambda: source.in_flight == bound)
+            assert await locks(watcher) == bound
+        finally:
+            for process in processes:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        assert source.most == bound
+        await until_held(watcher, 0)
+
+
+async def test_the_permits_of_a_killed_worker_are_free_at_once(
+    own_url: str, watcher: Database
+) -> None:
+    async with AsyncExitStack() as held, worker(own_url, 3) as killed, worker(own_url, 3) as living:
         for _ in range(3):
             await held.enter_async_context(killed.permit("TRF3"))
-        async with database.transaction() as session:
-            # What the server does with the session of a process that is gone.
-            await session.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_locks "
-                    "WHERE locktype = 'advisory' AND classid = 7239002"
-                )
-            )
-        async with asyncio.timeout(BOUND):
+        await killed.close()
+        async with asyncio.timeout(SECONDS):
             async with living.permit("TRF3"):
                 pass
-    await killed.close()
-    await living.close()
-    await other_database.close()
 
 
-async def test_a_cancelled_wait_leaves_no_permit_behind(database: Database) -> None:
-    permits = DatabasePermits(database, 1)
-    async with permits.permit("TRF3"):
-        waiting = asyncio.create_task(permits.permit("TRF3").__aenter__())
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-    async with asyncio.timeout(BOUND):
+async def test_a_cancelled_wait_leaves_no_permit_behind(own_url: str) -> None:
+    async with worker(own_url, 1) as permits:
         async with permits.permit("TRF3"):
-            pass
-    await permits.close()
+            waiting = asyncio.create_task(permits.permit("TRF3").__aenter__())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        async with asyncio.timeout(SECONDS):
+            async with permits.permit("TRF3"):
+                pass
 
 
-async def test_a_busy_worker_shares_with_one_that_comes_later(
-    database: Database, other_database: Database
-) -> None:
-    """U3: a worker with endless work does not starve another one."""
-    busy, late = DatabasePermits(database, 4), DatabasePermits(other_database, 4)
+@pytest.mark.parametrize("most", [1, 2, 4])
+async def test_busy_workers_share_with_those_that_come_later(own_url: str, most: int) -> None:
+    """U3: workers with endless work do not starve another one, however few permits there are."""
     served = asyncio.Event()
 
-    async def endless() -> None:
+    async def endless(permits: DatabasePermits) -> None:
         while not served.is_set():
-            async with busy.permit("TRF3"):
+            async with permits.permit("TRF3"):
                 await asyncio.sleep(0.01)
 
-    async with asyncio.timeout(BOUND):
-        lanes = [asyncio.create_task(endless()) for _ in range(10)]
+    async with (
+        asyncio.timeout(2 * SECONDS),
+        worker(own_url, most) as one,
+        worker(own_url, most) as other,
+        worker(own_url, most) as late,
+    ):
+        lanes = [asyncio.create_task(endless(busy)) for busy in (one, other) for _ in range(10)]
         async with late.permit("TJSP"):
             served.set()
         await asyncio.gather(*lanes)
-    await busy.close()
-    await late.close()
-    await other_database.close()
+
+
+async def test_permits_do_not_wait_for_the_pool(own_url: str) -> None:
+    """(S18) The pool is the documents' and the API's; permits have a connection of their own."""
+    settings = Settings(database_url=own_url, database_pool_size=1, database_pool_timeout=0.1)
+    database = Database.open(settings)
+    permits = DatabasePermits(database, 4)
+    async with asyncio.timeout(SECONDS), database.engine.connect(), permits.permit("TRF3"):
+        pass
+    await permits.close()
+    await database.close()
+
+
+@pytest.mark.parametrize("trouble", ["refuse", "swallow"])
+async def test_who_waits_while_the_database_is_away_is_served_when_it_is_back(
+    own_url: str, trouble: str
+) -> None:
+    """(S18) Whether the server is down or does not answer any more."""
+    async with (
+        DatabaseProxy(own_url).running() as proxy,
+        worker(proxy.url, 2, database_connect_timeout=0.3) as permits,
+        asyncio.timeout(SECONDS),
+        permits.permit("TRF3"),
+    ):
+        getattr(proxy, trouble)()
+
+        async def request() -> None:
+            async with permits.permit("TRF3"):
+                pass
+
+        waiting = [asyncio.create_task(request()) for _ in range(5)]
+        await asyncio.sleep(1)
+        proxy.restore()
+        await asyncio.gather(*waiting)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_the_bound_holds_when_every_connection_is_dropped(
+    own_url: str, watcher: Database, number: int
+) -> None:
+    """(S40) Requests in flight keep their place; what is new waits until they are counted."""
+    bound = 5
+    async with AsyncExitStack() as running:
+        source = await running.enter_async_context(BusySource(0.3).running())
+        group = await running.enter_async_context(asyncio.TaskGroup())
+        workers = [await running.enter_async_context(worker(own_url, bound)) for _ in range(number)]
+        lanes = [group.create_task(keep_busy(one, source.port, 10)) for one in workers]
+        await until(lambda: source.most == bound)
+        for _ in range(3):
+            async with watcher.engine.connect() as connection:
+                await connection.execute(_DROP_ALL)
+            seen = source.served
+            await until(lambda seen=seen: source.served > seen + 4 * bound)  # type: ignore[misc]  # bound to this turn
+            await until(lambda: source.in_flight == bound)
+        for lane in lanes:
+            lane.cancel()
+        assert source.most == bound

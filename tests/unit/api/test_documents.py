@@ -1,29 +1,55 @@
-"""The names that links give to files."""
+"""Documents as answers."""
+
+import uuid
+from typing import cast
 
 import pytest
 
-from api.documents import filename
+from api.documents import details_of, status_of
+from api.store import Objects
+from autos.contracts.states import DocumentState, Doubt
 from autos.records.models import Document
 
 
-@pytest.mark.parametrize(
-    ("name", "content_type", "saved_as"),
-    [
-        ("Petição Inicial.pdf", "application/pdf", "Petição Inicial.pdf"),
-        ("Petição Inicial.PDF", "application/pdf", "Petição Inicial.PDF"),
-        ("Foto.jpeg", "image/jpeg", "Foto.jpeg"),
-        ("Página.htm", "text/html", "Página.htm"),
-        ("Nota fiscal.xml", "application/xml", "Nota fiscal.xml"),
-        ("Dados.dbf", "application/octet-stream", "Dados.dbf"),
-        ("Dados", None, "Dados"),
-        ("Sem extensão", "application/pdf", "Sem extensão.pdf"),
-        ("Nota fiscal", "application/xml", "Nota fiscal.xml"),
-        ("Certidão.pdf", "text/plain", "Certidão.pdf.txt"),
-        (None, "application/rtf", "source-id.rtf"),
-    ],
-)
-def test_a_name_keeps_the_ending_it_has_where_that_fits(
-    name: str | None, content_type: str | None, saved_as: str
-) -> None:
-    row = Document(name=name, source_id="source-id", content_type=content_type)
-    assert filename(row) == saved_as
+class Links:
+    """Mints links of no use."""
+
+    def link(self, key: str, filename: str, content_type: str) -> str:
+        return f"https://store.example/{key}"
+
+
+STORE = cast(Objects, Links())
+
+
+def row(state: DocumentState, doubt: Doubt | None) -> Document:
+    return Document(
+        id=uuid.uuid4(),
+        process_number="99900028620248260100",
+        position=3,
+        source_id=str(uuid.uuid4()),
+        origin_id="300000012",
+        sequence=12,
+        source_order=7,
+        state=state,
+        doubt=doubt,
+        sha256="5e" * 32,
+        size=10,
+        attempts=1,
+    )
+
+
+@pytest.mark.parametrize("doubt", [None, *Doubt])
+def test_a_doubt_is_shown_wherever_the_document_is(doubt: Doubt | None) -> None:
+    """(S12) In the list, alone, and in the status; with a sentence."""
+    document = row(DocumentState.AVAILABLE, doubt)
+    for answer in (
+        details_of(document, STORE),
+        status_of(document, DocumentState.AVAILABLE, STORE),
+    ):
+        assert (answer.doubt, answer.doubt_message) == (doubt, doubt.text if doubt else None)
+        assert (answer.origin_id, answer.sequence, answer.source_order) == ("300000012", 12, 7)
+
+
+def test_what_is_asked_for_again_is_in_no_doubt_until_it_is_stored() -> None:
+    document = row(DocumentState.PENDING, Doubt.SIZE_MISMATCH)
+    assert status_of(document, DocumentState.PENDING, STORE).doubt is None

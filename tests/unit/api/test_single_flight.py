@@ -99,3 +99,20 @@ async def test_what_changed_is_asked_anew_even_while_a_flight_is_up() -> None:
     maker.landing.set()
     assert (await before, await after) == ("a 1", "a 2")
     assert await flights.get("a") == "a 2"
+
+
+async def test_who_knows_of_a_change_gets_no_answer_from_before() -> None:
+    """(S28) All who know of it share one new answer, and it is not fetched more often than that."""
+    maker = Maker()
+    flights = SingleFlight(maker, lambda _: 0.05)
+    loop = asyncio.get_running_loop()
+    before = asyncio.create_task(flights.get("a"))
+    await asyncio.sleep(0)
+    changed = loop.time()
+    after = [asyncio.create_task(flights.get("a", changed)) for _ in range(20)]
+    await asyncio.sleep(0)
+    maker.landing.set()
+    async with asyncio.timeout(5):
+        assert await before == "a 1"
+        assert set(await asyncio.gather(*after)) == {"a 2"}
+    assert await flights.get("a", changed) == "a 2"

@@ -1,21 +1,21 @@
 """The joining of a job's word with the rows, without any server."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.client import WorkflowExecutionStatus
 
-from api.engine import Silence
-from api.status import Wish, assemble, counters, keep_told
+from api.status import Wish, Word, assemble, counters, merged
 from autos.contracts.download import Progress
-from autos.contracts.states import JobStatus, Reason
+from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.engine import Execution
 from autos.records.models import Job
 
-STATES = st.text(alphabet="pdaf", max_size=300)
+STATES = st.text(alphabet="pdaqf", max_size=300)
 RUNNING = JobStatus.PROCESSING
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 WISH = Wish("99900028620248260100", with_documents=False)
 
 
@@ -25,31 +25,46 @@ def test_counters_sum_to_the_total(states: str, status: JobStatus) -> None:
     parts = ("completed", "failed", "pending", "processing")
     assert sum(found[f"{part}_documents"] for part in parts) == found["total_documents"]
     assert 0 <= found["progress_percentage"] <= 100
-    all_ended = set(states) <= {"a", "f"}
+    assert found["doubtful_documents"] == states.count("q") <= found["completed_documents"]
+    all_ended = set(states) <= {"a", "q", "f"}
     assert (found["progress_percentage"] == 100) == (
         all_ended if states else status is JobStatus.COMPLETED
     )
 
 
 @given(st.data())
-def test_the_percentage_never_falls_while_the_list_is_the_same(data: st.DataObject) -> None:
-    length = data.draw(st.integers(0, 30))
-    reads = data.draw(st.lists(st.text(alphabet="pdaf", min_size=length, max_size=length)))
-    told, percentage = "", 0.0
-    for read in reads:
-        told = keep_told(told, read)
-        assert len(told) == length
-        now = counters(told, RUNNING)["progress_percentage"]
+def test_the_percentage_never_falls_whoever_answers(data: st.DataObject) -> None:
+    """F16: a row ends first, the job hears of it with its batch, and may be silent meanwhile."""
+    ends = data.draw(st.lists(st.sampled_from("aqf"), max_size=12))
+    rows, job, percentage = "p" * len(ends), "d" * len(ends), 0.0
+    while job != "".join(ends):
+        position = data.draw(st.sampled_from([i for i, _ in enumerate(ends) if job[i] == "d"]))
+        if rows[position] == "p":
+            rows = rows[:position] + ends[position] + rows[position + 1 :]
+        else:
+            job = job[:position] + ends[position] + job[position + 1 :]
+        states = merged(rows, job if data.draw(st.booleans()) else "")
+        now = counters(states, RUNNING)["progress_percentage"]
         assert now >= percentage
         percentage = now
 
 
-def test_a_list_that_grew_is_told_as_it_is() -> None:
-    assert keep_told("aa", "adp") == "adp"
-
-
-def test_a_later_success_replaces_a_failure_that_was_told() -> None:
-    assert keep_told("fd", "ad") == "ad"
+@pytest.mark.parametrize(
+    ("rows", "job", "shown"),
+    [
+        ("aqf", "ddd", "aqf"),
+        ("ppp", "dfp", "dfp"),
+        # Asked for again: that is visible at once.
+        ("ffa", "pfp", "pfa"),
+        # Which documents there are is for the job to say.
+        ("aa", "adp", "aap"),
+        ("aap", "dd", "aa"),
+        ("apf", "", "apf"),
+    ],
+)
+def test_what_has_ended_in_its_row_has_ended(rows: str, job: str, shown: str) -> None:
+    """(S23, S36)"""
+    assert merged(rows, job) == shown
 
 
 def test_a_hundred_means_all_of_it() -> None:
@@ -73,25 +88,48 @@ def _progress() -> Progress:
     )
 
 
-def _assemble(word: Progress | Silence, job: Job | None) -> dict[str, object]:
+def _assemble(word: Word, job: Job | None) -> dict[str, object]:
     return assemble(WISH, states="", bytes_stored=5, word=word, job=job, job_id="j").model_dump()
 
 
+def _row(status: JobStatus, **values: object) -> Job:
+    return Job(id="j", status=status, created_at=MOMENT, **values)
+
+
 def test_the_jobs_word_comes_before_its_row() -> None:
-    row = Job(id="j", status=JobStatus.PENDING, reason=None)
-    answer = _assemble(_progress(), row)
-    assert (answer["status"], answer["live"], answer["bytes_stored"]) == (RUNNING, True, 7)
+    answer = _assemble(Word(_progress()), _row(JobStatus.PENDING))
+    assert (answer["status"], answer["live"], answer["bytes_stored"]) == (RUNNING, True, 5)
     assert answer["error_message"] == Reason.UNAVAILABLE.text
     assert answer["started_at"] is not None
 
 
+def test_a_job_does_not_start_before_it_was_made() -> None:
+    """(S36) Its row is written by another machine, after it was started."""
+    progress = _progress().model_copy(update={"started_at": MOMENT - timedelta(seconds=1)})
+    answer = _assemble(Word(progress), _row(JobStatus.PENDING))
+    assert answer["started_at"] == answer["created_at"] == MOMENT
+
+
+def test_the_row_says_until_when_a_job_waits() -> None:
+    """(S16) The job itself says only what it waits for."""
+    waiting = _progress().model_copy(update={"waiting_for": WaitReason.SOURCE})
+    until, next_try = MOMENT + timedelta(days=7), MOMENT + timedelta(minutes=1)
+    row = _row(RUNNING, waiting_for="source", waiting_until=until, next_try_at=next_try)
+    for word in (Word(waiting), Word(silent=True)):
+        answer = _assemble(word, row)
+        shown = (answer["waiting_for"], answer["waiting_until"], answer["next_try_at"])
+        assert shown == ("source", until, next_try)
+    answer = _assemble(Word(_progress()), row)
+    assert (answer["waiting_until"], answer["next_try_at"]) == (None, None)
+
+
 def test_silence_is_an_answer_where_nothing_runs() -> None:
-    row = Job(id="j", status=JobStatus.FAILED, reason=Reason.NOT_FOUND)
-    answer = _assemble(Silence.NOT_RUNNING, row)
+    row = _row(JobStatus.FAILED, reason=Reason.NOT_FOUND)
+    answer = _assemble(Word(), row)
     assert (answer["status"], answer["live"]) == (JobStatus.FAILED, True)
     assert answer["reason"] == Reason.NOT_FOUND
-    assert _assemble(Silence.UNANSWERED, row)["live"] is False
-    assert _assemble(Silence.NOT_RUNNING, None)["status"] == JobStatus.PENDING
+    assert _assemble(Word(silent=True), row)["live"] is False
+    assert _assemble(Word(), None)["status"] == JobStatus.PENDING
 
 
 @pytest.mark.parametrize(
@@ -112,8 +150,8 @@ def test_a_job_that_lost_its_end_is_told_as_ended(
             WISH,
             states=states,
             bytes_stored=0,
-            word=Silence.NOT_RUNNING,
-            job=Job(id="j", process_number=WISH.digits, status=status),
+            word=Word(execution=lost),
+            job=_row(status, process_number=WISH.digits),
             job_id="j",
             lost=lost,
         ).status

@@ -63,6 +63,8 @@ async def test_09_refresh_rotates(sandbox: Sandbox) -> None:
     issued = await sandbox.control("tokens", {})
     assert issued["expires_in"] == 28_800
     assert 1_500 < len(issued["access_token"]) < 2_500
+    header = issued["access_token"].partition(".")[0]
+    assert json.loads(base64.urlsafe_b64decode(header + "==="))["alg"] == "RS256"
     reply = await refresh(sandbox, issued["refresh_token"])
     fresh = reply.json()
     assert fresh["token_type"] == "Bearer"

@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+import zlib
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -123,6 +126,132 @@ async def test_24_size_mismatch(sandbox: Sandbox, difference: int) -> None:
     reply = await sandbox.get(path)
     assert len(reply.content) == 20_000 + difference
     assert reply.headers["content-length"] == str(20_000 + difference)
+
+
+async def test_24_size_mismatch_with_other_bytes_each_time(sandbox: Sandbox) -> None:
+    path = await small_file(sandbox)
+    await sandbox.fault("size_mismatch_unequal")
+    replies = [(await sandbox.get(path)).content for _ in range(3)]
+    assert {len(body) for body in replies} == {20_008}
+    assert len(set(replies)) == 3
+
+
+async def test_24_short_content_length(sandbox: Sandbox) -> None:
+    path = await small_file(sandbox)
+    plain = (await sandbox.get(path)).content
+    await sandbox.fault("short_content_length", parameters={"bytes": 5000})
+    reply = await sandbox.get(path)
+    assert (reply.headers["content-length"], reply.content) == ("5000", plain[:5000])
+
+
+async def test_24_compressed_whole_and_cut(sandbox: Sandbox) -> None:
+    path = await small_file(sandbox)
+    plain = (await sandbox.get(path)).content
+    whole = await sandbox.fault("gzip")
+    reply = await sandbox.get(path)
+    assert (reply.headers["content-encoding"], reply.content) == ("gzip", plain)
+    await sandbox.http.delete(f"/control/faults/{whole}")
+    await sandbox.fault("gzip_truncated")
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with sandbox.http.stream("GET", path, headers=headers) as cut:
+        received = b"".join([chunk async for chunk in cut.aiter_raw()])
+    assert len(received) == int(cut.headers["content-length"])
+    decoder = zlib.decompressobj(wbits=31)
+    got = decoder.decompress(received)
+    assert plain.startswith(got)
+    assert not decoder.eof
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("login_govbr_200", "Identifique-se no gov.br"),
+        ("login_pje_200", "kc-form-login"),
+        ("request_rejected_200", "Request Rejected"),
+        ("just_a_moment_200", "Just a moment..."),
+        ("proxy_error_200", "upstream connect error"),
+        ("server_error_200", "Internal Server Error"),
+        ("codex_error_200", "Erro interno na API do Codex."),
+        ("access_denied_200", "AccessDenied"),
+        ("blanks_200", "    "),
+        ("cut_pdf_200", "%PDF-1.4"),
+    ],
+)
+@pytest.mark.parametrize("sized", [True, False])
+async def test_23_pages_that_are_no_documents_with_and_without_a_size(
+    sandbox: Sandbox, fault: str, text: str, sized: bool
+) -> None:
+    await sandbox.fault(fault, document=0, process="small")
+    if not sized:
+        await sandbox.fault("sizes_unlisted", process="small")
+    listed = (await sandbox.detail("small"))["tramitacaoAtual"]["documentos"]
+    assert [("arquivo" in document) for document in listed] == [sized] * 7
+    reply = await sandbox.binary("small", 0)
+    assert (reply.status_code, text in reply.text) == (200, True)
+    assert text not in (await sandbox.binary("small", 1)).text[:400]
+
+
+async def test_22_retry_after_as_a_date(sandbox: Sandbox) -> None:
+    await sandbox.fault("retry_after_date", parameters={"seconds": 90})
+    reply = await sandbox.binary()
+    at = parsedate_to_datetime(reply.headers["retry-after"])
+    assert reply.status_code == 429
+    assert 30 < (at - datetime.now(UTC)).total_seconds() < 100
+
+
+async def test_11_redirects(sandbox: Sandbox) -> None:
+    path = await sandbox.path()
+    plain = (await sandbox.get(path)).content
+
+    async def location(fault: str) -> str:
+        added = await sandbox.fault(fault)
+        reply = await sandbox.get(path)
+        await sandbox.http.delete(f"/control/faults/{added}")
+        assert reply.status_code == 302
+        address: str = reply.headers["location"]
+        return address
+
+    login = await location("redirect_login")
+    assert login.startswith(f"{sandbox.url}/auth/realms/pje/")
+    assert "kc-form-login" in (await sandbox.http.get(login)).text
+    own = await location("redirect_own_host")
+    assert own.startswith(sandbox.url.replace("127.0.0.1", "localhost"))
+    signed = own.replace("localhost", "127.0.0.1")
+    assert (await sandbox.http.get(signed)).content == plain
+    assert (await sandbox.get(signed)).status_code == 400
+    assert (await sandbox.http.get(signed.partition("?")[0])).status_code == 403
+    foreign = await location("redirect_foreign_host")
+    assert foreign.startswith("https://arquivos.exemplo.invalid/")
+    assert await location("redirect_loop") == sandbox.url + path
+
+
+async def test_other_statuses_and_not_founds(sandbox: Sandbox) -> None:
+    path = await sandbox.path()
+    for status in (409, 423, 425, 499):
+        added = await sandbox.fault("other_status", parameters={"status": status})
+        assert (await sandbox.get(path)).status_code == status
+        await sandbox.http.delete(f"/control/faults/{added}")
+    added = await sandbox.fault("not_found_gateway")
+    assert isinstance((await sandbox.get(path)).json()["timestamp"], int)
+    await sandbox.http.delete(f"/control/faults/{added}")
+    await sandbox.fault("not_found_html")
+    reply = await sandbox.get(path)
+    assert (reply.status_code, reply.headers["content-type"]) == (404, "text/html")
+
+
+async def test_26_a_trickle_of_less_than_ten_bytes_a_second(sandbox: Sandbox) -> None:
+    path = await small_file(sandbox)
+    await sandbox.fault("trickle", parameters={"bytes_per_second": 4})
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    received = b""
+    begun = time.monotonic()
+    async with sandbox.http.stream("GET", path, headers=headers) as reply:
+        async for chunk in reply.aiter_raw():
+            received += chunk
+            if len(received) >= 3:
+                break
+    assert len(received) < 10
+    assert time.monotonic() - begun >= 0.4
 
 
 async def test_24_chunked(sandbox: Sandbox) -> None:
@@ -272,7 +401,7 @@ async def test_every_fault_makes_a_difference(sandbox: Sandbox) -> None:
         fault = named["fault"]
         path = {"detail": detail, "search": portfolio}.get(named["routes"][0], binary)
         if len(named["routes"]) > 1:
-            path = binary
+            path = binary if "document" in named["routes"] else detail
         if fault == "search_split_item":
             path = f"/api/v2/processos?numeroProcesso={case['number']}"
         if fault.startswith("search_end"):

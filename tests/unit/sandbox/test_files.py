@@ -1,8 +1,10 @@
 """The files open: their structure is that of their format, and their size is the one asked for."""
 
+import email
 import io
 import re
 import struct
+import wave
 import zipfile
 import zlib
 from xml.etree import ElementTree
@@ -98,3 +100,30 @@ def test_large_content_is_streamed_in_blocks() -> None:
     assert max(len(chunk) for chunk in chunks) <= 512 * 1024
     assert sum(len(chunk) for chunk in chunks) == 5_000_000
     check_pdf(b"".join(chunks))
+
+
+def test_18_media_are_what_they_say() -> None:
+    with wave.open(io.BytesIO(files.wav("Ensaio 1", 80_000).read())) as heard:
+        assert (heard.getframerate(), heard.getnchannels()) == (8_000, 1)
+        assert heard.getnframes() > 79_000
+    mp3 = files.mp3("Ensaio", 60_000).read()
+    first = mp3.index(b"\xff\xfb\x90")
+    assert mp3.startswith(b"ID3")
+    assert (len(mp3) - first) % 417 == 0
+    movie = files.mp4("Ensaio", 50_000).read()
+    assert len(movie) == 50_000
+    place, kinds = 0, []
+    while place < len(movie):
+        (length,) = struct.unpack(">I", movie[place : place + 4])
+        kinds.append(movie[place + 4 : place + 8])
+        place += length
+    assert (place, kinds) == (len(movie), [b"ftyp", b"moov", b"free", b"free"])
+
+
+def test_18_drawing_letter_and_archive() -> None:
+    root = ElementTree.fromstring(files.svg("Ensaio").read())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    letter = email.message_from_bytes(files.mail("Ensaio").read())
+    assert letter["Subject"] == "Ensaio"
+    with zipfile.ZipFile(io.BytesIO(files.archive("Ensaio").read())) as archive:
+        assert archive.read("leia-me.txt") == b"Ensaio"

@@ -30,6 +30,10 @@ async def test_11_two_instances(sandbox: Sandbox) -> None:
     for document in case["documents"]:
         hashes[document["instance"] == "G2"].add(document["sha256"])
     assert hashes[True] & hashes[False]
+    # A copy lies at the same moment as its original.
+    moments = {document["dataHoraJuntada"] for document in listed(first)}
+    copies = [document for document in listed(second) if document["dataHoraJuntada"] in moments]
+    assert len(copies) == 4
 
 
 async def test_11_listed_twice(sandbox: Sandbox) -> None:
@@ -97,7 +101,7 @@ async def test_13_demo_41_of_43_can_be_had(sandbox: Sandbox) -> None:
 
 async def test_14_odd_addresses(sandbox: Sandbox) -> None:
     documents = listed((await sandbox.detail("odd-addresses"))["tramitacaoAtual"])
-    foreign, none, text_only, prefixed, absolute, relative = documents
+    uuid_only, foreign, none, text_only, prefixed, absolute, relative = documents
     assert relative["hrefBinario"].startswith("/processos/")
     assert absolute["hrefBinario"].startswith(f"{sandbox.url}/api/v2/processos/")
     assert prefixed["hrefBinario"].startswith("/api/v2/processos/")
@@ -105,6 +109,10 @@ async def test_14_odd_addresses(sandbox: Sandbox) -> None:
     assert "hrefTexto" in text_only
     assert not {"hrefBinario", "hrefTexto"} & set(none)
     assert foreign["hrefBinario"].startswith("https://arquivos.exemplo.invalid/")
+    assert not {"hrefBinario", "hrefTexto"} & set(uuid_only)
+    case = await sandbox.case("odd-addresses")
+    path = f"/api/v2/processos/{case['masked']}/documentos/{uuid_only['id']}/binario"
+    assert (await sandbox.get(path)).status_code == 200
 
 
 async def test_15_odd_shapes(sandbox: Sandbox) -> None:
@@ -121,6 +129,75 @@ async def test_15_odd_shapes(sandbox: Sandbox) -> None:
     assert isinstance(odd["assunto"], str)
     assert isinstance(usual["classe"], list)
     assert "chaveDesconhecida" in odd
+
+
+async def test_15_a_party_is_secret_and_a_judging_body_is_local(sandbox: Sandbox) -> None:
+    odd = (await sandbox.detail("odd-shapes"))["tramitacaoAtual"]
+    assert [party["sigilosa"] for party in odd["partes"]] == [True, False]
+    (distribution,) = odd["distribuicao"]
+    assert "orgaoJulgador" not in distribution
+    assert distribution["orgaoJulgadorLocal"]["nome"]
+
+
+async def test_11_many_instances(sandbox: Sandbox) -> None:
+    """(S15) Five instances, the special court's and the superior one's among them."""
+    item = await sandbox.detail("many-instances")
+    runs = [item["tramitacaoAtual"], *item["tramitacoes"]]
+    assert [run["grau"]["sigla"] for run in runs] == ["GS", "JE", "TR", "G1", "G2"]
+    assert [len(listed(run)) for run in runs] == [4] * 5
+
+
+async def test_11_sources_that_name_the_instance_otherwise(sandbox: Sandbox) -> None:
+    """(S15) One gives `grau`, the other `instancia`."""
+    item = await sandbox.detail("listed-otherwise")
+    current, (copy,) = item["tramitacaoAtual"], item["tramitacoes"]
+    assert ("grau" in current, "instancia" in current) == (True, False)
+    assert ("grau" in copy, "instancia" in copy) == (False, True)
+    assert (await sandbox.case("listed-otherwise"))["total"] == 12
+
+
+async def test_13_every_level_of_secrecy(sandbox: Sandbox) -> None:
+    documents = listed((await sandbox.detail("secrecies"))["tramitacaoAtual"])
+    levels = {document["nivelSigilo"]: document["hrefBinario"] for document in documents}
+    assert len(levels) == 8
+    for level, href in levels.items():
+        reply = await sandbox.get(f"/api/v2{href}")
+        open_ones = ("PUBLICO", "SEGREDO_JUSTICA", "0")
+        assert reply.status_code == (200 if level in open_ones else 403)
+
+
+async def test_18_media_and_suspicious_words_are_served_as_they_are(sandbox: Sandbox) -> None:
+    for name, total in (("media", 6), ("suspicious-words", 7)):
+        case = await sandbox.case(name)
+        assert (case["total"], case["available"]) == (total, total)
+        for index, document in enumerate(case["documents"]):
+            reply = await sandbox.binary(name, index)
+            assert hashlib.sha256(reply.content).hexdigest() == document["sha256"]
+            assert reply.headers["content-type"] == document["mime"]
+
+
+async def test_24_a_wrong_listed_size_and_equal_bytes(sandbox: Sandbox) -> None:
+    documents = listed((await sandbox.detail("wrong-sizes"))["tramitacaoAtual"])
+    for index, document in enumerate(documents):
+        one, other = [await sandbox.binary("wrong-sizes", index) for _ in range(2)]
+        assert one.content == other.content
+        assert len(one.content) == document["arquivo"]["tamanho"] - 7
+
+
+async def test_14_text_only(sandbox: Sandbox) -> None:
+    """(S12) The source lists a text and no file."""
+    case = await sandbox.case("text-only")
+    for document in listed((await sandbox.detail("text-only"))["tramitacaoAtual"]):
+        assert "hrefBinario" not in document
+        text = (await sandbox.get(f"/api/v2{document['hrefTexto']}")).content
+        assert hashlib.sha256(text).hexdigest() in {d["text_sha256"] for d in case["documents"]}
+
+
+async def test_27_a_case_whose_downloads_are_all_refused(sandbox: Sandbox) -> None:
+    assert len(listed((await sandbox.detail("refused"))["tramitacaoAtual"])) == 50
+    reply = await sandbox.binary("refused", 49)
+    assert (reply.status_code, reply.content) == (401, b"")
+    assert (await sandbox.binary("small")).status_code == 200
 
 
 async def test_15_moments_without_zone(sandbox: Sandbox) -> None:

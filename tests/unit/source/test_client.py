@@ -5,72 +5,29 @@ import gzip
 import hashlib
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
-from types import MappingProxyType
 
-import httpx2
 import pytest
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
-from autos.settings import Settings
-from autos.source import (
-    Credential,
-    Credentials,
-    Downloaded,
-    Limiter,
-    LocalPermits,
-    Refused,
-    SourceClient,
-    SourceRefused,
-    StaticCredentialStore,
-    open_http,
-)
+from autos.source import Credential, Downloaded, Refused, SourceClient, SourceRefused
 from autos.source.breaker import FAILURES
-from tests.unit.source.server import Asked, FakeServer, Script, always, reply, running
-
-NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
-ADDRESS = (
-    f"/api/v2/processos/{NUMBER.masked}/documentos/0f5c8f6e-1111-5222-8333-444455556666/binario"
+from tests.unit.source.clients import (
+    ADDRESS,
+    CODEX_ERROR,
+    DETAIL,
+    HIT,
+    MISS,
+    NO_ACCESS,
+    NUMBER,
+    PDF,
+    SEARCH,
+    UNKNOWN,
+    client_of,
+    fetch,
 )
-PDF = b"%PDF-1.4 " + bytes(1000)
-DETAIL = json.dumps([{"numeroProcesso": NUMBER.masked, "tramitacaoAtual": {}}]).encode()
-HIT = json.dumps({"content": [{"numeroProcesso": NUMBER.masked}]}).encode()
-MISS = b'{"content":[]}'
-CODEX_ERROR = b'{"status":500,"message":"Erro interno na API do Codex."}'
-NO_ACCESS = '{"message":"Usuário não possui acesso ao processo"}'.encode()
-
-
-@asynccontextmanager
-async def client_of(
-    server: FakeServer,
-    credential: Credential | None = Credential("token"),  # noqa: B008 - frozen
-    at_once: int = 20,
-    connections: int = 0,
-    changes: Mapping[str, float] = MappingProxyType({}),
-) -> AsyncIterator[SourceClient]:
-    settings = Settings.model_validate(
-        {
-            "pdpj_base_url": server.origin,
-            "pdpj_token_url": f"{server.origin}/token",
-            "source_idle_timeout": 5,
-            "source_metadata_timeout": 5,
-        }
-        | dict(changes)
-    )
-    limits = httpx2.Limits(max_connections=connections)
-    async with httpx2.AsyncClient(limits=limits) if connections else open_http(settings) as http:
-        credentials = Credentials(StaticCredentialStore(credential), http, settings)
-        yield SourceClient(settings, http, credentials, Limiter(LocalPermits(at_once)))
-
-
-async def fetch(
-    script: Script, folder: Path, expected: int | None = None, **changes: float
-) -> Downloaded | Refused:
-    async with running(script) as server, client_of(server, changes=changes) as client:
-        return await client.document(ADDRESS, expected, folder)
+from tests.unit.source.server import Asked, Script, always, by_path, reply, running
 
 
 async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
@@ -93,7 +50,7 @@ async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
 
 
 async def test_a_large_document_is_spooled_and_leaves_nothing(tmp_path: Path) -> None:
-    body = b"%PDF-1.4" + bytes(20 * 1024 * 1024)
+    body = b"%PDF-1.4" + bytes(20 * 1024 * 1024) + b"%%EOF"
     outcome = await fetch(always(reply(200, body)), tmp_path)
     assert isinstance(outcome, Downloaded)
     with outcome:
@@ -142,7 +99,7 @@ async def reset(_: Asked, writer: asyncio.StreamWriter) -> None:
         (always(b"nonsense\r\n\r\n", then_close=True), Reason.UNAVAILABLE, False),
         (always(reply(403, b"{}")), Reason.SECRET, True),
         (always(reply(401, NO_ACCESS)), Reason.NO_ACCESS, True),
-        (always(reply(302, b"", {"location": "http://127.0.0.1:1/x"})), Reason.UNAVAILABLE, False),
+        (always(reply(302, b"", {"location": "http://127.0.0.1:1/x"})), Reason.REDIRECTED, False),
         (always(reply(500, CODEX_ERROR)), Reason.DOCUMENT_ERROR, False),
         (always(reply(500, b"x" * 50_000)), Reason.UNAVAILABLE, False),
     ],
@@ -232,13 +189,10 @@ async def test_a_dead_token_without_a_refresh_is_asked_with_once(tmp_path: Path)
     async with running(always(reply(401))) as server, client_of(server) as client:
         outcomes = [await client.document(ADDRESS, None, tmp_path) for _ in range(3)]
         assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL, unsent=True)
-    assert len(server.asked) == 1
-    # What was not asked for must not count as an attempt.
-    assert outcomes == [
-        Refused(Reason.CREDENTIAL),
-        Refused(Reason.CREDENTIAL, unsent=True),
-        Refused(Reason.CREDENTIAL, unsent=True),
-    ]
+    # The document, and whether it is the token.
+    assert [asked.path for asked in server.asked] == [ADDRESS, SEARCH]
+    # None of them says anything of the document, so none may count as an attempt.
+    assert outcomes == [Refused(Reason.CREDENTIAL, unsent=True)] * 3
 
 
 async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
@@ -249,13 +203,6 @@ async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
     async with running(slow) as server, client_of(server, at_once=4) as client:
         await asyncio.gather(*(client.document(ADDRESS, None, tmp_path) for _ in range(30)))
     assert server.most_at_once == 4
-
-
-def by_path(detail: bytes, search: bytes) -> Script:
-    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(search if "?" in asked.path else detail)
-
-    return script
 
 
 async def test_a_process_is_read() -> None:
@@ -269,12 +216,12 @@ async def test_a_process_is_read() -> None:
     ("detail", "search", "reason", "final"),
     [
         (reply(200, b"[]"), reply(200, MISS), Reason.NOT_FOUND, True),
-        (reply(404, b"{}"), reply(404, b"{}"), Reason.NOT_FOUND, True),
-        (reply(500, CODEX_ERROR), reply(404, b"{}"), Reason.NOT_FOUND, True),
-        (reply(500, CODEX_ERROR), reply(200, HIT), Reason.UNAVAILABLE, False),
-        (reply(404, b"{}"), reply(200, HIT), Reason.UNAVAILABLE, False),
+        (reply(404, UNKNOWN), reply(404, UNKNOWN), Reason.NOT_FOUND, True),
+        # A gateway's 404 says less.
+        (reply(404, UNKNOWN), reply(404, b"{}"), Reason.NOT_FOUND, False),
+        (reply(500, CODEX_ERROR), reply(404, UNKNOWN), Reason.NOT_FOUND, True),
         (reply(404, b"{}"), reply(503), Reason.UNAVAILABLE, False),
-        (reply(200, b"[{}]"), reply(200, MISS), Reason.NOT_FOUND, True),
+        (reply(200, b"[{}]"), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
         (reply(401, NO_ACCESS), reply(), Reason.NO_ACCESS, True),
         (reply(403, NO_ACCESS), reply(), Reason.NO_ACCESS, True),
         (reply(401), reply(), Reason.CREDENTIAL, False),
@@ -293,6 +240,44 @@ async def test_a_process_refused_has_its_reason(
     assert refused.value.retry_after == (9.0 if reason is Reason.RATE_LIMITED else None)
 
 
+OTHER_HIT = HIT.replace(NUMBER.masked.encode(), b"9990002-86.2024.8.26.0100")
+NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
+
+
+@pytest.mark.parametrize(
+    ("detail", "search", "reason", "final"),
+    [
+        # Known to the search, so the case is broken and not absent, and the source is in order.
+        (reply(500, CODEX_ERROR), reply(200, HIT), Reason.DOCUMENT_ERROR, False),
+        (reply(404, b"{}"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
+        (reply(200, b"[]"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
+        # A hit of another number confirms nothing: asked again, then believed.
+        (reply(404, b"{}"), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
+        (reply(500, CODEX_ERROR), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
+        (reply(404, b"{}"), reply(200, b'{"content":[{}]}'), Reason.NOT_FOUND, False),
+        # A detail that cannot be read is no absent one, whatever the search says.
+        (reply(200, b'[{"a":1}]'), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
+        (reply(200, OTHER_HIT), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
+    ],
+)
+async def test_a_broken_listing_is_the_trouble_of_its_case(
+    detail: bytes, search: bytes, reason: Reason, final: bool
+) -> None:
+    """(S13) Not an outage of the source, and not an absence that nobody has confirmed."""
+    async with running(by_path(detail, search)) as server, client_of(server) as client:
+        with pytest.raises(SourceRefused) as refused:
+            await client.process(NUMBER)
+        assert (refused.value.reason, refused.value.final) == (reason, final)
+
+
+async def test_a_listing_nested_too_deep_is_unreadable() -> None:
+    """(S5) It parses as JSON, and is more than reading it may recurse."""
+    async with running(always(reply(200, NESTED))) as server, client_of(server) as client:
+        with pytest.raises(SourceRefused) as refused:
+            await client.process(NUMBER)
+    assert refused.value.reason is Reason.UNREADABLE_LISTING
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
@@ -300,7 +285,7 @@ async def test_a_process_refused_has_its_reason(
         (reply(200, MISS), None),
         (reply(403, NO_ACCESS), None),
         (reply(503), Refused(Reason.UNAVAILABLE)),
-        (reply(401), Refused(Reason.CREDENTIAL)),
+        (reply(401), Refused(Reason.CREDENTIAL, unsent=True)),
     ],
 )
 async def test_the_probe(answer: bytes, outcome: Refused | None) -> None:
@@ -380,7 +365,7 @@ async def test_a_court_that_is_down_is_not_asked_on_and_another_is(tmp_path: Pat
 async def test_documents_that_are_refused_for_their_own_sake_never_stop_a_court(
     tmp_path: Path,
 ) -> None:
-    script = always(reply(404))
+    script = always(reply(404, UNKNOWN))
     async with running(script) as server, client_of(server) as client:
         for _ in range(40):
             assert await client.document(ADDRESS, None, tmp_path) == Refused(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from autos.contracts.states import DocumentState, Reason
+from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.records.deliveries import Order
 from autos.records.models import Delivery, Document, Job, Subscription
 from autos.webhooks.events import LONGEST_LIST, FullEvent, TestEvent, ThinEvent, encode
@@ -42,7 +42,13 @@ def document(position: int, state: DocumentState = DocumentState.AVAILABLE) -> D
         source_id=str(uuid.uuid4()),
         name=f"Procuração de {PARTY}.pdf",
         kind="Procuração",
-        origin_id=PARTY,
+        origin_id="300000012",
+        source_order=7,
+        sequence=12,
+        kind_code=161,
+        instance="G1",
+        secrecy="PUBLICO",
+        filed_at=NOW,
         state=state,
         reason=None if stored else Reason.SECRET,
         sha256=SHA256 if stored else None,
@@ -64,6 +70,7 @@ def an_order(documents: list[Document], payload: str = "full", status: str = "co
             reason=None,
             total_documents=len(documents),
             available_documents=len(documents),
+            doubtful_documents=0,
             failed_documents=0,
             bytes_stored=1000,
             started_at=NOW,
@@ -99,6 +106,22 @@ def test_a_full_payload_links_what_is_stored_and_says_what_is_not() -> None:
     assert failed["reason"] == "secret"
     assert failed["error_message"]
     assert links.minted[1][1:] == ("9990002-86.2024.8.26.0100-0001.pdf", "application/pdf")
+
+
+def test_a_document_is_told_as_the_court_knows_it_and_with_its_doubt() -> None:
+    """(S12) A text in place of a file says so; and lawyers find the document by the court's id."""
+    text_only = document(0)
+    text_only.doubt = Doubt.TEXT_ONLY
+    order = an_order([text_only, document(1)])
+    order.job.doubtful_documents = 1
+    data = body(order)["data"]
+    assert data["doubtful_documents"] == 1
+    doubtful, sound = data["documents"]
+    assert (doubtful["doubt"], doubtful["doubt_message"]) == ("text_only", Doubt.TEXT_ONLY.text)
+    assert (sound["doubt"], sound["doubt_message"]) == (None, None)
+    known = {"origin_id": "300000012", "sequence": 12, "source_order": 7, "kind_code": 161}
+    known |= {"instance": "G1", "secrecy": "PUBLICO", "filed_at": "2026-11-24T03:45:01.120000Z"}
+    assert doubtful | known == doubtful
 
 
 def test_no_name_that_people_gave_is_in_it() -> None:

@@ -1,0 +1,79 @@
+"""The client of the source as the tests of this folder use it, and what a source answers it."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+
+import httpx2
+
+from autos.cnj import CaseNumber
+from autos.settings import Settings
+from autos.source import (
+    Credential,
+    Credentials,
+    CredentialStore,
+    Downloaded,
+    Limiter,
+    LocalPermits,
+    Refused,
+    SourceClient,
+    StaticCredentialStore,
+    open_http,
+)
+from tests.unit.source.server import FakeServer, Script, running
+
+NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
+ADDRESS = (
+    f"/api/v2/processos/{NUMBER.masked}/documentos/0f5c8f6e-1111-5222-8333-444455556666/binario"
+)
+SEARCH = f"/api/v2/processos?numeroProcesso={NUMBER.masked}"
+PDF = b"%PDF-1.4 " + bytes(1000) + b"%%EOF\n"
+DETAIL = json.dumps([{"numeroProcesso": NUMBER.masked, "tramitacaoAtual": {}}]).encode()
+HIT = json.dumps({"content": [{"numeroProcesso": NUMBER.masked}]}).encode()
+UNKNOWN = b'{"code":404,"message":"N\xc3\xa3o foram encontrados registros"}'
+MISS = b'{"content":[]}'
+CODEX_ERROR = b'{"status":500,"message":"Erro interno na API do Codex."}'
+NO_ACCESS = '{"message":"Usuário não possui acesso ao processo"}'.encode()
+
+
+@asynccontextmanager
+async def client_of(
+    server: FakeServer,
+    credential: Credential | None = Credential("token"),  # noqa: B008 - frozen
+    at_once: int = 20,
+    connections: int = 0,
+    changes: Mapping[str, float | str] = MappingProxyType({}),
+    window: float = 60.0,
+    store: CredentialStore | None = None,
+) -> AsyncIterator[SourceClient]:
+    """A client of the server; the token endpoint is the server's, too."""
+    settings = Settings.model_validate(
+        {
+            "pdpj_base_url": server.origin,
+            "pdpj_token_url": f"{server.origin}/token",
+            "source_idle_timeout": 5,
+            "source_metadata_timeout": 5,
+        }
+        | dict(changes)
+    )
+    limits = httpx2.Limits(max_connections=connections)
+    async with httpx2.AsyncClient(limits=limits) if connections else open_http(settings) as http:
+        held = Credentials(store or StaticCredentialStore(credential), http, settings)
+        yield SourceClient(settings, http, held, Limiter(LocalPermits(at_once)), window)
+
+
+async def fetch(
+    script: Script,
+    folder: Path,
+    expected: int | None = None,
+    window: float = 60.0,
+    **changes: float | str,
+) -> Downloaded | Refused:
+    """What comes of asking a server of this script for the document."""
+    async with (
+        running(script) as server,
+        client_of(server, changes=changes, window=window) as client,
+    ):
+        return await client.document(ADDRESS, expected, folder)

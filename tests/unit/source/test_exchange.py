@@ -1,0 +1,331 @@
+"""Whatever comes over the wire is a document or a reason, in bounded time."""
+
+import asyncio
+import contextlib
+import gzip
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from autos.contracts.states import Reason
+from autos.settings import Settings
+from autos.source import Downloaded, Refused, SourceRefused, exchange, open_http
+from autos.source.exchange import Exchange, Floor, Unanswered
+from tests.unit.source.clients import ADDRESS, NUMBER, PDF, client_of, fetch
+from tests.unit.source.server import Asked, Script, always, reply, running
+
+IDLE = 0.3
+
+
+def trickle(data: bytes, pause: float = 0.02, step: int = 1, head: bytes = b"") -> Script:
+    """Sends `head` at once, and the rest in small steps."""
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        for start in range(0, len(data), step):
+            writer.write(data[start : start + step])
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return script
+
+
+def forever(piece: bytes, head: bytes = b"", pause: float = 0.02) -> Script:
+    """Sends `head`, then the same piece without end."""
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while not writer.is_closing():
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return script
+
+
+CHUNKED = b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+async def test_a_document_that_trickles_is_ended(tmp_path: Path) -> None:
+    """(S4) Each byte comes within the idle time, the whole never would."""
+    head = reply(200, b"%PDF", {"content-length": "100000"})
+    outcome = await asyncio.wait_for(fetch(forever(b"x", head), tmp_path, window=0.5), 30)
+    assert outcome == Refused(Reason.TOO_SLOW)
+
+
+async def test_a_slow_document_above_the_floor_arrives(tmp_path: Path) -> None:
+    """(S4) The floor is a rate over a window: 60 bytes a minute are 1 in 0.5 s, at most."""
+    whole = reply(200, PDF)
+    script = trickle(whole[-120:], head=whole[:-120], step=4)
+    outcome = await fetch(script, tmp_path, len(PDF), window=0.5, source_min_bytes_per_minute=60)
+    assert isinstance(outcome, Downloaded)
+    outcome.close()
+
+
+async def test_without_a_floor_a_trickle_is_waited_for(tmp_path: Path) -> None:
+    """(S4) 0 takes the floor away."""
+    whole = reply(200, PDF)
+    script = trickle(whole[-40:], head=whole[:-40])
+    outcome = await fetch(script, tmp_path, len(PDF), window=0.1, source_min_bytes_per_minute=0)
+    assert isinstance(outcome, Downloaded)
+    outcome.close()
+
+
+async def test_a_listing_that_trickles_is_ended(tmp_path: Path) -> None:
+    """(S4) It would hold up its whole job."""
+    head = reply(200, b"[", {"content-length": "100000"})
+    async with running(forever(b" ", head)) as server, client_of(server, window=0.5) as client:
+        with pytest.raises(SourceRefused) as refused:
+            await asyncio.wait_for(client.process(NUMBER), 30)
+    assert refused.value.reason is Reason.TOO_SLOW
+
+
+def test_the_floor_counts_whole_windows_only() -> None:
+    """(S4) A slow beginning, a short document and a late burst are no trickle."""
+    floor = Floor(bytes_per_minute=600, window=60)
+    assert not floor.is_broken_by(1, 59)
+    assert not floor.is_broken_by(599, 1)
+    assert not floor.is_broken_by(10, 30)
+    assert floor.is_broken_by(10, 30)
+    assert not Floor(bytes_per_minute=0, window=60).is_broken_by(0, 600)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        # The head never comes to its end.
+        forever(b"HTTP/1.1 100 Continue\r\n\r\n"),
+        forever(b"x-filler: y\r\n", b"HTTP/1.1 200 X\r\n", 0.05),
+        # The body's frames go on without a byte of the body.
+        forever(b"0", CHUNKED + b"3\r\nabc\r\n", 0.05),
+        forever(b"x: y\r\n", CHUNKED + b"3\r\nabc\r\n0\r\n", 0.05),
+    ],
+)
+async def test_frames_without_end_are_a_timeout(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte resets the library's own clock."""
+    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 1.0)
+    changes = {"source_idle_timeout": IDLE, "source_min_bytes_per_minute": 0}
+    async with running(script) as server, client_of(server, changes=changes) as client:
+        async with asyncio.timeout(60):
+            outcome = await client.document(ADDRESS, None, tmp_path)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason in (Reason.TIMEOUT, Reason.UNAVAILABLE, Reason.TRUNCATED)
+
+
+async def test_an_error_whose_body_is_cut_is_that_error(tmp_path: Path) -> None:
+    whole = reply(503, b"x" * 500)
+    outcome = await fetch(always(whole[:-100], then_close=True), tmp_path)
+    assert outcome == Refused(Reason.UNAVAILABLE)
+    packed = gzip.compress(b'{"message":"possui acesso"}')
+    script = always(reply(401, packed, {"content-encoding": "gzip"}))
+    assert await fetch(script, tmp_path) == Refused(Reason.NO_ACCESS, final=True)
+
+
+async def test_no_cookie_is_kept(tmp_path: Path) -> None:
+    script = always(reply(200, PDF, {"set-cookie": "JSESSIONID=1; Path=/"}))
+    async with running(script) as server, open_http(Settings()) as http:
+        await http.get(server.origin)
+        await http.get(server.origin)
+        assert "cookie" not in server.asked[1].headers
+        assert not list(http.cookies.jar)
+
+
+async def test_a_user_agent_that_cannot_be_sent_is_refused_at_the_start() -> None:
+    """(S39) Of the other headers it is the only one that an operator gives."""
+    for agent in ("Mozílla", "a\nb", "", " x"):
+        with pytest.raises(ValueError, match="pdpj_user_agent"):
+            Settings.model_validate({"pdpj_user_agent": agent})
+
+
+HOSTILE: dict[str, bytes] = {
+    "no status": b"HTTP/1.1\r\n\r\n",
+    "odd status": b"HTTP/1.1 999 X\r\ncontent-length: 0\r\n\r\n",
+    "status 000": b"HTTP/1.1 000 X\r\ncontent-length: 0\r\n\r\n",
+    "switching protocols": b"HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nabc",
+    "early hints": b"HTTP/1.1 103 X\r\nlink: </x>\r\n\r\n" + reply(200, PDF),
+    "many hints": b"HTTP/1.1 103 X\r\n\r\n" * 5000 + reply(200, PDF),
+    "huge header": b"HTTP/1.1 200 X\r\nx: " + b"y" * 1_000_000 + b"\r\n\r\n",
+    "many headers": b"HTTP/1.1 200 X\r\n" + b"x: y\r\n" * 50_000 + b"\r\n",
+    "bare newlines": b"HTTP/1.1 200 X\ncontent-length: 3\n\nabc",
+    "header without colon": b"HTTP/1.1 200 X\r\nnonsense\r\n\r\n",
+    "header with NUL": b"HTTP/1.1 200 X\r\nx: a\0b\r\ncontent-length: 3\r\n\r\nabc",
+    "two lengths": b"HTTP/1.1 200 X\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+    "negative length": b"HTTP/1.1 200 X\r\ncontent-length: -3\r\n\r\nabc",
+    "endless length": b"HTTP/1.1 200 X\r\ncontent-length: " + b"9" * 5000 + b"\r\n\r\nabc",
+    "length in other digits": "HTTP/1.1 200 X\r\ncontent-length: ٣\r\n\r\nabc".encode(),
+    "length and chunks": CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-length: 3\r\n\r\n")
+    + b"0\r\n\r\n",
+    "bad chunk size": CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n",
+    "huge chunk size": CHUNKED + b"f" * 40 + b"\r\nabc",
+    "negative chunk size": CHUNKED + b"-3\r\nabc\r\n0\r\n\r\n",
+    "chunk too long": CHUNKED + b"2\r\nabcdef\r\n0\r\n\r\n",
+    "chunk extension": CHUNKED + b"3;" + b"x" * 200_000 + b"\r\nabc\r\n0\r\n\r\n",
+    "bad trailer": CHUNKED + b"3\r\nabc\r\n0\r\n\x00\xff: z\r\n\r\n",
+    "other transfer coding": b"HTTP/1.1 200 X\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "location in no charset": b"HTTP/1.1 302 X\r\nlocation: /\xff\xfe\r\ncontent-length: 0\r\n\r\n",
+    "location without end": b"HTTP/1.1 302 X\r\nlocation: /" + b"a" * 70_000 + b"\r\n\r\n",
+    "location of a bad host": b"HTTP/1.1 302 X\r\nlocation: http://[::zz]:9/\r\n\r\n",
+    "location of a bad name": "HTTP/1.1 302 X\r\nlocation: http://\u0130\u00df.\u2024/\r\n\r\n".encode(),
+    "location of a bad port": b"HTTP/1.1 302 X\r\nlocation: http://a:99999999/\r\n\r\n",
+    "location of no host": b"HTTP/1.1 302 X\r\nlocation: http:///x\r\n\r\n",
+    "two locations": b"HTTP/1.1 302 X\r\nlocation: /a\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n",
+    "type in no charset": b"HTTP/1.1 200 X\r\ncontent-type: text/\xff; charset=\xfe\r\n"
+    b"content-length: 3\r\n\r\nabc",
+    "charset that is none": b"HTTP/1.1 200 X\r\ncontent-type: text/html; charset=\xf0\x9f\r\n"
+    b"content-length: 3\r\n\r\nabc",
+    "cookies": b"HTTP/1.1 200 X\r\n"
+    + b"set-cookie: \xff=;;=; expires=never; domain=.; max-age=x\r\n" * 50
+    + b"content-length: 3\r\n\r\nabc",
+    "retry after nonsense": b"HTTP/1.1 429 X\r\nretry-after: 9e999\r\ncontent-length: 0\r\n\r\n",
+    "retry after long ago": b"HTTP/1.1 503 X\r\nretry-after: Mon, 01 Jan 0000 00:00:00 GMT\r\n"
+    b"content-length: 0\r\n\r\n",
+    "bad gzip": b"HTTP/1.1 200 X\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc",
+    "coding in no charset": b"HTTP/1.1 200 X\r\ncontent-encoding: \xff\r\n"
+    b"content-length: 3\r\n\r\nabc",
+    "nested JSON": reply(200, b"[" * 100_000 + b"]" * 100_000),
+    "a number without end": reply(200, b"[" + b"9" * 100_000 + b"]"),
+    "JSON in no charset": reply(200, b'[{"numeroProcesso": "\xff\xfe"}]'),
+    "another server": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "TLS": bytes.fromhex("15030100020228"),
+    "nothing": b"",
+    "zeros": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_whatever_comes_has_a_reason(name: str, tmp_path: Path) -> None:
+    """A document, a listing and a probe each end with a declared outcome."""
+    script = always(HOSTILE[name], then_close=True)
+    await ends_well(script, tmp_path)
+
+
+async def ends_well(script: Script, folder: Path) -> None:
+    """Ask such a source for everything; all else than a declared outcome is an error."""
+    changes = {"source_idle_timeout": 2, "source_metadata_timeout": 2}
+    async with running(script) as server, client_of(server, changes=changes) as client:
+        async with asyncio.timeout(60):
+            outcome = await client.document(ADDRESS, None, folder)
+            if isinstance(outcome, Downloaded):
+                outcome.close()
+            await client.probe(NUMBER)
+            with contextlib.suppress(SourceRefused):
+                await client.process(NUMBER)
+    assert list(folder.iterdir()) == []
+
+
+def mutated(chance: random.Random, answer: bytes) -> bytes:
+    """The answer with a few bytes changed, doubled or gone."""
+    data = bytearray(answer)
+    for _ in range(chance.randint(1, 6)):
+        at = chance.randrange(len(data))
+        match chance.randrange(4):
+            case 0:
+                data[at] = chance.randrange(256)
+            case 1:
+                del data[at : at + chance.randint(1, 20)]
+            case 2:
+                data[at:at] = data[at : at + chance.randint(1, 20)]
+            case _:
+                data[at:at] = chance.randbytes(chance.randint(1, 8))
+        data = data or bytearray(b"x")
+    return bytes(data)
+
+
+SEEDS: list[Callable[[], bytes]] = [
+    lambda: reply(200, PDF[:60], {"content-type": "application/pdf"}),
+    lambda: CHUNKED + b"5\r\n%PDF-\r\n5;a=b\r\n1.4 x\r\n0\r\nx-end: y\r\n\r\n",
+    lambda: reply(200, gzip.compress(PDF[:60]), {"content-encoding": "gzip"}),
+    lambda: reply(302, b"", {"location": "https://sso.example/auth?x=y"}),
+    lambda: reply(401, b'{"status":401,"message":""}', {"content-type": "application/json"}),
+    lambda: reply(429, b"", {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
+    lambda: reply(200, b'[{"numeroProcesso":"9990001-21.2024.4.03.6100","tramitacoes":[]}]'),
+]
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_damaged_answers_have_a_reason(seed: int, tmp_path: Path) -> None:
+    """Answers that a source may give, with a few bytes wrong."""
+    chance = random.Random(seed)
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(mutated(chance, chance.choice(SEEDS)()))
+        await writer.drain()
+        writer.close()
+
+    await ends_well(script, tmp_path)
+
+
+async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) -> None:
+    """A reset in the middle of the head, of the body, and of the hanging up."""
+    whole = reply(200, PDF)
+
+    for length in (5, 30, len(whole) - 100):
+
+        async def script(_: Asked, writer: asyncio.StreamWriter, length: int = length) -> None:
+            writer.write(whole[:length])
+            await writer.drain()
+            writer.transport.abort()
+
+        outcome = await fetch(script, tmp_path)
+        assert isinstance(outcome, Refused)
+        assert outcome.reason in (Reason.UNAVAILABLE, Reason.TRUNCATED)
+
+
+async def test_a_request_of_ours_that_cannot_be_sent_is_no_outage(tmp_path: Path) -> None:
+    """(S39) What the library refuses to send is our defect, and is not asked for again."""
+    async with running(always(reply(200, PDF))) as server, client_of(server) as client:
+        client._document_headers["x-bad"] = "a\nb"
+        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.INTERNAL_ERROR)
+        assert server.asked == []
+
+
+async def test_a_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> None:
+    async def hang(_: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    changes = {"source_idle_timeout": IDLE}
+    async with running(hang) as server, client_of(server, connections=1, changes=changes) as client:
+        outcomes = await asyncio.gather(
+            *(client.document(ADDRESS, None, tmp_path) for _ in range(2))
+        )
+    assert outcomes == [Refused(Reason.TIMEOUT)] * 2
+
+
+class BrokenTls(httpx2.AsyncBaseTransport, httpx2.AsyncByteStream):
+    """A connection whose encryption fails, before the head or in the middle of the body."""
+
+    def __init__(self, *, in_body: bool) -> None:
+        self._in_body = in_body
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if not self._in_body:
+            raise ssl.SSLError("bad record")
+        return httpx2.Response(200, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield PDF
+        raise ssl.SSLError("bad record")
+
+
+@pytest.mark.parametrize(
+    ("in_body", "reason"), [(False, Reason.UNAVAILABLE), (True, Reason.TRUNCATED)]
+)
+async def test_encryption_that_fails_is_a_broken_connection(in_body: bool, reason: Reason) -> None:
+    """The library lets errors of TLS through, which are errors of the operating system by type."""
+    settings = Settings(pdpj_base_url="https://portal.example")
+
+    async def read(http: httpx2.AsyncClient) -> None:
+        async with Exchange(settings, http).get("/x", "token", {}, 5) as received:
+            async for _ in received.chunks():
+                pass
+
+    async with httpx2.AsyncClient(transport=BrokenTls(in_body=in_body)) as http:
+        with pytest.raises(Unanswered) as unanswered:
+            await read(http)
+    assert unanswered.value.refused == Refused(reason)

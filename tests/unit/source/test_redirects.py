@@ -1,0 +1,168 @@
+"""Redirects: followed once to the source's own hosts, and never with the token to another."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from autos.contracts.states import Reason
+from autos.source import Downloaded, Refused, SourceRefused
+from autos.source.redirects import Redirects, Target
+from tests.unit.source.clients import ADDRESS, HIT, NUMBER, PDF, SEARCH, client_of
+from tests.unit.source.server import Asked, Script, reply, running
+
+BASE = "https://portal.example"
+ASKED = f"{BASE}/api/v2/processos/x"
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/api/v2/other?a=b#part", Target(f"{BASE}/api/v2/other?a=b", own=True)),
+        ("y", Target(f"{BASE}/api/v2/processos/y", own=True)),
+        ("https://PORTAL.example:443/y", Target("https://PORTAL.example:443/y", own=True)),
+        ("https://files.example/f?X-Amz-Signature=1", None),
+        ("https://store.example:9000/f", Target("https://store.example:9000/f", own=False)),
+        ("https://store.example/f", None),
+        ("//lake.example/f?sig=1", Target("https://lake.example/f?sig=1", own=False)),
+        # Never in clear, never with a name, never to anything that is no address.
+        ("http://portal.example/y", None),
+        ("http://lake.example/f", None),
+        ("https://user:pass@lake.example/f", None),
+        ("https://lake.example:0x50/f", None),
+        ("https://[lake.example/f", None),
+        ("ftp://portal.example/y", None),
+        ("javascript:alert(1)", None),
+        ("https://portal.example.evil.example/y", None),
+        ("https://portal.example\\@evil.example/y", None),
+        ("/a b", None),
+        ("/a\x00b", None),
+        ("/ação", None),
+        ("/" + "a" * 10_000, None),
+        ("", None),
+    ],
+)
+def test_only_hosts_of_the_settings_are_followed(location: str, target: Target | None) -> None:
+    """(S11) Anything else has a reason of its own."""
+    redirects = Redirects(BASE, " store.example:9000 , LAKE.example,")
+    assert redirects.target(ASKED, location) == target
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://sso.cloud.pje.jus.br/auth/realms/pje/protocol/openid-connect/auth?client_id=x",
+        "https://sso.acesso.gov.br/authorize",
+        "/login",
+        "/login.seam?x=y",
+        "https://lake.example/signin",
+    ],
+)
+def test_a_redirect_to_a_login_is_not_followed(location: str) -> None:
+    """(S11) Wherever the login is, also on a host that may be followed."""
+    assert Redirects(BASE, "lake.example").target(ASKED, location) is None
+
+
+def test_a_source_in_clear_may_redirect_in_clear() -> None:
+    """A source on the loopback, as the sandbox is."""
+    redirects = Redirects("http://127.0.0.1:8700", "127.0.0.1:9000")
+    asked = "http://127.0.0.1:8700/a"
+    found = redirects.target(asked, "http://127.0.0.1:9000/f")
+    assert found == Target("http://127.0.0.1:9000/f", own=False)
+    assert redirects.target(asked, "https://127.0.0.1:8700/f") is None
+
+
+def moved(path: str, location: str, status: int = 302) -> Script:
+    """A source that redirects one path, and gives a document for all others."""
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if asked.path == path:
+            writer.write(reply(status, b"", {"location": location}))
+        else:
+            writer.write(reply(200, HIT if "?numero" in asked.path else PDF))
+
+    return script
+
+
+async def test_a_presigned_address_is_followed_without_the_token(tmp_path: Path) -> None:
+    """(S11) The store of the settings gets neither the token nor where we come from."""
+    async with running(moved("", "")) as store:
+        location = f"{store.origin}/bucket/file?X-Amz-Signature=abc"
+        host = store.origin.removeprefix("http://")
+        async with (
+            running(moved(ADDRESS, location)) as server,
+            client_of(server, changes={"source_redirect_hosts": host}) as client,
+        ):
+            outcome = await client.document(ADDRESS, len(PDF), tmp_path)
+            assert isinstance(outcome, Downloaded)
+            outcome.close()
+        (asked,) = store.asked
+    assert asked.path == "/bucket/file?X-Amz-Signature=abc"
+    assert asked.headers.keys() == {"host", "user-agent", "accept", "accept-encoding"}
+
+
+async def test_the_source_itself_is_followed_with_the_token(tmp_path: Path) -> None:
+    async with running(moved(ADDRESS, "/api/v2/elsewhere", 307)) as server:
+        async with client_of(server) as client:
+            outcome = await client.document(ADDRESS, len(PDF), tmp_path)
+            assert isinstance(outcome, Downloaded)
+            outcome.close()
+        assert [asked.path for asked in server.asked] == [ADDRESS, "/api/v2/elsewhere"]
+        assert server.asked[1].headers["authorization"] == "Bearer token"
+
+
+async def test_a_second_redirect_is_not_followed(tmp_path: Path) -> None:
+    """(S11) Once is enough for an address that is made for this request."""
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(302, b"", {"location": "/again"}))
+
+    async with running(script) as server, client_of(server) as client:
+        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.REDIRECTED)
+        assert len(server.asked) == 2
+
+
+async def test_a_host_that_is_not_in_the_settings_is_not_asked(tmp_path: Path) -> None:
+    """(S11) Not even once."""
+    async with (
+        running(moved("", "")) as store,
+        running(moved(ADDRESS, f"{store.origin}/f")) as server,
+        client_of(server) as client,
+    ):
+        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.REDIRECTED)
+        assert store.asked == []
+
+
+async def test_what_the_other_host_refuses_says_nothing_of_the_credential(tmp_path: Path) -> None:
+    """(S11) A signed address that has run out is asked for anew."""
+
+    async def expired(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(403, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"))
+
+    async with running(expired) as store:
+        host = store.origin.removeprefix("http://")
+        async with (
+            running(moved(ADDRESS, f"{store.origin}/f")) as server,
+            client_of(server, changes={"source_redirect_hosts": host}) as client,
+        ):
+            assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.ERROR_BODY)
+
+
+async def test_a_login_in_place_of_a_document_puts_the_token_in_doubt(tmp_path: Path) -> None:
+    """(S11) As a 401 does: if the search works, it is the document's own trouble."""
+    login = "https://sso.example/auth/realms/pje/protocol/openid-connect/auth"
+    async with running(moved(ADDRESS, login)) as server, client_of(server) as client:
+        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
+        assert [asked.path for asked in server.asked] == [ADDRESS, SEARCH]
+
+
+async def test_a_login_in_place_of_everything_is_a_dead_token(tmp_path: Path) -> None:
+    """(S11) And not an outage of the source."""
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(302, b"", {"location": "/login"}))
+
+    async with running(script) as server, client_of(server) as client:
+        with pytest.raises(SourceRefused) as refused:
+            await client.process(NUMBER)
+        assert refused.value.reason is Reason.CREDENTIAL
