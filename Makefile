@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SEED ?= 1
 ROUNDS ?= 10
+MINUTES ?= 20
 WORKERS ?= 1
 
-.PHONY: demo up test lint drills bench clean lock
+.PHONY: demo up test lint drills fuzz bench clean lock
 
 demo: $(INSTALLED)
-	$(BIN)/autos demo
+	@$(BIN)/autos demo
 
 up: $(INSTALLED)
-	$(BIN)/autos up
+	@$(BIN)/autos up
 
 test: lint
 	$(BIN)/pytest
@@ -27,6 +28,10 @@ lint: $(INSTALLED)
 drills: $(INSTALLED)
 	$(BIN)/python -m tests.drills --seed $(SEED) --rounds $(ROUNDS) --workers $(WORKERS)
 
+# The API against its own description, with every check, for as long.
+fuzz: $(INSTALLED)
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest -s tests/integration/test_api_schema.py
+
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.one_job
 
@@ -35,10 +40,8 @@ clean:
 
 # The environment holds exactly what the lock says, checked by hash.
 $(INSTALLED): requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PYTHON) cli/install.py $(VENV)
+	@touch $@
 
 # Names, versions and hashes only: no address of a package index.
 lock: $(INSTALLED)

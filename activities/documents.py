@@ -64,8 +64,15 @@ class DocumentActivities:
         """Download every document asked for that is not there yet; one outcome each."""
         async with self._job_slots.of(request.job_id, request.at_once) as slots:
             attempts = {wanted.position: wanted for wanted in request.documents}
+            info = activity.info()
             async with self._database.transaction() as session:
-                rows = await downloads.wanted_documents(session, request.process_number, attempts)
+                rows = await downloads.wanted_documents(
+                    session,
+                    request.process_number,
+                    attempts,
+                    # A batch that runs again does not ask again for what has failed in it.
+                    since=info.scheduled_time if info.attempt > 1 else None,
+                )
             progress.made()
             if self._store_in_doubt and not await self._store.ready():
                 # Nothing is asked of the source that could not be put away.
@@ -123,6 +130,8 @@ class DocumentActivities:
     ) -> Outcome:
         if row.state == DocumentState.AVAILABLE and row.doubt is None:
             return Outcome(position=row.position, size=row.size)
+        if row.state == DocumentState.FAILED and row.reason is not None:
+            return Outcome(position=row.position, reason=Reason(row.reason), final=True)
         async with slots:
             started = now()
             fetched = await self._fetch(row, wanted)

@@ -39,7 +39,7 @@ def failure_type(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, StoreError) or disk_failed(error):
         return STORAGE
-    # Whoever gives out turns may be away; what is in line has not begun, so it can begin anew.
+    # Permits come from the records; what is in line has not begun, so it can begin anew.
     if is_outage(error) or isinstance(error, LineTooLong):
         return RECORDS
     return INTERNAL_ERROR

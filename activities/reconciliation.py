@@ -1,6 +1,7 @@
 """One page of one step of a reconciliation (workflows/reconcile.py)."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from temporalio import activity
 from temporalio.client import Client
@@ -10,11 +11,14 @@ from activities.jobs import JobActivities
 from activities.lost_deliveries import LostDeliveries
 from activities.lost_jobs import LostJobs
 from activities.lost_objects import LostObjects
-from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage, Step
-from autos.records import idempotency
+from autos.contracts.reconciliation import ReconciledPage, ReconcilePage, Step
+from autos.records import leftovers
 from autos.records.database import Database
 from autos.settings import Settings
 from autos.store import Store
+
+_LEFTOVERS: Final = 1000
+"""Rows of each kind that one page deletes."""
 
 
 class ReconciliationActivities:
@@ -25,6 +29,7 @@ class ReconciliationActivities:
     ) -> None:
         jobs = LostJobs(database, client, JobActivities(database, store), settings)
         self._database = database
+        self._settings = settings
         self._steps: dict[Step, Callable[[ReconcilePage], Awaitable[ReconciledPage]]] = {
             Step.JOBS: jobs.active,
             Step.RUNNING: jobs.running,
@@ -40,12 +45,17 @@ class ReconciliationActivities:
         return await self._steps[request.step](request)
 
     async def _leftovers(self, request: ReconcilePage) -> ReconciledPage:
-        """What is past its lifetime and was not cleared up in passing, since nobody came by."""
+        """What is past its lifetime: so much of each kind at a time."""
         findings = Findings(request)
-        async with self._database.transaction() as session:
-            if findings.dry_run:
-                found, mended = await idempotency.count_expired(session), 0
-            else:
-                found = mended = await idempotency.delete_expired(session)
-        findings.tallies.count(Kind.IDEMPOTENCY_KEY_EXPIRED, found=found, mended=mended)
-        return findings.page(None)
+        more = False
+        for kind, lifetime in leftovers.lifetimes(self._settings).items():
+            async with self._database.transaction() as session:
+                if findings.dry_run:
+                    found, mended = await leftovers.count(session, kind, lifetime), 0
+                else:
+                    found = mended = await leftovers.remove(
+                        session, kind, lifetime, limit=_LEFTOVERS
+                    )
+            findings.tallies.count(kind, found=found, mended=mended)
+            more = more or mended == _LEFTOVERS
+        return findings.page("more" if more else None)

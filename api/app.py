@@ -14,13 +14,17 @@ from fastapi import FastAPI
 
 import autos.store
 from api import engine, keys, problems, webhook_docs
+from api.gate import Gate
 from api.metrics import Metrics
+from api.paths import PREFIX
 from api.problems import Problem
 from api.records import Records
+from api.redeliveries import Redeliveries
 from api.requests import RequestMiddleware
 from api.routes import (
     api_keys,
     credentials,
+    diagnosis,
     documents,
     downloads,
     health,
@@ -41,7 +45,6 @@ from autos.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-PREFIX: Final = "/api/v1"
 ADMIN_RETRY_SECONDS: Final = 1.0
 OpenServices: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Services]]
 
@@ -61,6 +64,7 @@ def assemble(
         keys=keys.KeyRing(records.find_key),
         statuses=Statuses(records, job_engine, objects, settings.link_ttl, changes),
         changes=changes,
+        redeliveries=Redeliveries(),
     )
 
 
@@ -70,8 +74,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     database = Database.open(settings)
     job_engine = engine.Engine(await engine.connect())
     async with httpx2.AsyncClient(trust_env=False) as http:
+        store = autos.store.Store(settings, http)
         try:
-            yield assemble(settings, database, job_engine, autos.store.Store(settings, http))
+            await store.open()
+            yield assemble(settings, database, job_engine, store)
         finally:
             await database.close()
 
@@ -98,7 +104,9 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         description="Errors are problem details (RFC 9457): decide by `type`.",
         lifespan=lifespan,
         redoc_url=None,
-        responses=problems.responses(problems.INTERNAL_ERROR),
+        # Such a redirect would lead to whatever host and scheme the request has named.
+        redirect_slashes=False,
+        responses=problems.responses(*problems.OF_EVERY_ROUTE),
     )
     app.state.metrics = Metrics()
     problems.install(app)
@@ -113,10 +121,12 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         credentials,
         webhooks,
         reconciliations,
+        diagnosis,
     ):
         app.include_router(noun.router, prefix=PREFIX)
     app.include_router(health.router)
     webhook_docs.describe(app.webhooks)
+    app.add_middleware(Gate, longest=settings.api_max_body_bytes)
     app.add_middleware(RequestMiddleware, metrics=app.state.metrics)
     return app
 

@@ -1,33 +1,50 @@
 """Who is asking.
 
-`signed_in` guards a router: any valid key gets through. `administrators` lets only theirs through.
-A route that must know the caller takes `CallerDependency`, which is looked up once a request.
+`let_in` finds out, before anything else of a request is read (`api.gate`). `signed_in` guards a
+router: any valid key gets through. `administrators` lets only theirs through. A route that must
+know the caller takes `CallerDependency`.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
-from fastapi import Depends
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import Headers
 
 from api.keys import Caller
 from api.problems import FORBIDDEN, UNAUTHORIZED, Problem
-from api.services import ServicesDependency
+from api.services import Services
 
-_bearer = HTTPBearer(auto_error=False, description="An API key")
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key")
+# These two describe the headers in OpenAPI; `let_in` reads them.
+_SCHEMES: Final = (
+    Depends(HTTPBearer(auto_error=False, description="An API key")),
+    Depends(APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key")),
+)
 
 
-async def _caller(
-    services: ServicesDependency,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    header: Annotated[str | None, Depends(_header)],
-) -> Caller:
-    key = bearer.credentials if bearer else header
+async def let_in(services: Services, headers: Headers) -> Caller:
+    """The caller whose key the headers carry.
+
+    Raises:
+        Problem: there is no key, or none that is in force; or the records cannot be reached.
+    """
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    bearer = credentials.strip() if scheme.lower() == "bearer" else ""
+    key = bearer or headers.get("x-api-key")
     caller = await services.keys.caller(key) if key else None
     if caller is None:
         raise Problem(UNAUTHORIZED, headers={"WWW-Authenticate": 'Bearer realm="autos"'})
     structlog.contextvars.bind_contextvars(api_key_id=str(caller.id))
+    return caller
+
+
+async def _caller(
+    request: Request,
+    _bearer: Annotated[object, _SCHEMES[0]],
+    _header: Annotated[object, _SCHEMES[1]],
+) -> Caller:
+    caller: Caller = request.scope["caller"]
     return caller
 
 

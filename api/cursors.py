@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from api.inputs import moment
 from api.problems import INVALID_CURSOR, Problem
 
 Item = TypeVar("Item")
@@ -72,9 +73,6 @@ def _decode(cursor: str, count: int) -> list[str]:
 
 def _time(text: str) -> datetime:
     try:
-        time = datetime.fromisoformat(text)
+        return moment(text)
     except ValueError as error:
         raise Problem(INVALID_CURSOR) from error
-    if time.tzinfo is None:
-        raise Problem(INVALID_CURSOR)
-    return time

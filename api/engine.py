@@ -8,12 +8,15 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
 import structlog
+from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetSystemInfoRequest
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -53,6 +56,8 @@ PATIENCE_SECONDS: Final = 5.0
 """For one call with its retries. `rpc_timeout` bounds each try only."""
 WAKING_AT_ONCE: Final = 20
 """Signals in flight when many jobs are told of a new credential."""
+_POLLED: Final = timedelta(minutes=2)
+"""Longer than a worker's poll lasts."""
 _GLANCE_SECONDS: Final = 1.0
 """Enough for the result of what has ended, or for a question that need not be answered."""
 
@@ -320,6 +325,50 @@ class Engine:
                 GetSystemInfoRequest(), timeout=RPC_TIMEOUT
             )
 
+    async def missing_search_attributes(self) -> list[str] | None:
+        """Those of ours that the namespace does not know; None where Temporal does not say.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        request = ListSearchAttributesRequest(namespace=self._client.namespace)
+        async with self._reaching():
+            try:
+                known = await self._client.operator_service.list_search_attributes(
+                    request, timeout=RPC_TIMEOUT
+                )
+            except RPCError as error:
+                if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED):
+                    return None
+                raise
+        return [key.name for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes]
+
+    async def pollers(self, queue: str) -> int:
+        """How many workers polled a task queue in the last two minutes.
+
+        Raises:
+            Problem: Temporal cannot be reached.
+        """
+        kinds = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+        recent = datetime.now(UTC) - _POLLED
+        seen: set[str] = set()
+        async with self._reaching():
+            for kind in kinds:
+                answer = await self._client.workflow_service.describe_task_queue(
+                    DescribeTaskQueueRequest(
+                        namespace=self._client.namespace,
+                        task_queue=TaskQueue(name=queue),
+                        task_queue_type=kind,
+                    ),
+                    timeout=RPC_TIMEOUT,
+                )
+                seen |= {
+                    poller.identity
+                    for poller in answer.pollers
+                    if poller.last_access_time.ToDatetime(UTC) > recent
+                }
+        return len(seen)
+
     async def _check_running(self, digits: str, job_id: str) -> None:
         execution = await self.execution(digits)
         if execution is None or not execution.running or execution.first_run_id != job_id:
@@ -349,14 +398,11 @@ class Engine:
 
     async def _refused(self, answer: str) -> Problem:
         """Why Temporal calls the start of a job invalid: its error says so in words only."""
-        known = await self._client.operator_service.list_search_attributes(
-            ListSearchAttributesRequest(namespace=self._client.namespace), timeout=RPC_TIMEOUT
-        )
-        missing = {key.name for key in SEARCH_ATTRIBUTES} - known.custom_attributes.keys()
-        if missing:
+        missing = await self.missing_search_attributes()
+        if missing != []:
             log.error(
                 "engine_refused",
-                missing=sorted(missing),
+                missing=missing,
                 advice="Register these search attributes in Temporal's namespace (see the README).",
             )
             return unavailable(ENGINE_UNAVAILABLE)

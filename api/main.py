@@ -7,14 +7,13 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.server import options
 from autos import telemetry
 from autos.settings import MissingSettings, Settings
 
 log = structlog.get_logger(__name__)
 
-REQUIRED = ("database_url", "s3_bucket", "s3_access_key_id", "s3_secret_access_key", "secret_key")
-SHUTDOWN_SECONDS = 20
-"""For requests in flight on SIGTERM; a long poll that lasts longer is cut and asked again."""
+REQUIRED = ("database_url", "s3_bucket", "secret_key", "api_url")
 
 
 def main() -> int:
@@ -26,13 +25,5 @@ def main() -> int:
     except MissingSettings as error:
         log.error("cannot_start", reason=str(error))  # noqa: TRY400 - a list, not a traceback
         return 2
-    uvicorn.run(
-        create_app(settings),
-        host=settings.api_host,
-        port=settings.api_port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        server_header=False,
-    )
+    uvicorn.run(create_app(settings), **options(settings))
     return 0

@@ -1,12 +1,17 @@
 """Parts of paths and queries that several routes take, checked before anything is asked (F38)."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Path, Query
 
 from api import examples
 from api.problems import INVALID_CASE_NUMBER, Problem
 from autos.cnj import CaseNumber, InvalidCaseNumber
+
+PREFIX: Final = "/api/v1"
+"""Every path under it needs a key, but for those of `SIGNED_RECEIVER`."""
+SIGNED_RECEIVER: Final = f"{PREFIX}/webhooks/webhook-test-receiver/"
+"""What begins with it takes a webhook's signature in place of a key."""
 
 
 def parse(number: str) -> CaseNumber:
@@ -35,4 +40,4 @@ Cursor = Annotated[
 
 def status_url(digits: str) -> str:
     """Where a process's status is told."""
-    return f"/api/v1/processes/{digits}/status"
+    return f"{PREFIX}/processes/{digits}/status"

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -55,6 +56,37 @@ INVALID_REQUEST: Final = Kind(
 )
 UNREADABLE_BODY: Final = Kind(
     "unreadable-body", 400, "The body cannot be read", "Send JSON in UTF-8."
+)
+UNREADABLE_REQUEST: Final = Kind(
+    "unreadable-request",
+    400,
+    "This is not an HTTP request",
+    "Check the request line, the headers (16 KiB at most in all) and `Content-Length`.",
+)
+REQUEST_TOO_SLOW: Final = Kind(
+    "request-too-slow",
+    408,
+    "The headers did not arrive in time",
+    "Send all headers of a request at once.",
+)
+BODY_TOO_SLOW: Final = Kind(
+    "body-too-slow", 408, "The body did not arrive in time", "Send the body within 30 seconds."
+)
+BODY_TOO_LARGE: Final = Kind("body-too-large", 413, "The body is too large", "Send a shorter body.")
+BODY_ENCODED: Final = Kind(
+    "body-encoded",
+    415,
+    "The body is compressed",
+    "Send the body without a `Content-Encoding`.",
+)
+PATH_UNKNOWN: Final = Kind(
+    "not-found", 404, "There is no such path", "See /docs for the paths that there are."
+)
+METHOD_NOT_ALLOWED: Final = Kind(
+    "method-not-allowed",
+    405,
+    "The path does not take this method",
+    "Use one of the methods in `Allow`.",
 )
 UNAUTHORIZED: Final = Kind(
     "unauthorized",
@@ -176,6 +208,14 @@ INTERNAL_ERROR: Final = Kind(
 )
 
 
+OF_EVERY_ROUTE: Final = (BODY_TOO_SLOW, BODY_TOO_LARGE, BODY_ENCODED, INTERNAL_ERROR)
+"""What any request may meet; in the description of every route."""
+_OF_THE_FRAMEWORK: Final = {
+    kind.status: kind for kind in (UNREADABLE_BODY, PATH_UNKNOWN, METHOD_NOT_ALLOWED)
+}
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
 class Problem(Exception):
     """Raised anywhere in a request to answer it with a problem."""
 
@@ -212,17 +252,22 @@ def unavailable(kind: Kind, detail: str | None = None) -> Problem:
     return Problem(kind, detail, headers={"Retry-After": "5"})
 
 
-def respond(request: Request, problem: Problem) -> JSONResponse:
-    """The answer to a request that met a problem."""
-    body = {
+def document(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
+    """The members of a problem document."""
+    return {
         "type": problem.kind.type,
         "title": problem.kind.title,
         "status": problem.kind.status,
         "detail": problem.detail,
-        "instance": request.url.path,
-        "request_id": request.scope.get("request_id", ""),
+        "instance": path,
+        "request_id": request_id,
         **problem.members,
     }
+
+
+def respond(request: Request, problem: Problem) -> JSONResponse:
+    """The answer to a request that met a problem."""
+    body = document(problem, request.url.path, request.scope.get("request_id", ""))
     return JSONResponse(body, problem.kind.status, problem.headers, media_type=MEDIA_TYPE)
 
 
@@ -270,21 +315,19 @@ def install(app: FastAPI) -> None:
             {"where": ".".join(str(part) for part in entry["loc"]), "message": entry["msg"]}
             for entry in error.errors()
         ]
-        return respond(request, Problem(INVALID_REQUEST, errors=errors))
+        broken = any(entry["type"] == "json_invalid" for entry in error.errors())
+        return respond(
+            request, Problem(UNREADABLE_BODY if broken else INVALID_REQUEST, errors=errors)
+        )
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
-        if error.status_code == UNREADABLE_BODY.status:
-            # The framework's only use of 400.
-            return respond(request, Problem(UNREADABLE_BODY))
-        phrase = HTTPStatus(error.status_code).phrase
-        kind = Kind(
-            phrase.lower().replace(" ", "-"),
-            error.status_code,
-            phrase,
-            f"See /docs for what there is: {request.method} on this path is not.",
-        )
-        return respond(request, Problem(kind, headers=error.headers))
+        kind = _OF_THE_FRAMEWORK[error.status_code]
+        headers = dict(error.headers or {})
+        if kind is METHOD_NOT_ALLOWED:
+            # The framework's own header names the methods of the first route that fits only.
+            headers["Allow"] = ", ".join(_allowed(app, request))
+        return respond(request, Problem(kind, headers=headers))
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
@@ -297,3 +340,15 @@ def install(app: FastAPI) -> None:
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to add to it
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """The methods that the request's path takes."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in app.routes
+        )
+    ]

@@ -2,17 +2,18 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from api import examples
+from api.inputs import Asked
 from api.schemas import Answer, shown
 from autos.contracts.reconciliation import Kind, Step
 
 
-class ReconciliationRequest(BaseModel):
+class ReconciliationRequest(Asked):
     """How to reconcile. All members may be left out."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"dry_run": True}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"dry_run": True}]})
 
     dry_run: bool = Field(False, description="Only report, and mend nothing")
 

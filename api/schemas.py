@@ -1,12 +1,13 @@
 """What the API takes and answers. Members are only ever added, so clients must ignore new ones."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
 from api import examples
+from api.inputs import Asked, Moment, Whole
 from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
 
 _address: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
@@ -38,12 +39,11 @@ def shown(example: examples.Example) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-class DownloadRequest(BaseModel):
+class DownloadRequest(Asked):
     """How a process is to be downloaded. All members may be left out."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"webhook_url": "https://example.org/hooks/autos"}]},
+        json_schema_extra={"examples": [{"webhook_url": "https://example.org/hooks/autos"}]}
     )
 
     webhook_url: WebhookUrl | None = Field(None, description="Told once when the job has ended")
@@ -51,7 +51,7 @@ class DownloadRequest(BaseModel):
         "full", description="What the webhook carries: everything, or ids and links to this API"
     )
     force_refresh: bool = Field(False, description="Read the metadata again, however fresh")
-    max_age: int | None = Field(
+    max_age: Whole | None = Field(
         None, ge=0, le=31_536_000, description="Seconds a held copy of the metadata is fresh"
     )
 
@@ -254,16 +254,22 @@ class Job(Answer):
     status_url: str
 
 
-class NewApiKey(BaseModel):
+def _to_come(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise ValueError("a key that expires must do so in the future")
+    return moment
+
+
+class NewApiKey(Asked):
     """A caller to let in."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": "billing", "role": "client"}]}
+        json_schema_extra={"examples": [{"name": "billing", "role": "client"}]}
     )
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
     role: Literal["client", "admin"] = "client"
-    expires_at: datetime | None = None
+    expires_at: Annotated[Moment, AfterValidator(_to_come)] | None = None
 
 
 class ApiKey(Answer):
@@ -329,6 +335,7 @@ class PartHealth(Answer):
     """Whether one part can be reached."""
 
     ok: bool
+    detail: str | None = Field(None, description="What is wrong with it")
 
 
 class Health(Answer):

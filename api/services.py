@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from api.engine import Engine
 from api.keys import KeyRing
 from api.records import Records
+from api.redeliveries import Redeliveries
 from api.status import Statuses
 from api.store import Objects
 from autos.records.changes import Changes
@@ -27,6 +28,7 @@ class Services:
     store: Objects
     keys: KeyRing
     statuses: Statuses
+    redeliveries: Redeliveries
     changes: Changes
 
 

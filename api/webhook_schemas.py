@@ -4,9 +4,10 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from api import examples
+from api.inputs import Asked, Moment, Whole
 from api.schemas import Answer, Page
 
 EVENT_EXAMPLE = "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e"
@@ -14,29 +15,25 @@ Address = Annotated[str, Field(max_length=2048, examples=["https://example.org/h
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 
 
-class _Wish(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class WebhookAddress(_Wish):
+class WebhookAddress(Asked):
     """An address to look at."""
 
     url: Address
 
 
-class TestDelivery(_Wish):
+class TestDelivery(Asked):
     """Where to send a test event."""
 
     __test__ = False
 
     url: Address
-    attempts: int = Field(1, ge=1, le=3, description="Tries, one after the other, until a 2xx")
+    attempts: Whole = Field(1, ge=1, le=3, description="Tries, one after the other, until a 2xx")
 
 
-class Recovery(_Wish):
+class Recovery(Asked):
     """From when on to deliver again what never arrived."""
 
-    since: AwareDatetime
+    since: Moment
     cursor: str | None = Field(None, max_length=500, description="`next` of the answer before")
 
 
@@ -53,12 +50,21 @@ class Validation(Answer):
 class Tried(Answer):
     """What came of one request to a receiver. Of its answer's body only the length is told."""
 
-    accepted: bool
+    accepted: bool = Field(description="It answered 2xx")
     status_code: int | None
     milliseconds: int | None
     response_length: int | None
     error: str | None
     detail: str | None
+
+
+class Connectivity(Tried):
+    """Whether a receiver answers at all."""
+
+    reachable: bool = Field(
+        description="It answered, with any status: one that takes only POST may refuse the HEAD "
+        "that is asked. `error` and `detail` tell why it did not"
+    )
 
 
 class TestResult(Answer):

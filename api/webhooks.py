@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Path
 
 from api.problems import Kind
+from api.redeliveries import MOST_PER_HOUR
 from api.services import ServicesDependency
 from api.webhook_schemas import EVENT_EXAMPLE, SecretState, SigningSecret, Tried
 from autos.contracts.webhooks import OVERLAP_SECONDS
@@ -20,6 +21,13 @@ DELIVERY_UNKNOWN: Final = Kind(
     404,
     "There is no such delivery",
     "Take an id from GET /api/v1/webhooks/deliveries.",
+)
+REDELIVERED_TOO_OFTEN: Final = Kind(
+    "redelivered-too-often",
+    429,
+    "The event was delivered again too often",
+    f"An event is delivered again {MOST_PER_HOUR} times an hour by request; ask after "
+    "`Retry-After` seconds.",
 )
 WEBHOOK_SECRET_TOLD: Final = Kind(
     "webhook-secret-told",

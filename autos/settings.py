@@ -5,9 +5,9 @@ Temporal's library, not here (DESIGN §13). Secrets are `SecretStr`: they show a
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_USER_AGENT: Final = (
@@ -47,7 +47,9 @@ class Settings(BaseSettings):
         60, ge=0, description="Seconds a transaction may stand still before the server ends it"
     )
     secret_key: SecretStr = Field(
-        SecretStr(""), description="Encrypts stored credentials and webhook secrets; 32+ characters"
+        SecretStr(""),
+        description="Encrypts stored credentials and webhook secrets; 32+ characters. Of several, "
+        "separated by commas, the first encrypts and all decrypt",
     )
 
     # Objects
@@ -56,6 +58,7 @@ class Settings(BaseSettings):
         "", description="The address put into links, where clients reach S3 by another name"
     )
     s3_bucket: str = ""
+    # Without keys boto3's own chain finds some, such as those of an instance's role.
     s3_access_key_id: str = ""
     s3_secret_access_key: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
@@ -103,6 +106,9 @@ class Settings(BaseSettings):
     api_port: int = 8000
     admin_key: SecretStr = Field(SecretStr(""), description="Bootstrap admin key")
     api_url: str = Field("", description="The address clients reach the API by, for links to it")
+    api_max_body_bytes: int = Field(
+        1_048_576, ge=1024, description="Longest body of a request that the API reads"
+    )
 
     # Webhooks
     webhook_allow_private: bool = Field(
@@ -117,10 +123,26 @@ class Settings(BaseSettings):
         description="Minutes between two reconciliations of records, Temporal and S3; 0 for none",
     )
 
+    attempts_days: int = Field(
+        90, ge=0, description="Days that attempts of deliveries are kept; 0 for ever"
+    )
+    receipts_days: int = Field(
+        90, ge=0, description="Days that webhooks in the test receiver are kept; 0 for ever"
+    )
+
     # The embedded stack
     data_dir: Path = Path(".autos")
     log_format: str = Field("json", pattern="^(json|console)$")
     metrics_port: int = Field(0, ge=0, description="Prometheus port of a worker; 0 leaves it off")
+
+    @model_validator(mode="after")
+    def _whole_key_pair(self) -> Self:
+        if bool(self.s3_access_key_id) != bool(self.s3_secret_access_key.get_secret_value()):
+            raise ValueError(
+                "set both AUTOS_S3_ACCESS_KEY_ID and AUTOS_S3_SECRET_ACCESS_KEY, or neither to use "
+                "the keys that boto3 finds by itself"
+            )
+        return self
 
     def require(self, *names: str) -> None:
         """Check that the named settings are given.

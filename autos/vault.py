@@ -1,33 +1,34 @@
 """Encrypts what must be stored but never read from the database alone: credentials, secrets.
 
-Authenticated encryption by the `cryptography` package's Fernet, with a key made from
-`AUTOS_SECRET_KEY`. Not promised: protection from somebody who has both the key and the database.
+Authenticated encryption by the `cryptography` package's Fernet, with keys made from
+`AUTOS_SECRET_KEY`. It may hold several, separated by commas: the first seals, all of them open, so
+that a new key can be put in front of the old one. Not promised: protection from somebody who has
+both a key and the database.
 """
 
 import base64
 import hashlib
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
 
 class SealBroken(Exception):
-    """A stored secret does not open: `AUTOS_SECRET_KEY` is not the one it was sealed with."""
+    """A stored secret does not open: no key of `AUTOS_SECRET_KEY` is the one it was sealed with."""
 
 
 class Vault:
     """Seals and opens short texts.
 
     Raises:
-        ValueError: the key is empty.
+        ValueError: there is no key.
     """
 
     def __init__(self, secret_key: SecretStr) -> None:
-        if not secret_key.get_secret_value():
+        keys = [key.strip() for key in secret_key.get_secret_value().split(",")]
+        if not all(keys):
             raise ValueError("Set AUTOS_SECRET_KEY: an empty key would protect nothing.")
-        # The key is long and random, not a password: one hash spreads it over Fernet's 32 bytes.
-        digest = hashlib.sha256(secret_key.get_secret_value().encode()).digest()
-        self._fernet = Fernet(base64.urlsafe_b64encode(digest))
+        self._fernet = MultiFernet([_fernet(key) for key in keys])
 
     def seal(self, text: str) -> bytes:
         """The text, encrypted and authenticated."""
@@ -37,7 +38,7 @@ class Vault:
         """The text that was sealed.
 
         Raises:
-            SealBroken: another key sealed it, or the bytes were changed.
+            SealBroken: a key that is not held sealed it, or the bytes were changed.
         """
         try:
             return self._fernet.decrypt(sealed).decode()
@@ -46,3 +47,8 @@ class Vault:
                 "A stored secret cannot be opened: start with the AUTOS_SECRET_KEY it was stored "
                 "with, or set the secret again."
             ) from None
+
+
+def _fernet(key: str) -> Fernet:
+    # The key is long and random, not a password: one hash spreads it over Fernet's 32 bytes.
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))

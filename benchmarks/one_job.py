@@ -101,6 +101,7 @@ async def measure(rounds: int, documents: int, jobs: int) -> None:
                 parts=("postgres", "temporal", "sandbox", "migrations", "worker"),
                 sandbox_latency_ms=SOURCE_MS,
                 extra_environment={
+                    "AUTOS_API_URL": "http://api.example",
                     "AUTOS_S3_ENDPOINT": store,
                     "AUTOS_S3_BUCKET": "bench",
                     "AUTOS_S3_ACCESS_KEY_ID": "synthetic-access-key",

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autos.cnj import CaseNumber, InvalidCaseNumber
-from cli.errors import USAGE, CommandError
+from cli.errors import CommandError
+from cli.stack.leftovers import part_listens
 from cli.stack.state import StackState
 
 
@@ -26,8 +26,8 @@ def find_connection(
 ) -> Connection:
     """Put the connection together from what is said where.
 
-    The key of the embedded stack is used with the address of the embedded stack only: it must not
-    travel to an address that somebody named for another service.
+    The key of the embedded stack is used with the stack's own API only, while that is what listens
+    there: it must not travel to another service, named by a person or met on the stack's port.
 
     Raises:
         CommandError: no address, or no key for it.
@@ -44,15 +44,12 @@ def find_connection(
             "with `make up`, or name one with --url or AUTOS_API_URL."
         )
     if key is None and state is not None and url.rstrip("/") == own_url:
+        if not part_listens(data_dir, "api", state.ports["api"]):
+            raise CommandError(
+                f"The embedded stack of {data_dir} is not running, and its key is sent to its own "
+                "API only. Start it with `make up`, or give a key with --key or AUTOS_API_KEY."
+            )
         key = state.environment.get("AUTOS_ADMIN_KEY")
     if key is None:
         raise CommandError(f"No key for {url} is known: give one with --key or AUTOS_API_KEY.")
     return Connection(url.rstrip("/"), key)
-
-
-def read_number(text: str) -> CaseNumber:
-    """A case number from the command line, refused here already if it cannot be right."""
-    try:
-        return CaseNumber.parse(text)
-    except InvalidCaseNumber as invalid:
-        raise CommandError(f"{text} is not a case number. {invalid}", USAGE) from invalid

@@ -1,9 +1,10 @@
 """`autos demo`: the main job end to end on this machine, and a verdict on whether all is right.
 
-Each step says what it found wrong as sentences; a new check is one more function in `STEPS`.
+Each step says what it found wrong as sentences; a new check is one more function in `STEPS`. No
+step waits without a bound.
 """
 
-from asyncio import sleep, timeout
+from asyncio import get_running_loop, sleep, timeout
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,16 +20,21 @@ from autos.contracts.states import DocumentState
 from cli.answers import Document, Status
 from cli.client import ApiClient, open_client
 from cli.connection import Connection
-from cli.download import follow_to_end
 from cli.errors import FAILED, CommandError
-from cli.progress import summary
+from cli.progress import progress, summary, waiting
+from cli.reading import print_documents
 from cli.stack import AlreadyRunning, StackState
-from cli.tables import documents_table, failures
-from cli.terminal import console
+from cli.stack.leftovers import part_listens
+from cli.stack.parts import SANDBOX_TOKEN
+from cli.terminal import console, say
 from cli.up import embedded, print_addresses
+from cli.watch import watch
 from sandbox.catalogue import Catalogue
 
 WEBHOOK_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
+STILL_SECONDS: Final = 60.0
+"""A job that does not move for so long is given up."""
 POLL_SECONDS: Final = 0.1
 TOTAL: Final = 43
 AVAILABLE: Final = 41
@@ -47,7 +53,7 @@ class Scene:
 
 @dataclass(slots=True)
 class Findings:
-    """What the steps learnt, for the steps after them and for the verdict."""
+    """What the steps found, for the steps after them and for the verdict."""
 
     status: Status | None = None
     secret: str = ""
@@ -75,10 +81,12 @@ async def demo(data_dir: Path) -> int:
 
 async def download_case(scene: Scene, findings: Findings) -> None:
     console.print(f"\nDownloading process {scene.number}")
+    # An earlier run may have left another one, for which the job would wait.
+    await scene.client.set_credential(SANDBOX_TOKEN, None)
     findings.secret = await scene.client.new_webhook_secret()
     await scene.client.start_download(scene.number, webhook_url=f"{scene.sandbox}/receiver/demo")
-    last = findings.status = await follow_to_end(scene.client, scene.number)
-    console.print(summary(last), markup=False, soft_wrap=True)
+    last = findings.status = await follow(scene, STILL_SECONDS)
+    say(summary(last))
     counted = (last.total_documents, last.completed_documents, last.failed_documents)
     if counted != (TOTAL, AVAILABLE, FAILING):
         findings.wrong.append(
@@ -87,11 +95,56 @@ async def download_case(scene: Scene, findings: Findings) -> None:
         )
 
 
+async def follow(scene: Scene, still: float) -> Status:
+    """Show the job until it has ended; returns the last status.
+
+    Raises:
+        CommandError: it did not move for `still` seconds; says what it waits for and the way out.
+    """
+    last: Status | None = None
+    try:
+        with progress(console) as board:
+            async with timeout(still) as bound:
+                async for status in watch(scene.client, scene.number):
+                    board.show(scene.number.masked, status)
+                    if last is None or _moved(last, status):
+                        bound.reschedule(get_running_loop().time() + still)
+                    last = status
+    except TimeoutError:
+        raise CommandError(_stuck(scene, last, still)) from None
+    if last is None:
+        raise CommandError(f"The service answered nothing about {scene.number}.")
+    return last
+
+
+def _moved(before: Status, after: Status) -> bool:
+    def reached(status: Status) -> tuple[object, ...]:
+        return status.status, status.total_documents, status.done
+
+    return reached(before) != reached(after)
+
+
+def _stuck(scene: Scene, last: Status | None, still: float) -> str:
+    """What the job waits for, and what to do about it."""
+    waits_for = last.waiting_for if last else None
+    ways_out = {
+        "credential": "`autos credentials set` sets another credential, and `curl -X POST "
+        f"{scene.sandbox}/control/reset` makes the sandbox accept {SANDBOX_TOKEN} again",
+        "source": f"`curl -X POST {scene.sandbox}/control/reset` ends the sandbox's faults",
+        "operator": f"`autos jobs resume {last.job_id if last else ''}` ends the pause",
+    }
+    why = (waiting(last) if last else None) or "no worker goes on with it"
+    way_out = ways_out.get(waits_for or "", "`autos doctor` says what is wrong")
+    return (
+        f"The demo's job has not moved for {still:.0f} s: {why}.\n"
+        f"With the stack up (`make up`), {way_out}. Then run `make demo` again; `make clean` "
+        "before it begins anew."
+    )
+
+
 async def list_documents(scene: Scene, findings: Findings) -> None:
     findings.documents = [document async for document in scene.client.documents(scene.number)]
-    console.print(documents_table(findings.documents, console.width))
-    for sentence in failures(findings.documents):
-        console.print(sentence, markup=False, soft_wrap=True)
+    print_documents(findings.documents)
     findings.wrong += judge(findings.documents)
 
 
@@ -121,11 +174,9 @@ async def open_a_link(scene: Scene, findings: Findings) -> None:
     elif found != held.sha256:
         findings.wrong.append(f"Document {held.id} has SHA-256 {found}, not {held.sha256}.")
     else:
-        console.print(
+        say(
             f"Opened the link of “{held.name or held.id}”: {len(reply.content)} bytes, and the "
-            f"SHA-256 is the listed one ({found[:12]}…).",
-            markup=False,
-            soft_wrap=True,
+            f"SHA-256 is the listed one ({found[:12]}…)."
         )
 
 
@@ -141,11 +192,9 @@ async def verify_webhook(scene: Scene, findings: Findings) -> None:
     except WebhookVerificationError:
         findings.wrong.append("The webhook's signature is not that of our secret.")
         return
-    console.print(
+    say(
         f"The webhook {request['headers']['webhook-id']} ({event['type']}) has arrived, and its "
-        "signature is right.",
-        markup=False,
-        soft_wrap=True,
+        "signature is right."
     )
 
 
@@ -175,23 +224,35 @@ async def _stack(data_dir: Path) -> AsyncIterator[StackState]:
             await exits.enter_async_context(embedded(data_dir))
         except AlreadyRunning:
             console.print("  It runs already; using that one.")
-        state = StackState.load(data_dir)
-        assert state is not None  # noqa: S101  # whoever holds the lock has written it
-        yield state
+        yield await _started(data_dir)
+
+
+async def _started(data_dir: Path) -> StackState:
+    """The state of a stack whose own API listens; one that just starts elsewhere is waited for."""
+    try:
+        async with timeout(START_SECONDS):
+            state = StackState.load(data_dir)
+            while state is None or not part_listens(data_dir, "api", state.ports.get("api", 0)):
+                await sleep(POLL_SECONDS)
+                state = StackState.load(data_dir)
+    except TimeoutError:
+        raise CommandError(
+            f"The stack of {data_dir} runs in another process, and its API does not listen after "
+            f"{START_SECONDS:.0f} s. Stop it there, and try again."
+        ) from None
+    if "sandbox" not in state.addresses:
+        raise CommandError(
+            "The demo needs the sandbox of the embedded stack. Unset AUTOS_PDPJ_BASE_URL "
+            "(environment and .env) and try again."
+        )
+    return state
 
 
 @asynccontextmanager
 async def _scene(state: StackState) -> AsyncIterator[Scene]:
-    try:
-        sandbox = state.addresses["sandbox"]
-        connection = Connection(state.addresses["api"], state.environment["AUTOS_ADMIN_KEY"])
-    except KeyError as missing:
-        raise CommandError(
-            "The demo needs the sandbox and the API of the embedded stack. Unset "
-            "AUTOS_PDPJ_BASE_URL (environment and .env) and try again."
-        ) from missing
+    connection = Connection(state.addresses["api"], state.environment["AUTOS_ADMIN_KEY"])
     async with (
         httpx2.AsyncClient(follow_redirects=True, timeout=30.0, trust_env=False) as http,
         open_client(connection) as client,
     ):
-        yield Scene(client, http, Catalogue().names()["demo"], sandbox)
+        yield Scene(client, http, Catalogue().names()["demo"], state.addresses["sandbox"])

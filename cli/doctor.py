@@ -1,31 +1,34 @@
 """`autos doctor`: says how each part is, has a reconciliation run, and explains what it found.
 
-It goes through the REST API, so it works from any machine. What it has run is what the service
-does by itself every few minutes, with the store compared, too.
+It goes through the REST API, so it works from any machine. The API looks at the parts; the
+reconciliation is what the service does by itself every few minutes, with the store compared, too.
 """
 
 import time
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from autos.contracts.reconciliation import Kind, Step
-from cli.answers import Findings, Health, Reconciliation
+from cli.answers import Check, Findings, Health, Reconciliation
 from cli.client import ApiClient, open_client
 from cli.connection import Connection
 from cli.errors import FAILED
-from cli.terminal import console
+from cli.terminal import print_json, say
+
+COULD_NOT_LOOK: Final = 2
 
 _WAIT: Final = 20
 """Seconds that one request waits."""
 _SHOWN: Final = 5
-"""Of each kind; the API tells more of them."""
+"""Of each kind; the API answers more of them."""
 
 _AWAY: Final = {
-    "records": "PostgreSQL cannot be reached: check AUTOS_DATABASE_URL and the server.",
-    "engine": "Temporal cannot be reached: check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the "
-    "server. No new job is accepted meanwhile.",
-    "store": "S3 cannot be reached, or there is no such bucket: check AUTOS_S3_ENDPOINT, "
-    "AUTOS_S3_BUCKET and the keys.",
+    "records": "Check AUTOS_DATABASE_URL and the PostgreSQL server.",
+    "engine": "Check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the Temporal server. No new job is "
+    "accepted meanwhile.",
+    "store": "Check AUTOS_S3_ENDPOINT, AUTOS_S3_BUCKET, the keys, and that there is such a bucket.",
 }
+_MARKS: Final = {True: "ok  ", False: "!!  ", None: "??  "}
 
 
 class Explanation(NamedTuple):
@@ -41,7 +44,7 @@ class Explanation(NamedTuple):
 EXPLANATIONS: Final = {
     Kind.JOB_CLOSED: Explanation(
         "ended in Temporal without writing an end: terminated there, or timed out.",
-        "Their rows have an end now, and their subscribers are told.",
+        "Their rows have an end now, and their subscribers are notified.",
         "Stop jobs with `autos jobs cancel`, never with Terminate. The documents that are missing: "
         "`autos jobs retry-failed JOB`.",
     ),
@@ -61,17 +64,27 @@ EXPLANATIONS: Final = {
         "If there are many, look at whether the database was set back to an older backup.",
     ),
     Kind.SUBSCRIPTION_OPEN: Explanation(
-        "webhook URLs were accepted, and no job was going to tell them.",
-        "Each is attached to a job of its process, which tells it at its end.",
+        "webhook URLs were accepted, and no job was going to call them.",
+        "Each is attached to a job of its process, which calls it at its end.",
         "Nothing is to be done.",
     ),
     Kind.DELIVERY_STOPPED: Explanation(
-        "events were not delivered, and nobody was trying any more.",
+        "events were not delivered, and no delivery was under way.",
         "Each is on its way again under its original id.",
         "Do not terminate `webhook/…` workflows: they end by themselves after three days.",
     ),
     Kind.IDEMPOTENCY_KEY_EXPIRED: Explanation(
         "kept answers to idempotent requests were older than a day.",
+        "They are deleted.",
+        "Nothing is to be done.",
+    ),
+    Kind.ATTEMPT_EXPIRED: Explanation(
+        "attempts of deliveries were older than AUTOS_ATTEMPTS_DAYS.",
+        "They are deleted; the deliveries themselves stay.",
+        "Nothing is to be done.",
+    ),
+    Kind.RECEIPT_EXPIRED: Explanation(
+        "webhooks in the test receiver were older than AUTOS_RECEIPTS_DAYS.",
         "They are deleted.",
         "Nothing is to be done.",
     ),
@@ -104,26 +117,59 @@ _NOT_COMPARED: Final[dict[str, str]] = {
 }
 
 
-async def doctor(connection: Connection, *, dry_run: bool, patience: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the doctor works."""
+
+    dry_run: bool = False
+    patience: float = 300
+    """Seconds to wait for the reconciliation."""
+    as_json: bool = False
+
+
+async def doctor(connection: Connection, options: Options) -> int:
     """Run the command; returns its exit code."""
     async with open_client(connection) as client:
         health = await client.health()
-        for sentence in parts(health):
-            _say(sentence)
-        if not health.ok:
-            return FAILED
-        found = await _reconcile(client, dry_run=dry_run, patience=patience)
-    if not found.ended:
-        _say(_still(found))
+        # Without records there are no keys, and so no diagnosis.
+        away = any(not part.ok for name, part in health.parts.items() if name == "records")
+        checks = parts(health) if away else (await client.diagnosis()).checks
+        report(checks, options)
+        found = await _reconcile(client, options) if health.ok else None
+    if options.as_json:
+        reconciliation = found.as_sent() if found else None
+        print_json(
+            {"checks": [check.as_sent() for check in checks], "reconciliation": reconciliation}
+        )
+    elif found is not None:
+        for sentence in explain(found, dry_run=options.dry_run) if found.ended else [_still(found)]:
+            say(sentence)
+    return verdict(checks, found)
+
+
+def verdict(checks: list[Check], found: Reconciliation | None) -> int:
+    """0: all is well or mended, 1: something is left for a person, 2: something was not seen."""
+    left = found is not None and (
+        not found.ended or found.left or found.unfinished or found.status == "failed"
+    )
+    if left or any(check.ok is False for check in checks):
         return FAILED
-    for sentence in explain(found, dry_run=dry_run):
-        _say(sentence)
-    return FAILED if found.left or found.unfinished or found.status == "failed" else 0
+    return COULD_NOT_LOOK if any(check.ok is None for check in checks) else 0
 
 
-async def _reconcile(client: ApiClient, *, dry_run: bool, patience: float) -> Reconciliation:
-    deadline = time.monotonic() + patience
-    found = await client.reconcile(dry_run=dry_run, wait=int(min(_WAIT, patience)))
+def report(checks: list[Check], options: Options) -> None:
+    """One line for each check, and what to do where it found something."""
+    if options.as_json:
+        return
+    for check in checks:
+        say(f"{_MARKS[check.ok]} {check.name}: {check.detail}")
+        if not check.ok and check.advice:
+            say(f"     {check.advice}")
+
+
+async def _reconcile(client: ApiClient, options: Options) -> Reconciliation:
+    deadline = time.monotonic() + options.patience
+    found = await client.reconcile(dry_run=options.dry_run, wait=int(min(_WAIT, options.patience)))
     while not found.ended and (left := deadline - time.monotonic()) > 1:
         found = await client.reconciliation(found.id, wait=int(min(_WAIT, left)))
         if found.status == "pending":
@@ -132,10 +178,15 @@ async def _reconcile(client: ApiClient, *, dry_run: bool, patience: float) -> Re
     return found
 
 
-def parts(health: Health) -> list[str]:
-    """One sentence for each part that the API asked."""
+def parts(health: Health) -> list[Check]:
+    """What the API's readiness says, as checks."""
     return [
-        f"{name}: answers." if part.ok else f"{name}: {_AWAY.get(name, 'cannot be reached.')}"
+        Check(
+            name=name,
+            ok=part.ok,
+            detail="answers." if part.ok else "cannot be reached.",
+            advice=None if part.ok else _AWAY.get(name),
+        )
         for name, part in health.parts.items()
     ]
 
@@ -144,13 +195,13 @@ def explain(found: Reconciliation, *, dry_run: bool) -> list[str]:
     """What was found, what was done, and what is to be done, in sentences."""
     if found.status == "failed":
         return ["The reconciliation was ended from outside. Run `autos doctor` again."]
-    told = [line for findings in found.findings for line in _of_a_kind(findings, dry_run=dry_run)]
-    told += [
+    lines = [line for findings in found.findings for line in _of_a_kind(findings, dry_run=dry_run)]
+    lines += [
         f"Not compared: {_NOT_COMPARED.get(step, step)}. A part did not answer; the log of "
         "the workers says which. Run `autos doctor` again when it is back."
         for step in found.unfinished
     ]
-    return told or ["Records, Temporal and the bucket agree."]
+    return lines or ["Records, Temporal and the bucket agree."]
 
 
 def _of_a_kind(findings: Findings, *, dry_run: bool) -> list[str]:
@@ -188,7 +239,3 @@ def _still(found: Reconciliation) -> str:
         "workers: at work. The reconciliation is not through yet and goes on by itself; "
         "`autos doctor` joins it when it is called again."
     )
-
-
-def _say(sentence: str) -> None:
-    console.print(sentence, markup=False, soft_wrap=True)

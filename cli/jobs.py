@@ -1,7 +1,7 @@
 """`autos jobs`: the list of jobs, and the steering of one or of many.
 
 Many are named by their ids, or chosen by `--status` and `--process`. A job that has moved on in the
-meantime (ended, say, before it could be paused) is told and left as it is; the others are steered
+meantime (ended, say, before it could be paused) is named and left as it is; the others are steered
 all the same.
 """
 
@@ -14,11 +14,12 @@ import typer
 from autos.contracts.states import JobStatus
 from cli.answers import Job
 from cli.client import ApiClient, Refused, open_client
-from cli.connection import Connection, find_connection, read_number
+from cli.connection import Connection, find_connection
 from cli.errors import FAILED, USAGE, CommandError
-from cli.options import DEFAULT_DATA_DIR, DataDir, Key, Url
+from cli.numbers import read_number
+from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, Key, Url
 from cli.tables import jobs_table
-from cli.terminal import complain, console, run, sentences
+from cli.terminal import complain, console, print_json, run, say, sentences
 
 app = typer.Typer(help="Jobs: list them, and steer one or many.", no_args_is_help=True)
 
@@ -52,6 +53,7 @@ def list_command(
     status: Statuses = None,
     process: Process = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Newest so many of each.")] = 50,
+    as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -59,7 +61,20 @@ def list_command(
     """List the newest jobs."""
     with sentences():
         connection = find_connection(url, key, data_dir)
-        raise typer.Exit(run(listing(connection, status or [], process, limit)))
+        raise typer.Exit(run(listing(connection, status or [], process, limit, as_json=as_json)))
+
+
+@app.command("show")
+def show_command(
+    job_id: Annotated[str, typer.Argument(help="The id that the list shows.")],
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show one job."""
+    with sentences():
+        raise typer.Exit(run(show(find_connection(url, key, data_dir), job_id, as_json=as_json)))
 
 
 def _steering_command(verb: Verb, explanation: str) -> None:
@@ -74,8 +89,17 @@ def _steering_command(verb: Verb, explanation: str) -> None:
         data_dir: DataDir = DEFAULT_DATA_DIR,
     ) -> None:
         with sentences():
+            if bool(job_ids) == bool(status or process):
+                raise CommandError(
+                    "Name jobs by their ids, or choose them by --status or --process.", USAGE
+                )
             connection = find_connection(url, key, data_dir)
-            raise typer.Exit(run(steer(connection, verb, job_ids, status, process, yes=yes)))
+            if not job_ids:
+                job_ids = run(choose(connection, status or [], process))
+                say(f"{len(job_ids)} jobs.")
+                if job_ids and not yes and not typer.confirm(f"{verb.value} all of them?"):
+                    raise typer.Exit(FAILED)
+            raise typer.Exit(run(steer(connection, verb, job_ids)))
 
 
 _steering_command(Verb.CANCEL, "Stop jobs; what is stored stays stored.")
@@ -85,39 +109,45 @@ _steering_command(Verb.RETRY_FAILED, "Start new jobs for what these could not ge
 
 
 async def listing(
-    connection: Connection, statuses: list[JobStatus], process: str | None, limit: int
+    connection: Connection,
+    statuses: list[JobStatus],
+    process: str | None,
+    limit: int,
+    *,
+    as_json: bool,
 ) -> int:
     """Print the newest jobs."""
     async with open_client(connection) as client:
-        console.print(jobs_table(await _chosen(client, statuses, process, limit)))
+        found = await _chosen(client, statuses, process, limit)
+    if as_json:
+        print_json([job.as_sent() for job in found])
+    else:
+        console.print(jobs_table(found))
     return 0
 
 
-async def steer(
-    connection: Connection,
-    verb: Verb,
-    job_ids: list[str] | None,
-    statuses: list[JobStatus] | None,
-    process: str | None,
-    *,
-    yes: bool,
-) -> int:
-    """Ask `verb` of every job that is named or chosen; returns 1 where one was refused.
-
-    Raises:
-        CommandError: jobs are both named and chosen, or neither.
-    """
-    if bool(job_ids) == bool(statuses or process):
-        raise CommandError(
-            "Name jobs by their ids, or choose them by --status or --process.", USAGE
-        )
+async def show(connection: Connection, job_id: str, *, as_json: bool) -> int:
+    """Print one job."""
     async with open_client(connection) as client:
-        if not job_ids:
-            chosen = await _chosen(client, statuses or [], process, None)
-            console.print(f"{len(chosen)} jobs.", markup=False)
-            if chosen and not yes and not typer.confirm(f"{verb.value} all of them?"):
-                return FAILED
-            job_ids = [job.id for job in chosen]
+        found = await client.job(job_id)
+    if as_json:
+        print_json(found.as_sent())
+    else:
+        console.print(jobs_table([found]))
+    return 0
+
+
+async def choose(
+    connection: Connection, statuses: list[JobStatus], process: str | None
+) -> list[str]:
+    """The ids of all jobs of these statuses or of this process."""
+    async with open_client(connection) as client:
+        return [job.id for job in await _chosen(client, statuses, process, None)]
+
+
+async def steer(connection: Connection, verb: Verb, job_ids: list[str]) -> int:
+    """Ask `verb` of every job; returns 1 where one was refused."""
+    async with open_client(connection) as client:
         # One refusal must not keep the others from being steered.
         codes = [await _steer_one(client, verb, job_id) for job_id in job_ids]
     return max(codes, default=0)
@@ -128,10 +158,10 @@ async def _steer_one(client: ApiClient, verb: Verb, job_id: str) -> int:
         await client.steer(job_id, verb.value)
     except Refused as refused:
         if refused.status == HTTPStatus.CONFLICT:
-            console.print(f"{job_id} is left as it is. {refused}", markup=False, soft_wrap=True)
+            say(f"{job_id} is left as it is. {refused}")
             return 0
         return complain(f"{job_id}: {refused}", FAILED)
-    console.print(f"{job_id} {_DONE[verb]}.", markup=False)
+    say(f"{job_id} {_DONE[verb]}.")
     return 0
 
 

@@ -4,15 +4,21 @@ A verb's module is imported when the verb is called, so that a look at a status 
 the database library.
 """
 
-from enum import StrEnum
+import sys
+from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.connection import find_connection, read_number
+from cli.connection import find_connection
+from cli.credentials import app as credentials_app
+from cli.errors import INTERRUPTED, USAGE, CommandError
 from cli.jobs import app as jobs_app
-from cli.options import DEFAULT_DATA_DIR, DataDir, Key, Url
-from cli.terminal import run, sentences
+from cli.keys import app as keys_app
+from cli.numbers import read_number, read_numbers
+from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, Key, Url
+from cli.terminal import run, say, sentences
 from cli.webhooks import app as webhooks_app
 
 app = typer.Typer(
@@ -21,21 +27,28 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(help="API keys (needs an admin key).", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(webhooks_app, name="webhooks")
-
-
-class Role(StrEnum):
-    """What a key may do."""
-
-    CLIENT = "client"
-    ADMIN = "admin"
-
+app.add_typer(credentials_app, name="credentials")
 
 Number = Annotated[str, typer.Argument(help="The case number, NNNNNNN-DD.AAAA.J.TR.OOOO or bare.")]
 Forwarded = Annotated[list[str] | None, typer.Argument(help="Handed on as they are.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"autos {version('autos')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and end.")
+    ] = False,
+) -> None:
+    """Fetches every document of a Brazilian court case into your S3 bucket."""
 
 
 @app.command()
@@ -60,100 +73,118 @@ def demo(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 @app.command()
+def env(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Print the running stack's addresses and key for a shell: `eval "$(autos env)"`."""
+    from cli import env as verb
+
+    with sentences():
+        raise typer.Exit(verb.env(data_dir))
+
+
+@app.command()
 def download(
-    number: Number,
+    numbers: Annotated[list[str] | None, typer.Argument(help="Case numbers.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A file of them, one a line; - for stdin.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--save", help="Save the files, in a folder for each process.")
+    ] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=32, help="Processes at once.")] = 4,
     follow: Annotated[bool, typer.Option("--watch/--no-watch", help="Watch to the end.")] = True,
-    webhook_url: Annotated[str | None, typer.Option(help="Told when the job ends.")] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Called when the job ends.")] = None,
     force_refresh: Annotated[
         bool, typer.Option("--force-refresh", help="Ask the source anew, however fresh we are.")
     ] = False,
+    as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Download a process. Exit code 0: completed, 3: with failures, 1: failed or cancelled."""
+    """Download processes, and save their files where a folder is given.
+
+    Exit code 0: all completed, 3: some documents failed or are doubtful, 1: a process failed, was
+    cancelled or refused, or a file could not be saved.
+    """
     from cli import download as verb
 
     with sentences():
-        case, connection = read_number(number), find_connection(url, key, data_dir)
-        wish = verb.Wish(case, webhook_url, force_refresh)
-        raise typer.Exit(run(verb.download(connection, wish, follow=follow)))
+        if folder is not None and not follow:
+            raise CommandError("--save watches the job to its end: leave out --no-watch.", USAGE)
+        cases, connection = read_numbers(numbers or [], file), find_connection(url, key, data_dir)
+        order = verb.Order(cases, webhook_url, force_refresh, follow, folder, parallel)
+        raise typer.Exit(run(verb.download(connection, order, as_json=as_json)))
 
 
 @app.command()
 def status(
     number: Number,
     documents: Annotated[bool, typer.Option("--documents", help="List the documents.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Say how far a process is."""
-    from cli import status as verb
+    from cli import reading
 
     with sentences():
         case, connection = read_number(number), find_connection(url, key, data_dir)
-        raise typer.Exit(run(verb.status(connection, case, documents=documents, as_json=as_json)))
+        verb = reading.status(connection, case, with_documents=documents, as_json=as_json)
+        raise typer.Exit(run(verb))
+
+
+@app.command()
+def process(
+    number: Number,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show what is held of a process; starts nothing."""
+    from cli import reading
+
+    with sentences():
+        case, connection = read_number(number), find_connection(url, key, data_dir)
+        raise typer.Exit(run(reading.process(connection, case, as_json=as_json)))
+
+
+@app.command()
+def documents(
+    number: Number,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List the documents of a process."""
+    from cli import reading
+
+    with sentences():
+        case, connection = read_number(number), find_connection(url, key, data_dir)
+        raise typer.Exit(run(reading.documents(connection, case, as_json=as_json)))
 
 
 @app.command()
 def doctor(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report; mend nothing.")] = False,
     patience: Annotated[int, typer.Option(min=1, help="Seconds to wait for the report.")] = 300,
+    as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Find what is wrong, mend what can be mended, and explain it (needs an admin key).
+    """Look at every part, mend what has come apart, and say what to do (needs an admin key).
 
-    Exit code 0: all is well or mended, 1: something is left for a person.
+    Exit code 0: all is well or mended, 1: something is left for a person, 2: it could not look.
     """
     from cli import doctor as verb
 
-    with sentences():
+    with sentences(failure=verb.COULD_NOT_LOOK):
         connection = find_connection(url, key, data_dir)
-        raise typer.Exit(run(verb.doctor(connection, dry_run=dry_run, patience=patience)))
-
-
-@keys_app.command("create")
-def create_key(
-    name: Annotated[str, typer.Argument(help="Who or what will use it.")],
-    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.CLIENT,
-    expires_days: Annotated[int | None, typer.Option(min=1, help="Days it lives.")] = None,
-    url: Url = None,
-    key: Key = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
-    """Make a key and tell it, this once."""
-    from cli import keys
-
-    with sentences():
-        connection = find_connection(url, key, data_dir)
-        raise typer.Exit(run(keys.create(connection, name, role.value, expires_days)))
-
-
-@keys_app.command("list")
-def list_keys(url: Url = None, key: Key = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """List all keys, without the keys themselves."""
-    from cli import keys
-
-    with sentences():
-        raise typer.Exit(run(keys.listing(find_connection(url, key, data_dir))))
-
-
-@keys_app.command("revoke")
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="The id that the list shows.")],
-    url: Url = None,
-    key: Key = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
-    """Revoke a key."""
-    from cli import keys
-
-    with sentences():
-        raise typer.Exit(run(keys.revoke(find_connection(url, key, data_dir), key_id)))
+        options = verb.Options(dry_run=dry_run, patience=patience, as_json=as_json)
+        raise typer.Exit(run(verb.doctor(connection, options)))
 
 
 @app.command()
@@ -197,4 +228,8 @@ def sandbox(arguments: Forwarded = None, data_dir: DataDir = DEFAULT_DATA_DIR) -
 
 def main() -> None:
     """The entry point."""
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:
+        # Before the verb had begun, or after its end.
+        sys.exit(INTERRUPTED)

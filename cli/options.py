@@ -10,5 +10,6 @@ DataDir = Annotated[
 ]
 Url = Annotated[str | None, typer.Option("--url", help="Address of the API [AUTOS_API_URL].")]
 Key = Annotated[str | None, typer.Option("--key", help="Key for the API [AUTOS_API_KEY].")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 DEFAULT_DATA_DIR: Final = Path(".autos")

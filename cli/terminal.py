@@ -1,6 +1,7 @@
 """The terminal: what is written to it, and how a command's coroutine is run and interrupted."""
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
@@ -9,7 +10,6 @@ from typing import Any, Final, TypeVar
 
 import httpx2
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 from autos.settings import DatabaseAway, MissingSettings
@@ -18,7 +18,8 @@ from cli.stack.errors import AlreadyRunning, StackError
 
 T = TypeVar("T")
 
-_PIPE_WIDTH: Final = 120
+_PIPE_WIDTH: Final = 10_000
+"""Wider than any line: nothing is cut or wrapped for want of room."""
 
 console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 errors: Final = Console(stderr=True, highlight=False)
@@ -41,27 +42,29 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
-    """Leave the program with a sentence and an exit code where something expected goes wrong."""
+def sentences(failure: int = FAILED) -> Iterator[None]:
+    """Leave the program with a sentence and an exit code where something expected goes wrong.
+
+    Args:
+        failure: the exit code where the service cannot be asked, or refuses.
+    """
     try:
         yield
     except AlreadyRunning as running:
         code = complain(str(running), USAGE)
     except CommandError as failed:
-        code = complain(str(failed), failed.exit_code)
+        code = complain(str(failed), failure if failed.exit_code == FAILED else failed.exit_code)
     except (StackError, DatabaseAway) as failed:
         code = complain(str(failed), FAILED)
     except MissingSettings as missing:
         code = complain(str(missing), USAGE)
-    except ValidationError as invalid:
-        code = complain(_invalid_settings(invalid), USAGE)
     except httpx2.TransportError as broken:
         code = complain(
             f"The connection broke ({type(broken).__name__}). Is the service up? "
             "Start the embedded one with `make up`.",
-            FAILED,
+            failure,
         )
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     else:
         return
@@ -74,6 +77,16 @@ def complain(message: str, exit_code: int) -> int:
     return exit_code
 
 
+def say(sentence: str) -> None:
+    """Write a line as it is, whatever is in it and however long it is."""
+    console.print(sentence, markup=False, soft_wrap=True)
+
+
+def print_json(content: object) -> None:
+    """Write an answer for a program."""
+    console.print_json(json.dumps(content))
+
+
 async def _cancelled_by_signals(coroutine: Coroutine[Any, Any, T]) -> T:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  # inside a coroutine there is one
@@ -81,12 +94,3 @@ async def _cancelled_by_signals(coroutine: Coroutine[Any, Any, T]) -> T:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     return await coroutine
-
-
-def _invalid_settings(invalid: ValidationError) -> str:
-    lines = [
-        f"  AUTOS_{str(error['loc'][0]).upper()}: {error['msg']}"
-        for error in invalid.errors()
-        if error["loc"]
-    ]
-    return "\n".join(["These settings are not right (environment or .env):", *lines])

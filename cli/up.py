@@ -36,12 +36,12 @@ def embedded(data_dir: Path, workers: int = 1) -> Stack:
         parts=EVERYTHING,
         workers=workers,
         sandbox_latency_ms=_SANDBOX_LATENCY_MS,
-        extra_environment=wishes(os.environ),
+        extra_environment=given(os.environ),
         announce=_announce,
     )
 
 
-def wishes(environment: Mapping[str, str]) -> dict[str, str]:
+def given(environment: Mapping[str, str]) -> dict[str, str]:
     """The settings that the person made, in the environment or in the folder's `.env` file."""
     from_file = {
         name: value
@@ -53,7 +53,7 @@ def wishes(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name.startswith(("AUTOS_", "TEMPORAL_")) and value
     }
-    # These two tell the stack and this client where to look; no part of the stack asks for them.
+    # The stack and this client look things up by these; no part of the stack asks for them.
     ours = ("AUTOS_DATA_DIR", "AUTOS_API_KEY")
     return {
         name: value for name, value in {**from_file, **from_environment}.items() if name not in ours
@@ -61,13 +61,13 @@ def wishes(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def print_addresses(addresses: Mapping[str, str], data_dir: Path) -> None:
-    """Tell where everything is."""
+    """Print where everything is."""
     lines = {
         "API": f"{addresses['api']}/docs",
         "Temporal Web UI": addresses.get("temporal-ui", ""),
         "S3": addresses.get("s3", ""),
         "Sandbox (stands in for PDPJ)": addresses.get("sandbox", ""),
-        "Admin key": f"in {data_dir / FILE_NAME} (AUTOS_ADMIN_KEY)",
+        "Admin key": f"in {data_dir / FILE_NAME} (`autos env` prints it while the stack is up)",
         "Logs": str(data_dir / "logs"),
     }
     for name, value in lines.items():

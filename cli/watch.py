@@ -1,7 +1,6 @@
 """Follows a job by polling its status, as slowly as the service asks for.
 
-A service that restarts in the meantime is waited for: the job does not care, and neither should
-whoever watches it.
+A service that restarts in the meantime is waited for: the job goes on all the same.
 """
 
 import asyncio

@@ -5,15 +5,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, Field
+from pydantic import Field
 from rich.table import Table
 from rich.text import Text
 
-from cli.client import ApiClient, open_client
+from cli.answers import Answer, Page
+from cli.client import open_client
 from cli.connection import Connection, find_connection
 from cli.errors import USAGE, CommandError
-from cli.options import DEFAULT_DATA_DIR, DataDir, Key, Url
-from cli.terminal import console, errors, run, sentences
+from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, Key, Url
+from cli.tables import table
+from cli.terminal import console, errors, print_json, run, say, sentences
 
 app = typer.Typer(help="Webhooks: log, replays, signing secret.", no_args_is_help=True)
 
@@ -21,7 +23,7 @@ _STYLES = {"delivered": "green", "failed": "red", "pending": "yellow"}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-class Attempt(BaseModel):
+class Attempt(Answer):
     """One attempt as the log shows it."""
 
     number: int
@@ -32,7 +34,7 @@ class Attempt(BaseModel):
     detail: str | None = None
 
 
-class Delivery(BaseModel):
+class Delivery(Answer):
     """One delivery as the log shows it."""
 
     id: str
@@ -46,21 +48,15 @@ class Delivery(BaseModel):
     attempts: list[Attempt] | None = None
 
 
-class DeliveryPage(BaseModel):
-    """One page of the log."""
-
-    items: list[Delivery] = Field(default_factory=list)
-
-
-class Recovered(BaseModel):
+class Recovered(Answer):
     """Events that are on their way again."""
 
     ids: list[str] = Field(default_factory=list)
     next: str | None = None
 
 
-class Secret(BaseModel):
-    """What signs the key's webhooks; the secret itself only where it is told."""
+class Secret(Answer):
+    """What signs the key's webhooks; the secret itself only at its creation."""
 
     secret: str | None = None
     secrets: list[Mapping[str, Any]] = Field(default_factory=list)
@@ -72,6 +68,7 @@ def log_command(
     attempts: Annotated[bool, typer.Option("--attempts", help="Show every attempt.")] = False,
     status: Annotated[str | None, typer.Option(help="pending, delivered or failed.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Newest so many.")] = 20,
+    as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -79,7 +76,7 @@ def log_command(
     """Show the newest deliveries."""
     with sentences():
         connection = find_connection(url, key, data_dir)
-        raise typer.Exit(run(log(connection, status, limit, attempts=attempts)))
+        raise typer.Exit(run(log(connection, status, limit, attempts=attempts, as_json=as_json)))
 
 
 @app.command("redeliver")
@@ -111,8 +108,9 @@ def recover_command(
 
 @app.command("secret")
 def secret_command(
-    rotate: Annotated[bool, typer.Option("--rotate", help="Replace it; told this once.")] = False,
-    create: Annotated[bool, typer.Option("--create", help="Make it; told this once.")] = False,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Replace it; shown this once.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Make it; shown this once.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -123,26 +121,31 @@ def secret_command(
             raise CommandError("Say either --create or --rotate.", USAGE)
         connection = find_connection(url, key, data_dir)
         verb = "create" if create else "rotate" if rotate else "show"
-        raise typer.Exit(run(secret(connection, verb)))
+        raise typer.Exit(run(secret(connection, verb, as_json=as_json)))
 
 
-async def log(connection: Connection, status: str | None, limit: int, *, attempts: bool) -> int:
+async def log(
+    connection: Connection, status: str | None, limit: int, *, attempts: bool, as_json: bool
+) -> int:
     """Print the newest deliveries, with their attempts if asked."""
     params: dict[str, str | int] = {"limit": limit, "attempts": str(attempts).lower()}
     if status:
         params["status"] = status
     async with open_client(connection) as client:
-        reply = await _ask(client, "GET", "/deliveries", params=params)
-    for table in tables(DeliveryPage.model_validate_json(reply).items):
-        console.print(table)
+        page = await client.ask(Page[Delivery], "GET", "/webhooks/deliveries", params=params)
+    if as_json:
+        print_json([delivery.as_sent() for delivery in page.items])
+        return 0
+    for one in tables(page.items):
+        console.print(one)
     return 0
 
 
 async def redeliver(connection: Connection, event_id: str) -> int:
     """Ask for one event again."""
     async with open_client(connection) as client:
-        await _ask(client, "POST", f"/deliveries/{event_id}/redeliver")
-    console.print(f"{event_id} is on its way again.", markup=False)
+        await client.send("POST", f"/webhooks/deliveries/{event_id}/redeliver")
+    say(f"{event_id} is on its way again.")
     return 0
 
 
@@ -152,33 +155,38 @@ async def recover(connection: Connection, since: datetime) -> int:
     async with open_client(connection) as client:
         while True:
             body = {"since": since.isoformat(), "cursor": cursor}
-            answer = await _ask(client, "POST", "/recover", json=body)
-            recovered = Recovered.model_validate_json(answer)
+            recovered = await client.ask(Recovered, "POST", "/webhooks/recover", json=body)
             count, cursor = count + len(recovered.ids), recovered.next
             if cursor is None:
                 break
-    console.print(f"{count} events are on their way again.", markup=False)
+    say(f"{count} events are on their way again.")
     return 0
 
 
-async def secret(connection: Connection, verb: str) -> int:
+async def secret(connection: Connection, verb: str, *, as_json: bool) -> int:
     """Show, create or rotate. Standard output holds a new secret and nothing else."""
-    path = "/secret/rotate" if verb == "rotate" else "/secret"
+    path = "/webhooks/secret/rotate" if verb == "rotate" else "/webhooks/secret"
     async with open_client(connection) as client:
-        answer = await _ask(client, "GET" if verb == "show" else "POST", path)
-    told = Secret.model_validate_json(answer)
-    if told.secret is not None:
-        errors.print("Keep it now: it is not told again.", markup=False)
-        console.print(told.secret, markup=False, soft_wrap=True)
-        return 0
-    if not told.secrets:
-        console.print("There is no secret yet: make one with --create.", markup=False)
-    for one in told.secrets:
-        ends = f"signs until {one['expires_at']}" if one["expires_at"] else "current"
-        console.print(f"{one['scheme']}, made {one['created_at']}: {ends}", markup=False)
-    for public_key in told.public_keys:
-        console.print(public_key, markup=False, soft_wrap=True)
+        found = await client.ask(Secret, "GET" if verb == "show" else "POST", path)
+    if found.secret is not None:
+        errors.print("Keep it now: it is not shown again.", markup=False)
+    if as_json:
+        print_json(found.as_sent())
+    elif found.secret is not None:
+        say(found.secret)
+    else:
+        _describe(found)
     return 0
+
+
+def _describe(found: Secret) -> None:
+    if not found.secrets:
+        say("There is no secret yet: make one with --create.")
+    for one in found.secrets:
+        ends = f"signs until {one['expires_at']}" if one["expires_at"] else "current"
+        say(f"{one['scheme']}, made {one['created_at']}: {ends}")
+    for public_key in found.public_keys:
+        say(public_key)
 
 
 def read_since(text: str, now: datetime) -> datetime:
@@ -201,7 +209,9 @@ def read_since(text: str, now: datetime) -> datetime:
 
 def tables(deliveries: list[Delivery]) -> list[Table]:
     """One table of deliveries, and one of attempts for each that has some to show."""
-    overview = Table("event", "type", "process", "status", "attempts", "last error", "next")
+    overview = table("event")
+    for column in ("type", "process", "status", "attempts", "last error", "next"):
+        overview.add_column(column)
     for one in deliveries:
         overview.add_row(
             one.id,
@@ -216,9 +226,9 @@ def tables(deliveries: list[Delivery]) -> list[Table]:
 
 
 def _attempts(delivery: Delivery) -> Table:
-    table = Table("#", "at", "host", "status", "ms", "what happened", title=delivery.id)
+    made = Table("#", "at", "host", "status", "ms", "what happened", title=delivery.id)
     for attempt in delivery.attempts or ():
-        table.add_row(
+        made.add_row(
             str(attempt.number),
             f"{attempt.started_at:%d %b %H:%M:%S}",
             Text(attempt.host),
@@ -226,9 +236,4 @@ def _attempts(delivery: Delivery) -> Table:
             str(attempt.milliseconds or ""),
             attempt.detail or "delivered",
         )
-    return table
-
-
-async def _ask(client: ApiClient, method: str, path: str, **options: Any) -> bytes:
-    reply = await client._ask(method, f"/webhooks{path}", **options)
-    return reply.content
+    return made

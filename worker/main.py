@@ -19,7 +19,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import Worker
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
@@ -53,9 +53,8 @@ REQUIRED: Final = (
     "database_url",
     "secret_key",
     "s3_bucket",
-    "s3_access_key_id",
-    "s3_secret_access_key",
     "pdpj_base_url",
+    "api_url",
 )
 
 
@@ -130,7 +129,15 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
         settings.api_url,
     )
     per_second = settings.source_max_per_second
-    interceptors = [ActivityInterceptor(silence_seconds(settings))]
+    common: dict[str, Any] = {
+        "interceptors": [ActivityInterceptor(silence_seconds(settings))],
+        # A worker that froze goes on swallowing a task with every poll it has open, and each costs
+        # its job a timeout. So no more polls are open than the load asks for.
+        "activity_task_poller_behavior": PollerBehaviorAutoscaling(initial=1, maximum=10),
+        "workflow_task_poller_behavior": PollerBehaviorAutoscaling(initial=2, maximum=10),
+        "sticky_queue_schedule_to_start_timeout": timedelta(seconds=5),
+        "graceful_shutdown_timeout": GRACE,
+    }
     return [
         Worker(
             client,
@@ -138,14 +145,13 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             workflows=[DownloadProcessWorkflow, ReconcileWorkflow],
             activities=[jobs.record_job, jobs.close_job, reconciliation.reconcile_page],
             max_concurrent_activities=20,
-            interceptors=interceptors,
-            graceful_shutdown_timeout=GRACE,
+            **common,
         ),
         Worker(
             client,
             task_queue=SOURCE_QUEUE,
             activities=[process.fetch_process, process.await_source, documents.download_batch],
-            # A batch waits for its requests' permits, so more batches than permits help nobody.
+            # A batch waits for its requests' permits, so more batches than permits would only wait.
             max_concurrent_activities=settings.source_max_in_flight,
             # The pace over all workers; each also keeps its own requests apart.
             max_task_queue_activities_per_second=(
@@ -153,19 +159,17 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             ),
             # A cancellation arrives with a heartbeat, so these must not be held back for long.
             max_heartbeat_throttle_interval=timedelta(seconds=2),
-            interceptors=interceptors,
-            graceful_shutdown_timeout=GRACE,
+            **common,
         ),
         Worker(
             client,
             task_queue=WEBHOOKS_QUEUE,
             workflows=[DeliverWebhookWorkflow],
             activities=[webhooks.attempt_delivery, webhooks.abandon_delivery],
-            # A receiver that hangs holds one of these for 15 s, and nobody else up.
+            # A receiver that hangs holds one of these for 15 s, and no other delivery up.
             max_concurrent_activities=200,
             max_heartbeat_throttle_interval=timedelta(seconds=2),
-            interceptors=interceptors,
-            graceful_shutdown_timeout=GRACE,
+            **common,
         ),
     ]
 

@@ -36,12 +36,13 @@ class DeliverWebhookWorkflow:
 
     @workflow.init
     def __init__(self, request: DeliverWebhook) -> None:
+        self._request = request
         self._event_id = request.event_id
-        self._attempts = 0
-        self._step = 0
+        self._attempts = request.attempts
+        self._step = request.step
         """The place in the schedule; unlike the attempts' number it starts anew with a replay."""
-        self._began = workflow.now()
-        self._asked_for = False
+        self._began = request.began or workflow.now()
+        self._asked_for = request.asked_for
 
     @workflow.signal(description="Make the next attempt now")
     def redeliver(self) -> None:
@@ -52,6 +53,8 @@ class DeliverWebhookWorkflow:
     async def run(self, request: DeliverWebhook) -> DeliveryResult:
         """Try until the receiver takes it, wants no more, or three days have passed."""
         while True:
+            if self._should_continue_as_new():
+                workflow.continue_as_new(self._rest())
             if self._asked_for:
                 self._step, self._began, self._asked_for = 0, workflow.now(), False
             attempted = await self._attempt()
@@ -63,6 +66,23 @@ class DeliverWebhookWorkflow:
         self._show(f"{attempted.outcome} at attempt {self._attempts}")
         return DeliveryResult(
             event_id=request.event_id, outcome=attempted.outcome, attempts=self._attempts
+        )
+
+    def _should_continue_as_new(self) -> bool:
+        """Whether somebody had it delivered again so often that its history is long."""
+        info = workflow.info()
+        if self._request.continue_as_new_after:
+            return info.get_current_history_length() >= self._request.continue_as_new_after
+        return info.is_continue_as_new_suggested()
+
+    def _rest(self) -> DeliverWebhook:
+        return self._request.model_copy(
+            update={
+                "attempts": self._attempts,
+                "step": self._step,
+                "began": self._began,
+                "asked_for": self._asked_for,
+            }
         )
 
     async def _attempt(self) -> AttemptedDelivery:

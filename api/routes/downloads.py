@@ -62,7 +62,8 @@ async def start_download(
 ) -> JSONResponse:
     """At most one job of a process runs at a time: whoever asks meanwhile joins it.
 
-    Every webhook URL that was accepted is told exactly once, whichever job it joined.
+    Every webhook URL that was accepted gets one event, whichever job it joined. It may arrive more
+    than once, always under the same id.
     """
 
     fingerprint = idempotency.fingerprint("download", case.digits, wish.model_dump(mode="json"))

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 
 from api import webhook_schemas
 from api.auth import CallerDependency, signed_in
+from api.paths import SIGNED_RECEIVER
 from api.problems import (
     INVALID_REQUEST,
     RECORDS_UNAVAILABLE,
@@ -95,9 +96,14 @@ async def validate(
 )
 async def test_connectivity(
     wish: webhook_schemas.WebhookAddress, sender: SenderDependency
-) -> webhook_schemas.Tried:
-    """Asks with HEAD. Any status tells that it can be reached, even one that refuses HEAD."""
-    return tried(await sender.probe(wish.url))
+) -> webhook_schemas.Connectivity:
+    """Asks with HEAD, so that nothing happens there. Any answer tells that it can be reached."""
+    reply = await sender.probe(wish.url)
+    reachable = reply.status_code is not None
+    found = tried(reply).model_dump()
+    if reachable:
+        found |= {"error": None, "detail": None}
+    return webhook_schemas.Connectivity(reachable=reachable, **found)
 
 
 @router.post(
@@ -168,9 +174,9 @@ async def received(
     """Newest first."""
     async with services.records.transaction() as session:
         rows = await receipts.newest(session, caller.id)
-    path = f"/api/v1/webhooks/webhook-test-receiver/{caller.id}"
     return webhook_schemas.Receipts(
-        url=f"{services.settings.api_url.rstrip('/')}{path}", items=[_shown(row) for row in rows]
+        url=f"{services.settings.api_url.rstrip('/')}{SIGNED_RECEIVER}{caller.id}",
+        items=[_shown(row) for row in rows],
     )
 
 

@@ -27,7 +27,7 @@ from api.problems import (
 )
 from api.routes import webhook_secret, webhook_tools
 from api.services import ServicesDependency
-from api.webhooks import DELIVERY_UNKNOWN, EventId
+from api.webhooks import DELIVERY_UNKNOWN, REDELIVERED_TOO_OFTEN, EventId
 from autos.cnj import CaseNumber
 from autos.records import deliveries
 from autos.records.models import Attempt
@@ -87,7 +87,12 @@ async def list_deliveries(
     summary="Deliver one event again, under its original id",
     status_code=202,
     responses=responses(
-        INVALID_REQUEST, UNAUTHORIZED, DELIVERY_UNKNOWN, ENGINE_UNAVAILABLE, RECORDS_UNAVAILABLE
+        INVALID_REQUEST,
+        UNAUTHORIZED,
+        DELIVERY_UNKNOWN,
+        REDELIVERED_TOO_OFTEN,
+        ENGINE_UNAVAILABLE,
+        RECORDS_UNAVAILABLE,
     ),
 )
 async def redeliver_one(
@@ -98,6 +103,8 @@ async def redeliver_one(
         known = await deliveries.exists(session, event_id, owner=_owner(caller))
     if not known:
         raise Problem(DELIVERY_UNKNOWN)
+    if wait := await services.redeliveries.seconds_to_wait(event_id):
+        raise Problem(REDELIVERED_TOO_OFTEN, headers={"Retry-After": str(wait)})
     await services.engine.redeliver(event_id)
     return webhook_schemas.Redelivery(id=event_id)
 
@@ -119,7 +126,10 @@ async def redeliver_one(
 async def recover(
     wish: webhook_schemas.Recovery, services: ServicesDependency, caller: CallerDependency
 ) -> webhook_schemas.Recovered:
-    """Oldest first, 1,000 a call; what is delivered already is left alone. Safe to repeat."""
+    """Oldest first, 1,000 a call; what is delivered already is left alone. Safe to repeat.
+
+    An event that was asked for too often within the hour is left out.
+    """
     async with services.records.transaction() as session:
         found = await deliveries.never_delivered(
             session,
@@ -129,7 +139,8 @@ async def recover(
             limit=_RECOVERED_A_CALL + 1,
         )
     listed, more = cursors.page(found, _RECOVERED_A_CALL)
-    ids = [event_id for _, event_id in listed]
+    waits = [await services.redeliveries.seconds_to_wait(event_id) for _, event_id in listed]
+    ids = [event_id for (_, event_id), wait in zip(listed, waits, strict=True) if not wait]
     for start in range(0, len(ids), _AT_ONCE):
         batch = ids[start : start + _AT_ONCE]
         await asyncio.gather(*(services.engine.redeliver(event_id) for event_id in batch))

@@ -10,7 +10,7 @@ The delays follow DESIGN §11: at once, 5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2
 from enum import StrEnum
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 DELAYS: Final = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800)
 """Seconds between an attempt and the next, by the attempt's number; the last one repeats."""
@@ -45,9 +45,19 @@ class DeliveryOutcome(StrEnum):
 
 
 class DeliverWebhook(BaseModel):
-    """Input of `DeliverWebhookWorkflow`."""
+    """Input of `DeliverWebhookWorkflow`; but for the event, what a run leaves to the next one."""
 
     event_id: str
+    attempts: int = 0
+    """Made so far."""
+    step: int = 0
+    """The place in the schedule."""
+    began: AwareDatetime | None = None
+    """When the schedule began; None for now."""
+    asked_for: bool = False
+    """True if a redelivery is due."""
+    continue_as_new_after: int = 0
+    """Events of history; 0 leaves it to the server."""
 
 
 class AttemptDelivery(BaseModel):
@@ -55,7 +65,7 @@ class AttemptDelivery(BaseModel):
 
     event_id: str
     number: int
-    """From 1, counted by this run of the workflow."""
+    """From 1, counted over all runs of the delivery."""
     delay_seconds: float | None = None
     """The schedule's delay before the next attempt; None when this is the last."""
     longest_delay_seconds: float | None = None

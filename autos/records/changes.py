@@ -17,7 +17,6 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.records.database import Database
-from autos.records.errors import DRIVER_ERRORS
 from autos.records.models import Job
 
 log = structlog.get_logger(__name__)
@@ -132,7 +131,7 @@ class Changes:
                     await _until_lost(connection)
                 finally:
                     connection.terminate()
-            except DRIVER_ERRORS as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, listening must go on
                 log.warning("changes_not_followed", error=type(error).__name__)
             self._all_may_have_changed()
             await asyncio.sleep(pause)

@@ -18,15 +18,6 @@ _OUTAGES: Final = (
 )
 """SQLSTATEs, or the beginnings of them."""
 
-DRIVER_ERRORS: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
-"""Everything that the driver raises when it is used directly."""
-
 
 class DatabaseUnreachable(ConnectionError):
     """PostgreSQL did not answer within its time, or no connection to it could be made."""

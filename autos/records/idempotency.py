@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,13 +20,12 @@ async def claim(
 ) -> IdempotencyKey | None:
     """Take the key for a request; None when it is ours now, else what holds it."""
     present = now()
-    await delete_expired(session)
+    abandoned = and_(
+        IdempotencyKey.status_code.is_(None), IdempotencyKey.created_at < present - ABANDONED
+    )
+    expired = IdempotencyKey.created_at < present - LIFETIME
     await session.execute(
-        delete(IdempotencyKey).where(
-            _is(api_key_id, key),
-            IdempotencyKey.status_code.is_(None),
-            IdempotencyKey.created_at < present - ABANDONED,
-        )
+        delete(IdempotencyKey).where(_is(api_key_id, key), or_(abandoned, expired))
     )
     while True:
         claimed = await session.scalar(
@@ -71,24 +70,6 @@ async def answer(
 async def release(session: AsyncSession, *, api_key_id: uuid.UUID, key: str) -> None:
     """Give the key back after a request that failed, so that it may be tried again."""
     await session.execute(delete(IdempotencyKey).where(_is(api_key_id, key)))
-
-
-async def count_expired(session: AsyncSession) -> int:
-    """How many are past their lifetime."""
-    query = select(func.count()).select_from(IdempotencyKey).where(_expired())
-    return await session.scalar(query) or 0
-
-
-async def delete_expired(session: AsyncSession) -> int:
-    """Delete what is past its lifetime; how many there were."""
-    gone = await session.scalars(
-        delete(IdempotencyKey).where(_expired()).returning(IdempotencyKey.created_at)
-    )
-    return len(gone.all())
-
-
-def _expired() -> Any:
-    return IdempotencyKey.created_at < now() - LIFETIME
 
 
 def _is(api_key_id: uuid.UUID, key: str) -> Any:

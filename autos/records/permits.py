@@ -30,7 +30,6 @@ import asyncpg
 import structlog
 
 from autos.records.database import Database
-from autos.records.errors import DRIVER_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -166,7 +165,7 @@ class DatabasePermits:
                 if self._connection is not None:
                     await self._keep_up(self._connection)
                 pause = _RETRY_SECONDS
-            except DRIVER_ERRORS as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits must be served when it is over
                 log.warning("permits_lost", error=type(error).__name__, in_flight=self._in_flight)
                 self._lose_connection()
                 await asyncio.sleep(pause)

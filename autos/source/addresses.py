@@ -1,4 +1,4 @@
-"""From an href in a listing to the address that may be asked (facts/pdpj-api.md §6).
+"""From an href or an id in a listing to the address that may be asked.
 
 Only the source's own host is ever asked, and there only for documents of the very process. An
 address is kept as a path (`/api/v2/processos/…`), so that a stored one cannot lead elsewhere.
@@ -61,6 +61,21 @@ def read_href(href: str, number: CaseNumber, base_url: str) -> Address:
     if address.number != number:
         raise UnusableAddress(Reason.NO_ADDRESS)
     return address
+
+
+def file_of(document: str, number: CaseNumber) -> Address:
+    """The address of a document's file by the source's known route, where no href is listed.
+
+    Args:
+        document: the document's UUID.
+        number: the process whose listing it was found in.
+    """
+    return read_path(f"/processos/{number.masked}/documentos/{document}/binario")
+
+
+def is_text(path: str) -> bool:
+    """True for the address of the text taken out of a document, which is not its file."""
+    return path.endswith("/texto")
 
 
 def read_path(path: str) -> Address:

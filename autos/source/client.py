@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -26,7 +26,8 @@ from autos.source.credentials import CredentialRefused, Credentials
 from autos.source.exchange import WINDOW_SECONDS, Exchange, Reply, Unanswered
 from autos.source.limits import Limiter
 from autos.source.listing import ListedProcess
-from autos.source.parse import UnreadableListing, lists, parse_process
+from autos.source.movements import merge_movements
+from autos.source.parse import UnreadableListing, lists, parse_movements, parse_process
 from autos.source.replies import (
     HEAD_BYTES,
     TAIL_BYTES,
@@ -151,9 +152,10 @@ class SourceClient:
             detail = await self._detail(number, urgent)
         if isinstance(detail, Answer):
             try:
-                return await asyncio.to_thread(
+                listed = await asyncio.to_thread(
                     parse_process, number, detail.payload, self._exchange.origin
                 )
+                return await self._with_documents_of_movements(listed)
             except (UnreadableListing, RecursionError):
                 detail = Refused(Reason.UNREADABLE_LISTING)
         elif detail.reason in (Reason.NOT_FOUND, Reason.DOCUMENT_ERROR):
@@ -216,6 +218,19 @@ class SourceClient:
         if isinstance(found, Answer) or found.reason in (Reason.NOT_FOUND, Reason.NO_ACCESS):
             return None
         return found
+
+    async def _with_documents_of_movements(self, listed: ListedProcess) -> ListedProcess:
+        """The portal's detail does not say which document a movement brought in; its search does.
+
+        A search that is refused leaves the movements as they are, until the next reading.
+        """
+        if not listed.movements or any(each.document_id for each in listed.movements):
+            return listed
+        found = await self._search(listed.number)
+        if isinstance(found, Refused):
+            return listed
+        searched = await asyncio.to_thread(parse_movements, listed.number, found.payload)
+        return replace(listed, movements=merge_movements([listed.movements, searched]))
 
     async def _confirm(self, number: CaseNumber, detail: Refused) -> Refused:
         """What a detail that was not had means: unknown numbers and broken cases look alike."""

@@ -1,4 +1,4 @@
-"""Several listings of one document made one (facts/pdpj-api.md §8.7; failures F28, U5).
+"""Several listings of one document made one.
 
 Two sources of the same instance list the same documents under other UUIDs. They are one document
 when court, instance and `idOrigem` agree; a first and a second instance are never mixed. Within
@@ -15,9 +15,20 @@ from typing import Any, Final
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
-from autos.source.addresses import Address, UnusableAddress, read_href
+from autos.source.addresses import Address, UnusableAddress, file_of, read_href
+from autos.source.content_types import media_type
+from autos.source.instances import Instance
 from autos.source.listing import ListedDocument
-from autos.source.values import integer, moment, objects, secrecy_name, size, text, without
+from autos.source.values import (
+    integer,
+    moment,
+    objects,
+    secrecy_name,
+    size,
+    source_uuid,
+    text,
+    without,
+)
 
 _NAMESPACE: Final = uuid.UUID("8e4f1d1e-6f0b-5d0e-9a55-0d2f5f1c7a10")
 """Of the ids made up for documents that the source lists without a UUID; never change it."""
@@ -30,7 +41,7 @@ class Entry:
     raw: object
     container: int
     court: str
-    instance: str | None
+    instance: Instance | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +69,13 @@ class _Copy:
 class _Group:
     copies: list[_Copy] = field(default_factory=list)
 
-    def lists(self, container: int) -> bool:
-        return any(copy.entry.container == container for copy in self.copies)
+    def may_hold(self, entry: Entry) -> bool:
+        """True for an entry of another list, which names the same instance or none as well."""
+        return all(
+            copy.entry.container != entry.container
+            and _is_same(copy.entry.instance, entry.instance)
+            for copy in self.copies
+        )
 
 
 def merge_copies(
@@ -68,11 +84,16 @@ def merge_copies(
     """One document per group of copies, in the order they are first listed."""
     groups: list[_Group] = []
     by_id: dict[str, _Group] = {}
-    by_origin: dict[tuple[str, str | None, str], list[_Group]] = defaultdict(list)
+    by_origin: dict[tuple[str, str], list[_Group]] = defaultdict(list)
+    earlier: dict[tuple[int, str, str], list[_Group]] = {}
     for entry in entries:
         copy = _read(entry, number, base_url)
-        key = (entry.court, entry.instance, copy.origin_id or "")
-        group = by_id.get(copy.id or "") or _other_listing(copy, by_origin.get(key, []))
+        key = (entry.court, copy.origin_id or "")
+        # Groups that this very list began are left out: a long list may repeat one `idOrigem`.
+        if (entry.container, *key) not in earlier:
+            earlier[entry.container, *key] = by_origin[key].copy()
+        others = earlier[entry.container, *key]
+        group = by_id.get(copy.id or "") or _other_listing(copy, others)
         if group is None:
             group = _Group()
             groups.append(group)
@@ -87,12 +108,17 @@ def merge_copies(
 
 def _other_listing(copy: _Copy, groups: list[_Group]) -> _Group | None:
     """The group this is one more listing of; where several fit, the one of equal sequence."""
-    fitting = [group for group in groups if not group.lists(copy.entry.container)]
+    fitting = [group for group in groups if group.may_hold(copy.entry)]
     return min(fitting, key=lambda group: group.copies[0].sequence != copy.sequence, default=None)
 
 
+def _is_same(one: Instance | None, other: Instance | None) -> bool:
+    return one is other if one is None or other is None else one.is_same_as(other)
+
+
 def _read(entry: Entry, number: CaseNumber, base_url: str) -> _Copy:
-    fields = entry.raw if isinstance(entry.raw, dict) else {}
+    # Some lists hold bare ids.
+    fields = entry.raw if isinstance(entry.raw, dict) else {"id": entry.raw}
     refusal = Reason.NO_ADDRESS
     found: dict[str, Address] = {}
     for key in ("hrefBinario", "hrefTexto"):
@@ -104,6 +130,9 @@ def _read(entry: Entry, number: CaseNumber, base_url: str) -> _Copy:
         except UnusableAddress as error:
             if error.reason is Reason.FOREIGN_HOST:
                 refusal = error.reason
+    listed_id = source_uuid(fields.get("id"))
+    if not found and listed_id is not None:
+        found["hrefBinario"] = file_of(listed_id, number)
     return _Copy(
         entry=entry,
         fields=fields,
@@ -133,23 +162,30 @@ def _listed(group: _Group, number: CaseNumber, taken: set[str]) -> ListedDocumen
         addresses=addresses,
         refusal=None if addresses else Reason.FOREIGN_HOST if foreign else Reason.NO_ADDRESS,
         origin_id=preferred.origin_id,
-        instance=preferred.entry.instance,
+        instance=_instance_name(group),
         sequence=preferred.sequence,
         name=text(preferred.fields.get("nome")),
         kind=text(kind.get("nome")),
         kind_code=integer(kind.get("codigo")),
         secrecy=secrecy_name(preferred.fields.get("nivelSigilo")),
         filed_at=moment(preferred.fields.get("dataHoraJuntada")),
-        declared_type=text(file.get("tipo")),
-        # `tamanho` is the size of the binary, not of the text taken out of it (§5.3).
+        declared_type=media_type(text(file.get("tipo"))),
+        # `tamanho` is the size of the binary, not of the text taken out of it.
         expected_size=size(file.get("tamanho")) if binaries else None,
     )
+
+
+def _instance_name(group: _Group) -> str | None:
+    """The name that a source gives, rather than one made of the level alone."""
+    named = [copy.entry.instance for copy in group.copies if copy.entry.instance is not None]
+    return next((one.name for one in sorted(named, key=lambda one: not one.by_name)), None)
 
 
 def _made_up_id(copy: _Copy, number: CaseNumber, taken: set[str]) -> str:
     """The same id at every reading, wherever in the list the document stands by then."""
     content = copy.origin_id or json.dumps(without(copy.entry.raw, ""), sort_keys=True)
-    name = "\n".join((number.digits, copy.entry.court, copy.entry.instance or "", content))
+    instance = copy.entry.instance.name if copy.entry.instance is not None else ""
+    name = "\n".join((number.digits, copy.entry.court, instance, content))
     made = str(uuid.uuid5(_NAMESPACE, name))
     # Equal junk twice in a list is two documents.
     while made in taken:

@@ -1,4 +1,4 @@
-"""Politeness towards the source: so many requests at once, so many a second (failure F45).
+"""Politeness towards the source: so many requests at once, so many a second.
 
 The bounds hold in this process. A bound over all processes is plugged in as `Permits`; the pace
 stays one of each process.

@@ -152,7 +152,7 @@ def judge_listing(status: int, headers: Mapping[str, str], body: bytes) -> Answe
         return Refused(instead or Reason.UNREADABLE_LISTING)
     if _is_empty_listing(payload):
         return Refused(Reason.NOT_FOUND, final=True)
-    if is_envelope(payload):
+    if not isinstance(payload, list) and is_envelope(payload):
         return Refused(Reason.ERROR_BODY)
     if not isinstance(payload, list | dict):
         return Refused(Reason.UNREADABLE_LISTING)

@@ -190,7 +190,7 @@ def sweep(folder: Path, older_than_seconds: float) -> int:
     """Delete files that a process left here when it died; answers how many there were.
 
     Where the system cannot make a file without a name, it has one for the moment between its
-    making and its unlinking. So whatever is older than a moment belongs to nobody who lives.
+    making and its unlinking. What is older than a moment belongs to a process that has ended.
     """
     oldest = time.time() - older_than_seconds
     swept = 0

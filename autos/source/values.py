@@ -1,16 +1,17 @@
-"""Single values out of lenient JSON: text, numbers, moments, secrecy (facts/pdpj-api.md §5).
+"""Single values out of lenient JSON: text, numbers, moments, secrecy, ids.
 
 Every function takes anything and answers None (or nothing) for what it cannot read; none raises.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 LOCAL_TIME: Final = ZoneInfo("America/Sao_Paulo")
-"""The source's date-times come without a zone and are local time (§5)."""
+"""The source's date-times come without a zone and are local time."""
 
 SECRECY: Final = (
     "PUBLICO",
@@ -20,7 +21,9 @@ SECRECY: Final = (
     "SIGILO_INTENSO",
     "SIGILO_ABSOLUTO",
 )
-"""The levels of secrecy 0 to 5 in the source's words (§5.4)."""
+"""The levels of secrecy 0 to 5 in the source's words."""
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _LARGEST_INTEGER: Final = 2**31 - 1
 _LARGEST_SIZE: Final = 2**63 - 1
@@ -60,6 +63,12 @@ def _whole(value: object, largest: int) -> int | None:
     return value if 0 <= value <= largest else None
 
 
+def source_uuid(value: object) -> str | None:
+    """A document's id at the source in lower case; the numbers of courts are none."""
+    found = text(value)
+    return found.lower() if found is not None and _UUID.fullmatch(found.lower()) else None
+
+
 def moment(value: object) -> datetime | None:
     """A date-time in UTC; one without a zone is local time, with 0 to 3 fraction digits."""
     if not isinstance(value, str):
@@ -82,11 +91,26 @@ def secrecy_name(value: object) -> str | None:
 
 
 def secrecy_level(value: object) -> int:
-    """A process's secrecy as 0 to 5: absent is 0, what cannot be read is 5 (§5.4)."""
+    """A process's secrecy as 0 to 5: absent is 0, what cannot be read is 5."""
     if value is None:
         return 0
     name = secrecy_name(value)
     return SECRECY.index(name) if name in SECRECY else len(SECRECY) - 1
+
+
+def is_deeper_than(levels: int, value: object) -> bool:
+    """True if lists and objects are nested deeper than so many levels."""
+    layer = [value]
+    for _ in range(levels + 1):
+        layer = [
+            child
+            for item in layer
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def objects(value: object) -> Iterator[dict[str, Any]]:
@@ -97,7 +121,7 @@ def objects(value: object) -> Iterator[dict[str, Any]]:
 
 
 def labels(value: object) -> Iterator[str]:
-    """The names in a list, an object or a bare text: courts send all three (§5)."""
+    """The names in a list, an object or a bare text: courts send all three."""
     for item in value if isinstance(value, list) else [value]:
         named = item.get("descricao") or item.get("nome") if isinstance(item, dict) else item
         if (label := text(named)) is not None:

@@ -1,7 +1,7 @@
 """The object store: documents in, links out (DESIGN §7).
 
-boto3 signs, the async HTTP client carries the bytes, with a known length and without a second
-copy. What "stored" means, as measured with the stores in use:
+The async HTTP client carries the bytes to signed addresses, with a known length and without a
+second copy. What "stored" means, as measured with the stores in use:
 
 - AWS checks `x-amz-checksum-sha256` itself, refuses other bytes, and answers with the checksum;
   `If-None-Match: *` is kept (412 if the key is there).
@@ -15,6 +15,7 @@ So an object counts as stored only when the store itself has told what it holds.
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import re
 import time
@@ -25,6 +26,7 @@ from typing import Final, Protocol
 import httpx2
 
 from autos.settings import Settings
+from autos.store.access import Access
 from autos.store.control import Control, Listed
 from autos.store.errors import (
     ObjectMissing,
@@ -32,9 +34,9 @@ from autos.store.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from autos.store.keys import PROCESSES_PREFIX, process_prefix
+from autos.store.keys import PROBE_KEY, PROCESSES_PREFIX, process_prefix
 from autos.store.links import Links
-from autos.store.signing import SIGNED_FOR_SECONDS, Signer, open_client
+from autos.store.signing import SIGNED_FOR_SECONDS, Signer
 
 __all__ = [
     "Body",
@@ -98,6 +100,9 @@ class _Measured:
         return self.body.pieces()
 
 
+_PROBE: Final = b"ok"
+
+
 class Store:
     """One bucket. One per process; `http` is shared and not closed here.
 
@@ -115,14 +120,13 @@ class Store:
     ) -> None:
         self._http = http
         self._bucket = settings.s3_bucket
-        client = open_client(settings, settings.s3_endpoint)
-        self._signer = Signer(client, settings.s3_bucket)
-        self._control = Control(client, settings.s3_bucket, settings.s3_region)
+        self._now = now
+        self._access = Access(settings)
+        self._signer = Signer(settings, self._access, settings.s3_endpoint)
+        self._control = Control(self._access.open_client, settings.s3_bucket, settings.s3_region)
         public = settings.s3_public_endpoint
-        link_signer = (
-            Signer(open_client(settings, public), settings.s3_bucket) if public else self._signer
-        )
-        self._links = Links(link_signer, settings.link_ttl, now)
+        for_links = Signer(settings, self._access, public) if public else self._signer
+        self._links = Links(for_links, settings.link_ttl, now)
 
     async def put(self, key: str, body: Body, sha256: str, content_type: str) -> bool:
         """Store a document under its content's key, verified.
@@ -168,7 +172,7 @@ class Store:
             StoreUnavailable, StoreRefused: the store did not give it.
         """
         data = bytearray()
-        request = self._request("GET", self._signer.url("get_object", key))
+        request = await self._request("GET", key)
         try:
             response = await self._http.send(request, stream=True)
             try:
@@ -189,8 +193,7 @@ class Store:
         Raises:
             StoreUnavailable, StoreRefused: the store does not say.
         """
-        url = self._signer.url("head_object", key, ChecksumMode="ENABLED")
-        request = self._request("HEAD", url, {"x-amz-checksum-mode": "ENABLED"})
+        request = await self._request("HEAD", key, {"x-amz-checksum-mode": "ENABLED"})
         try:
             response = await self._http.send(request)
             self._check(response, key)
@@ -235,15 +238,31 @@ class Store:
         return await self._control.delete_prefix(process_prefix(digits))
 
     async def ensure_bucket(self) -> None:
-        """Make the bucket unless it is there; raises as `head` does."""
+        """Find the keys, and make the bucket unless it is there; raises as `head` does."""
+        await self._access.fresh()
         await self._control.ensure_bucket()
 
-    async def ready(self) -> bool:
+    async def open(self) -> None:
+        """Find the access keys before the first link is asked for; what fails is tried again."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._access.fresh()
+
+    async def reachable(self) -> bool:
         """True if the store answers and the bucket is there and open to these keys."""
         try:
             return await self._control.has_bucket()
         except StoreError:
             return False
+
+    async def ready(self) -> bool:
+        """True if the bucket takes an object just now; puts a tiny one, always the same."""
+        checksum = base64.b64encode(hashlib.sha256(_PROBE).digest()).decode()
+        body = _Measured(len(_PROBE), _Bytes(_PROBE))
+        try:
+            reply = await self._put(PROBE_KEY, body, checksum, "text/plain", once=False)
+        except StoreError:
+            return False
+        return reply is not None
 
     async def _store(
         self, key: str, body: Body, sha256: bytes, content_type: str, *, once: bool
@@ -273,12 +292,9 @@ class Store:
     ) -> httpx2.Response | None:
         """One try; None if another may do better."""
         headers = {"content-type": content_type, "x-amz-checksum-sha256": checksum}
-        signed = {"ContentType": content_type, "ChecksumSHA256": checksum}
         if once:
-            headers["if-none-match"] = signed["IfNoneMatch"] = "*"
-        url = self._signer.url("put_object", key, SIGNED_FOR_SECONDS, **signed)
-        headers["content-length"] = str(body.size)
-        request = self._request("PUT", url, headers, body.pieces())
+            headers["if-none-match"] = "*"
+        request = await self._request("PUT", key, headers, body)
         try:
             reply = await self._http.send(request)
         except httpx2.RequestError:
@@ -305,15 +321,25 @@ class Store:
         held = await self.head(key)
         return held is not None and held.size == body.size
 
-    def _request(
+    async def _request(
         self,
         method: str,
-        url: str,
+        key: str,
         headers: dict[str, str] | None = None,
-        content: AsyncIterator[bytes] | None = None,
+        body: Body | None = None,
     ) -> httpx2.Request:
+        """A request with these headers, all of them signed."""
+        await self._access.fresh()
+        url = self._signer.url(method, key, SIGNED_FOR_SECONDS, self._now(), headers=headers)
+        given = dict(headers or {})
+        if body is not None:
+            given["content-length"] = str(body.size)
         return httpx2.Request(
-            method, url, headers=headers, content=content, extensions={"timeout": _TIMEOUT}
+            method,
+            url,
+            headers=given,
+            content=None if body is None else body.pieces(),
+            extensions={"timeout": _TIMEOUT},
         )
 
     def _check(self, response: httpx2.Response, key: str) -> None:

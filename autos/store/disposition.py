@@ -5,7 +5,8 @@ import unicodedata
 from typing import Final
 from urllib.parse import quote
 
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of Unicode that nobody sees: controls, marks of direction, surrogates, line ends."""
 _NOT_PLAIN: Final = re.compile(r"[^ !#$&+,\-.0-9;=@A-Z\[\]^_`a-z{}~()\']")
 _UNQUOTED: Final = "!#$&+-.^_`|~"
 """What RFC 8187 leaves unescaped, besides letters and digits (`attr-char`)."""
@@ -19,10 +20,12 @@ def attachment(filename: str) -> str:
     """The header value that makes a browser save the file under this name.
 
     `filename*` carries the whole name (up to 1,000 bytes of UTF-8), accents, slashes and quotes
-    included; control characters and lone surrogates are taken out, since no header may hold them.
+    included. What nobody sees is taken out: no header may hold controls and lone surrogates, and a
+    mark of direction makes `fdp.exe` look like `exe.pdf`.
     `filename` is a plain ASCII form for clients of old, shortened, with its extension kept.
     """
-    name = _CONTROLS.sub("", filename).encode()[:_WHOLE_BYTES].decode("utf-8", "ignore").strip()
+    shown = "".join(one for one in filename if unicodedata.category(one) not in _HIDDEN)
+    name = shown.encode()[:_WHOLE_BYTES].decode("utf-8", "ignore").strip()
     name = name or "documento"
     return f"attachment; filename=\"{_plain(name)}\"; filename*=UTF-8''{quote(name, _UNQUOTED)}"
 

@@ -8,7 +8,9 @@ import re
 from typing import Final
 
 PROCESSES_PREFIX: Final = "processes/"
-"""What all keys begin with."""
+"""What the keys of documents and manifests begin with."""
+PROBE_KEY: Final = "health/probe"
+"""What is put to see whether the bucket takes anything."""
 MANIFEST: Final = "manifest.json"
 """The name of a manifest below its process's prefix."""
 

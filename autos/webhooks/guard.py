@@ -61,9 +61,11 @@ class Blocked(Exception):
 def check_url(text: str, *, allow_private: bool) -> httpx2.URL:
     """Check a webhook's address as it is written, before anybody resolves or dials it.
 
+    An IP address in it is screened here already; a name, when it is used.
+
     Args:
         text: the address as its owner gave it.
-        allow_private: also let http and any port pass, for demos and tests.
+        allow_private: also let http, any port and any IP address pass, for demos and tests.
 
     Raises:
         Blocked: it may not be used; the message says what to write instead.
@@ -81,7 +83,10 @@ def check_url(text: str, *, allow_private: bool) -> httpx2.URL:
             BlockedFor.USER,
             "Leave user name and password out of the address: webhooks are signed instead.",
         )
-    _check_host(url.raw_host.decode("ascii"))
+    host = url.raw_host.decode("ascii")
+    _check_host(host)
+    if not allow_private:
+        _check_public(host)
     if url.port not in (None, HTTPS_PORT) and not allow_private:
         raise Blocked(BlockedFor.PORT, f"Webhooks go to port {HTTPS_PORT} only.")
     return url
@@ -108,6 +113,23 @@ def _check_host(host: str) -> None:
         )
     if not _NAME.fullmatch(host):
         raise Blocked(BlockedFor.HOST, "This is not a host name; international ones are welcome.")
+
+
+def _check_public(host: str) -> None:
+    literal = _literal(host)
+    kind = why_refused(literal) if literal else None
+    if host == "localhost" or host.endswith(".localhost"):
+        kind = "loopback"
+    if kind is not None:
+        raise _not_public(kind)
+
+
+def _not_public(kind: str) -> Blocked:
+    return Blocked(
+        BlockedFor.ADDRESS,
+        f"The host leads to an address that is not public ({kind}); "
+        "webhooks go to public addresses only.",
+    )
 
 
 def _literal(host: str) -> Address | None:
@@ -149,11 +171,7 @@ async def screen(
     for address in addresses:
         kind = why_refused(address)
         if kind is not None and not allow_private:
-            raise Blocked(
-                BlockedFor.ADDRESS,
-                f"The host leads to an address that is not public ({kind}); "
-                "webhooks go to public addresses only.",
-            )
+            raise _not_public(kind)
     return addresses
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 
+from cli.stack.sockets import listens
 from cli.stack.state import read_json, write_private
 
 FILE_NAME: Final = "stack.pids.json"
@@ -60,6 +61,15 @@ class Leftovers:
 
     def _save(self) -> None:
         write_private(self.data_dir / FILE_NAME, json.dumps(self._running))
+
+
+def part_listens(data_dir: Path, name: str, port: int) -> bool:
+    """Whether the running part `name` of this folder's stack is what listens on the port."""
+    recorded = read_json(data_dir / FILE_NAME)
+    entry = recorded.get(name) if isinstance(recorded, dict) else None
+    if entry is None or _find(int(entry["pid"]), float(entry["began"])) is None:
+        return False
+    return listens(int(entry["pid"]), {port})
 
 
 def _find(pid: int, began: float) -> psutil.Process | None:

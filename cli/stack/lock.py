@@ -4,11 +4,12 @@ The kernel drops it with the process that holds it, however that ends.
 """
 
 import fcntl
-from io import TextIOWrapper
+from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
 from cli.stack.errors import AlreadyRunning
+from cli.stack.state import open_private
 
 FILE_NAME: Final = "stack.lock"
 
@@ -18,7 +19,7 @@ class Lock:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self._file: TextIOWrapper | None = None
+        self._file: BufferedWriter | None = None
 
     def take(self) -> None:
         """Take the lock, making the folder where it is missing.
@@ -26,8 +27,8 @@ class Lock:
         Raises:
             AlreadyRunning: another process holds it.
         """
-        self._data_dir.mkdir(parents=True, exist_ok=True)
-        file = (self._data_dir / FILE_NAME).open("a")
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = open_private(self._data_dir / FILE_NAME)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as held:

@@ -15,6 +15,7 @@ from typing import Final
 
 import httpx2
 
+from cli.stack.environment import machine, settings_of
 from cli.stack.errors import StackError
 from cli.stack.ports import HOST
 from cli.stack.postgres import DATABASE, ROLE, Cluster
@@ -72,6 +73,8 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     user: str = ""
+    ports: frozenset[int] = frozenset()
+    """It is asked whether it is ready only once it listens on these itself."""
     prepare: Callable[[], None] | None = None
     """Done before each start; may block, and is run in a thread."""
     stop_signal: signal.Signals = signal.SIGTERM
@@ -119,8 +122,9 @@ def postgres(ground: Ground) -> Part:
             str(cluster.folder),
             *(word for name, value in options.items() for word in ("-c", f"{name}={value}")),
         ),
+        # By the file that the server keeps for it. A port that is taken ends the server.
         ready=ready,
-        environment=_plain_environment(),
+        environment=machine(os.environ),
         directory=cluster.folder,
         user=cluster.user,
         prepare=cluster.prepare,
@@ -152,8 +156,9 @@ def temporal(ground: Ground) -> Part:
         stage=1,
         command=tuple(command),
         ready=_answers(f"{ground.url('temporal-ui')}/api/v1/namespaces/default"),
-        environment=_plain_environment(),
+        environment=machine(os.environ),
         directory=ground.data_dir,
+        ports=frozenset({ground.ports["temporal"], ground.ports["temporal-ui"]}),
     )
 
 
@@ -163,8 +168,9 @@ def s3(ground: Ground) -> Part:
     keys = ground.secrets
 
     def prepare() -> None:
-        (objects / BUCKET).mkdir(parents=True, exist_ok=True)
-        # What a killed rclone was writing: no object, and nobody's any more.
+        for folder in (objects, objects / BUCKET):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        # What a killed rclone was writing is no object.
         for unfinished in objects.rglob(_UNFINISHED):
             unfinished.unlink()
 
@@ -179,14 +185,15 @@ def s3(ground: Ground) -> Part:
         ready=_answers(ground.url("s3"), statuses=range(200, 500)),
         # Not as arguments, which every user of the machine could read; quoted, because the
         # variable holds a list.
-        environment=_plain_environment()
+        environment=machine(os.environ)
         | {"RCLONE_AUTH_KEY": f'"{keys.s3_access_key_id},{keys.s3_secret_access_key}"'},
         directory=ground.data_dir,
+        ports=frozenset({ground.ports["s3"]}),
         prepare=prepare,
     )
 
 
-def sandbox(ground: Ground, environment: Mapping[str, str], latency_ms: float) -> Part:
+def sandbox(ground: Ground, settings: Mapping[str, str], latency_ms: float) -> Part:
     """The stand-in for PDPJ, which also receives webhooks."""
     options = {
         "--host": HOST,
@@ -200,11 +207,12 @@ def sandbox(ground: Ground, environment: Mapping[str, str], latency_ms: float) -
         stage=1,
         command=_module("sandbox", *(word for pair in options.items() for word in pair)),
         ready=_answers(f"{ground.url('sandbox')}/control/", statuses=range(200, 500)),
-        environment=environment,
+        environment=settings_of("sandbox", os.environ, settings),
+        ports=frozenset({ground.ports["sandbox"]}),
     )
 
 
-def migrations(environment: Mapping[str, str]) -> Part:
+def migrations(settings: Mapping[str, str]) -> Part:
     """Brings the database to the newest schema, then ends."""
 
     async def never(_: Life, __: httpx2.AsyncClient) -> bool:
@@ -216,12 +224,12 @@ def migrations(environment: Mapping[str, str]) -> Part:
         stage=2,
         command=_module("cli", "migrate"),
         ready=never,
-        environment=environment,
+        environment=settings_of("migrations", os.environ, settings),
         once=True,
     )
 
 
-def worker(number: int, environment: Mapping[str, str], temporal_ui: str | None) -> Part:
+def worker(number: int, settings: Mapping[str, str], temporal_ui: str | None) -> Part:
     """A worker. Ready means that the task queue was polled since its start.
 
     With a Temporal server that is not ours, whose HTTP side is unknown, running is enough.
@@ -245,20 +253,21 @@ def worker(number: int, environment: Mapping[str, str], temporal_ui: str | None)
         stage=3,
         command=_module("worker"),
         ready=polled if temporal_ui else running,
-        environment=environment,
+        environment=settings_of("worker", os.environ, settings),
         patience=_GRACE_SECONDS,
     )
 
 
-def api(url: str, environment: Mapping[str, str]) -> Part:
+def api(ground: Ground, settings: Mapping[str, str]) -> Part:
     """The HTTP API."""
     return Part(
         name="api",
         title="API",
         stage=3,
         command=_module("api"),
-        ready=_answers(f"{url}/health/live"),
-        environment=environment,
+        ready=_answers(f"{ground.url('api')}/health/live"),
+        environment=settings_of("api", os.environ, settings),
+        ports=frozenset({ground.ports["api"]}),
         patience=_GRACE_SECONDS,
     )
 
@@ -290,11 +299,6 @@ def _program(name: str) -> str:
             "`pip install 'autos[embedded]'`, or run `make`."
         )
     return found
-
-
-def _plain_environment() -> dict[str, str]:
-    """For programs that are not ours: nothing in our environment may change what they do."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
 
 
 def now() -> datetime:

@@ -32,7 +32,7 @@ def choose(
     for name in names:
         wanted = kept.get(name) or (DEFAULT_PORTS[name] if choice == "default" else 0)
         others = set(chosen.values()) | {kept[other] for other in kept if other != name}
-        if wanted and wanted not in chosen.values() and _is_free(wanted):
+        if wanted and wanted not in chosen.values() and is_free(wanted):
             chosen[name] = wanted
             continue
         start = wanted + 1 if choice == "default" else 0
@@ -42,7 +42,8 @@ def choose(
     return chosen
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server of ours could listen on it now."""
     with socket.socket() as probe:
         # As the servers do: a port in TIME_WAIT after a restart counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,7 +57,7 @@ def _is_free(port: int) -> bool:
 def _next_free(start: int, taken: set[int]) -> int:
     """The first free port from `start` on that is not spoken for; any at all with `start` 0."""
     if start:
-        return next(port for port in range(start, 65_536) if port not in taken and _is_free(port))
+        return next(port for port in range(start, 65_536) if port not in taken and is_free(port))
     while True:
         with socket.socket() as probe:
             probe.bind((HOST, 0))

@@ -7,14 +7,19 @@ have to be short, and no account that is let in without a password.
 
 import importlib
 import os
+import pwd
 import shutil
+import stat
 import subprocess
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from cli.stack.errors import StackError
+from cli.stack.state import close_folder
 
 ROLE: Final = "autos"
 DATABASE: Final = "autos"
@@ -23,7 +28,7 @@ _READY: Final = "ready"
 
 
 def _package() -> ModuleType:
-    """The package with PostgreSQL's binaries; needed by nobody but the embedded stack.
+    """The package with PostgreSQL's binaries; only the embedded stack needs it.
 
     Raises:
         StackError: it is not installed.
@@ -74,14 +79,16 @@ class Cluster:
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(mode=0o700)
             try:
-                self._initialise(fresh)
+                with self._closed_again():
+                    self._initialise(fresh)
             except subprocess.CalledProcessError as failed:
                 raise StackError(
                     f"PostgreSQL could not make its data folder (exit code {failed.returncode}; "
                     "its own words are above). Is there room on the disk?"
                 ) from failed
             fresh.rename(self.folder)
-        self._server.ensure_pgdata_inited()
+        with self._closed_again():
+            self._server.ensure_pgdata_inited()
         self._remove_stale_lock()
 
     def ready(self, pid: int) -> bool:
@@ -91,6 +98,25 @@ class Cluster:
         except FileNotFoundError:
             return False
         return len(lines) == 8 and int(lines[0]) == pid and lines[7].strip() == _READY
+
+    @contextmanager
+    def _closed_again(self) -> Iterator[None]:
+        """Undo what the package does as root: it opens every folder above to all users.
+
+        PostgreSQL's user only has to pass through them, and through our own as its group.
+        """
+        if not self.user:
+            yield
+            return
+        above = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in self.folder.parents}
+        try:
+            yield
+        finally:
+            for folder, mode in above.items():
+                folder.chmod(mode | stat.S_IXOTH)
+            ours = self.folder.parent
+            shutil.chown(ours, group=pwd.getpwnam(self.user).pw_gid)
+            close_folder(ours, 0o710)
 
     def _initialise(self, fresh: Path) -> None:
         server = self._make(fresh, cleanup_mode=None)

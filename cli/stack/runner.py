@@ -20,6 +20,8 @@ import httpx2
 from cli.stack.errors import StackError
 from cli.stack.leftovers import Leftovers
 from cli.stack.parts import Life, Part, now
+from cli.stack.sockets import listens
+from cli.stack.state import open_private
 
 _LEASH: Final = Path(__file__).with_name("leash.py")
 _FIRST_DELAY: Final = 0.2
@@ -176,7 +178,7 @@ class Runner:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         part = self.part
-        with self.log.open("ab") as log:
+        with open_private(self.log) as log:
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(_LEASH)),
                 *(str(os.getpid()), str(int(part.leash_signal)), part.user),
@@ -193,11 +195,18 @@ class Runner:
     async def _probe(self, life: Life) -> None:
         while True:
             with suppress(httpx2.TransportError):
-                if await self.part.ready(life, self._surroundings.client):
+                if await self._listens(life) and await self.part.ready(
+                    life, self._surroundings.client
+                ):
                     break
             await asyncio.sleep(_PROBE_SECONDS)
         self._was_ready = True
         self._ready.set()
+
+    async def _listens(self, life: Life) -> bool:
+        """Whether it is the part itself that would answer, and no stranger on its port."""
+        ports = set(self.part.ports)
+        return not ports or await asyncio.to_thread(listens, life.pid, ports)
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]

@@ -8,6 +8,8 @@ cannot be opened again.
 import json
 import os
 import secrets
+import stat
+from io import BufferedWriter
 from pathlib import Path
 from typing import Final, Self
 
@@ -70,11 +72,24 @@ def write_private(path: Path, text: str) -> None:
     """Replace a file's content in one step; only its owner may read it."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
+    with open_private(draft) as file:
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def open_private(path: Path) -> BufferedWriter:
+    """A file to append to; only its owner may read it."""
+    descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
+def close_folder(folder: Path, mode: int = 0o700) -> None:
+    """Let no other user look into a folder; one that is shared by design, as /tmp, stays."""
+    if not folder.stat().st_mode & stat.S_ISVTX:
+        folder.chmod(mode)
 
 
 def read_json(path: Path) -> object:

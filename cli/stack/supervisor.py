@@ -5,7 +5,6 @@ it does not replace a process manager in production, where each part has its own
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from time import monotonic
@@ -19,14 +18,15 @@ from cli.stack.errors import StackError
 from cli.stack.leftovers import Leftovers
 from cli.stack.lock import Lock
 from cli.stack.parts import BUCKET, Ground, Part
-from cli.stack.ports import HOST, PortChoice, choose
+from cli.stack.ports import HOST, PortChoice, choose, is_free
 from cli.stack.runner import Runner, Surroundings
-from cli.stack.state import StackState
+from cli.stack.state import StackState, close_folder
 
 SERVERS: Final = ("postgres", "temporal", "s3")
 EVERYTHING: Final = (*SERVERS, "sandbox", "migrations", "worker", "api")
 
 _READY_SECONDS: Final = 60.0
+_STARTS: Final = 3
 _PROBE_TIMEOUT_SECONDS: Final = 2.0
 _PORTS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "postgres": ("postgres",),
@@ -107,15 +107,14 @@ class Stack:
         """
         self._lock.take()
         try:
-            await self._start_all()
+            await self._start_on_free_ports()
         except BaseException:
             await self.down()
             raise
 
     async def down(self) -> None:
         """Stop every part, the last started first, and leave no process behind."""
-        for stage in sorted({runner.part.stage for runner in self._runners.values()}, reverse=True):
-            await asyncio.gather(*(runner.stop() for runner in self._stage(stage)))
+        await self._stop_all()
         await self._client.aclose()
         self._lock.release()
 
@@ -148,13 +147,32 @@ class Stack:
         """Wait until a part is ready (again)."""
         await self._runner(name).wait_ready(seconds)
 
+    async def _start_on_free_ports(self) -> None:
+        """Start everything, and once more on other ports where a stranger took one meanwhile."""
+        for starts_left in reversed(range(_STARTS)):
+            try:
+                await self._start_all()
+            except StackError:
+                await self._stop_all()
+                own_ports = (self._state.ports[name] for name in self._port_names())
+                if not starts_left or all(is_free(port) for port in own_ports):
+                    raise
+                self._announce("A port was taken while the stack started; starting again.")
+            else:
+                return
+
+    async def _stop_all(self) -> None:
+        for stage in sorted({runner.part.stage for runner in self._runners.values()}, reverse=True):
+            await asyncio.gather(*(runner.stop() for runner in self._stage(stage)))
+
     async def _start_all(self) -> None:
+        close_folder(self.data_dir)
         leftovers = Leftovers(self.data_dir)
         for name in await asyncio.to_thread(leftovers.sweep):
             self._announce(f"Ended the {name} that an earlier start had left running.")
         self._state = self._prepare_state()
         logs = self.data_dir / "logs"
-        logs.mkdir(exist_ok=True)
+        logs.mkdir(mode=0o700, exist_ok=True)
         surroundings = Surroundings(logs, leftovers, self._client, self._announce)
         self._runners = {part.name: Runner(part, surroundings) for part in self._parts()}
         for stage in sorted({runner.part.stage for runner in self._runners.values()}):
@@ -169,15 +187,17 @@ class Stack:
 
     def _prepare_state(self) -> StackState:
         state = StackState.load(self.data_dir) or StackState()
-        names = [port for name in self._names for port in _PORTS_OF.get(name, ())]
         kept = dict(state.ports)
         if "AUTOS_API_PORT" in self._extra:
             kept["api"] = int(self._extra["AUTOS_API_PORT"])
-        state.ports |= choose(names, kept, self._port_choice, self._announce)
+        state.ports |= choose(self._port_names(), kept, self._port_choice, self._announce)
         state.environment = self._environment(Ground(self.data_dir, state.ports, state.secrets))
         state.addresses = self._addresses(state)
         state.save(self.data_dir)
         return state
+
+    def _port_names(self) -> list[str]:
+        return [port for name in self._names for port in _PORTS_OF.get(name, ())]
 
     def _environment(self, ground: Ground) -> dict[str, str]:
         secrets = ground.secrets
@@ -205,7 +225,7 @@ class Stack:
             environment["AUTOS_PDPJ_TOKEN_URL"] = (
                 ground.url("sandbox") + catalogue.SANDBOX_TOKEN_PATH
             )
-            # It need not be spared like the real source, and nobody wants to wait for a demo.
+            # It need not be spared like the real source, and a demo should not take long.
             environment["AUTOS_RETRY_UNIT_SECONDS"] = "0.1"
         if "api" in self._names:
             environment |= {
@@ -214,7 +234,7 @@ class Stack:
             }
         environment |= self._extra
         if "api" in self._names:
-            # Where the wished port is taken, what counts is where the API really listens.
+            # Where the port asked for is taken, what counts is where the API really listens.
             environment["AUTOS_API_PORT"] = str(ground.ports["api"])
         return environment
 
@@ -232,25 +252,21 @@ class Stack:
 
     def _parts(self) -> list[Part]:
         ground = Ground(self.data_dir, self._state.ports, self._state.secrets)
-        environment = {**os.environ, **self._state.environment}
+        settings = self._state.environment
         addresses = self._state.addresses
         made: dict[str, Callable[[], list[Part]]] = {
             "postgres": lambda: [catalogue.postgres(ground)],
             "temporal": lambda: [catalogue.temporal(ground)],
             "s3": lambda: [catalogue.s3(ground)],
-            "sandbox": lambda: [catalogue.sandbox(ground, environment, self._sandbox_latency_ms)],
-            "migrations": lambda: [catalogue.migrations(environment)],
+            "sandbox": lambda: [catalogue.sandbox(ground, settings, self._sandbox_latency_ms)],
+            "migrations": lambda: [catalogue.migrations(settings)],
             "worker": lambda: [
                 catalogue.worker(
-                    number,
-                    self._environment_of("worker", environment),
-                    addresses.get("temporal-ui"),
+                    number, self._environment_of("worker", settings), addresses.get("temporal-ui")
                 )
                 for number in range(1, self._workers + 1)
             ],
-            "api": lambda: [
-                catalogue.api(ground.url("api"), self._environment_of("api", environment))
-            ],
+            "api": lambda: [catalogue.api(ground, self._environment_of("api", settings))],
         }
         return [part for name in self._names for part in made[name]()]
 

@@ -6,16 +6,13 @@ import sys
 
 import httpx2
 
+from api.diagnosis import CHECKS
 from cli.stack import Stack
 from tests.e2e.clients import BOUND, Api, Sandbox
 
 
-async def test_the_doctor_finds_all_well_after_a_job(
-    api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
-) -> None:
-    case = await sandbox.new_case(7, size_bytes=2000)
-    await api.start(case["number"])
-    await api.ended(case["number"])
+async def doctor(stack: Stack) -> tuple[int | None, str]:
+    """Run the command beside the stack; its exit code and output."""
     environment = stack.settings_environment()
     words = ("--url", environment["AUTOS_API_URL"], "--key", environment["AUTOS_ADMIN_KEY"])
     process = await asyncio.create_subprocess_exec(
@@ -24,10 +21,35 @@ async def test_the_doctor_finds_all_well_after_a_job(
         env={name: value for name, value in os.environ.items() if not name.startswith("AUTOS_")},
     )
     output, _ = await asyncio.wait_for(process.communicate(), BOUND)
-    said = output.decode()
-    assert process.returncode == 0, said
-    assert "records: answers." in said
+    return process.returncode, output.decode()
+
+
+async def test_the_doctor_finds_all_well_after_a_job(
+    api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
+) -> None:
+    case = await sandbox.new_case(7, size_bytes=2000)
+    await api.start(case["number"])
+    await api.ended(case["number"])
+    code, said = await doctor(stack)
+    assert code == 0, said
+    for name in CHECKS:
+        assert f"ok   {name}: " in said
     assert "Records, Temporal and the bucket agree." in said
     for schedule in ("reconcile", "reconcile-objects"):
         address = f"{stack.addresses['temporal-ui']}/api/v1/namespaces/default/schedules"
         assert (await http.get(f"{address}/{schedule}")).status_code == 200
+
+
+async def test_the_doctor_tells_a_revoked_token_and_a_source_that_refuses_all(
+    sandbox: Sandbox, stack: Stack
+) -> None:
+    """(S34) Asked of the source itself, before any job has met it."""
+    async with sandbox.fault("unauthorized_empty"):
+        code, said = await doctor(stack)
+    assert code == 1
+    assert "!!   source: " in said
+    assert "autos credentials set" in said
+    async with sandbox.fault("rate_limited"):
+        code, said = await doctor(stack)
+    assert code == 1
+    assert "AUTOS_SOURCE_MAX_IN_FLIGHT" in said

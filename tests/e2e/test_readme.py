@@ -1,48 +1,88 @@
 """The README's commands, run as they stand there by a shell (F49)."""
 
 import asyncio
+import os
 import re
 import sys
+import uuid
 from pathlib import Path
 from typing import Final
 
+from autos.contracts.names import SEARCH_ATTRIBUTES
 from cli.stack import Stack
-from tests.e2e.clients import BOUND, Api, Sandbox
+from tests.e2e.clients import BOUND, Sandbox
 
 ROOT: Final = Path(__file__).parents[2]
-HAND: Final = re.compile(r"^## A first job by hand$(.*?)^## ", re.MULTILINE | re.DOTALL)
+README: Final = (ROOT / "README.md").read_text()
+BIN: Final = Path(sys.executable).parent
 BLOCK: Final = re.compile(r"^```sh$(.*?)^```$", re.MULTILINE | re.DOTALL)
 FIRST: Final = "9990002-86.2024.8.26.0100"
+LONGER: Final = "9990100-88.2024.4.03.6100"
 
 
-async def test_a_first_job_by_hand(
-    api: Api, sandbox: Sandbox, stack: Stack, tmp_path: Path
-) -> None:
-    """F49: every line of the section, in its order, beside a stack that is up."""
-    case = await sandbox.new_case(173, size_bytes=2000, shape="listed-twice")
-    job = (await api.start(case["number"]))["job_id"]
-    section = HAND.search((ROOT / "README.md").read_text())
+def blocks(title: str) -> list[str]:
+    """The commands of a section."""
+    section = re.search(rf"^## {title}$(.*?)^## ", README, re.MULTILINE | re.DOTALL)
     assert section is not None
-    blocks = BLOCK.findall(section[1])
-    assert len(blocks) >= 5
-    script = "set -e\n" + "".join(blocks)
-    # This stack is on other ports; its case is like the README's, but this test's own.
-    script = script.replace("http://127.0.0.1:8000", api.url).replace(FIRST, case["masked"])
-    assert script.count(case["masked"]) >= 5
-    (tmp_path / ".autos").symlink_to(stack.data_dir)
-    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    return BLOCK.findall(section[1])
+
+
+async def shell(script: str, folder: Path, **environment: str) -> str:
+    """Run a script that must end well; what it wrote."""
     process = await asyncio.create_subprocess_exec(
         "bash",
-        env={"PATH": "/usr/bin:/bin", "JOB": job},
-        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **environment},
+        cwd=folder,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(BOUND):
-        said, _ = await process.communicate(script.encode())
-    told = said.decode()
-    assert process.returncode == 0, told
-    assert "173 of 173 documents stored" in told, told
-    assert "internal-error" not in told
+        written, _ = await process.communicate(f"set -e\n{script}".encode())
+    output = written.decode()
+    assert process.returncode == 0, output
+    return output
+
+
+async def test_a_first_job_by_hand(sandbox: Sandbox, stack: Stack, tmp_path: Path) -> None:
+    """F49, (S38): every line of the section, in its order, beside a stack that is up.
+
+    Nothing is put into the shell that the README does not put there; the ports are not the usual
+    ones.
+    """
+    case = await sandbox.new_case(173, size_bytes=2000, shape="listed-twice")
+    longer = await sandbox.new_case(300, size_bytes=2000)
+    commands = blocks("A first job by hand")
+    assert len(commands) >= 6
+    script = "".join(commands).replace(FIRST, case["masked"]).replace(LONGER, longer["masked"])
+    assert script.count(case["masked"]) >= 8
+    assert longer["masked"] in script
+    (tmp_path / ".autos").symlink_to(stack.data_dir)
+    (tmp_path / ".venv").symlink_to(BIN.parent)
+    output = await shell(script, tmp_path)
+    assert "173 of 173 documents stored" in output
+    assert "Saved 173 files in files/" in output
+    assert "2 processes: " in output
+    assert "internal-error" not in output
     assert (tmp_path / "first.pdf").stat().st_size > 0
+    assert len(list((tmp_path / "files" / case["masked"]).glob("0*"))) == 173
+    assert len(list((tmp_path / "files").iterdir())) == 3
+
+
+async def test_the_search_attributes_of_a_cluster(stack: Stack, tmp_path: Path) -> None:
+    """(S38) On a namespace that knows none of them."""
+    (commands,) = blocks("Production")
+    namespace = f"readme-{uuid.uuid4()}"
+    output = await shell(
+        f"temporal operator namespace create --namespace {namespace}\n"
+        # A new namespace is known to the whole server a moment later.
+        "until temporal operator search-attribute list > /dev/null 2>&1; do sleep 0.2; done\n"
+        f"{commands}\ntemporal operator search-attribute list\n",
+        tmp_path,
+        PATH=f"{BIN}{os.pathsep}/usr/bin:/bin",
+        TEMPORAL_ADDRESS=stack.settings_environment()["TEMPORAL_ADDRESS"],
+        TEMPORAL_NAMESPACE=namespace,
+    )
+    for key in SEARCH_ATTRIBUTES:
+        kind = key.indexed_value_type.name.title()
+        assert re.search(rf"{key.name}\s+{kind}", output), key.name

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -23,18 +23,20 @@ from autos.records.changes import announce, announce_jobs
 from autos.records.database import Database
 from autos.records.models import Document, Job, Process
 from autos.settings import Settings
-from autos.store import Held, StoreUnavailable
+from autos.store import Held, ObjectMissing, StoreUnavailable
 
 ADMIN_KEY = "autos_admin-key-of-the-tests-0123456789abcdef"
 SHA256 = "5e" * 32
 
 
 class FakeStore:
-    """Objects in a dictionary; `away` makes it unreachable."""
+    """Objects in a dictionary; `away` makes it unreachable, `full` take nothing."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.away = False
+        self.full = False
+        self.probes = 0
         self.minted = 0
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """Happens while a process's objects are being deleted."""
@@ -47,6 +49,21 @@ class FakeStore:
         self._check(key)
         return Held(len(self.objects[key]), None) if key in self.objects else None
 
+    async def get(self, key: str) -> bytes:
+        self._check(key)
+        if key not in self.objects:
+            raise ObjectMissing("The store holds no such object", "bucket", key)
+        return self.objects[key]
+
+    async def put_json(self, key: str, data: bytes) -> None:
+        self._check(key)
+        self.objects[key] = data
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._check(key)
+            self.objects.pop(key, None)
+
     async def delete_prefix(self, digits: str) -> int:
         self._check(digits)
         if self.meanwhile is not None:
@@ -56,8 +73,12 @@ class FakeStore:
             del self.objects[key]
         return len(doomed)
 
-    async def ready(self) -> bool:
+    async def reachable(self) -> bool:
         return not self.away
+
+    async def ready(self) -> bool:
+        self.probes += 1
+        return not self.away and not self.full
 
     def _check(self, key: str) -> None:
         if self.away:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from autos.contracts.download import ClosedJob, CloseJob, DownloadBatch, Outcome
 from autos.contracts.states import JobStatus, Reason
 from autos.records import downloads, listings, processes
 from autos.records.database import Database
-from autos.records.models import Document
+from autos.records.models import Document, now
 from autos.source.listing import ListedDocument
 from autos.store import Store, StoreUnavailable
 from autos.store.client import Body, Readable
@@ -101,9 +102,14 @@ async def batches(parts: Parts, tmp_path: Path) -> AsyncIterator[DocumentActivit
         yield DocumentActivities(parts.database, source, parts.store, tmp_path)
 
 
-async def outcomes(activities: DocumentActivities, batch: DownloadBatch) -> list[Outcome]:
-    """What a worker makes of the batch, by position."""
-    result = await ActivityEnvironment().run(activities.download_batch, batch)
+async def outcomes(
+    activities: DocumentActivities, batch: DownloadBatch, again_since: datetime | None = None
+) -> list[Outcome]:
+    """What a worker makes of the batch, by position; its second try with `again_since`."""
+    environment = ActivityEnvironment()
+    if again_since is not None:
+        environment.info = replace(environment.info, attempt=2, scheduled_time=again_since)
+    result = await environment.run(activities.download_batch, batch)
     return sorted(result.outcomes, key=lambda outcome: outcome.position)
 
 
@@ -121,6 +127,21 @@ async def test_a_batch_that_runs_twice_asks_only_for_what_is_not_stored(
     assert len(parts.server.asked) == 3
     assert [(row.state, row.attempts) for row in await parts.rows()] == [("available", 1)] * 3
     assert list(parts.store.objects.values()) == [PDF]
+
+
+async def test_a_batch_that_runs_twice_does_not_ask_again_for_what_has_failed_in_it(
+    parts: Parts, batches: DocumentActivities
+) -> None:
+    """A later batch does, for somebody has asked for that."""
+    begun = now()
+    parts.server.script = always(reply(403, b'{"message":"sigiloso"}'))
+    await parts.begin(parts.listed(UUIDS[0]))
+    failed = Outcome(position=0, reason=Reason.SECRET, final=True)
+    assert await outcomes(batches, parts.batch(0)) == [failed]
+    assert await outcomes(batches, parts.batch(0), again_since=begun) == [failed]
+    assert len(parts.server.asked) == 1
+    assert await outcomes(batches, parts.batch(0)) == [failed]
+    assert len(parts.server.asked) == 2
 
 
 async def test_batches_of_a_job_share_its_requests_at_once(

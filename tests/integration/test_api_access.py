@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from temporalio.client import Client
 
+from api import cursors
 from api.app import create_app
 from api.keys import fingerprint
 from autos import telemetry
@@ -98,13 +100,57 @@ async def test_a_revoked_key_is_refused_at_once(
 
 
 async def test_an_expired_key_is_refused(
-    api: httpx2.AsyncClient, stranger: httpx2.AsyncClient
+    api: httpx2.AsyncClient, stranger: httpx2.AsyncClient, database: Database
 ) -> None:
-    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
-    body = {"name": "expired", "expires_at": past}
-    created = (await api.post("/api/v1/api-keys", json=body)).json()
+    created = (await api.post("/api/v1/api-keys", json={"name": "expired"})).json()
+    async with database.transaction() as session:
+        row = await session.get_one(ApiKey, UUID(created["id"]))
+        row.expires_at = datetime.now(UTC) - timedelta(seconds=1)
     headers = {"X-API-Key": created["key"]}
     problem(await stranger.get("/api/v1/jobs", headers=headers), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        (datetime.now(UTC) - timedelta(seconds=1)).isoformat(),
+        "1970-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "2099-01-01T00:00:00",
+        "2099-01-01",
+        "4102444800",
+        4102444800,
+        0,
+    ],
+)
+async def test_a_key_is_not_made_to_be_dead(api: httpx2.AsyncClient, moment: object) -> None:
+    """(S43, S41) A key expires in the future, at a moment that the calendar has."""
+    body = {"name": "dead", "expires_at": moment}
+    refused = problem(await api.post("/api/v1/api-keys", json=body), 422, "invalid-request")
+    errors = refused["errors"]
+    assert isinstance(errors, list)
+    assert [error["where"] for error in errors] == ["body.expires_at"]
+
+
+@pytest.mark.parametrize("edge", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/jobs", "/api/v1/processes", "/api/v1/api-keys", "/api/v1/webhooks/deliveries"]
+)
+async def test_a_cursor_at_the_edge_of_the_calendar_is_refused(
+    api: httpx2.AsyncClient, path: str, edge: str
+) -> None:
+    """(S41) In UTC these are in the years 0 and 10000."""
+    cursor = cursors.encode(edge, UUID(int=0))
+    problem(await api.get(path, params={"cursor": cursor}), 400, "invalid-cursor")
+
+
+async def test_a_recovery_from_the_edge_of_the_calendar_is_refused(api: httpx2.AsyncClient) -> None:
+    """(S41) The same mechanism; and the first moment that there is will do."""
+    path = "/api/v1/webhooks/recover"
+    body = {"since": "0001-01-01T00:00:00+14:00"}
+    problem(await api.post(path, json=body), 422, "invalid-request")
+    assert (await api.post(path, json={"since": "0001-01-01T00:00:00Z"})).status_code == 202
 
 
 async def test_keys_are_paged(api: httpx2.AsyncClient) -> None:
@@ -222,8 +268,34 @@ async def test_records_that_go_and_come_back(
                 assert response.headers["retry-after"]
             problem(await api.post(path(case, "/downloads")), 503, "records-unavailable")
             ready = await api.get("/health/ready")
-            assert (ready.status_code, ready.json()["parts"]["records"]) == (503, {"ok": False})
+            assert (ready.status_code, ready.json()["parts"]["records"]["ok"]) == (503, False)
             assert (await api.get("/health/live")).status_code == 200
             server.start()
             problem(await api.get(path(case, "/status")), 404, "process-unknown")
+        await database.close()
+
+
+async def test_records_that_return_cost_no_request(
+    temporal: Client, store: FakeStore, case: CaseNumber
+) -> None:
+    """(S43) Connections that a restart closed are replaced, not handed out for one more 503."""
+    with postgres() as server:
+        await migrate(server.get_uri())
+        settings = Settings(database_url=server.get_uri(), admin_key=SecretStr(ADMIN_KEY))
+        database = Database.open(settings)
+        app = create_app(settings, opener(database, temporal, store))
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app),
+                base_url="http://api",
+                headers={"X-API-Key": ADMIN_KEY},
+            ) as api,
+        ):
+            # Several connections, all of them idle when the server goes.
+            await asyncio.gather(*(api.get(path(case, "/status")) for _ in range(5)))
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            for _ in range(5):
+                problem(await api.get(path(case, "/status")), 404, "process-unknown")
         await database.close()

@@ -322,8 +322,5 @@ async def test_with_the_engine_away_the_records_are_told_and_nothing_is_accepted
         assert parts(status.json()) == (1, 0, 1, 0)
         health = await api.get("/health/ready")
         assert health.status_code == 503
-        assert health.json()["parts"] == {
-            "records": {"ok": True},
-            "engine": {"ok": False},
-            "store": {"ok": True},
-        }
+        found = {name: part["ok"] for name, part in health.json()["parts"].items()}
+        assert found == {"records": True, "engine": False, "store": True}

@@ -6,14 +6,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, JobStatus, Reason
-from autos.records import downloads, events, listings, processes, subscriptions
+from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
+from autos.records import (
+    documents,
+    downloads,
+    events,
+    jobs,
+    listings,
+    processes,
+    subscriptions,
+)
 from autos.records.database import Database
 from autos.records.downloads import DocumentRecord
-from autos.records.models import ApiKey, Delivery, Document, Job, Subscription
+from autos.records.models import ApiKey, Delivery, Document, Job, Subscription, now
 from autos.source import ListedDocument, ListedProcess
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -390,3 +398,163 @@ async def test_one_address_is_told_once_however_often_its_owner_gave_it(
         assert {(str(each.id), each.job_id) for each in kept} == {
             (subscription_id, job) for subscription_id in (*given, *distinct)
         }
+
+
+def doubtful(row: Document, job: str, doubt: Doubt = Doubt.SIZE_MISMATCH) -> DocumentRecord:
+    return replace(stored(row, job), doubt=doubt, sha256="d" * 64, size=99)
+
+
+async def record(database: Database, *records: DocumentRecord) -> None:
+    async with database.transaction() as session:
+        await downloads.record_attempts(session, records)
+
+
+async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_better(
+    database: Database, case: CaseNumber
+) -> None:
+    """(S2) It counts as available all the while; a refusal takes nothing away."""
+    first, second = f"1-{case}", f"2-{case}"
+    await read(database, case, first, document("a"), document("b"))
+    a, b = await rows(database, case)
+    await record(database, doubtful(a, first), stored(b, first))
+    assert downloads.state_string(await rows(database, case)) == "qa"
+    async with database.transaction() as session:
+        held = await documents.held(session, case.digits, None)
+    assert (held.states, held.settled, held.bytes_stored) == ("qa", True, 199)
+    # Twice, as an activity that is run again.
+    for _ in range(2):
+        assert await read(database, case, second, document("a"), document("b")) == "pa"
+    for state in (DocumentState.FAILED, DocumentState.PENDING):
+        refused = replace(doubtful(a, second), state=state, reason=Reason.TIMEOUT, sha256=None)
+        await record(database, replace(refused, doubt=None, size=None))
+    kept = (await rows(database, case))[0]
+    assert (kept.state, kept.doubt, kept.sha256) == ("available", "size_mismatch", "d" * 64)
+    # A text is no better than a file of another size; the file that is listed is.
+    await record(database, doubtful(a, second, Doubt.TEXT_ONLY))
+    assert (await rows(database, case))[0].doubt == "size_mismatch"
+    await record(database, stored(a, second))
+    await record(database, doubtful(a, second))
+    better = (await rows(database, case))[0]
+    assert (better.state, better.doubt, better.sha256) == ("available", None, "a" * 64)
+
+
+async def test_a_job_counts_its_documents_in_doubt_at_its_end(
+    database: Database, case: CaseNumber
+) -> None:
+    """(S2, S12) Beside the five counters, of which they are in the completed ones."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"), document("b"))
+    a, b = await rows(database, case)
+    await record(database, doubtful(a, job, Doubt.TEXT_ONLY), stored(b, job))
+    async with database.transaction() as session:
+        await downloads.end_job(
+            session, job, JobStatus.COMPLETED_WITH_FAILURES, None, await rows(database, case)
+        )
+    async with database.transaction() as session:
+        row = await session.get_one(Job, job)
+    assert (row.available_documents, row.doubtful_documents, row.failed_documents) == (2, 1, 0)
+
+
+async def test_a_running_job_is_counted_from_its_documents(
+    database: Database, case: CaseNumber
+) -> None:
+    """(S36) As its status counts them; the failures of earlier jobs are not its own."""
+    first, second = f"1-{case}", f"2-{case}"
+    listed = [document(name) for name in "abcd"]
+    await read(database, case, first, *listed)
+    a, b, c, _ = await rows(database, case)
+    failed = replace(stored(c, first), state=DocumentState.FAILED, reason=Reason.SECRET)
+    await record(database, stored(a, first), doubtful(b, first), failed)
+    async with database.transaction() as session:
+        running = await session.get_one(Job, first)
+        counted = await jobs.counted(session, [running])
+    assert counted[first] == jobs.Counted(4, 2, 1, 1, 199)
+    assert (running.total_documents, running.available_documents) == (4, 0)
+    # One that is lost ends with the same numbers.
+    async with database.transaction() as session:
+        await jobs.close_lost(session, first, JobStatus.FAILED, Reason.INTERRUPTED)
+    await read(database, case, second, *listed)
+    async with database.transaction() as session:
+        both = [await session.get_one(Job, job) for job in (first, second)]
+        counted = await jobs.counted(session, both)
+    assert [counted[job] for job in (first, second)] == [
+        jobs.Counted(4, 2, 1, 1, 199),
+        jobs.Counted(4, 2, 1, 0, 199),
+    ]
+
+
+async def test_a_job_never_starts_before_it_was_made(database: Database, case: CaseNumber) -> None:
+    """(S36) Whoever writes its row first, and whatever the other machine's clock says."""
+    ours, theirs = f"1-{case}", f"2-{case}"
+    async with database.transaction() as session:
+        await downloads.open_job(session, ours, case)
+        await jobs.add_pending(session, job_id=theirs, process_number=case.digits)
+        ahead = {"created_at": now() + timedelta(seconds=3)}
+        await session.execute(update(Job).where(Job.id == theirs).values(ahead))
+        await downloads.open_job(session, theirs, case)
+    async with database.transaction() as session:
+        for job in (ours, theirs):
+            row = await session.get_one(Job, job, populate_existing=True)
+            assert row.started_at is not None
+            assert row.started_at >= row.created_at
+
+
+async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
+    database: Database, case: CaseNumber
+) -> None:
+    """(S16) And is gone from the row when the job goes on."""
+    job = f"1-{case}"
+    since, until, later = (MOMENT + timedelta(days=days) for days in (0, 7, 1))
+    async with database.transaction() as session:
+        await downloads.open_job(session, job, case)
+        await downloads.record_status(
+            session,
+            job,
+            JobStatus.PROCESSING,
+            WaitReason.SOURCE,
+            since,
+            waiting_until=until,
+            next_try_at=MOMENT,
+            reason=Reason.UNAVAILABLE,
+        )
+        await downloads.record_next_try(session, job, later)
+    async with database.transaction() as session:
+        row = await session.get_one(Job, job)
+        found = (row.waiting_for, row.waiting_since, row.waiting_until, row.next_try_at, row.reason)
+    assert found == ("source", since, until, later, "unavailable")
+    async with database.transaction() as session:
+        await downloads.record_status(session, job, JobStatus.PROCESSING, None, None)
+    async with database.transaction() as session:
+        row = await session.get_one(Job, job)
+        assert (row.waiting_for, row.waiting_until, row.next_try_at) == (None, None, None)
+
+
+async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
+    database: Database, case: CaseNumber
+) -> None:
+    """(S36) So that a status without its worker does not take a failure back."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"))
+    (row,) = await rows(database, case)
+    failed = replace(stored(row, job), state=DocumentState.FAILED, reason=Reason.SECRET)
+    await record(database, failed)
+    for since, state in ((MOMENT - timedelta(minutes=1), "failed"), (MOMENT, "pending")):
+        async with database.transaction() as session:
+            await downloads.wanted_documents(session, case.digits, [0], since=since)
+        assert (await rows(database, case))[0].state == state
+
+
+async def test_what_a_running_job_is_to_retry_is_pending_at_once(
+    database: Database, case: CaseNumber
+) -> None:
+    """(S23) What fails after the request has failed again."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"), document("b"), document("c"))
+    a, b, c = await rows(database, case)
+    failed = replace(stored(a, job), state=DocumentState.FAILED, reason=Reason.SECRET)
+    later = MOMENT + timedelta(minutes=1)
+    again = replace(failed, document_id=b.id, completed_at=later + timedelta(seconds=1))
+    await record(database, failed, again, stored(c, job))
+    async with database.transaction() as session:
+        await downloads.reopen_failed(session, job, until=later)
+    assert [row.state for row in await rows(database, case)] == ["pending", "failed", "available"]

@@ -50,7 +50,7 @@ async def batches(parts: Parts, small_disk: Path) -> AsyncIterator[DocumentActiv
 async def test_a_document_that_has_no_room_is_refused_before_its_body_is_read(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """(S20) By its declared length; its siblings go on."""
+    """(S20, S43) By its declared length; its siblings go on, and its row says why it waits."""
 
     async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
         if UUIDS[0] not in asked.path:

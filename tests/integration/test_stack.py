@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,8 +27,10 @@ from botocore.exceptions import ClientError
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from cli.stack import SERVERS, AlreadyRunning, Stack
+from cli.stack import parts as catalogue
 from cli.stack.leftovers import FILE_NAME as PIDS_FILE
-from cli.stack.parts import BUCKET
+from cli.stack.parts import BUCKET, Ground, Part
+from cli.stack.sockets import listens
 from cli.stack.state import FILE_NAME as STATE_FILE
 from cli.stack.state import read_json
 
@@ -193,6 +196,44 @@ async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder
         "Ended the api that an earlier start had left running.",
         f"Port {port} is in use; s3 listens on {port_of(second)} this time.",
     ]
+
+
+async def test_a_port_taken_during_the_start_is_left_to_the_stranger(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """(S33) The stack moves on; the stranger, who would answer, is asked nothing."""
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.close()
+
+    strangers: list[asyncio.Server] = []
+    prepare = catalogue.sandbox
+
+    def sandbox(ground: Ground, *rest: Any) -> Part:
+        part = prepare(ground, *rest)
+
+        def take() -> None:
+            # Between the look at the port and the part's start.
+            if not strangers:
+                coroutine = asyncio.start_server(answer, "127.0.0.1", ground.ports["sandbox"])
+                strangers.append(asyncio.run_coroutine_threadsafe(coroutine, loop).result(5))
+
+        return replace(part, prepare=take)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(catalogue, "sandbox", sandbox)
+    said: list[str] = []
+    async with Stack(folder, parts=["sandbox"], ports="free", announce=said.append) as stack:
+        taken = strangers[0].sockets[0].getsockname()[1]
+        own = int(stack.addresses["sandbox"].rsplit(":", 1)[1])
+        assert own != taken
+        assert listens(stack.pid("sandbox") or 0, {own})
+    strangers[0].close()
+    assert asked == []
+    assert "A port was taken while the stack started; starting again." in said
+    assert f"Port {taken} is in use; sandbox listens on {own} this time." in said
 
 
 def port_of(stack: Stack) -> int:

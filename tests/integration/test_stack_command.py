@@ -1,17 +1,19 @@
 """`autos up` as a person uses it: with the real API behind it, from a terminal of its own."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Timer
 
+import httpx2
 import pytest
 
-from cli.stack import is_running
+from cli.stack import Stack, is_running
 
 NUMBER = "9990002-86.2024.8.26.0100"
 _START_SECONDS = 40.0
@@ -96,6 +98,18 @@ def test_the_commands_find_it_by_its_folder(folder: Path, up: subprocess.Popen[s
     assert "Traceback" not in unknown.stderr
 
 
+def test_a_shell_takes_over_where_the_stack_is(folder: Path, up: subprocess.Popen[str]) -> None:
+    """The README's way: `eval "$(autos env)"`."""
+    printed = autos(folder, "env")
+    assert printed.returncode == 0, printed.stderr
+    shell = f'{printed.stdout}\ncurl -sf -H "Authorization: Bearer $KEY" "$API/jobs" "$DOCS"'
+    ran = subprocess.run(["sh", "-e"], input=shell, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 0, ran.stderr
+    assert '"items"' in ran.stdout
+    names = {line.split("=")[0].removeprefix("export ") for line in printed.stdout.splitlines()}
+    assert names == {"API", "KEY", "DOCS", "TEMPORAL", "WEB_UI"}
+
+
 def test_ctrl_c_stops_everything_and_ends_well(folder: Path, up: subprocess.Popen[str]) -> None:
     up.send_signal(signal.SIGINT)
     told, _ = up.communicate(timeout=30)
@@ -103,12 +117,62 @@ def test_ctrl_c_stops_everything_and_ends_well(folder: Path, up: subprocess.Pope
     assert "Stopped." in told
     assert not is_running(folder / "data")
     assert (folder / "data" / "stack.pids.json").read_text() == "{}"
+    down = autos(folder, "env")
+    assert down.returncode == 1
+    assert "is not running" in down.stderr
+    assert "make up" in down.stderr
+
+
+def test_ctrl_c_while_everything_starts_leaves_nothing_behind() -> None:
+    with TemporaryDirectory(prefix="autos-") as made:
+        data = Path(made) / "data"
+        with subprocess.Popen(
+            command("demo", "--data-dir", str(data)),
+            cwd=made,
+            env=environment(Path(made)),
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            bound = Timer(_START_SECONDS, process.kill)
+            bound.start()
+            for line in process.stdout:
+                if "ready in" in line:
+                    process.send_signal(signal.SIGINT)
+                    break
+            process.communicate(timeout=30)
+            bound.cancel()
+        assert process.returncode == 130
+        assert not is_running(data)
+        assert (data / "stack.pids.json").read_text() == "{}"
 
 
 def test_the_demo_does_the_main_job_in_a_folder_where_nothing_is() -> None:
     """F49: what `make demo` runs, with no setting of anybody's."""
+    run_the_demo()
+
+
+def test_the_demo_gets_over_a_credential_of_an_earlier_run() -> None:
+    """(S35) Somebody set one that the sandbox refuses; the demo's job would wait for ever."""
+
+    async def set_credential(folder: Path) -> None:
+        async with Stack(folder / ".autos") as stack, httpx2.AsyncClient() as http:
+            environment = stack.settings_environment()
+            reply = await http.put(
+                f"{stack.addresses['api']}/api/v1/credentials/pdpj",
+                json={"access_token": "of-an-earlier-run"},
+                headers={"Authorization": f"Bearer {environment['AUTOS_ADMIN_KEY']}"},
+            )
+            assert reply.status_code == 200, reply.text
+
+    run_the_demo(lambda folder: asyncio.run(set_credential(folder)))
+
+
+def run_the_demo(before: Callable[[Path], None] = lambda _: None) -> None:
+    """In a folder of its own, to its good end."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AUTOS_", "TEMPORAL_"))}
     with TemporaryDirectory(prefix="autos-") as made:
+        before(Path(made))
         ran = subprocess.run(
             command("demo"),
             cwd=made,

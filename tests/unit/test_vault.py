@@ -20,3 +20,20 @@ def test_another_key_does_not_open_it() -> None:
     sealed = Vault(SecretStr("a" * 32)).seal("whsec_synthetic")
     with pytest.raises(SealBroken, match="AUTOS_SECRET_KEY"):
         Vault(SecretStr("b" * 32)).open(sealed)
+
+
+def test_of_several_keys_the_first_seals_and_all_open() -> None:
+    """(S37) A new key is put in front; what the old one sealed still opens."""
+    old, new = "a" * 32, "b" * 32
+    sealed = Vault(SecretStr(old)).seal("whsec_synthetic")
+    both = Vault(SecretStr(f"{new}, {old}"))
+    assert both.open(sealed) == "whsec_synthetic"
+    assert Vault(SecretStr(new)).open(both.seal("later")) == "later"
+    with pytest.raises(SealBroken):
+        Vault(SecretStr(old)).open(both.seal("later"))
+
+
+@pytest.mark.parametrize("keys", ["", " ", "a,", ",a", "a,,b"])
+def test_an_empty_key_protects_nothing(keys: str) -> None:
+    with pytest.raises(ValueError, match="AUTOS_SECRET_KEY"):
+        Vault(SecretStr(keys))

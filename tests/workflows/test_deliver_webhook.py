@@ -210,6 +210,42 @@ async def test_a_replay_after_the_end_keeps_the_id(dev_server: WorkflowEnvironme
     assert [request.event_id for request, _ in fake.seen] == [event_id, event_id]
 
 
+async def test_a_delivery_that_is_asked_for_again_and_again_keeps_a_short_history(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S37) It continues as new, and neither a request, a number nor the schedule is lost."""
+    fake = FakeReceiver(lambda request, _: (500 if request.number < 30 else 204, None))
+    async with webhook_worker(dev_server.client, fake):
+        delivery = await deliver(dev_server.client, continue_as_new_after=30)
+        async with asyncio.timeout(30):
+            while len(fake.seen) < 30:
+                fake.arrived.clear()
+                # Not to one run, but to whichever is the newest.
+                newest = dev_server.client.get_workflow_handle(delivery.id)
+                await newest.signal("redeliver")
+                await fake.arrived.wait()
+        async with asyncio.timeout(30):
+            result = await delivery.result()
+    assert (result.outcome, result.attempts) == (DeliveryOutcome.DELIVERED, 30)
+    assert [request.number for request, _ in fake.seen] == list(range(1, 31))
+    newest = dev_server.client.get_workflow_handle(delivery.id)
+    history = await newest.fetch_history()
+    assert len(history.events) < 60
+    assert (await newest.describe()).run_id != delivery.first_execution_run_id
+
+
+async def test_three_days_are_three_days_over_several_runs(
+    skipping_server: WorkflowEnvironment,
+) -> None:
+    """(S37) The patience is counted from the first attempt, whichever run made it."""
+    fake = FakeReceiver(refuses)
+    async with webhook_worker(skipping_server.client, fake):
+        delivery = await deliver(skipping_server.client, continue_as_new_after=20)
+        assert await ended(delivery) is DeliveryOutcome.FAILED
+    assert fake.times[-1] == pytest.approx(PATIENCE_SECONDS, abs=len(fake.seen) * LATENESS)
+    assert [request.number for request, _ in fake.seen] == list(range(1, len(fake.seen) + 1))
+
+
 async def test_a_broken_attempt_is_made_again_under_the_same_number(
     dev_server: WorkflowEnvironment,
 ) -> None:

@@ -99,12 +99,18 @@ async def webhook_worker(client: Client, fake: FakeReceiver) -> AsyncIterator[No
         yield
 
 
-async def deliver(client: Client, event_id: str | None = None, *, again: bool = False) -> Delivery:
+async def deliver(
+    client: Client,
+    event_id: str | None = None,
+    *,
+    again: bool = False,
+    continue_as_new_after: int = 0,
+) -> Delivery:
     """Start a delivery as a job does; `again` as the API does when it is asked to redeliver."""
     event_id = event_id or f"evt_{uuid.uuid4().hex}"
     return await client.start_workflow(
         DeliverWebhookWorkflow.run,
-        DeliverWebhook(event_id=event_id),
+        DeliverWebhook(event_id=event_id, continue_as_new_after=continue_as_new_after),
         id=delivery_workflow_id(event_id),
         task_queue=WEBHOOKS_QUEUE,
         start_signal="redeliver" if again else None,

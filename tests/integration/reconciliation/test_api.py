@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from api.app import PREFIX, create_app
+from api.app import create_app
+from api.paths import PREFIX
 from autos.cnj import CaseNumber
 from autos.contracts.names import reconciliation_workflow_id
 from autos.records.database import Database

@@ -11,9 +11,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from standardwebhooks import Webhook
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from api.app import create_app
+from api.redeliveries import MOST_PER_HOUR
 from api.routes import webhook_tools
 from api.webhooks import name_service
 from autos.cnj import CaseNumber
@@ -36,7 +38,9 @@ from tests.integration.webhooks.parts import (
     verify,
     webhook_worker,
 )
-from tests.unit.webhooks.receiver import receiver, status
+from tests.unit.webhooks.receiver import drop, receiver, status
+
+SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 
 
 async def asked(
@@ -120,7 +124,79 @@ async def test_a_receivers_words_are_never_repeated(
     one = told["attempts"][0] if "attempts" in told else told
     assert one["status_code"] == 500
     assert one["milliseconds"] >= 0
-    assert one["error"] == "status"
+    assert one["error"] == (None if "reachable" in told else "status")
+
+
+@pytest.mark.parametrize("code", [200, 204, 301, 401, 404, 405, 410, 500, 501])
+async def test_whoever_answers_is_reachable(
+    webhooks_api: httpx2.AsyncClient, owner: Owner, code: int
+) -> None:
+    """(S32) A receiver that takes only POST answers HEAD with 405, and nothing is wrong with it."""
+    async with receiver(status(code, Location="/elsewhere")) as up:
+        answer = await asked(
+            webhooks_api, owner, "POST", "/webhook-test-connectivity", json={"url": up.url}
+        )
+    told = answer.json()
+    assert (told["reachable"], told["status_code"], told["error"]) == (True, code, None)
+
+
+async def test_whoever_does_not_answer_is_not_reachable(
+    webhooks_api: httpx2.AsyncClient, owner: Owner
+) -> None:
+    """(S32) And the reason is told."""
+    async with receiver(drop) as up:
+        broken = await asked(
+            webhooks_api, owner, "POST", "/webhook-test-connectivity", json={"url": up.url}
+        )
+    gone = await asked(
+        webhooks_api, owner, "POST", "/webhook-test-connectivity", json={"url": up.url}
+    )
+    found = [(one.json()["reachable"], one.json()["error"]) for one in (broken, gone)]
+    assert found == [(False, "protocol"), (False, "connection")]
+
+
+PRIVATE = (
+    "https://10.0.0.1/hook",
+    "https://127.0.0.1/hook",
+    "https://169.254.169.254/latest/meta-data",
+    "https://192.168.1.1/",
+    "https://100.64.0.1/",
+    "https://[::1]/hook",
+    "https://[fd00::1]/hook",
+    "https://[::ffff:10.0.0.1]/",
+    "https://2130706433/",
+    "https://0x7f000001/",
+    "https://127.1/",
+    "https://017700000001/",
+    "https://localhost/hook",
+    "https://api.localhost/hook",
+)
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+async def test_a_private_address_is_refused_when_it_is_given(
+    database: Database, temporal: Client, store: FakeStore, owner: Owner, case: CaseNumber, url: str
+) -> None:
+    """(S32) At once, as webhook-validate does, and not after three days of blocked attempts."""
+    production = Settings(secret_key=SecretStr("x" * 32))
+    app = create_app(production, opener(database, temporal, store))
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://api/api/v1") as api,
+    ):
+        validated = await asked(api, owner, "POST", "/webhooks/webhook-validate", json={"url": url})
+        process = f"/processes/{case.digits}"
+        refused = [
+            await asked(api, owner, "POST", f"{process}/downloads", json={"webhook_url": url}),
+            await asked(api, owner, "GET", process, params={"webhook_url": url}),
+        ]
+        nothing = await asked(api, owner, "GET", f"{process}/status")
+    assert validated.json()["valid"] is False
+    for answer in refused:
+        found = problem(answer, 422, "invalid-request")
+        assert found["detail"] in (validated.json()["detail"], "See `errors` for what to change.")
+    problem(nothing, 404, "process-unknown")
 
 
 async def test_a_test_event_is_sent_as_real_ones_are(
@@ -397,6 +473,37 @@ async def test_recover_sends_what_never_arrived_and_nothing_else(
     assert (await asked(webhooks_api, owner, "POST", "/recover", json=later)).json()["ids"] == []
     naive = await asked(webhooks_api, owner, "POST", "/recover", json={"since": "2026-01-01T00:00"})
     problem(naive, 422, "invalid-request")
+
+
+async def test_an_event_is_not_delivered_again_in_a_loop(
+    webhooks_api: httpx2.AsyncClient,
+    temporal: Client,
+    database: Database,
+    case: CaseNumber,
+    owner: Owner,
+) -> None:
+    """(S37) Each request is an event of its history; no worker is needed to make that grow."""
+    before = now()
+    event_id, other = [
+        await new_event(database, case, owner, "https://receiver.example/") for _ in range(2)
+    ]
+    path = f"/deliveries/{event_id}/redeliver"
+    for _ in range(MOST_PER_HOUR):
+        assert (await asked(webhooks_api, owner, "POST", path)).status_code == 202
+    for _ in range(3):
+        refused = await asked(webhooks_api, owner, "POST", path)
+        problem(refused, 429, "redelivered-too-often")
+        assert 3500 < int(refused.headers["retry-after"]) <= 3600
+    recovered = await asked(
+        webhooks_api, owner, "POST", "/recover", json={"since": before.isoformat()}
+    )
+    assert recovered.json()["ids"] == [other]
+    handle = temporal.get_workflow_handle(delivery_workflow_id(event_id))
+    history = await handle.fetch_history()
+    signals = [event for event in history.events if event.event_type == SIGNALED]
+    assert len(signals) == MOST_PER_HOUR
+    for stopped in (event_id, other):
+        await temporal.get_workflow_handle(delivery_workflow_id(stopped)).terminate()
 
 
 # ---------------------------------------------------------------------- OpenAPI

@@ -1,11 +1,13 @@
 """The description of the API: whole, with examples, and in step with what it can answer."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api import problems, schemas
+from api import problems, schemas, webhooks
 from api.app import create_app
 from api.problems import MEDIA_TYPE, Kind
 from autos.settings import Settings
@@ -93,3 +95,16 @@ def test_problem_types_are_stable_and_unlike() -> None:
     kinds = [kind for kind in vars(problems).values() if isinstance(kind, Kind)]
     assert len({kind.type for kind in kinds}) == len(kinds) > 20
     assert problems.INVALID_CASE_NUMBER.type == "urn:autos:problem:invalid-case-number"
+
+
+def test_the_documentation_lists_every_problem() -> None:
+    """(S38) docs/api.md and the code name the same problems with the same statuses."""
+    text = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \| (\d{3}) \|", text, re.MULTILINE)
+    kinds = {
+        kind.name: kind.status
+        for module in (problems, webhooks)
+        for kind in vars(module).values()
+        if isinstance(kind, Kind)
+    }
+    assert {name: int(status) for name, status in listed} == kinds

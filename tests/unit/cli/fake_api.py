@@ -1,6 +1,10 @@
-"""A small stand-in for the REST API: it answers from a script and writes down what it was asked."""
+"""A small stand-in for the REST API and the store behind its links.
+
+It answers from a script and writes down what it was asked.
+"""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -46,6 +50,27 @@ class FakeApi:
     tags: list[str | None] = field(default_factory=list)
     retry_after: str = "0.01"
     refuse: Response | None = None
+    refused_numbers: set[str] = field(default_factory=set)
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What the store holds, by the document's id."""
+    cut_after: int | None = None
+    """The store sends only so many bytes of the next file."""
+
+    def hold(self, document_id: str, content: bytes, **fields: Any) -> dict[str, Any]:
+        """Have a document stored; how the API lists it."""
+        self.files[document_id] = content
+        listed = {
+            "id": document_id,
+            "position": len(self.documents),
+            "name": f"Petition {document_id}.pdf",
+            "status": "available",
+            "size": len(content),
+            "mime_type": "application/pdf",
+            "sha256": sha256(content).hexdigest(),
+        } | fields
+        self.documents.append(listed)
+        return listed
 
     def app(self) -> FastAPI:
         """The ASGI application."""
@@ -54,6 +79,10 @@ class FakeApi:
         @app.middleware("http")
         async def refusals(request: Request, call_next: Any) -> Response:
             self.asked.append(f"{request.method} {request.url.path}")
+            if request.url.path.startswith("/store/"):
+                assert "Authorization" not in request.headers
+                stored: Response = await call_next(request)
+                return stored
             if request.headers.get("Authorization") != f"Bearer {KEY}":
                 return problem(401, "Not authenticated", "Send a valid key.")
             if self.refuse is not None:
@@ -61,13 +90,15 @@ class FakeApi:
             answer: Response = await call_next(request)
             return answer
 
-        @app.post(f"/api/v1/processes/{DIGITS}/downloads", status_code=202)
-        async def download(request: Request) -> dict[str, Any]:
+        @app.post("/api/v1/processes/{number}/downloads", status_code=202)
+        async def download(number: str, request: Request) -> Any:
+            if number in self.refused_numbers:
+                return problem(503, "The records cannot be reached", "Later.")
             self.wishes.append(await request.json())
-            return {"process_number": DIGITS, "job_id": "job-1", "status": "pending"}
+            return {"process_number": number, "job_id": "job-1", "status": "pending"}
 
-        @app.get(f"/api/v1/processes/{DIGITS}/status")
-        async def progress(request: Request) -> Response:
+        @app.get("/api/v1/processes/{number}/status")
+        async def progress(number: str, request: Request) -> Response:
             assert request.query_params["documents"] == "none"
             tag = request.headers.get("If-None-Match")
             self.tags.append(tag)
@@ -80,14 +111,60 @@ class FakeApi:
                 return Response(status_code=304, headers=headers)
             return JSONResponse(answer, headers=headers)
 
-        @app.get(f"/api/v1/processes/{DIGITS}/documents")
-        async def listing(cursor: str = "0", limit: int = 0) -> dict[str, Any]:
+        @app.get(f"/api/v1/processes/{DIGITS}")
+        async def process() -> dict[str, Any]:
+            return {"process_number": NUMBER, "court": "TJSP", "status": "completed", "new": 1}
+
+        @app.get("/api/v1/processes/{number}/documents/{document_id}/content")
+        async def content(number: str, document_id: str) -> Response:
+            return Response(status_code=307, headers={"Location": f"/store/{document_id}"})
+
+        @app.get("/api/v1/processes/{number}/manifest")
+        async def manifest(number: str) -> Response:
+            return Response(status_code=307, headers={"Location": "/store/manifest"})
+
+        @app.get("/store/{name}")
+        async def stored(name: str, request: Request) -> Response:
+            whole = self.files.get(name, b"{}")
+            start = int(request.headers.get("Range", "bytes=0-")[6:-1])
+            if start and start >= len(whole):
+                return Response(status_code=416)
+            sent = whole[start:]
+            if self.cut_after is not None:
+                sent, self.cut_after = sent[: self.cut_after], None
+            return Response(sent, 206 if start else 200)
+
+        @app.get("/api/v1/jobs")
+        async def jobs() -> dict[str, Any]:
+            return {"items": self.jobs, "next": None}
+
+        @app.get("/api/v1/credentials/pdpj")
+        async def credential() -> dict[str, Any]:
+            return {
+                "is_set": True,
+                "refreshable": False,
+                "expires_at": "2026-01-01T00:00:00Z",
+                "refused_since": "2025-12-31T00:00:00Z",
+                "waiting_jobs": 3,
+            }
+
+        @app.put("/api/v1/credentials/pdpj")
+        async def new_credential(request: Request) -> dict[str, Any]:
+            self.wishes.append(await request.json())
+            return {"woken_jobs": 2}
+
+        @app.get("/api/v1/processes/{number}/documents")
+        async def listing(number: str, cursor: str = "0", limit: int = 0) -> dict[str, Any]:
             start = int(cursor)
             more = start + 2 < len(self.documents)
             return {
                 "items": self.documents[start : start + 2],
                 "next": str(start + 2) if more else None,
             }
+
+        @app.post("/api/v1/webhooks/secret/rotate")
+        async def secret() -> dict[str, Any]:
+            return {"secret": "whsec_abc"}
 
         @app.post("/api/v1/api-keys", status_code=201)
         async def create(request: Request) -> dict[str, Any]:

@@ -3,20 +3,30 @@
 import pytest
 from pydantic import BaseModel
 
-from api import schemas
+from api import problems, schemas
+from api.routes import credentials, diagnosis
 from cli import answers
+
+NEWER = {"doubt", "doubtful_documents", "waiting_until"}
+"""What the service of another release answers; this client reads both."""
 
 
 @pytest.mark.parametrize(
     ("read", "answered", "newer"),
     [
         (answers.Started, schemas.JobStarted, set()),
-        (answers.Status, schemas.Status, {"documents_per_second"}),
-        (answers.Document, schemas.Document, set()),
-        (answers.DocumentPage, schemas.DocumentPage, set()),
+        (answers.Status, schemas.Status, {"documents_per_second"} | NEWER),
+        (answers.Document, schemas.Document, NEWER),
+        (answers.Page[answers.Document], schemas.DocumentPage, set()),
+        (answers.Process, schemas.Process, set()),
+        (answers.Job, schemas.Job, NEWER),
         (answers.ApiKey, schemas.ApiKey, set()),
         (answers.NewApiKey, schemas.CreatedApiKey, set()),
-        (answers.ApiKeyPage, schemas.ApiKeyPage, set()),
+        (answers.Page[answers.ApiKey], schemas.ApiKeyPage, set()),
+        (answers.CredentialState, credentials.CredentialState, set()),
+        (answers.Check, diagnosis.Check, set()),
+        (answers.Diagnosis, diagnosis.Diagnosis, set()),
+        (answers.Problem, problems.ProblemDetails, set()),
     ],
 )
 def test_the_api_answers_every_field_that_is_read(

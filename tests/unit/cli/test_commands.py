@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from fastapi.responses import JSONResponse, Response
 from typer.testing import CliRunner, Result
 
 from cli.main import app
@@ -137,3 +139,105 @@ def test_settings_that_are_not_right_are_named(monkeypatch: pytest.MonkeyPatch) 
     result = autos("migrate")
     assert result.exit_code == 2
     assert "AUTOS_BATCH_SIZE" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response("<html>It works</html>", media_type="text/html"),
+        JSONResponse({"process_number": NUMBER, "status": "of another age"}),
+    ],
+)
+def test_an_unreadable_answer_is_not_called_a_setting(
+    fake: FakeApi, url: str, answer: Response
+) -> None:
+    fake.refuse = answer
+    result = autos("status", NUMBER, "--url", url, "--key", KEY)
+    assert result.exit_code == 1
+    assert "cannot be read" in result.stderr
+    assert "settings" not in result.stderr
+
+
+def test_every_error_of_a_refusal_is_printed(fake: FakeApi, url: str) -> None:
+    errors = [
+        {"where": "body.webhook_url", "message": "URL scheme should be http or https"},
+        {"where": "body.max_age", "message": "too small"},
+    ]
+    body = {"title": "The request does not fit", "detail": "See `errors`.", "errors": errors}
+    fake.refuse = JSONResponse(body, 422, media_type="application/problem+json")
+    result = autos("download", NUMBER, "--webhook-url", "x", "--url", url, "--key", KEY)
+    assert result.exit_code == 1
+    for error in errors:
+        assert f"{error['where']}: {error['message']}" in result.stderr
+
+
+def test_the_version() -> None:
+    result = autos("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"autos {version('autos')}\n"
+
+
+def test_ids_are_whole_and_first_in_a_pipe(fake: FakeApi, url: str) -> None:
+    ids = [f"5f17ffc2-fe60-4317-8725-6e09c5bad8{n:02}" for n in range(3)]
+    for document_id in ids:
+        fake.hold(document_id, b"%PDF", name="Petition " * 30)
+    said = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout.splitlines()
+    for document_id in ids:
+        line = next(line for line in said if document_id in line)
+        assert line.split()[0] == document_id
+        assert len(line.rstrip()) < 160
+
+
+READING = [
+    ("status", NUMBER),
+    ("process", NUMBER),
+    ("documents", NUMBER),
+    ("keys", "list"),
+    ("credentials", "show"),
+    ("download", NUMBER),
+]
+
+
+@pytest.mark.parametrize("words", READING, ids=lambda words: words[0])
+def test_a_reading_command_prints_json_with_all_that_was_answered(
+    fake: FakeApi, url: str, words: tuple[str, ...]
+) -> None:
+    fake.statuses = [status("completed")]
+    fake.hold("d1", b"%PDF", doubt="size_mismatch", something_new=[1])
+    result = autos(*words, "--json", "--url", url, "--key", KEY)
+    assert result.exit_code == 0
+    content = json.loads(result.stdout)
+    if words[0] == "documents":
+        assert content == fake.documents
+    elif words[0] == "status":
+        assert content == fake.statuses[0]
+    assert content
+
+
+def test_a_doubtful_document_is_shown_as_one(fake: FakeApi, url: str) -> None:
+    """(S2, S12)"""
+    fake.hold("d1", b"%PDF", doubt="text_only")
+    said = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout
+    assert "1: stored, but doubtful. The source has no file of this document" in said
+
+
+def test_a_credential_is_read_from_standard_input(fake: FakeApi, url: str) -> None:
+    end = ("--url", url, "--key", KEY)
+    given = CliRunner().invoke(app, ["credentials", "set", *end], input=" token-1 \ntoken-2\n")
+    assert given.exit_code == 0
+    assert fake.wishes == [{"access_token": "token-1", "refresh_token": "token-2"}]
+    assert "token-" not in given.output
+    assert "2 jobs waited" in given.stdout
+    assert CliRunner().invoke(app, ["credentials", "set", *end], input="\n").exit_code == 2
+    shown = autos("credentials", "show", *end).stdout
+    assert "refused since" in shown
+    assert "3 jobs wait" in shown
+
+
+def test_a_question_at_the_terminal_ends_with_ctrl_c(fake: FakeApi, url: str) -> None:
+    """As with an answer that never comes: click says `Abort` for both."""
+    words = ["jobs", "cancel", "--process", NUMBER, "--url", url, "--key", KEY]
+    fake.jobs = [{"id": "job-1", "process_number": NUMBER, "status": "processing"}]
+    result = CliRunner().invoke(app, words, input="")
+    assert result.exit_code == 130
+    assert "POST" not in " ".join(fake.asked)

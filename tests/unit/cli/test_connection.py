@@ -1,26 +1,52 @@
 """Which address and which key are used, by what is said where."""
 
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.connection import Connection, find_connection
 from cli.errors import CommandError
+from cli.stack.leftovers import Leftovers
 from cli.stack.state import StackState
-
-EMBEDDED = "http://127.0.0.1:8000"
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    StackState(addresses={"api": EMBEDDED}, environment={"AUTOS_ADMIN_KEY": "autos_embedded"}).save(
-        tmp_path
-    )
+def port() -> Iterator[int]:
+    """Somebody listens here: this very process."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, port: int) -> Path:
+    """Of a stack that was started once, with its API on the port."""
+    StackState(
+        ports={"api": port},
+        addresses={"api": f"http://127.0.0.1:{port}"},
+        environment={"AUTOS_ADMIN_KEY": "autos_embedded"},
+    ).save(tmp_path)
     return tmp_path
 
 
-def test_the_embedded_stack_is_found(data_dir: Path) -> None:
-    assert find_connection(None, None, data_dir, {}) == Connection(EMBEDDED, "autos_embedded")
+def test_the_embedded_stack_is_found(data_dir: Path, port: int) -> None:
+    Leftovers(data_dir).record("api", os.getpid())
+    found = find_connection(None, None, data_dir, {})
+    assert found == Connection(f"http://127.0.0.1:{port}", "autos_embedded")
+
+
+def test_the_key_is_not_sent_to_a_stranger_on_the_embedded_port(data_dir: Path) -> None:
+    """(S33) The stack is down, and something else listens where its API was."""
+    with pytest.raises(CommandError, match="is not running"):
+        find_connection(None, None, data_dir, {})
+    with subprocess.Popen(["sleep", "60"]) as other:
+        Leftovers(data_dir).record("api", other.pid)
+        with pytest.raises(CommandError, match="is not running"):
+            find_connection(None, None, data_dir, {})
+        other.kill()
 
 
 def test_the_environment_wins_over_the_stack_and_options_over_both(data_dir: Path) -> None:

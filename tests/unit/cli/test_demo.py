@@ -1,4 +1,4 @@
-"""The demo's verdict: it finds what is wrong."""
+"""The demo's verdict: it finds what is wrong, and in bounded time."""
 
 from hashlib import sha256
 
@@ -9,8 +9,10 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState
 from cli.answers import Document
 from cli.client import ApiClient
-from cli.demo import AVAILABLE, FAILING, Findings, Scene, judge, open_a_link
-from tests.unit.cli.fake_api import NUMBER
+from cli.demo import AVAILABLE, FAILING, Findings, Scene, download_case, follow, judge, open_a_link
+from cli.errors import CommandError
+from cli.stack.parts import SANDBOX_TOKEN
+from tests.unit.cli.fake_api import NUMBER, FakeApi, status
 
 CONTENT = b"%PDF-1.7"
 
@@ -55,3 +57,42 @@ async def test_a_link_is_opened_and_its_hash_compared(
         await open_a_link(scene, findings)
     assert len(findings.wrong) == (wrong is not None)
     assert wrong is None or wrong in findings.wrong[0]
+
+
+@pytest.mark.parametrize(
+    ("waiting_for", "way_out"),
+    [
+        ("credential", "autos credentials set"),
+        ("source", "http://sandbox/control/reset"),
+        ("operator", "autos jobs resume job-1"),
+        (None, "autos doctor"),
+    ],
+)
+async def test_a_job_that_does_not_move_is_given_up_with_the_way_out(
+    client: ApiClient, fake: FakeApi, waiting_for: str | None, way_out: str
+) -> None:
+    """(S35) Whatever it waits for; probes that change nothing else are no progress."""
+    moments = [f"2026-01-01T00:00:{second:02}Z" for second in range(60)]
+    fake.statuses = [
+        status(waiting_for=waiting_for, next_try_at=moment, job_id="job-1") for moment in moments
+    ]
+    async with httpx2.AsyncClient() as http:
+        scene = Scene(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
+        with pytest.raises(CommandError) as given_up:
+            await follow(scene, still=0.3)
+    assert way_out in str(given_up.value)
+    assert "has not moved" in str(given_up.value)
+    assert given_up.value.exit_code == 1
+
+
+async def test_the_demo_sets_the_sandboxs_own_credential_first(
+    client: ApiClient, fake: FakeApi
+) -> None:
+    """(S35) One of an earlier run must not be what its job waits for."""
+    fake.statuses = [status("completed")]
+    async with httpx2.AsyncClient() as http:
+        scene = Scene(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
+        await download_case(scene, Findings())
+    assert fake.wishes[0] == {"access_token": SANDBOX_TOKEN}
+    first, *_ = fake.asked
+    assert first == "PUT /api/v1/credentials/pdpj"

@@ -1,5 +1,6 @@
 """`autos doctor`: what it says of each part and of each finding, and how it ends."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ from fastapi.responses import JSONResponse
 from autos.contracts.reconciliation import Kind, Step
 from cli.answers import Findings, Reconciliation
 from cli.doctor import EXPLANATIONS, explain
-from tests.unit.cli.fake_api import KEY, FakeApi
+from tests.unit.cli.fake_api import KEY, FakeApi, problem
 from tests.unit.cli.test_commands import autos
+
+
+def check(name: str, ok: bool | None, advice: str | None = None) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "detail": f"The {name}.", "advice": advice}
 
 
 def report(status: str = "completed", **fields: Any) -> dict[str, Any]:
@@ -26,6 +31,7 @@ class DoctorsApi(FakeApi):
     """Answers with the reports one after the other; the last one stays."""
 
     reports: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
     away: str | None = None
 
     def app(self) -> FastAPI:
@@ -36,6 +42,10 @@ class DoctorsApi(FakeApi):
             parts = {name: {"ok": name != self.away} for name in ("records", "engine", "store")}
             ok = self.away is None
             return JSONResponse({"ok": ok, "parts": parts}, 200 if ok else 503)
+
+        @app.get("/api/v1/diagnosis")
+        async def diagnosis() -> dict[str, Any]:
+            return {"checks": self.checks}
 
         @app.post("/api/v1/reconciliations")
         async def reconcile(request: Request) -> dict[str, Any]:
@@ -56,6 +66,7 @@ class DoctorsApi(FakeApi):
 def fake() -> DoctorsApi:
     fake = DoctorsApi()
     fake.reports = [report()]
+    fake.checks = [check("records", True), check("source", True)]
     return fake
 
 
@@ -68,21 +79,54 @@ def test_all_is_well(fake: DoctorsApi, url: str) -> None:
     code, said = doctor(url)
     assert code == 0
     assert said.splitlines() == [
-        "records: answers.",
-        "engine: answers.",
-        "store: answers.",
+        "ok   records: The records.",
+        "ok   source: The source.",
         "Records, Temporal and the bucket agree.",
     ]
     assert fake.wishes == [{"dry_run": False}]
 
 
-def test_a_part_that_is_away_is_named_and_nothing_is_started(fake: DoctorsApi, url: str) -> None:
-    fake.away = "store"
+@pytest.mark.parametrize("away", ["records", "store"])
+def test_with_a_part_away_nothing_is_started(fake: DoctorsApi, url: str, away: str) -> None:
+    fake.away = away
+    fake.checks = [check("store", False, "Look at the bucket.")]
     code, said = doctor(url)
     assert code == 1
-    assert "store: S3 cannot be reached" in said
-    assert "engine: answers." in said
+    assert f"!!   {away}: " in said
+    assert ("Look at the bucket." in said) is (away == "store")
     assert fake.wishes == []
+
+
+def test_a_finding_comes_with_advice_and_an_exit_code(fake: DoctorsApi, url: str) -> None:
+    """(S34) As a revoked token does, which holds up every job."""
+    fake.checks = [check("credential", False, "Set a new one."), check("disk", None)]
+    code, said = doctor(url)
+    assert code == 1
+    assert "!!   credential: The credential.\n     Set a new one." in said
+    assert "??   disk: The disk." in said
+
+
+def test_what_could_not_be_looked_at_is_not_called_well(fake: DoctorsApi, url: str) -> None:
+    """(S34)"""
+    fake.checks = [check("source", None)]
+    assert doctor(url)[0] == 2
+
+
+def test_a_service_that_cannot_be_asked_is_no_finding(fake: DoctorsApi, url: str) -> None:
+    """(S34) Exit code 2: it could not look."""
+    fake.refuse = problem(403, "This key may not do that", "Use a key with the role `admin`.")
+    assert doctor(url)[0] == 2
+    assert autos("doctor", "--url", "http://127.0.0.1:9", "--key", KEY).exit_code == 2
+
+
+def test_the_report_for_programs(fake: DoctorsApi, url: str) -> None:
+    """(S34)"""
+    fake.checks = [check("jobs", False, "Resume them.")]
+    code, said = doctor(url, "--json")
+    assert code == 1
+    content = json.loads(said)
+    assert content["checks"] == fake.checks
+    assert content["reconciliation"]["status"] == "completed"
 
 
 def test_what_was_mended_is_explained(fake: DoctorsApi, url: str) -> None:
@@ -95,7 +139,7 @@ def test_what_was_mended_is_explained(fake: DoctorsApi, url: str) -> None:
     code, said = doctor(url)
     assert code == 0
     assert "7 jobs ended in Temporal without writing an end" in said
-    assert "their subscribers are told" in said
+    assert "their subscribers are notified" in said
     assert "job-4 of 9" in said
     assert "job-5" not in said
     assert "and 2 more" in said

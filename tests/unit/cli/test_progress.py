@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import pytest
 from rich.console import Console
+from rich.text import Text
 
 from cli.answers import Status
 from cli.progress import describe, progress, summary
-from tests.unit.cli.fake_api import status
+from tests.unit.cli.fake_api import NUMBER, status
 
 
 def read(**fields: Any) -> Status:
@@ -52,18 +54,61 @@ def test_the_summary_tells_time_and_failures() -> None:
 
 def test_a_terminal_shows_a_bar() -> None:
     out = StringIO()
-    with progress(Console(file=out, force_terminal=True, width=120)) as show:
-        show(read(total_documents=0))
-        show(read(completed_documents=3, state="completed"))
+    with progress(Console(file=out, force_terminal=True, width=120)) as board:
+        board.show(NUMBER, read(total_documents=0))
+        board.show(NUMBER, read(completed_documents=3, state="completed"))
     assert "100 %" in out.getvalue()
+
+
+@pytest.mark.parametrize("width", [38, 60, 80])
+def test_a_narrow_terminal_shows_a_bar_too(width: int) -> None:
+    out = StringIO()
+    with progress(Console(file=out, force_terminal=True, width=width)) as board:
+        board.show(NUMBER, read(completed_documents=2, documents_per_second=4, eta_seconds=9))
+    shown = [Text.from_ansi(line).plain for line in out.getvalue().splitlines()]
+    last = next(line for line in reversed(shown) if "%" in line)
+    assert "━━━━" in last
+    assert "67 %" in last
+    assert "processing" in last
+    assert len(last.strip()) <= width
+
+
+def test_many_processes_have_one_bar_for_all_and_one_for_each_under_way() -> None:
+    out = StringIO()
+    with progress(Console(file=out, force_terminal=True, width=120), 3) as board:
+        board.show(NUMBER, read(completed_documents=2))
+        board.finish(NUMBER, f"{NUMBER}  done")
+        board.saving("another", 1, 2)
+    shown = Text.from_ansi(out.getvalue()).plain
+    assert "1 of 3 processes" in shown
+    assert "another  saved 1 of 2 files" in shown
+    assert f"{NUMBER}  done" in shown
+
+
+def test_many_in_a_pipe_say_which_they_are() -> None:
+    out = StringIO()
+    with progress(Console(file=out, width=20), 2) as board:
+        board.show(NUMBER, read(completed_documents=1))
+        board.finish(NUMBER, f"{NUMBER}  completed")
+    assert out.getvalue().splitlines() == [
+        f"{NUMBER}  processing: 1 of 3 documents, 0 bytes",
+        f"{NUMBER}  completed",
+    ]
+
+
+def test_doubtful_documents_are_counted() -> None:
+    """(S2) Also in the last line, which says how to see them."""
+    doubtful = read(state="completed_with_failures", completed_documents=3, doubtful_documents=1)
+    assert "1 doubtful" in describe(doubtful)
+    assert "1 doubtful (see `autos documents" in summary(doubtful)
 
 
 def test_a_pipe_shows_the_first_and_the_last_line_of_a_short_job() -> None:
     out = StringIO()
-    with progress(Console(file=out, width=20)) as show:
+    with progress(Console(file=out, width=20)) as board:
         for done in range(3):
-            show(read(completed_documents=done))
-        show(read(completed_documents=3, state="completed"))
+            board.show(NUMBER, read(completed_documents=done))
+        board.show(NUMBER, read(completed_documents=3, state="completed"))
     assert out.getvalue().splitlines() == [
         "processing: 0 of 3 documents, 0 bytes",
         "completed: 3 of 3 documents, 0 bytes",

@@ -2,6 +2,10 @@
 
 import re
 import shlex
+import subprocess
+import sys
+from itertools import takewhile
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -21,6 +25,7 @@ _LINES: Final = sorted(
     }
 )
 _COMMANDS: Final = [line for line in _LINES if line.startswith("autos ")]
+_TEMPORAL: Final = [line for line in _LINES if line.startswith("temporal ")]
 _TARGETS: Final = [line for line in _LINES if line.startswith("make ")]
 
 
@@ -41,6 +46,20 @@ def test_a_wrong_one_is_noticed(line: str) -> None:
     assert exit_code(line) == 2
 
 
+@pytest.mark.parametrize("line", _TEMPORAL)
+def test_a_command_of_temporals_is_one_of_the_program_that_make_installs(line: str) -> None:
+    """(S38) It is in `.venv/bin`, and knows the command with its options."""
+    program = Path(sys.executable).with_name("temporal")
+    words = shlex.split(line, comments=True)[1:]
+    verbs = list(takewhile(lambda word: not word.startswith("-"), words))
+    described = subprocess.run(
+        [str(program), *verbs, "--help"], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    assert f"temporal {' '.join(verbs)}" in described
+    for option in (word for word in words if word.startswith("--")):
+        assert option in described
+
+
 @pytest.mark.parametrize("line", _TARGETS)
 def test_a_make_target_is_in_the_makefile(line: str) -> None:
     """F49."""
@@ -51,3 +70,4 @@ def test_a_make_target_is_in_the_makefile(line: str) -> None:
 def test_there_are_commands_to_look_at() -> None:
     assert len(_COMMANDS) >= 5
     assert len(_TARGETS) >= 2
+    assert len(_TEMPORAL) >= 7

@@ -177,3 +177,10 @@ def test_the_images_health_check_asks_a_route_of_the_api() -> None:
 
 def _type_name(kind: int) -> str:
     return IndexedValueType.Name(kind).removeprefix("INDEXED_VALUE_TYPE_").title()  # type: ignore[arg-type]
+
+
+def test_api_and_worker_have_the_same_credential() -> None:
+    """(S34) A credential that the API stores counts only beside the same token in the settings."""
+    given = [compose.environment(name) for name in ("api", "worker")]
+    for name in ("AUTOS_PDPJ_BASE_URL", "AUTOS_PDPJ_TOKEN", "AUTOS_PDPJ_REFRESH_TOKEN"):
+        assert given[0][name] == given[1][name]

@@ -99,3 +99,12 @@ async def running(script: Script) -> AsyncIterator[FakeServer]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def by_path(detail: bytes, search: bytes) -> Script:
+    """The detail, or what a search answers."""
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(search if "?" in asked.path else detail)
+
+    return script

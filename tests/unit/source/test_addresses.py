@@ -1,4 +1,4 @@
-"""Only documents of the very process on the source's own host (facts/pdpj-api.md §6, F38)."""
+"""Only documents of the very process on the source's own host (F38)."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
-from autos.source.addresses import UnusableAddress, read_href, read_path
+from autos.source.addresses import UnusableAddress, file_of, is_text, read_href, read_path
 
 NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
 ID = "0f5c8f6e-1111-5222-8333-444455556666"
@@ -76,6 +76,19 @@ def test_another_path_is_no_address(href: str) -> None:
     with pytest.raises(UnusableAddress) as refused:
         read_href(href, NUMBER, BASE)
     assert refused.value.reason is Reason.NO_ADDRESS
+
+
+def test_the_text_of_a_document_is_told_from_its_file() -> None:
+    """(S12) An address of the text is recognised, so that what it gives can be marked."""
+    assert is_text(read_href(TAIL.replace("binario", "texto"), NUMBER, BASE).path)
+    assert not is_text(PATH)
+
+
+def test_an_id_leads_to_the_file() -> None:
+    """(S14) The route of a document's file is known."""
+    assert file_of(ID, NUMBER) == read_path(PATH)
+    with pytest.raises(UnusableAddress):
+        file_of("../x", NUMBER)
 
 
 @given(st.text() | st.text().map(lambda text: TAIL + text) | st.text().map(lambda t: BASE + t))

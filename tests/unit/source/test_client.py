@@ -27,7 +27,7 @@ from tests.unit.source.clients import (
     client_of,
     fetch,
 )
-from tests.unit.source.server import Asked, Script, always, reply, running
+from tests.unit.source.server import Asked, Script, always, by_path, reply, running
 
 
 async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
@@ -205,13 +205,6 @@ async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
     assert server.most_at_once == 4
 
 
-def by_path(detail: bytes, search: bytes) -> Script:
-    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(search if "?" in asked.path else detail)
-
-    return script
-
-
 async def test_a_process_is_read() -> None:
     async with running(always(reply(200, DETAIL))) as server, client_of(server) as client:
         process = await client.process(NUMBER)
@@ -228,7 +221,7 @@ async def test_a_process_is_read() -> None:
         (reply(404, UNKNOWN), reply(404, b"{}"), Reason.NOT_FOUND, False),
         (reply(500, CODEX_ERROR), reply(404, UNKNOWN), Reason.NOT_FOUND, True),
         (reply(404, b"{}"), reply(503), Reason.UNAVAILABLE, False),
-        (reply(200, b"[{}]"), reply(200, MISS), Reason.ERROR_BODY, False),
+        (reply(200, b"[{}]"), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
         (reply(401, NO_ACCESS), reply(), Reason.NO_ACCESS, True),
         (reply(403, NO_ACCESS), reply(), Reason.NO_ACCESS, True),
         (reply(401), reply(), Reason.CREDENTIAL, False),

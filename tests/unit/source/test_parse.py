@@ -1,7 +1,6 @@
-"""Listings in every shape the courts send (facts/pdpj-api.md §5, §8.7; failures F28, U5)."""
+"""Listings in every shape the courts send (F28, U5, S5, S14, S15)."""
 
 import json
-import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,52 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
-from autos.source.listing import ListedProcess
-from autos.source.parse import UnreadableListing, parse_process
+from autos.source.parse import UnreadableListing
 from autos.source.values import LOCAL_TIME, moment
-
-BASE = "https://portal.example"
-NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
-OTHER = CaseNumber.parse("9990002-86.2024.8.26.0100")
-
-
-def identity(seed: object) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(seed)))
-
-
-def document(seed: object, **fields: Any) -> dict[str, Any]:
-    """A document with an address; a field of None is left out."""
-    path = f"/processos/{NUMBER.masked}/documentos/{identity(seed)}"
-    listed = {
-        "sequencia": 1,
-        "dataHoraJuntada": "2024-05-02T10:11:12.345",
-        "idOrigem": str(seed),
-        "nome": "Petição Inicial.pdf",
-        "nivelSigilo": "PUBLICO",
-        "tipo": {"codigo": 58, "nome": "Petição inicial"},
-        "hrefBinario": f"{path}/binario",
-        "hrefTexto": f"{path}/texto",
-        "arquivo": {"tipo": "application/pdf", "tamanho": 50307},
-    }
-    return {key: value for key, value in (listed | fields).items() if value is not None}
-
-
-def run(*documents: Any, grade: str = "G1", **fields: Any) -> dict[str, Any]:
-    return {
-        "grau": {"sigla": grade},
-        "tribunal": {"sigla": "TRF3"},
-        "documentos": list(documents),
-    } | fields
-
-
-def detail(**fields: Any) -> list[dict[str, Any]]:
-    return [{"numeroProcesso": NUMBER.masked, "nivelSigilo": 0, "siglaTribunal": "TRF3"} | fields]
-
-
-def parse(payload: object) -> ListedProcess:
-    return parse_process(NUMBER, payload, BASE)
+from tests.unit.source.listings import NUMBER, OTHER, detail, document, identity, parse, run
 
 
 def test_a_document_with_all_its_fields() -> None:
@@ -96,90 +53,89 @@ def test_the_document_is_found_wherever_it_stands(payload: object) -> None:
     assert [listed.source_id for listed in parse(payload).documents] == [identity("a")]
 
 
-def test_a_second_listing_is_the_same_document_and_a_fallback() -> None:
-    first = run(document("copy", idOrigem="7", arquivo=None, sequencia=3))
-    second = run(document("main", idOrigem="7", sequencia=3))
-    (listed,) = parse(detail(tramitacaoAtual=first, tramitacoes=[second])).documents
-    assert listed.source_id == identity("main")
-    assert listed.alternate_ids == (identity("copy"),)
-    assert [address.split("/")[-2] for address in listed.addresses] == [
-        identity("main"),
-        identity("copy"),
-    ]
-    assert listed.expected_size == 50307
-
-
-def test_two_instances_are_never_mixed() -> None:
-    payload = detail(
-        tramitacaoAtual=run(document("a", idOrigem="7"), grade="G2"),
-        tramitacoes=[run(document("b", idOrigem="7"), grade="G1")],
-    )
-    assert len(parse(payload).documents) == 2
-
-
-def test_one_origin_id_twice_in_one_list_is_two_documents() -> None:
-    twice = [document(seed, idOrigem="7", sequencia=n) for n, seed in enumerate("ab")]
-    again = [document(seed, idOrigem="7", sequencia=n) for n, seed in ((1, "d"), (0, "c"))]
-    listed = parse(detail(tramitacaoAtual=run(*twice), tramitacoes=[run(*again)])).documents
-    assert {(one.source_id, one.alternate_ids) for one in listed} == {
-        (identity("a"), (identity("c"),)),
-        (identity("b"), (identity("d"),)),
+def test_a_detail_of_the_data_lake() -> None:
+    """(S14) Ids in place of hrefs, enumeration names for types, instances in words, nulls."""
+    piece = {
+        "sequencia": 10,
+        "dataHoraJuntada": "2024-12-13T14:54:51.811",
+        "id": identity("a"),
+        "idCodex": 5960000001,
+        "idOrigem": "140000001",
+        "nome": "Sentença",
+        "nivelSigilo": "PUBLICO",
+        "tipo": {"codigo": 1, "nome": "Sentença", "idCodex": 2, "idOrigem": "150"},
+        "arquivo": {"id": identity("file"), "tipo": "TEXT_HTML", "tamanho": 20703},
+        "signatarios": [{"nome": "X"}],
     }
+    instance = {
+        "instancia": "PRIMEIRO_GRAU",
+        "tribunal": {"sigla": "TRF3", "jtr": "403"},
+        "numeroHistorico": None,
+        "documentos": [piece],
+        "movimentos": [{"sequencia": 1, "tipo": {"id": 22, "nome": "Baixa"}, "idDocumento": None}],
+        "classe": [{"codigo": 7, "descricao": "Procedimento", "historico": []}],
+    }
+    payload = detail(id="99900012120244036100", versao="1.0.9", tramitacoes=[instance])
+    process = parse(payload)
+    (listed,) = process.documents
+    assert listed.addresses == (
+        f"/api/v2/processos/{NUMBER.masked}/documentos/{identity('a')}/binario",
+    )
+    assert (listed.instance, listed.declared_type, listed.expected_size) == (
+        *("G1", "text/html"),
+        20703,
+    )
+    assert process.class_name == "Procedimento"
+    listing = detail(id="99900012120244036100", documentos=[piece])[0]
+    assert [one.source_id for one in parse(listing).documents] == [identity("a")]
 
 
-def test_one_id_listed_twice_is_one_document() -> None:
-    payload = detail(tramitacaoAtual=run(document("a"), document("a", idOrigem=None)))
-    assert len(parse(payload).documents) == 1
-
-
-def test_a_copy_that_cannot_be_fetched_is_not_preferred() -> None:
-    lost = run(document("lost", idOrigem="7", hrefBinario=None, hrefTexto=None))
-    held = run(document("held", idOrigem="7", arquivo=None))
-    (listed,) = parse(detail(tramitacaoAtual=lost, tramitacoes=[held])).documents
-    assert listed.source_id == identity("held")
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"processo": {"dados": {"documentos": [document("a")]}}},
+        {"tramitacoes": [[run(document("a"))]]},
+        {"tramitacaoAtual": {"movimentos": [{"documentos": [document("a")]}]}},
+        {"tramitacaoAtual": {"documentos": {"content": [document("a")]}}},
+        {"tramitacaoAtual": {"documentos": {"documentos": [document("a")]}}},
+        {"documentos": [document("a", documentos=[document("a")])]},
+        {"tramitacaoAtual": {"documentos": [identity("a")]}},
+    ],
+)
+def test_documents_are_read_anywhere_below(place: dict[str, Any]) -> None:
+    """(S15) No list of documents is dropped for standing where none was seen before."""
+    (listed,) = parse(detail(**place)).documents
+    assert listed.source_id == identity("a")
     assert listed.refusal is None
 
 
-def test_text_stands_in_only_for_a_missing_binary_and_has_no_known_size() -> None:
-    (listed,) = parse(detail(tramitacaoAtual=run(document("a", hrefBinario=None)))).documents
-    assert listed.addresses[0].endswith("/texto")
-    assert listed.expected_size is None
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"partes": [{"documentos": [{"numero": "1", "tipo": "CPF"}]}]},
+        {"processosRelacionados": [{"documentos": [document("b")]}]},
+        {"apensos": [{"numeroProcesso": OTHER.masked, "documentos": [document("b")]}]},
+        {"totais": {"documentos": 12}},
+    ],
+)
+def test_other_papers_are_not_its_documents(place: dict[str, Any]) -> None:
+    """(S15) Identity papers, other processes' documents and counts are left out."""
+    assert parse(detail(tramitacaoAtual=run() | place)).documents == ()
 
 
-@pytest.mark.parametrize("junk", [None, "x", 5, [], {}, {"nome": "sem endereço"}, [[]]])
-def test_junk_is_counted(junk: object) -> None:
-    payload = detail(tramitacaoAtual=run(junk, document("a"), junk))
-    documents = parse(payload).documents
-    refused = [one for one in documents if one.refusal is Reason.NO_ADDRESS]
-    assert len(documents) == 3
-    assert len({one.source_id for one in refused}) == 2
-    assert all(one.addresses == () for one in refused)
+def test_a_number_that_is_no_text() -> None:
+    payload = {"numeroProcesso": int(NUMBER.digits), "documentos": [document("a")]}
+    assert len(parse(payload).documents) == 1
 
 
-def test_made_up_ids_stay_when_the_list_grows() -> None:
-    lost = document("lost", hrefBinario=None, hrefTexto=None)
-    before = parse(detail(tramitacaoAtual=run(lost))).documents
-    after = parse(detail(tramitacaoAtual=run(document("new"), lost))).documents
-    assert before[0].source_id in {one.source_id for one in after}
-
-
-def test_an_address_on_another_host_is_refused_at_once() -> None:
-    foreign = document("a", hrefBinario="https://evil.example/x", hrefTexto=None)
-    (listed,) = parse(detail(tramitacaoAtual=run(foreign))).documents
-    assert (listed.refusal, listed.addresses) == (Reason.FOREIGN_HOST, ())
-
-
-def test_oldest_first_and_stable() -> None:
-    documents = [
-        document("undated", dataHoraJuntada=None),
-        document("late", dataHoraJuntada="2024-05-02T10:00:00.5"),
-        document("second", dataHoraJuntada="2024-05-02T09:00:00", sequencia=2),
-        document("first", dataHoraJuntada="2024-05-02T09:00:00", sequencia=1),
-    ]
-    expected = [identity(seed) for seed in ("first", "second", "late", "undated")]
-    for order in (documents, documents[::-1]):
-        listed = parse(detail(tramitacaoAtual=run(*order))).documents
-        assert [one.source_id for one in listed] == expected
+@pytest.mark.parametrize("levels", [101, 600, 900])
+def test_a_listing_nested_too_deep_is_unreadable(levels: int) -> None:
+    """(S5) What could be decoded, but not walked or stored, is an unreadable listing."""
+    deep: object = "x"
+    for _ in range(levels):
+        deep = [deep]
+    with pytest.raises(UnreadableListing):
+        parse(detail(tramitacaoAtual=run(document("a")), nota=deep))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +242,8 @@ def test_a_process_without_documents() -> None:
 KEYS = st.sampled_from(
     "numeroProcesso tramitacaoAtual tramitacoes dadosBasicos documentos content grau tribunal "
     "sigla idOrigem hrefBinario hrefTexto arquivo tamanho tipo nome nivelSigilo classe assunto "
-    "dataHoraJuntada sequencia distribuicao orgaoJulgador".split()
+    "dataHoraJuntada sequencia distribuicao orgaoJulgador id instancia movimentos idDocumento "
+    "dataHora descricao partes".split()
 )
 VALUES = (
     st.none()
@@ -295,6 +252,7 @@ VALUES = (
     | st.floats()
     | st.text(max_size=8)
     | st.sampled_from([NUMBER.masked, document("a")["hrefBinario"], "2024-05-02T10:11:12.3"])
+    | st.sampled_from([identity("a"), "G1", "PRIMEIRO_GRAU", "\ud800", "a\x00", 10**30, -1])
 )
 JUNK = st.recursive(
     VALUES,
@@ -306,6 +264,7 @@ JUNK = st.recursive(
 @settings(max_examples=300)
 @given(JUNK)
 def test_junk_raises_nothing_but_the_typed_error(payload: object) -> None:
+    """(S5) A listing is read, or is an unreadable listing."""
     try:
         process = parse(payload)
     except UnreadableListing:
@@ -313,13 +272,23 @@ def test_junk_raises_nothing_but_the_typed_error(payload: object) -> None:
     json.dumps(process.metadata, allow_nan=False).encode()
     assert len({one.source_id for one in process.documents}) == len(process.documents)
     assert all((one.refusal is None) == bool(one.addresses) for one in process.documents)
+    assert [one.source_order for one in process.documents] == list(range(len(process.documents)))
+    texts = [
+        *(one.name or "" for one in process.documents),
+        *(m.text or "" for m in process.movements),
+    ]
+    assert "\x00" not in "".join(texts).encode().decode()
 
 
-def without_address(entry: object) -> bool:
-    return not isinstance(entry, dict) or entry.keys().isdisjoint({"hrefBinario", "hrefTexto"})
+def is_one_without_address(entry: object) -> bool:
+    """True for what has no address, and lists no others."""
+    if not isinstance(entry, dict):
+        return entry != identity("a") and "documentos" not in repr(entry)
+    known = {"hrefBinario", "hrefTexto", "id"}
+    return entry.keys().isdisjoint(known) and "documentos" not in repr(entry)
 
 
-@given(st.lists(JUNK.filter(without_address), max_size=6))
+@given(st.lists(JUNK.filter(is_one_without_address), max_size=6))
 def test_whatever_is_listed_is_counted(entries: list[object]) -> None:
     process = parse(detail(tramitacaoAtual=run(*entries)))
     assert [one.refusal for one in process.documents] == [Reason.NO_ADDRESS] * len(entries)

@@ -314,6 +314,7 @@ LISTINGS: Final = [
     ("maintenance", 200, page("Sistema em manutenção"), Refused(Reason.ERROR_BODY)),
     ("another page", 200, page("x"), Refused(Reason.ERROR_BODY)),
     ("envelope", 200, b'{"status":500,"error":"x"}', Refused(Reason.ERROR_BODY)),
+    ("an empty item", 200, b"[{}]", Answer([{}])),
     ("null", 200, b"null", Refused(Reason.ERROR_BODY)),
     ("stub", 200, b"Codex indisponivel", Refused(Reason.STUB)),
     ("cut JSON", 200, b'[{"numeroProcesso":', UNREADABLE),

@@ -161,3 +161,18 @@ async def test_reading(http: httpx2.AsyncClient) -> None:
         with pytest.raises(StoreUnavailable) as lost:
             await opened.head(KEY)
     assert "Signature" not in str(lost.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready"), [(GOOD, True), (reply(507), False), (reply(403), False), (b"", False)]
+)
+async def test_a_bucket_is_ready_when_it_takes_an_object(
+    http: httpx2.AsyncClient, answer: bytes, ready: bool
+) -> None:
+    """(S43) A full one answers every question and takes nothing; one request tells."""
+    async with running(in_turn(answer)) as server:
+        assert await store(server, http).ready() is ready
+        (asked,) = server.asked
+    assert (asked.method, asked.body) == ("PUT", b"ok")
+    # Not where documents are, which reconciliation lists and cleans up.
+    assert asked.path.startswith("/autos/health/probe?")

@@ -62,6 +62,13 @@ REFUSED_URLS = {
     "https://[not-an-address]/": BlockedFor.SHAPE,
     "https://example.org:99999/": BlockedFor.PORT,
     "https://exa\nmple.org/": BlockedFor.SHAPE,
+    "https://10.0.0.1/": BlockedFor.ADDRESS,
+    "https://[::1]/": BlockedFor.ADDRESS,
+    "https://[::ffff:10.0.0.1]/": BlockedFor.ADDRESS,
+    "https://169.254.169.254/": BlockedFor.ADDRESS,
+    "https://localhost/": BlockedFor.ADDRESS,
+    "https://LOCALHOST/": BlockedFor.ADDRESS,
+    "https://hooks.localhost/": BlockedFor.ADDRESS,
 }
 ACCEPTED_URLS = {
     "https://example.org/hook?token=1": "example.org",

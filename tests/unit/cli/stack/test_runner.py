@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -149,4 +151,44 @@ async def test_a_part_that_cannot_be_prepared_does_not_start(surroundings: Surro
     runner.start()
     with pytest.raises(StackError, match="There is no room on the disk"):
         await runner.wait_ready(10)
+    await runner.stop()
+
+
+async def test_a_part_whose_port_a_stranger_holds_is_asked_nothing(
+    surroundings: Surroundings,
+) -> None:
+    """(S33) The stranger would answer well; the part itself never listens."""
+    asked: list[int] = []
+
+    async def ready(life: Life, _: httpx2.AsyncClient) -> bool:
+        asked.append(life.pid)
+        return True
+
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        waiting = replace(part("import time; time.sleep(60)", ready), ports=frozenset({port}))
+        runner = Runner(waiting, surroundings)
+        runner.start()
+        with pytest.raises(StackError, match="was not ready"):
+            await runner.wait_ready(0.5)
+        await runner.stop()
+    assert asked == []
+
+
+async def test_a_part_is_ready_when_its_own_process_listens(surroundings: Surroundings) -> None:
+    """(S33) Also where the socket is a child's."""
+
+    async def ready(_: Life, __: httpx2.AsyncClient) -> bool:
+        return True
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    script = (
+        "import os, socket, time; os.fork() and time.sleep(60); "
+        f"server = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
+    )
+    runner = Runner(replace(part(script, ready), ports=frozenset({port})), surroundings)
+    runner.start()
+    await runner.wait_ready(10)
     await runner.stop()

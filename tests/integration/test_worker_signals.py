@@ -1,4 +1,4 @@
-"""`autos worker` under load, when it is told to stop."""
+"""`autos worker` under load, when it is stopped or frozen."""
 
 import asyncio
 import signal
@@ -29,6 +29,8 @@ HANDED_OVER: Final = 10
 """Documents of a job that a worker has at once: a batch of five and the next one."""
 KILLED_AFTER: Final = timedelta(seconds=30)
 """As long a container is given; a test holds docker-compose.yml against it."""
+FROZEN: Final = timedelta(seconds=60)
+"""Three timeouts of 15 s and what the job itself takes."""
 
 
 @asynccontextmanager
@@ -51,6 +53,11 @@ async def hanging_receiver() -> AsyncIterator[tuple[str, asyncio.Event]]:
         server.close()
 
 
+async def migrated(stack: Stack) -> None:
+    code, output = await outcome("migrate", environment(stack, "migrate"))
+    assert code == 0, output
+
+
 async def asked(sandbox: Sandbox, number: str) -> list[dict[str, Any]]:
     log: list[dict[str, Any]] = await sandbox.control("GET", "/requests")
     return [one for one in log if one["process"] == number and one["document"]]
@@ -64,8 +71,7 @@ async def asked_for(sandbox: Sandbox, number: str, documents: int) -> None:
 
 async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> None:
     """(S21) A webhook's receiver hangs and so do a case's documents; another case has work left."""
-    code, output = await outcome("migrate", environment(stack, "migrate"))
-    assert code == 0, output
+    await migrated(stack)
     for_api, for_worker = environment(stack, "api"), environment(stack, "worker")
     url = f"http://127.0.0.1:{for_api['AUTOS_API_PORT']}"
     async with (
@@ -96,6 +102,38 @@ async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> 
         lasted = monotonic() - signalled
         assert len(await asked(sandbox, busy)) - begun <= HANDED_OVER
         assert lasted < KILLED_AFTER.total_seconds()
+
+
+async def test_a_frozen_worker_does_not_hold_up_a_job_that_another_can_do(stack: Stack) -> None:
+    """(S43) It swallows what its open polls are handed, and there are few of them."""
+    await migrated(stack)
+    given = environment(stack, "worker")
+    other = {**given, "AUTOS_METRICS_PORT": "0"}
+    for_api = environment(stack, "api")
+    url = f"http://127.0.0.1:{for_api['AUTOS_API_PORT']}"
+    async with (
+        running("worker", given) as frozen,
+        running("worker", other),
+        running("api", for_api) as api_process,
+        httpx2.AsyncClient(trust_env=False, timeout=40) as http,
+        asyncio.timeout(180),
+    ):
+        await answer(f"{url}/health/ready", api_process)
+        metrics = f"http://127.0.0.1:{given['AUTOS_METRICS_PORT']}/metrics"
+        await answer(metrics, frozen)
+        api = Api(http, url, for_api["AUTOS_ADMIN_KEY"])
+        sandbox = Sandbox(http, given["AUTOS_PDPJ_BASE_URL"])
+        await sandbox.control("POST", "/switches", json={"latency_ms": 300})
+        number = (await sandbox.new_case(100))["number"]
+        await api.start(number)
+        await asked_for(sandbox, number, 20)
+        frozen.send_signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(FROZEN.total_seconds()):
+                ended = await api.ended(number)
+        finally:
+            frozen.send_signal(signal.SIGCONT)
+    assert ended["status"] == "completed"
 
 
 def test_a_container_is_given_longer_than_the_grace() -> None:

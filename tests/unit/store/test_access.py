@@ -1,0 +1,173 @@
+"""Access keys that are not in the settings: found in a thread, renewed in time."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import pytest
+from botocore.credentials import CredentialProvider, RefreshableCredentials
+
+from autos.settings import Settings
+from autos.store import Store, StoreUnavailable, access
+from tests.unit.store.conftest import ACCESS_KEY, Endpoint
+
+
+class Role(CredentialProvider):  # type: ignore[misc]  # botocore publishes no types
+    """An instance's role: its keys last for `lasts`, and `away` has no answer."""
+
+    METHOD = CANONICAL_NAME = "role"
+
+    def __init__(self) -> None:
+        self.lasts = timedelta(hours=1)
+        self.away = False
+        self.asked = 0
+        self.threads: set[int] = set()
+        self.slow = threading.Event()
+        self.slow.set()
+
+    def load(self) -> Any:
+        return (
+            None
+            if self.away
+            else RefreshableCredentials.create_from_metadata(self._give(), self._give, self.METHOD)
+        )
+
+    def _give(self) -> dict[str, str]:
+        self.slow.wait(10)
+        self.threads.add(threading.get_ident())
+        if self.away:
+            raise OSError("the metadata service does not answer")
+        self.asked += 1
+        return {
+            "access_key": f"ASIA{self.asked}",
+            "secret_key": "temporary",
+            "token": f"token-{self.asked}",
+            "expiry_time": (datetime.now(UTC) + self.lasts).isoformat(),
+        }
+
+
+@pytest.fixture
+def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
+    """The one place where boto3's chain finds keys."""
+    role = Role()
+    find = "botocore.credentials.CredentialResolver.load_credentials"
+    monkeypatch.setattr(find, lambda _resolver: role.load())
+    monkeypatch.setattr(access, "_PAUSE_SECONDS", 0.0)
+    yield role
+    role.slow.set()
+
+
+def store(**changes: object) -> Store:
+    given = {"s3_endpoint": "http://s3.internal:9000", "s3_bucket": "autos"} | changes
+    return Store(Settings.model_validate(given), httpx2.AsyncClient())
+
+
+def signed_by(link: str) -> tuple[str, str | None]:
+    query = parse_qs(urlsplit(link).query)
+    token = query.get("X-Amz-Security-Token")
+    return query["X-Amz-Credential"][0].partition("/")[0], token[0] if token else None
+
+
+def link(store: Store, key: str) -> tuple[str, str | None]:
+    return signed_by(store.link(key, "a.pdf", "application/pdf"))
+
+
+async def test_keys_of_a_role_sign_with_their_token(role: Role) -> None:
+    """(S37) Without keys in the settings those of the instance are used, found off the loop."""
+    opened = store()
+    assert role.asked == 0
+    await opened.open()
+    assert link(opened, "k") == ("ASIA1", "token-1")
+    assert role.threads.isdisjoint({threading.get_ident()})
+    # They are good for an hour, and not asked for again.
+    assert [link(opened, f"k{number}")[0] for number in range(3)] == ["ASIA1"] * 3
+    assert role.asked == 1
+
+
+async def test_keys_are_renewed_before_they_end_and_nobody_waits(role: Role) -> None:
+    """(S37) In the last quarter of an hour new ones are asked for while the old ones go on."""
+    role.lasts = timedelta(minutes=14)
+    opened = store()
+    await opened.open()
+    first = link(opened, "k0")
+    role.slow.clear()
+    role.lasts = timedelta(hours=1)
+    # Due, but the metadata service is slow: the keys at hand sign on.
+    assert link(opened, "k1") == first
+    role.slow.set()
+    async with asyncio.timeout(5):
+        while link(opened, "k1") == first:
+            opened._links._held.clear()
+            await asyncio.sleep(0.01)
+    asked = role.asked
+    assert link(opened, "k2") == (f"ASIA{asked}", f"token-{asked}")
+    await asyncio.sleep(0)
+    assert role.asked == asked
+
+
+async def test_keys_at_hand_outlive_an_outage_of_the_chain(role: Role) -> None:
+    """(S37) A metadata service that is away for a while stops nothing."""
+    role.lasts = timedelta(minutes=12)
+    opened = store()
+    await opened.open()
+    first = link(opened, "k")
+    role.away = True
+    for number in range(3):
+        await opened.open()
+        assert link(opened, f"k{number}") == first
+
+
+async def test_without_any_keys_the_store_is_unavailable_until_there_are_some(role: Role) -> None:
+    """(S37) And says what to do."""
+    role.away = True
+    opened = store()
+    await opened.open()
+    with pytest.raises(StoreUnavailable, match=r"AUTOS_S3_ACCESS_KEY_ID.*role"):
+        link(opened, "k")
+    with pytest.raises(StoreUnavailable):
+        await opened.head("k")
+    assert not await opened.reachable()
+    role.away = False
+    async with asyncio.timeout(5):
+        while not role.asked:
+            await opened.open()
+    assert link(opened, "k")[0] == "ASIA1"
+
+
+async def test_keys_that_have_ended_sign_nothing(role: Role) -> None:
+    """(S37) Such a link would open nothing."""
+    role.lasts = timedelta(seconds=1)
+    opened = store()
+    await opened.open()
+    role.away = True
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                link(opened, f"k{role.asked}")
+            except StoreUnavailable:
+                break
+            opened._links._held.clear()
+            await asyncio.sleep(0.05)
+
+
+async def test_keys_of_the_environment_will_do(
+    moto: Endpoint, http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """(S37) The whole chain, on a real store: what the SDKs call AWS_* is enough."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-environment")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
+    given = moto.settings(
+        s3_access_key_id="", s3_secret_access_key="", s3_bucket="autos-environment"
+    )
+    opened = Store(given, http)
+    await opened.ensure_bucket()
+    assert await opened.ready()
+    await opened.put_json("k", b"{}")
+    found = opened.link("k", "a.json", "application/json")
+    assert signed_by(found) == (ACCESS_KEY, "a-token")
+    assert (await http.get(found)).content == b"{}"
