@@ -32,6 +32,8 @@ class JobActivities:
                 request.status,
                 request.waiting_for,
                 request.waiting_since,
+                waiting_until=request.waiting_until,
+                reason=request.reason,
             )
 
     @activity.defn
@@ -48,11 +50,9 @@ class JobActivities:
                 request.reason,
                 all_of_them=request.status is not JobStatus.CANCELLED,
             )
-            process = await processes.get(session, number.digits)
-            moved = await movements.of(session, number.digits, documents)
         status, reason = _ending(request, documents)
-        manifest = Manifest(number, process, request.job_id, status, documents, moved)
-        await self._store.put_json(manifest_key(number.digits), manifest)
+        if not request.minimal:
+            await self._write_manifest(number, request.job_id, status, documents)
         async with self._database.transaction() as session:
             await downloads.end_job(session, request.job_id, status, reason, documents)
             deliveries = await events.take_up_subscriptions(
@@ -65,6 +65,15 @@ class JobActivities:
             bytes_stored=sum(row.size or 0 for row in documents if row.is_available),
             deliveries=deliveries,
         )
+
+    async def _write_manifest(
+        self, number: CaseNumber, job_id: str, status: JobStatus, documents: list[Document]
+    ) -> None:
+        async with self._database.transaction() as session:
+            process = await processes.get(session, number.digits)
+            moved = await movements.of(session, number.digits, documents)
+        manifest = Manifest(number, process, job_id, status, documents, moved)
+        await self._store.put_json(manifest_key(number.digits), manifest)
 
 
 def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Reason | None]:
@@ -79,7 +88,7 @@ def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Re
         return JobStatus.FAILED, request.reason
     if request.gave_up:
         return JobStatus.COMPLETED_WITH_FAILURES, request.reason
-    if not failed:
+    if not failed and not any(document.doubt for document in documents):
         return JobStatus.COMPLETED, None
     if len(failed) < len(documents):
         return JobStatus.COMPLETED_WITH_FAILURES, None

@@ -1,13 +1,18 @@
-"""Reads a process's metadata from the source and numbers its documents."""
+"""Reads a process's metadata from the source, and waits for a source that is out of order."""
 
+import random
 from datetime import timedelta
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from autos.cnj import CaseNumber
-from autos.contracts.download import FetchedProcess, FetchProcess, ProbedSource, ProbeSource
+from autos.contracts.download import AwaitSource, FetchedProcess, FetchProcess, SourceCheck
+from autos.contracts.errors import SOURCE_REFUSED
+from autos.contracts.retries import OUTAGE_DELAYS
 from autos.records import downloads, listings
 from autos.records.database import Database
+from autos.records.models import now
 from autos.source import SourceClient, SourceRefused
 
 
@@ -28,7 +33,7 @@ class ProcessActivities:
             fresh = await listings.metadata_is_fresh(session, number.digits, max_age)
         if not fresh:
             try:
-                listed = await self._source.process(number, urgent=request.urgent)
+                listed = await self._source.process(number)
             except SourceRefused as refused:
                 return FetchedProcess(
                     reason=refused.reason,
@@ -46,10 +51,51 @@ class ProcessActivities:
         )
 
     @activity.defn
-    async def probe_source(self, request: ProbeSource) -> ProbedSource:
-        """Ask the source something cheap to learn whether it and the credential work."""
+    async def await_source(self, request: AwaitSource) -> SourceCheck:
+        """Ask the source something cheap: once, or again and again until the answer changes.
+
+        Raises:
+            ApplicationError: the source still does not work; the server runs this again at the
+                delay that the error says.
+        """
+        tries = activity.info().attempt
+        if request.waiting_for is not None and tries == 1 and request.delay_seconds:
+            # The row says already when the source is asked next: in so many seconds.
+            raise _still_waiting(request.delay_seconds)
         number = CaseNumber.parse(request.process_number)
         refused = await self._source.probe(number, urgent=request.urgent)
-        if refused is None:
-            return ProbedSource()
-        return ProbedSource(reason=refused.reason, retry_after_seconds=refused.retry_after)
+        check = SourceCheck()
+        if refused is not None:
+            delay = OUTAGE_DELAYS.delay_after(tries) * request.retry_unit_seconds
+            # Jobs that fell into the same outage must not all come back at the same moment.
+            delay = max(delay * random.uniform(0.8, 1.2), refused.retry_after or 0.0)  # noqa: S311 - no secret
+            check = SourceCheck(reason=refused.reason, delay_seconds=delay)
+        await self._record(request, check)
+        if check.waiting_for is not None and check.waiting_for is request.waiting_for:
+            raise _still_waiting(check.delay_seconds)
+        return check
+
+    async def _record(self, request: AwaitSource, check: SourceCheck) -> None:
+        number = CaseNumber.parse(request.process_number)
+        waits = check.waiting_for is not None
+        async with self._database.transaction() as session:
+            await downloads.open_job(session, request.job_id, number)
+            await downloads.record_status(
+                session,
+                request.job_id,
+                request.status,
+                check.waiting_for,
+                request.since if waits else None,
+                waiting_until=request.until if waits else None,
+                next_try_at=now() + timedelta(seconds=check.delay_seconds) if waits else None,
+                reason=check.reason,
+            )
+
+
+def _still_waiting(seconds: float) -> ApplicationError:
+    return ApplicationError(
+        "The source does not work yet.",
+        type=SOURCE_REFUSED,
+        next_retry_delay=timedelta(seconds=seconds),
+        category=ApplicationErrorCategory.BENIGN,
+    )

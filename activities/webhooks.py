@@ -13,6 +13,7 @@ from temporalio import activity
 
 from autos import telemetry
 from autos.contracts.webhooks import (
+    AbandonDelivery,
     AttemptDelivery,
     AttemptedDelivery,
     DeliveryOutcome,
@@ -85,6 +86,13 @@ class WebhookActivities:
         return AttemptedDelivery(
             outcome=outcome, status_code=reply.status_code, retry_in_seconds=retry_in
         )
+
+    @activity.defn
+    async def abandon_delivery(self, request: AbandonDelivery) -> None:
+        """Write that nothing more is tried: an attempt fails on a defect before it is made."""
+        async with self._database.transaction() as session:
+            await deliveries.abandon(session, request.event_id, Failure.INTERNAL_ERROR)
+        log.error("webhook_abandoned", event_id=request.event_id, attempt=request.number)
 
     def _tell(
         self,

@@ -1,4 +1,4 @@
-"""Starting jobs: when one is needed, and in which order records and engine are told.
+"""Starting jobs: when one is needed, and in which order records and engine are asked.
 
 The subscription is written first, the engine is asked second, the job's row is written last. A
 crash in between loses nothing that was accepted: without the engine's word there is no 2xx, and a
@@ -60,6 +60,10 @@ async def start(
             check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
         except Blocked as blocked:
             raise Problem(INVALID_REQUEST, str(blocked)) from blocked
+    if request_id is None:
+        joined = await _joined(services, caller, case, max_age, webhook_url, payload)
+        if joined is not None:
+            return joined
     subscription = None
     async with services.records.transaction() as session:
         await processes.ensure(session, case)
@@ -94,21 +98,67 @@ async def start(
     return job_id
 
 
-async def start_if_needed(services: Services, caller: Caller, case: CaseNumber) -> None:
-    """Start a job unless one runs or everything is held and fresh."""
+async def start_if_needed(
+    services: Services, caller: Caller, case: CaseNumber, webhook_url: str | None = None
+) -> None:
+    """Start or join a job unless there is nothing to do: everything is held and fresh.
+
+    A webhook is something to do once per change: as long as nothing has changed since its last
+    event it is not told again.
+
+    Args:
+        services: the parts of this API process.
+        caller: who asks.
+        case: which process.
+        webhook_url: told at the end, if given.
+
+    Raises:
+        Problem: the webhook's address may not be used.
+    """
     async with services.records.transaction() as session:
         process = await processes.get(session, case.digits)
         job = await jobs.latest(session, case.digits)
         held = await documents.held(session, case.digits, None)
-    if process is not None:
+        told = webhook_url is None or await subscriptions.is_told(
+            session, case.digits, caller.id, webhook_url
+        )
+    if process is not None and told:
         if job is not None and job.is_active:
             # The row may have outlived its job; only Temporal knows.
             execution = await services.engine.execution(case.digits)
-            if execution is not None and execution.running:
+            if execution is not None and execution.running and webhook_url is None:
                 return
         elif _fresh(process, held, services.settings.max_age) or _just_refused(job):
             return
-    await start(services, caller, case, max_age=services.settings.max_age)
+    await start(services, caller, case, max_age=services.settings.max_age, webhook_url=webhook_url)
+
+
+async def _joined(
+    services: Services,
+    caller: Caller,
+    case: CaseNumber,
+    max_age: int,
+    webhook_url: str | None,
+    payload: str,
+) -> str | None:
+    """The running job, if it does all that is asked for already; its history need not grow."""
+    subscription_id = None
+    async with services.records.transaction() as session:
+        job = await jobs.latest(session, case.digits)
+        if webhook_url is not None:
+            subscription_id = await subscriptions.waiting(
+                session, case.digits, caller.id, webhook_url, payload
+            )
+    if job is None or not job.is_active or (webhook_url and subscription_id is None):
+        return None
+    attach = Attach(
+        subscription_id=str(subscription_id) if subscription_id else None, max_age_seconds=max_age
+    )
+    check = await services.engine.check_attach(case.digits, attach)
+    # Without an answer, or with one from a job that the records do not know, it is told again.
+    if check is None or check.changes or check.job_id != job.id:
+        return None
+    return job.id
 
 
 async def metadata(services: Services, digits: str) -> tuple[Process | None, Job | None]:

@@ -23,6 +23,8 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import (
     QueryRejectCondition,
@@ -31,12 +33,14 @@ from temporalio.common import (
 )
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
-from api.problems import ENGINE_UNAVAILABLE, JOB_ENDED, Problem, unavailable
+from api.problems import ENGINE_UNAVAILABLE, JOB_CLOSING, JOB_ENDED, Problem, unavailable
 from autos import engine
 from autos.cnj import CaseNumber
-from autos.contracts.download import Attach, Progress, Wishes
+from autos.contracts import errors
+from autos.contracts.download import Attach, AttachCheck, Progress, Steer, Wishes
 from autos.contracts.names import (
     JOBS_QUEUE,
     SEARCH_ATTRIBUTES,
@@ -55,7 +59,17 @@ WAKING_AT_ONCE: Final = 20
 _POLLED: Final = timedelta(minutes=2)
 """Longer than a worker's poll lasts."""
 _GLANCE_SECONDS: Final = 1.0
-"""Enough for the result of what has ended."""
+"""Enough for the result of what has ended, or for a question that need not be answered."""
+
+_REFUSALS: Final = {errors.JOB_ENDED: JOB_ENDED, errors.JOB_CLOSING: JOB_CLOSING}
+_NO_WORKER: Final = (
+    "No worker took the request up in time. One may do so yet: look at the job before you repeat "
+    "the request."
+)
+_TOO_MANY: Final = (
+    "The running job has been sent all that it can take; it goes on once a worker runs. Repeat the "
+    "request then."
+)
 
 
 class Silence(Enum):
@@ -105,7 +119,32 @@ class Engine:
             Problem: Temporal cannot be reached; whether the job started is not known.
         """
         async with self._reaching():
-            return await engine.attach(self._client, case, attach, wishes, fairness_key)
+            try:
+                return await engine.attach(self._client, case, attach, wishes, fairness_key)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                    raise
+                raise await self._refused(error.message) from error
+
+    async def check_attach(self, digits: str, attach: Attach) -> AttachCheck | None:
+        """Ask the running job whether attaching would change anything; None without an answer."""
+        handle = self._client.get_workflow_handle(job_workflow_id(digits))
+        try:
+            async with asyncio.timeout(_GLANCE_SECONDS):
+                await self._connect()
+                check: AttachCheck = await handle.query(
+                    "check_attach",
+                    attach,
+                    result_type=AttachCheck,
+                    reject_condition=QueryRejectCondition.NOT_OPEN,
+                    rpc_timeout=RPC_TIMEOUT,
+                )
+                return check
+        except (WorkflowQueryRejectedError, WorkflowQueryFailedError, RPCError) as error:
+            log.info("attach_unchecked", process=digits, error=type(error).__name__)
+        except (TimeoutError, Problem) as error:
+            log.warning("attach_unchecked", process=digits, error=type(error).__name__)
+        return None
 
     async def progress(self, digits: str) -> Progress | Silence:
         """Ask the running job how far it is; how long that may take is for the caller to bound."""
@@ -173,12 +212,30 @@ class Engine:
         async with self._steering():
             await handle.cancel(rpc_timeout=RPC_TIMEOUT, reason="asked for by the API")
 
-    async def signal(self, digits: str, job_id: str, name: str) -> None:
-        """Send `pause`, `resume` or `retry_failed` to the job."""
-        await self._check_running(digits, job_id)
-        handle = self._client.get_workflow_handle(job_workflow_id(digits))
-        async with self._steering():
-            await handle.signal(name, rpc_timeout=RPC_TIMEOUT)
+    async def steer(self, digits: str, job_id: str, verb: str) -> Progress:
+        """Have the job `pause`, `resume` or `retry_failed`; what it says of itself after that.
+
+        Raises:
+            Problem: the job has ended or is writing its end, no worker answers for it, or Temporal
+                cannot be reached.
+        """
+        handle = self._client.get_workflow_handle(
+            job_workflow_id(digits), first_execution_run_id=job_id
+        )
+        try:
+            async with self._steering():
+                progress: Progress = await handle.execute_update(
+                    verb, Steer(job_id=job_id), result_type=Progress
+                )
+                return progress
+        except WorkflowUpdateFailedError as error:
+            kind = error.cause.type if isinstance(error.cause, ApplicationError) else None
+            if kind in _REFUSALS:
+                raise Problem(_REFUSALS[kind]) from error
+            raise
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            log.warning("steering_unanswered", job_id=job_id, verb=verb)
+            raise unavailable(ENGINE_UNAVAILABLE, _NO_WORKER) from error
 
     async def wake(self, numbers: Iterable[str]) -> int:
         """Tell the jobs of these processes of a new credential; how many of them run.
@@ -337,13 +394,23 @@ class Engine:
         except (RPCError, TimeoutError) as error:
             status = error.status.name if isinstance(error, RPCError) else "TIMEOUT"
             log.warning("engine_unavailable", status=status)
-            if status == RPCStatusCode.INVALID_ARGUMENT.name:
-                # Nothing else of ours can be wrong for every call alike.
-                log.error(  # noqa: TRY400 - the advice is what helps, not the traceback
-                    "engine_refused",
-                    advice="Register the search attributes of the README in Temporal's namespace.",
-                )
             raise unavailable(ENGINE_UNAVAILABLE) from error
+
+    async def _refused(self, answer: str) -> Problem:
+        """Why Temporal calls the start of a job invalid: its error says so in words only."""
+        known = await self._client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=self._client.namespace), timeout=RPC_TIMEOUT
+        )
+        missing = {key.name for key in SEARCH_ATTRIBUTES} - known.custom_attributes.keys()
+        if missing:
+            log.error(
+                "engine_refused",
+                missing=sorted(missing),
+                advice="Register these search attributes in Temporal's namespace (see the README).",
+            )
+            return unavailable(ENGINE_UNAVAILABLE)
+        log.error("engine_refused", answer=answer, advice="Let a worker run, or cancel the job.")
+        return unavailable(ENGINE_UNAVAILABLE, _TOO_MANY)
 
     async def _connect(self) -> None:
         """Connect the lazy client; only this step raises the library's bare RuntimeError."""

@@ -151,6 +151,12 @@ JOB_UNKNOWN: Final = Kind(
 JOB_ENDED: Final = Kind(
     "job-ended", 409, "The job has ended", "Start a new one with POST …/downloads."
 )
+JOB_CLOSING: Final = Kind(
+    "job-closing",
+    409,
+    "The job is writing its end",
+    "Wait until it has ended; `retry-failed` then starts a new one.",
+)
 JOB_RUNNING: Final = Kind(
     "job-running", 409, "A job of this process is running", "Wait for its end, or cancel it first."
 )

@@ -337,7 +337,8 @@ def assemble(
             "status": status,
             "waiting_for": waiting_for,
             "waiting_since": waiting_since,
-            "waiting_until": job.waiting_until if job and waits else None,
+            "waiting_until": (progress.waiting_until if progress else None)
+            or (job.waiting_until if job and waits else None),
             "next_try_at": (progress.next_try_at if progress else None) or next_try_at,
             "reason": reason,
             "error_message": reason.text if reason else None,

@@ -150,7 +150,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
         Worker(
             client,
             task_queue=SOURCE_QUEUE,
-            activities=[process.fetch_process, process.probe_source, documents.download_batch],
+            activities=[process.fetch_process, process.await_source, documents.download_batch],
             # A batch waits for its requests' permits, so more batches than permits would only wait.
             max_concurrent_activities=settings.source_max_in_flight,
             # The pace over all workers; each also keeps its own requests apart.
@@ -165,7 +165,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             client,
             task_queue=WEBHOOKS_QUEUE,
             workflows=[DeliverWebhookWorkflow],
-            activities=[webhooks.attempt_delivery],
+            activities=[webhooks.attempt_delivery, webhooks.abandon_delivery],
             # A receiver that hangs holds one of these for 15 s, and no other delivery up.
             max_concurrent_activities=200,
             max_heartbeat_throttle_interval=timedelta(seconds=2),

@@ -9,17 +9,17 @@ Not promised: exactly one request. An attempt whose worker died is made again, u
 """
 
 import contextlib
-from datetime import timedelta
-from typing import Final
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from autos.contracts.names import WEBHOOKS_QUEUE
+    from autos.contracts.states import WaitReason
     from autos.contracts.webhooks import (
         JITTER,
         PATIENCE_SECONDS,
+        AbandonDelivery,
         AttemptDelivery,
         AttemptedDelivery,
         DeliverWebhook,
@@ -27,19 +27,7 @@ with workflow.unsafe.imports_passed_through():
         DeliveryResult,
         scheduled_delay,
     )
-
-_ONE_ATTEMPT: Final = timedelta(seconds=60)
-"""The request's 15 s, and the records before and after it."""
-
-_HEARTBEAT: Final = timedelta(seconds=15)
-"""A worker that died is noticed by then, and the attempt made again elsewhere."""
-
-_OUR_OWN_PARTS: Final = RetryPolicy(
-    initial_interval=timedelta(seconds=1),
-    backoff_coefficient=2.0,
-    maximum_interval=timedelta(seconds=30),
-)
-"""A receiver's failure is an outcome; only our own parts fail the activity, and they come back."""
+    from workflows import activity_calls as calls
 
 
 @workflow.defn(name="DeliverWebhookWorkflow")
@@ -107,17 +95,20 @@ class DeliverWebhookWorkflow:
             request.delay_seconds = scheduled_delay(self._step) * jitter
             # However the delays fall, the last attempt is made when the patience ends.
             request.longest_delay_seconds = left
-        attempted: AttemptedDelivery = await workflow.execute_activity(
-            "attempt_delivery",
-            request,
-            result_type=AttemptedDelivery,
-            task_queue=WEBHOOKS_QUEUE,
-            start_to_close_timeout=_ONE_ATTEMPT,
-            heartbeat_timeout=_HEARTBEAT,
-            retry_policy=_OUR_OWN_PARTS,
-            summary=f"attempt {self._attempts}",
-        )
-        return attempted
+        try:
+            return await calls.run(calls.attempt_delivery(request), self._outage)
+        except calls.Defect:
+            # If not even this can be written, the workflow fails, and a reconciliation finds it.
+            abandon = AbandonDelivery(event_id=self._event_id, number=self._attempts)
+            await calls.run(calls.abandon_delivery(abandon), self._outage)
+            return AttemptedDelivery(outcome=DeliveryOutcome.FAILED)
+
+    @contextlib.asynccontextmanager
+    async def _outage(self, waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:
+        latest = until.strftime("%Y-%m-%d %H:%M:%S UTC")
+        self._show(f"attempt {self._attempts} waits for **{waiting_for}**, until {latest} at most")
+        yield
+        self._show(f"attempt {self._attempts}")
 
     async def _wait(self, delay: float) -> None:
         self._show(f"attempt {self._attempts} failed, the next in {_words(delay)}")

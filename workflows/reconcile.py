@@ -9,8 +9,11 @@ looked at, is left for the next run. A step whose page cannot be had is given up
 unfinished; the steps after it are done all the same.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from autos.contracts.reconciliation import (
@@ -20,7 +23,8 @@ with workflow.unsafe.imports_passed_through():
         ReconcilePage,
         Report,
     )
-    from workflows import calls
+    from autos.contracts.states import WaitReason
+    from workflows import activity_calls as calls
 
 
 @workflow.defn(name="ReconcileWorkflow")
@@ -41,18 +45,19 @@ class ReconcileWorkflow:
         steps = list(request.steps)
         while steps:
             try:
-                page = await calls.reconcile_page(
-                    ReconcilePage(
-                        terms=request.terms,
-                        step=steps[0],
-                        cursor=self._cursor,
-                        objects_known=self._objects_known,
+                page = await calls.run(
+                    calls.reconcile_page(
+                        ReconcilePage(
+                            terms=request.terms,
+                            step=steps[0],
+                            cursor=self._cursor,
+                            objects_known=self._objects_known,
+                        ),
+                        f"{steps[0]}, page {self._pages + 1}",
                     ),
-                    f"{steps[0]}, page {self._pages + 1}",
+                    _never,
                 )
-            except ActivityError as error:
-                if is_cancelled_exception(error):
-                    raise
+            except (calls.Defect, calls.OutOfPatience):
                 self._report.unfinished.append(steps.pop(0))
                 self._cursor, self._pages = None, 0
                 continue
@@ -87,3 +92,9 @@ class ReconcileWorkflow:
             if kind in kinds
         ]
         workflow.set_current_details("\n".join(lines) or "Nothing found so far.")
+
+
+@asynccontextmanager
+async def _never(waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:  # noqa: ARG001 - as every outage is shown
+    """No page waits for records or store: the next reconciliation comes by itself."""
+    yield

@@ -13,6 +13,7 @@ from api.problems import (
     INVALID_CASE_NUMBER,
     INVALID_CURSOR,
     INVALID_REQUEST,
+    JOB_CLOSING,
     JOB_ENDED,
     JOB_RUNNING,
     JOB_UNKNOWN,
@@ -22,10 +23,12 @@ from api.problems import (
     responses,
 )
 from api.services import Services, ServicesDependency
+from api.status import Wish
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.records import jobs
-from autos.records.models import Job
+from autos.records.downloads import reopen_failed
+from autos.records.models import Job, now
 
 HOWEVER_OLD: Final = 31_536_000
 """Seconds, a year: the oldest copy of the metadata that a request may ask for."""
@@ -33,7 +36,13 @@ HOWEVER_OLD: Final = 31_536_000
 router = APIRouter(tags=["jobs"], dependencies=[signed_in])
 
 _STEERING = responses(
-    INVALID_REQUEST, UNAUTHORIZED, JOB_UNKNOWN, JOB_ENDED, ENGINE_UNAVAILABLE, RECORDS_UNAVAILABLE
+    INVALID_REQUEST,
+    UNAUTHORIZED,
+    JOB_UNKNOWN,
+    JOB_ENDED,
+    JOB_CLOSING,
+    ENGINE_UNAVAILABLE,
+    RECORDS_UNAVAILABLE,
 )
 
 
@@ -76,8 +85,8 @@ async def list_jobs(
     responses=responses(INVALID_REQUEST, UNAUTHORIZED, JOB_UNKNOWN, RECORDS_UNAVAILABLE),
 )
 async def get_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
-    """As the records have it."""
-    return _shown(await _find(services, job_id))
+    """Of a running job the same numbers as in its process's status."""
+    return await _live(services, await _find(services, job_id))
 
 
 @router.post(
@@ -91,7 +100,8 @@ async def cancel_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas
     """The job ends as `cancelled` and tells its subscribers so."""
     job = await _find_running(services, job_id)
     await services.engine.cancel(job.process_number, job.id)
-    return _steered(services, job)
+    services.statuses.forget(job.process_number)
+    return await _live(services, job)
 
 
 @router.post(
@@ -103,9 +113,7 @@ async def cancel_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas
 )
 async def pause_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
     """What is being downloaded ends normally; the job then waits for the operator."""
-    job = await _find_running(services, job_id)
-    await services.engine.signal(job.process_number, job.id, "pause")
-    return _steered(services, job)
+    return await _steer(services, job_id, "pause")
 
 
 @router.post(
@@ -117,9 +125,7 @@ async def pause_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.
 )
 async def resume_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
     """Harmless for a job that waits for nothing."""
-    job = await _find_running(services, job_id)
-    await services.engine.signal(job.process_number, job.id, "resume")
-    return _steered(services, job)
+    return await _steer(services, job_id, "resume")
 
 
 @router.post(
@@ -132,6 +138,7 @@ async def resume_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas
         UNAUTHORIZED,
         JOB_UNKNOWN,
         JOB_ENDED,
+        JOB_CLOSING,
         JOB_RUNNING,
         ENGINE_UNAVAILABLE,
         RECORDS_UNAVAILABLE,
@@ -142,7 +149,8 @@ async def retry_failed(
 ) -> schemas.JobStarted:
     """A running job does so itself; an ended one gets a successor.
 
-    What is stored is not asked for again, nor are the metadata, however old.
+    Documents in doubt are asked for again, too, and stay as they are held unless something better
+    comes. What is stored is not asked for again, nor are the metadata, however old.
     """
     job = await _find(services, job_id)
     case = CaseNumber(job.process_number)
@@ -150,7 +158,11 @@ async def retry_failed(
     if execution is None or not execution.running:
         started = await downloads.start(services, caller, case, max_age=HOWEVER_OLD)
     elif execution.first_run_id == job.id and job.is_active:
-        await services.engine.signal(case.digits, job.id, "retry_failed")
+        asked_at = now()
+        await services.engine.steer(case.digits, job.id, "retry_failed")
+        async with services.records.transaction() as session:
+            await reopen_failed(session, job.id, until=asked_at)
+        services.statuses.forget(case.digits)
         started = job.id
     else:
         raise Problem(JOB_RUNNING)
@@ -179,9 +191,23 @@ async def _find_running(services: Services, job_id: uuid.UUID) -> Job:
     return job
 
 
-def _steered(services: Services, job: Job) -> schemas.Job:
+async def _steer(services: Services, job_id: uuid.UUID, verb: str) -> schemas.Job:
+    job = await _find_running(services, job_id)
+    await services.engine.steer(job.process_number, job.id, verb)
     services.statuses.forget(job.process_number)
-    return _shown(job)
+    return await _live(services, job)
+
+
+async def _live(services: Services, job: Job) -> schemas.Job:
+    """The job with what its process's status says, as long as it is the one that runs."""
+    shown = _shown(job)
+    moment = None
+    if job.is_active:
+        moment = await services.statuses.of(Wish(job.process_number, with_documents=False))
+    if moment is None or moment.answer.job_id != job.id:
+        return shown
+    same = schemas.Job.model_fields.keys() & schemas.Status.model_fields.keys()
+    return shown.model_copy(update={name: getattr(moment.answer, name) for name in same})
 
 
 def _shown(job: Job) -> schemas.Job:

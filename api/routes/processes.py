@@ -63,18 +63,21 @@ async def get_process(
         bool, Query(description="False only reads what is held, and starts nothing")
     ] = True,
     webhook_url: Annotated[
-        schemas.WebhookUrl | None, Query(description="Told once when the job has ended")
+        schemas.WebhookUrl | None,
+        Query(
+            description="Gets one event when the job has ended; none while nothing has changed "
+            "since the last one"
+        ),
     ] = None,
     force_refresh: Annotated[
         bool, Query(description="Read the metadata again, however fresh")
     ] = False,
 ) -> Response:
     """Waits up to three seconds for the metadata of a new process, then answers 202."""
-    if auto_download and (webhook_url is not None or force_refresh):
-        max_age = 0 if force_refresh else services.settings.max_age
-        await downloads.start(services, caller, case, max_age=max_age, webhook_url=webhook_url)
+    if auto_download and force_refresh:
+        await downloads.start(services, caller, case, max_age=0, webhook_url=webhook_url)
     elif auto_download:
-        await downloads.start_if_needed(services, caller, case)
+        await downloads.start_if_needed(services, caller, case, webhook_url)
     process, job = await downloads.metadata(services, case.digits)
     if process is None:
         raise Problem(PROCESS_UNKNOWN)

@@ -1,4 +1,4 @@
-"""What `DownloadProcessWorkflow` and its activities say to each other (DESIGN §5).
+"""What `DownloadProcessWorkflow` and its activities say to each other.
 
 Positions, ids, counts and reasons only: no address, name or token of a document enters a
 workflow's history. A job's documents travel as a string with one character per position.
@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from autos.contracts.job_state import JobState, Retry
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
 
@@ -49,37 +50,19 @@ class Attach(BaseModel):
     """A copy of the metadata younger than this will do; 0 reads it again (`force_refresh`)."""
 
 
-class Retry(BaseModel):
-    """One document that will be asked for again."""
+class AttachCheck(BaseModel):
+    """Answer of the `check_attach` query: which job would be attached to, and is there a need?"""
 
-    position: int
-    due: datetime
-    reason: Reason
+    job_id: str
+    changes: bool
+    """False when sending the signal would change nothing."""
 
 
-class Carried(BaseModel):
-    """What a run hands to the next when it continues as new; all of a job's state."""
+class Steer(BaseModel):
+    """Input of the updates `pause`, `resume` and `retry_failed`."""
 
-    states: str = ""
-    attempts: dict[int, int] = Field(default_factory=dict)
-    """Attempts that counted, by position; only of documents that were tried and are not done."""
-    retries: list[Retry] = Field(default_factory=list)
-    subscriptions: list[str] = Field(default_factory=list)
-    """Attached and not yet announced to."""
-    max_age_seconds: int | None = None
-    """The strictest wish that no reading of the metadata has satisfied yet; None when all are."""
-    fetched_at: datetime | None = None
-    again: bool = False
-    """The job had ended and was asked for once more: what had failed is tried again."""
-    paused: bool = False
-    waiting_for: WaitReason | None = None
-    waiting_since: datetime | None = None
-    probes: int = 0
-    batches: int = 0
-    bytes_stored: int = 0
-    downloaded: int = 0
-    """Documents made available by this job, for the rate."""
-    started_at: datetime | None = None
+    job_id: str | None = None
+    """The job that is meant: one that has ended refuses for its successor. None means any."""
 
 
 class DownloadProcess(BaseModel):
@@ -88,25 +71,34 @@ class DownloadProcess(BaseModel):
     process_number: str
     court: str
     wishes: Wishes = Field(default_factory=Wishes)
-    carried: Carried | None = None
+    state: JobState | None = None
+    """What the run before this one left; None for the job's first run."""
 
 
 class Progress(BaseModel):
-    """Answer of the `progress` query: one moment of a job. The four counters sum to the total."""
+    """Answer of the `progress` query and of the updates: one moment of a job.
+
+    The counters `pending`, `processing`, `available` and `failed` sum to the total.
+    """
 
     job_id: str
     process_number: str
     status: JobStatus
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None
+    waiting_until: datetime | None = None
+    """When the wait ends by itself and the job gives up; None where nothing ends it but help."""
     next_try_at: datetime | None = None
+    """When a document is asked for again. Of a job that waits the row knows it."""
     reason: Reason | None = None
     states: str = ""
-    """One character per document, by position: `p`ending, `d`ownloading, `a`vailable, `f`ailed."""
+    """One character per document, by position, as in `STATES`."""
     total: int = 0
     pending: int = 0
     processing: int = 0
     available: int = 0
+    """Including the doubtful ones."""
+    doubtful: int = 0
     failed: int = 0
     percentage: float = 0.0
     bytes_stored: int = 0
@@ -126,6 +118,8 @@ class JobResult(BaseModel):
     reason: Reason | None = None
     total: int
     available: int
+    """Including the doubtful ones."""
+    doubtful: int = 0
     failed: int
 
 
@@ -137,8 +131,6 @@ class FetchProcess(BaseModel):
     max_age_seconds: int
     again: bool = False
     """Try again what this very job had failed to get before it was asked for once more."""
-    urgent: bool = False
-    """Somebody says that the source works again: ask, though its breaker is open."""
 
 
 class FetchedProcess(BaseModel):
@@ -228,7 +220,7 @@ class AwaitSource(BaseModel):
     """How long to wait before the first question."""
     retry_unit_seconds: float
     urgent: bool = False
-    """As in `FetchProcess`."""
+    """Somebody says that the source works again: ask, though its breaker is open."""
 
 
 class SourceCheck(BaseModel):
@@ -244,20 +236,6 @@ class SourceCheck(BaseModel):
         if self.reason is None:
             return None
         return WaitReason.CREDENTIAL if self.reason is Reason.CREDENTIAL else WaitReason.SOURCE
-
-
-class ProbeSource(BaseModel):
-    """Input of `probe_source`, which `await_source` replaces."""
-
-    process_number: str
-    urgent: bool = False
-
-
-class ProbedSource(BaseModel):
-    """None when the source works; otherwise why not."""
-
-    reason: Reason | None = None
-    retry_after_seconds: float | None = None
 
 
 class RecordJob(BaseModel):

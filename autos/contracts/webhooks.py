@@ -81,6 +81,14 @@ class AttemptedDelivery(BaseModel):
     """None when there is nothing more to try."""
 
 
+class AbandonDelivery(BaseModel):
+    """Input of `abandon_delivery`: no further attempt is made, for a defect of ours."""
+
+    event_id: str
+    number: int
+    """Of the attempt that could not be made."""
+
+
 class DeliveryResult(BaseModel):
     """Result of `DeliverWebhookWorkflow`."""
 

@@ -128,6 +128,15 @@ async def record_attempt(session: AsyncSession, record: AttemptRecord) -> None:
     )
 
 
+async def abandon(session: AsyncSession, delivery_id: str, error: str) -> None:
+    """End a delivery of which no attempt can be made, unless it had arrived before."""
+    await session.execute(
+        update(Delivery)
+        .where(Delivery.id == delivery_id, Delivery.delivered_at.is_(None))
+        .values(status="failed", last_error=error, next_attempt_at=None)
+    )
+
+
 async def page(
     session: AsyncSession,
     *,

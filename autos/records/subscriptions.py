@@ -4,12 +4,13 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
 
 from autos.records.idempotency import LIFETIME
-from autos.records.models import Delivery, Subscription, now
+from autos.records.models import Delivery, Document, Job, Subscription, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,52 @@ async def put_back(session: AsyncSession, subscription: Subscription) -> None:
         )
         .on_conflict_do_nothing(index_elements=[Subscription.id])
     )
+
+
+async def waiting(
+    session: AsyncSession, process_number: str, api_key_id: uuid.UUID, url: str, payload: str
+) -> uuid.UUID | None:
+    """The caller's newest subscription with this address that no job has announced to yet."""
+    return await session.scalar(
+        select(Subscription.id)
+        .where(*_of(process_number, api_key_id, url, payload), Subscription.job_id.is_(None))
+        .order_by(Subscription.created_at.desc())
+        .limit(1)
+    )
+
+
+async def is_told(
+    session: AsyncSession,
+    process_number: str,
+    api_key_id: uuid.UUID,
+    url: str,
+    payload: str = "full",
+) -> bool:
+    """True if no document of the process has changed since this address had its last event."""
+    told_at = await session.scalar(
+        select(func.max(Job.completed_at))
+        .join(Delivery, Delivery.job_id == Job.id)
+        .join(Subscription, Subscription.id == Delivery.subscription_id)
+        .where(*_of(process_number, api_key_id, url, payload))
+    )
+    if told_at is None:
+        return False
+    changed_at = func.greatest(Document.first_seen_at, Document.completed_at, Document.vanished_at)
+    changed = select(Document.id).where(
+        Document.process_number == process_number, changed_at > told_at
+    )
+    return not await session.scalar(select(changed.exists()))
+
+
+def _of(
+    process_number: str, api_key_id: uuid.UUID, url: str, payload: str
+) -> list[ColumnElement[bool]]:
+    return [
+        Subscription.process_number == process_number,
+        Subscription.api_key_id == api_key_id,
+        Subscription.url == url,
+        Subscription.payload == payload,
+    ]
 
 
 async def tellings(

@@ -42,6 +42,8 @@ class Failure(StrEnum):
     CONNECTION = "connection"
     PROTOCOL = "protocol"
     BLOCKED = "blocked"
+    INTERNAL_ERROR = "internal_error"
+    """Not of an attempt, but of a delivery for which none could be made."""
 
     @property
     def text(self) -> str:
@@ -57,6 +59,7 @@ _TEXTS: Final = {
     Failure.CONNECTION: "There was no connection to the receiver, or it broke.",
     Failure.PROTOCOL: "The receiver broke the connection off, or sent something that is not HTTP.",
     Failure.BLOCKED: "The address may not be used for webhooks; see webhook-validate for why.",
+    Failure.INTERNAL_ERROR: "Autos failed on this by a defect of its own; see the worker's log.",
 }
 
 

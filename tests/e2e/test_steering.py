@@ -124,7 +124,8 @@ async def test_many_are_paused_and_resumed_and_say_so_everywhere(
     assert all(status["processing_documents"] == 0 for status in waiting)
     assert all(status["pending_documents"] > 0 for status in waiting)
     client = await Client.connect(stack.settings_environment()["TEMPORAL_ADDRESS"])
-    await client.get_workflow_handle(f"download-process/{numbers[0]}").signal("resume")
+    by_hand = client.get_workflow_handle(f"download-process/{numbers[0]}")
+    await by_hand.execute_update("resume", {})
     assert (await api.ended(numbers[0]))["status"] == "completed"
     counters = await sandbox.counters()
     assert counters["requests_total"] - before == waiting[0]["pending_documents"]

@@ -3,8 +3,17 @@
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
-from autos.contracts.download import Attach, DownloadProcess, JobResult, Progress
+from autos.contracts import errors
+from autos.contracts.download import (
+    Attach,
+    AttachCheck,
+    DownloadProcess,
+    JobResult,
+    Progress,
+    Steer,
+)
 from autos.contracts.states import JobStatus, WaitReason
 
 asked: dict[str, int] = {}
@@ -24,6 +33,7 @@ class FakeJob:
         self._attached: list[Attach] = []
         self._retried = 0
         self._woken = 0
+        self._closing = False
 
     @workflow.run
     async def run(self, request: DownloadProcess) -> JobResult:
@@ -43,20 +53,26 @@ class FakeJob:
         """As the real one."""
         self._attached.append(request)
 
-    @workflow.signal
-    def pause(self) -> None:
+    @workflow.update
+    def pause(self, request: Steer) -> Progress:
         """As the real one."""
+        self._check(request)
         self._waiting_for = WaitReason.OPERATOR
+        return self.progress()
 
-    @workflow.signal
-    def resume(self) -> None:
+    @workflow.update
+    def resume(self, request: Steer) -> Progress:
         """As the real one."""
+        self._check(request)
         self._waiting_for = None
+        return self.progress()
 
-    @workflow.signal
-    def retry_failed(self) -> None:
+    @workflow.update
+    def retry_failed(self, request: Steer) -> Progress:
         """As the real one."""
+        self._check(request)
         self._retried += 1
+        return self.progress()
 
     @workflow.signal
     def credential_changed(self) -> None:
@@ -72,6 +88,28 @@ class FakeJob:
     def end(self, status: JobStatus) -> None:
         """From the test: end like this."""
         self._status = status
+
+    def _check(self, request: Steer) -> None:
+        if request.job_id != workflow.info().first_execution_run_id:
+            raise ApplicationError("Another job is meant.", type=errors.JOB_ENDED)
+        if self._closing:
+            raise ApplicationError("As told.", type=errors.JOB_CLOSING)
+
+    @workflow.signal
+    def close(self) -> None:
+        """From the test: refuse to be steered from now on."""
+        self._closing = True
+
+    @workflow.query
+    def check_attach(self, request: Attach) -> AttachCheck:
+        """As the real one, which takes a reading as young as wanted for granted here."""
+        known = {attach.subscription_id for attach in self._attached}
+        youngest = min((attach.max_age_seconds for attach in self._attached), default=0)
+        return AttachCheck(
+            job_id=workflow.info().first_execution_run_id,
+            changes=request.subscription_id not in known | {None}
+            or request.max_age_seconds < youngest,
+        )
 
     @workflow.query
     def attached(self) -> list[Attach]:

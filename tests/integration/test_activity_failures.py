@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
@@ -20,17 +20,17 @@ from temporalio.worker import Worker
 from activities.failures import METRIC, SENTENCES
 from autos.cnj import CaseNumber
 from autos.contracts.download import (
+    AwaitSource,
     CloseJob,
     DownloadBatch,
     FetchProcess,
-    ProbeSource,
     RecordJob,
     Wanted,
 )
 from autos.contracts.errors import INTERNAL_ERROR
 from autos.contracts.reconciliation import ReconcilePage, Step, Terms
 from autos.contracts.states import JobStatus
-from autos.contracts.webhooks import AttemptDelivery
+from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery
 from autos.settings import Settings
 from worker.main import Parts, build_workers
 
@@ -40,7 +40,14 @@ NUMBER: Final = CaseNumber.build(9_994_990, 2024, 8, 26, 100).digits
 
 INPUTS: Final[dict[str, BaseModel]] = {
     "fetch_process": FetchProcess(job_id="j", process_number=NUMBER, max_age_seconds=0),
-    "probe_source": ProbeSource(process_number=NUMBER),
+    "await_source": AwaitSource(
+        job_id="j",
+        process_number=NUMBER,
+        status=JobStatus.PROCESSING,
+        since=datetime.now(UTC),
+        until=datetime.now(UTC),
+        retry_unit_seconds=1,
+    ),
     "download_batch": DownloadBatch(
         job_id="j", process_number=NUMBER, batch=1, documents=[Wanted(position=0, attempt=1)]
     ),
@@ -48,6 +55,7 @@ INPUTS: Final[dict[str, BaseModel]] = {
     "close_job": CloseJob(job_id="j", process_number=NUMBER, states=""),
     "reconcile_page": ReconcilePage(step=Step.JOBS, terms=Terms()),
     "attempt_delivery": AttemptDelivery(event_id="e", number=1),
+    "abandon_delivery": AbandonDelivery(event_id="e", number=1),
 }
 """One input of each activity; a new activity needs one, too."""
 

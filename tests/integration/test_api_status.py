@@ -137,7 +137,7 @@ async def test_a_job_that_ended_without_writing_so_is_told_as_ended(
     await job_of(temporal, case).terminate()
     status = (await api.get(path(case, "/status"))).json()
     assert (status["status"], status["live"], parts(status)) == ("cancelled", True, (1, 0, 1, 0))
-    assert (await api.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "pending"
+    assert (await api.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "cancelled"
 
 
 async def test_without_a_worker_the_records_answer_and_nothing_falls(

@@ -18,11 +18,13 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import FetchedProcess, Outcome, Wanted, Wishes
+from autos.contracts.errors import INTERNAL_ERROR, RECORDS
 from autos.contracts.names import SEARCH_ATTRIBUTES
 from autos.contracts.states import Reason
 from tests.workflows.conftest import BINARIES, DEV_SERVER_FLAGS
-from tests.workflows.fakes import FakeActivities, available, start, workers
+from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.reconcile_fakes import reconciled
+from tests.workflows.test_stragglers import Trickling
 from tests.workflows.webhook_fakes import delivered_late, refused_for_good
 from workflows.download_process import DownloadProcessWorkflow
 
@@ -50,7 +52,11 @@ async def retries(client: Client) -> Job:
             return Outcome(position=11, reason=Reason.CREDENTIAL)
         return available(wanted)
 
-    fakes = FakeActivities(answer=answer, fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 2)
+    fakes = FakeActivities(
+        answer=answer,
+        fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 2,
+        probes=[Reason.UNAVAILABLE, Reason.CREDENTIAL, None],
+    )
     async with workers(client, fakes):
         job = await start(client, Wishes(retry_unit_seconds=0.01))
         await job.result()
@@ -77,12 +83,12 @@ async def paused(client: Client) -> Job:
     async with workers(client, fakes):
         job = await start(client)
         await fakes.started.wait()
-        await job.signal(DownloadProcessWorkflow.pause)
+        await steer(job, "pause")
         if fakes.gate:
             fakes.gate.set()
         while (await job.query(DownloadProcessWorkflow.progress)).processing:
             await asyncio.sleep(0)
-        await job.signal(DownloadProcessWorkflow.resume)
+        await steer(job, "resume")
         await job.result()
     return job
 
@@ -95,6 +101,37 @@ async def continued(client: Client) -> Job:
     return client.get_workflow_handle_for(DownloadProcessWorkflow.run, job.id)
 
 
+async def waited_for_records(client: Client) -> Job:
+    """The records are away at the listing and at a batch, then back."""
+    troubles = {"fetch_process": [RECORDS] * 5, "download_batch": [RECORDS] * 5}
+    async with workers(client, FakeActivities(total=3, troubles=troubles)):
+        job = await start(client)
+        await job.result()
+    return job
+
+
+async def straggler(client: Client) -> Job:
+    """Both batches in flight have a document that takes long; the others arrive meanwhile."""
+    fakes = Trickling(total=20)
+    fakes.slow, fakes.let = frozenset({0, 7}), asyncio.Event()
+    async with workers(client, fakes):
+        job = await start(client)
+        while (await job.query(DownloadProcessWorkflow.progress)).available < 10:
+            await asyncio.sleep(0)
+        fakes.let.set()
+        await job.result()
+    return job
+
+
+async def defect(client: Client) -> Job:
+    """A batch and the close fail on a defect; the end is written without a manifest."""
+    troubles = {"download_batch": [INTERNAL_ERROR] * 4, "close_job": [INTERNAL_ERROR] * 4}
+    async with workers(client, FakeActivities(total=3, troubles=troubles)):
+        job = await start(client)
+        await job.result()
+    return job
+
+
 SHAPES: Final[dict[str, Callable[[Client], Awaitable[Job]]]] = {
     shape.__name__: shape
     for shape in (
@@ -103,6 +140,9 @@ SHAPES: Final[dict[str, Callable[[Client], Awaitable[Job]]]] = {
         cancelled,
         paused,
         continued,
+        waited_for_records,
+        straggler,
+        defect,
         delivered_late,
         refused_for_good,
         reconciled,
@@ -121,7 +161,7 @@ async def main() -> None:
         HISTORIES.mkdir(exist_ok=True)
         for name in sys.argv[1:] or SHAPES:
             shape = SHAPES[name]
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 job = await shape(environment.client)
                 history = await job.fetch_history()
             # A stack trace names folders of the machine it was recorded on, and replays the same.

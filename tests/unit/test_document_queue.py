@@ -2,27 +2,29 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autos.contracts.download import Outcome, Retry
+from autos.contracts.download import Outcome
+from autos.contracts.job_state import JobState, Retry
 from autos.contracts.retries import RETRIES
-from autos.contracts.states import Reason
-from workflows.document_queue import DocumentQueue
+from autos.contracts.states import Doubt, Reason
+from workflows.document_queue import DocumentQueue, in_doubt, speaks_for_all
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 UNIT = timedelta(seconds=1)
 
 
 def queue_of(states: str, retries: list[Retry] | None = None) -> DocumentQueue:
-    return DocumentQueue(states, {}, retries or [], UNIT)
+    return DocumentQueue(JobState(states=states, retries=retries or []), UNIT)
 
 
 def test_batches_are_taken_in_order_and_only_what_is_pending() -> None:
     queue = queue_of("papfpp")
     taken = queue.take(2) + queue.take(5)
     assert [wanted.position for wanted in taken] == [0, 2, 4, 5]
-    assert queue.states == "dadfdd"
+    assert queue.state.states == "dadfdd"
 
 
 def test_a_transient_outcome_comes_back_when_it_is_due_with_the_next_attempt() -> None:
@@ -54,14 +56,14 @@ def test_what_our_own_breaker_held_back_uses_no_attempt() -> None:
         assert queue.next_due == moment + timedelta(seconds=5)
         moment += timedelta(seconds=5)
         queue.make_due_ready(moment)
-    assert queue.states == "p"
+    assert queue.state.states == "p"
 
 
 def test_a_final_outcome_fails_at_once() -> None:
     queue = queue_of("p")
     queue.take(1)
     queue.settle(Outcome(position=0, reason=Reason.STUB, final=True), START)
-    assert queue.states == "f"
+    assert queue.state.states == "f"
 
 
 def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
@@ -77,19 +79,67 @@ def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
         assert attempts == rule.attempts, reason
 
 
+def test_other_sizes_are_counted_by_themselves() -> None:
+    """(S2) The third attempt of any kind is not the third one with another size."""
+    queue, moment = queue_of("p"), START
+    mismatches = []
+    for reason in (Reason.UNAVAILABLE, Reason.UNAVAILABLE, *[Reason.SIZE_MISMATCH] * 3):
+        (wanted,) = queue.take(1)
+        mismatches.append(wanted.mismatches)
+        assert wanted.is_last(Reason.SIZE_MISMATCH) is (wanted.mismatches == 2)
+        queue.settle(Outcome(position=0, reason=reason), moment)
+        moment = queue.next_due or moment
+        queue.make_due_ready(moment)
+    assert mismatches == [0, 0, 0, 1, 2]
+    assert queue.state.states == "f"
+
+
+def test_a_document_in_doubt_is_available_and_asked_for_again_by_request_only() -> None:
+    """(S2) Together with what has failed."""
+    queue = queue_of("pfa")
+    queue.take(1)
+    queue.settle(Outcome(position=0, size=1, doubt=Doubt.SIZE_MISMATCH), START)
+    assert (queue.state.states, queue.ready, queue.ended) == ("qfa", 0, 3)
+    queue.retry_failed()
+    assert [(wanted.position, wanted.attempt) for wanted in queue.take(5)] == [(0, 1), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "doubted", "for_all"),
+    [
+        ([None, None], 0, False),
+        ([Reason.TIMEOUT, Reason.UNAVAILABLE], 2, True),
+        ([Reason.TIMEOUT, None], 0, False),
+        ([Reason.TIMEOUT, Reason.SECRET], 0, False),
+        ([Reason.CREDENTIAL, None], 1, False),
+        ([Reason.CREDENTIAL, Reason.SECRET], 1, False),
+        ([Reason.CREDENTIAL, Reason.CREDENTIAL], 2, True),
+        ([Reason.CREDENTIAL, Reason.TIMEOUT], 2, True),
+    ],
+)
+def test_what_puts_the_source_in_doubt(
+    reasons: list[Reason | None], doubted: int, for_all: bool
+) -> None:
+    """(S1) A refused credential always; signs of an outage when there is nothing else."""
+    outcomes = [Outcome(position=at, reason=reason) for at, reason in enumerate(reasons)]
+    assert len(in_doubt(outcomes)) == doubted
+    assert speaks_for_all(outcomes) is for_all
+
+
 def test_a_released_document_is_tried_again_without_an_attempt_counted() -> None:
     queue = queue_of("pp")
     queue.take(1)
-    queue.release(0)
-    assert (queue.states, queue.ready) == ("pp", 1)
-    queue.put_back([0])
+    refused = [Outcome(position=0, reason=Reason.TIMEOUT)]
+    queue.release(refused)
+    assert (queue.state.states, queue.ready) == ("pp", 1)
+    queue.put_back(refused)
     assert [(wanted.position, wanted.attempt) for wanted in queue.take(2)] == [(0, 1), (1, 1)]
 
 
 def test_a_carried_queue_takes_up_what_was_in_flight() -> None:
     retry = Retry(position=3, due=START, reason=Reason.EMPTY)
-    queue = DocumentQueue("dapp", {3: 1}, [retry], UNIT)
-    assert queue.states == "papp"
+    queue = DocumentQueue(JobState(states="dapp", attempts={3: 1}, retries=[retry]), UNIT)
+    assert queue.state.states == "papp"
     assert [wanted.position for wanted in queue.take(9)] == [0, 2]
     queue.make_due_ready(START)
     assert [(wanted.position, wanted.attempt) for wanted in queue.take(9)] == [(3, 2)]
@@ -116,7 +166,7 @@ def test_the_states_always_add_up(
         moment += timedelta(seconds=7)
         queue.make_due_ready(moment)
         assert sum(queue.count(state) for state in "pdaf") == len(states)
-        assert queue.ready + len(queue.retries) == queue.count("p")
+        assert queue.ready + len(queue.state.retries) == queue.count("p")
         assert queue.count("a") + queue.count("f") >= ended
         ended = queue.count("a") + queue.count("f")
     queue.fail_the_rest()

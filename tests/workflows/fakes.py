@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import Worker
 
 from autos.contracts.download import (
     Attach,
+    AwaitSource,
     BatchResult,
     ClosedJob,
     CloseJob,
@@ -24,14 +26,17 @@ from autos.contracts.download import (
     FetchProcess,
     JobResult,
     Outcome,
-    ProbedSource,
-    ProbeSource,
+    Progress,
     RecordJob,
+    SourceCheck,
+    Steer,
     Wanted,
     Wishes,
 )
+from autos.contracts.errors import SOURCE_REFUSED
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, job_workflow_id
-from autos.contracts.states import JobStatus, Reason
+from autos.contracts.retries import OUTAGE_DELAYS
+from autos.contracts.states import JobStatus, Reason, WaitReason
 from workflows.download_process import DownloadProcessWorkflow
 
 Answer = Callable[[Wanted], Outcome]
@@ -52,14 +57,20 @@ class FakeActivities:
     """Answered first, one each; afterwards the listing."""
     listing: Callable[[], Awaitable[None]] | None = None
     """When set, awaited before the listing is told."""
-    probes: list[ProbedSource] = field(default_factory=list)
+    probes: Sequence[Reason | None] = ()
+    """Why the source does not work when it is asked, once each; afterwards it works."""
+    troubles: dict[str, list[str]] = field(default_factory=dict)
+    """Types of the errors that the next attempts of an activity fail with."""
     gate: asyncio.Event | None = None
     """When set, a batch waits for it."""
     batches: list[DownloadBatch] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     """The fairness key that each batch carried."""
     fetched: list[FetchProcess] = field(default_factory=list)
-    probed: list[ProbeSource] = field(default_factory=list)
+    probed: list[AwaitSource] = field(default_factory=list)
+    """Every time the source was asked; a wait before the first question is none."""
+    waits: list[WaitReason | None] = field(default_factory=list)
+    """What the row was made to say after each of these."""
     recorded: list[RecordJob] = field(default_factory=list)
     closed: list[CloseJob] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,6 +87,7 @@ class FakeActivities:
     @activity.defn
     async def fetch_process(self, request: FetchProcess) -> FetchedProcess:
         self.fetched.append(request)
+        self.fail("fetch_process")
         if self.listing is not None:
             await self.listing()
         if self.fetches:
@@ -87,6 +99,7 @@ class FakeActivities:
         self.batches.append(request)
         self.keys.append(activity.info().priority.fairness_key)
         self.started.set()
+        self.fail("download_batch")
         try:
             if self.gate is not None:
                 while not self.gate.is_set():
@@ -98,18 +111,45 @@ class FakeActivities:
         return BatchResult(outcomes=[self.answer(wanted) for wanted in request.documents])
 
     @activity.defn
-    async def probe_source(self, request: ProbeSource) -> ProbedSource:
+    async def await_source(self, request: AwaitSource) -> SourceCheck:
+        """As the real one, but the delays are not drawn and no row is written."""
+        tries = activity.info().attempt
+        if request.waiting_for is not None and tries == 1 and request.delay_seconds:
+            raise still_waiting(request.delay_seconds)
         self.probed.append(request)
-        return self.probes.pop(0) if self.probes else ProbedSource()
+        self.fail("await_source")
+        check = SourceCheck(reason=self.refusal())
+        if check.reason is not None:
+            check.delay_seconds = OUTAGE_DELAYS.delay_after(tries) * request.retry_unit_seconds
+        self.waits.append(check.waiting_for)
+        if check.waiting_for is not None and check.waiting_for is request.waiting_for:
+            raise still_waiting(check.delay_seconds)
+        return check
+
+    def refusal(self) -> Reason | None:
+        """Why the source does not work at this moment, if it does not."""
+        first, self.probes = (self.probes[0], self.probes[1:]) if self.probes else (None, ())
+        return first
+
+    def fail(self, name: str) -> None:
+        """Raise what is scripted for the next attempt of this activity, if anything is."""
+        if self.troubles.get(name):
+            raise ApplicationError(
+                "As scripted.",
+                type=self.troubles[name].pop(0),
+                category=ApplicationErrorCategory.BENIGN,
+            )
 
     @activity.defn
     async def record_job(self, request: RecordJob) -> None:
+        self.fail("record_job")
         self.recorded.append(request)
 
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
         self.closed.append(request)
         self.closes.set()
+        self.fail("close_job")
         if self.closing is not None:
             await self.closing.wait()
         failed = request.states.count("f")
@@ -142,7 +182,7 @@ async def workers(client: Client, fakes: FakeActivities, places: int = 20) -> As
         Worker(
             client,
             task_queue=SOURCE_QUEUE,
-            activities=[fakes.fetch_process, fakes.download_batch, fakes.probe_source],
+            activities=[fakes.fetch_process, fakes.download_batch, fakes.await_source],
             max_concurrent_activities=places,
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
         ),
@@ -167,6 +207,22 @@ async def start(
         start_signal="attach",
         start_signal_args=[attach or Attach()],
         priority=Priority(fairness_key=fairness_key),
+    )
+
+
+async def steer(job: WorkflowHandle[DownloadProcessWorkflow, JobResult], verb: str) -> Progress:
+    """Have the job pause, resume or retry what failed, as the API does."""
+    shown: Progress = await job.execute_update(verb, Steer(), result_type=Progress)
+    return shown
+
+
+def still_waiting(seconds: float) -> ApplicationError:
+    """The source does not work yet; ask again in so many seconds."""
+    return ApplicationError(
+        "Not yet.",
+        type=SOURCE_REFUSED,
+        next_retry_delay=timedelta(seconds=seconds),
+        category=ApplicationErrorCategory.BENIGN,
     )
 
 

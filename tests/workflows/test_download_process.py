@@ -12,17 +12,19 @@ from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import (
     Attach,
+    AwaitSource,
     BatchResult,
     DownloadBatch,
     FetchedProcess,
     JobResult,
     Outcome,
-    ProbedSource,
+    SourceCheck,
     Wanted,
     Wishes,
 )
-from autos.contracts.states import JobStatus, Reason, WaitReason
-from tests.workflows.fakes import FakeActivities, available, refused, start, workers
+from autos.contracts.names import WAITING_FOR
+from autos.contracts.states import Doubt, JobStatus, Reason, WaitReason
+from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 
 BOUND = 60
@@ -113,8 +115,8 @@ async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvi
 
     fakes = FakeActivities(
         answer=answer,
-        fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 40,
-        probes=[ProbedSource(reason=Reason.TIMEOUT)] * 40,
+        fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 2,
+        probes=[*([Reason.TIMEOUT] * 40), None] * 3,
     )
     async with workers(skipping_server.client, fakes):
         handle = await start(skipping_server.client)
@@ -123,8 +125,8 @@ async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvi
     # Tried in the outage and once after it: no third attempt was ever counted.
     attempts = [wanted.attempt for batch in fakes.batches for wanted in batch.documents]
     assert max(attempts) <= 2
-    waits = {record.waiting_for for record in fakes.recorded}
-    assert waits == {WaitReason.SOURCE, None}
+    assert {request.waiting_for for request in fakes.probed} == {WaitReason.SOURCE, None}
+    assert not fakes.probes
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -145,7 +147,7 @@ async def test_what_our_own_breaker_holds_back_uses_no_attempts(
             )
         return available(wanted)
 
-    fakes = FakeActivities(answer=answer, probes=[ProbedSource(reason=Reason.UNAVAILABLE)] * 5)
+    fakes = FakeActivities(answer=answer, probes=[Reason.UNAVAILABLE] * 5)
     async with workers(skipping_server.client, fakes):
         handle = await start(skipping_server.client)
         result = await asyncio.wait_for(handle.result(), BOUND)
@@ -208,7 +210,7 @@ async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
             if down.is_set()
             else available(wanted)
         ),
-        probes=[ProbedSource(reason=Reason.UNAVAILABLE)],
+        probes=[Reason.UNAVAILABLE],
     )
     fakes.late = late
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
@@ -220,7 +222,7 @@ async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
             while (await handle.query(DownloadProcessWorkflow.progress)).processing:
                 pass
         down.clear()
-        await handle.signal(DownloadProcessWorkflow.resume)
+        await steer(handle, "resume")
         while after_it and (await handle.query(DownloadProcessWorkflow.progress)).available < 7:
             pass
         late.set()
@@ -244,7 +246,7 @@ async def test_only_the_try_that_somebody_asked_for_is_urgent(
             else available(wanted)
         ),
         fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] if in_listing else [],
-        probes=[ProbedSource(reason=Reason.UNAVAILABLE)],
+        probes=[Reason.UNAVAILABLE],
     )
     if in_listing:
         down.clear()
@@ -255,11 +257,10 @@ async def test_only_the_try_that_somebody_asked_for_is_urgent(
             while progress.waiting_for is not WaitReason.SOURCE:
                 progress = await handle.query(DownloadProcessWorkflow.progress)
         down.clear()
-        await handle.signal(DownloadProcessWorkflow.resume)
+        await steer(handle, "resume")
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert result.status is JobStatus.COMPLETED
-    tries = fakes.fetched if in_listing else fakes.probed
-    assert [request.urgent for request in tries] == [False, True]
+    assert [request.urgent for request in fakes.probed] == [False, True]
 
 
 async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
@@ -280,7 +281,7 @@ async def test_a_job_that_gives_up_keeps_what_it_has(skipping_server: WorkflowEn
             return available(wanted)
         return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
 
-    probes = [ProbedSource(reason=Reason.UNAVAILABLE)] * 10_000
+    probes = [Reason.UNAVAILABLE] * 10_000
     fakes = FakeActivities(answer=answer, probes=probes)
     async with workers(skipping_server.client, fakes):
         handle = await start(skipping_server.client, Wishes(retry_unit_seconds=200))
@@ -300,7 +301,7 @@ async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
             return Outcome(position=wanted.position, reason=Reason.CREDENTIAL)
         return available(wanted)
 
-    fakes = FakeActivities(answer=answer, probes=[ProbedSource(reason=Reason.CREDENTIAL)])
+    fakes = FakeActivities(answer=answer, probes=[Reason.CREDENTIAL])
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
         progress = await handle.query(DownloadProcessWorkflow.progress)
@@ -332,6 +333,88 @@ async def test_a_refusal_of_one_document_alone_does_not_wait_for_ever(
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert (result.status, result.failed) == (JobStatus.COMPLETED_WITH_FAILURES, 1)
     assert fakes.tries[7] == len(fakes.probed) == 3
+
+
+class SlowProbe(FakeActivities):
+    """Whether the source works is answered only when the test says so."""
+
+    answered: asyncio.Event
+
+    @activity.defn
+    async def await_source(self, request: AwaitSource) -> SourceCheck:
+        self.probed.append(request)
+        waiting = asyncio.ensure_future(self.answered.wait())
+        while not waiting.done():
+            activity.heartbeat()
+            await asyncio.wait([waiting], timeout=0.1)
+        return SourceCheck()
+
+
+async def test_the_others_go_on_while_one_refusal_is_looked_into(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S1) A 401 puts one document in doubt; the job's other batches do not wait for the answer."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 2:
+            return Outcome(position=2, reason=Reason.CREDENTIAL)
+        return available(wanted)
+
+    fakes = SlowProbe(total=40, answer=answer)
+    fakes.answered = asyncio.Event()
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        handle = await start(dev_server.client, FAST)
+        while (await handle.query(DownloadProcessWorkflow.progress)).available < 39:
+            pass
+        assert (len(fakes.probed), fakes.tries[2]) == (1, 1)
+        fakes.answered.set()
+        result = await handle.result()
+    assert (result.status, result.failed) == (JobStatus.COMPLETED_WITH_FAILURES, 1)
+    assert fakes.tries[2] == len(fakes.probed) == 3
+
+
+async def test_nothing_more_is_asked_while_all_are_refused(dev_server: WorkflowEnvironment) -> None:
+    """(S1) Where no document comes through, the credential is looked at first."""
+    fakes = SlowProbe(total=40, answer=refused(Reason.CREDENTIAL))
+    fakes.answered = asyncio.Event()
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        handle = await start(dev_server.client, FAST)
+        while (await handle.query(DownloadProcessWorkflow.progress)).pending < 40:
+            pass
+        assert len(fakes.batches) == 2
+        fakes.answer = available
+        fakes.answered.set()
+        assert (await handle.result()).available == 40
+
+
+async def test_a_document_in_doubt_counts_as_available_and_is_asked_for_again(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S2) `retry_failed` asks for those in doubt and those that failed, and for no others."""
+    opened = asyncio.Event()
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 1 and not opened.is_set():
+            return Outcome(position=1, size=9, doubt=Doubt.SIZE_MISMATCH)
+        if wanted.position == 3 and not opened.is_set():
+            return Outcome(position=3, reason=Reason.SECRET, final=True)
+        if wanted.position == 5 and wanted.attempt == 1:
+            return Outcome(position=5, reason=Reason.EMPTY)
+        return available(wanted)
+
+    fakes = FakeActivities(total=6, answer=answer)
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        handle = await start(dev_server.client, Wishes(retry_unit_seconds=100_000))
+        while (progress := await handle.query(DownloadProcessWorkflow.progress)).available < 4:
+            pass
+        assert (progress.states[1], progress.doubtful, progress.failed) == ("q", 1, 1)
+        opened.set()
+        again = await steer(handle, "retry_failed")
+        assert (again.available, again.doubtful, again.failed, again.pending) == (3, 0, 0, 3)
+        await steer(handle, "resume")
+        result = await handle.result()
+    assert (result.status, result.available, result.doubtful) == (JobStatus.COMPLETED, 6, 0)
+    assert {position for position, tries in fakes.tries.items() if tries == 2} == {1, 3, 5}
 
 
 async def test_counters_always_sum_and_the_percentage_never_falls(
@@ -447,7 +530,7 @@ async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEn
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client)
         await asyncio.wait_for(fakes.started.wait(), BOUND)
-        await handle.signal(DownloadProcessWorkflow.pause)
+        await steer(handle, "pause")
         assert fakes.gate is not None
         fakes.gate.set()
         progress = await handle.query(DownloadProcessWorkflow.progress)
@@ -455,7 +538,7 @@ async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEn
             while progress.waiting_for is not WaitReason.OPERATOR or progress.processing:
                 progress = await handle.query(DownloadProcessWorkflow.progress)
         assert len(fakes.batches) == 2
-        await handle.signal(DownloadProcessWorkflow.resume)
+        await steer(handle, "resume")
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert result.available == 12
 
@@ -601,7 +684,7 @@ async def test_resume_ends_the_wait_for_a_retry(dev_server: WorkflowEnvironment)
         async with asyncio.timeout(BOUND):
             while not (await handle.query(DownloadProcessWorkflow.progress)).retries:
                 pass
-            await handle.signal(DownloadProcessWorkflow.resume)
+            await steer(handle, "resume")
             result = await handle.result()
     assert result.available == 3
     assert fakes.tries[2] == 2
@@ -617,14 +700,16 @@ async def test_a_wait_is_over_after_continuing_as_new(dev_server: WorkflowEnviro
             return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
         return available(wanted)
 
-    probes = [ProbedSource(reason=Reason.TIMEOUT)] * 3
+    probes = [Reason.TIMEOUT] * 3
     fakes = FakeActivities(total=5, answer=answer, probes=probes)
     wishes = Wishes(retry_unit_seconds=0.01, continue_as_new_after=30)
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, wishes)
         result = await asyncio.wait_for(handle.result(), BOUND)
+        final = await dev_server.client.get_workflow_handle(handle.id).describe()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 5)
-    assert fakes.recorded[-1].waiting_for is None
+    assert final.run_id != handle.first_execution_run_id
+    assert final.typed_search_attributes.get(WAITING_FOR) is None
 
 
 async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
@@ -637,9 +722,11 @@ async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
             return Outcome(position=3, reason=Reason.CREDENTIAL)
         return available(wanted)
 
-    fakes = FakeActivities(total=5, answer=answer, probes=[ProbedSource(reason=Reason.CREDENTIAL)])
+    fakes = FakeActivities(total=5, answer=answer, probes=[Reason.CREDENTIAL])
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, FAST)
+        await steer(handle, "pause")
+        await steer(handle, "resume")
         await asyncio.wait_for(handle.result(), BOUND)
     history = await handle.fetch_history()
     timeouts = {
@@ -650,6 +737,6 @@ async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
         if event.HasField("activity_task_scheduled_event_attributes")
     }
     assert timeouts == dict.fromkeys(
-        ("fetch_process", "download_batch", "probe_source", "record_job", "close_job"),
+        ("fetch_process", "download_batch", "await_source", "record_job", "close_job"),
         timedelta(seconds=15),
     )

@@ -13,14 +13,13 @@ from autos.contracts.download import (
     FetchedProcess,
     JobResult,
     Outcome,
-    ProbedSource,
     Progress,
     Wanted,
     Wishes,
 )
 from autos.contracts.names import WAITING_FOR, WAITING_SINCE
 from autos.contracts.states import JobStatus, Reason, WaitReason
-from tests.workflows.fakes import FakeActivities, available, refused, start, workers
+from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 
 BOUND = 60
@@ -77,7 +76,7 @@ async def test_a_job_cancelled_before_any_worker_saw_it_tells_its_subscriber(
 async def test_a_job_is_cancelled_while_it_waits(
     dev_server: WorkflowEnvironment, reason: Reason
 ) -> None:
-    fakes = FakeActivities(fetches=[FetchedProcess(reason=reason)])
+    fakes = FakeActivities(fetches=[FetchedProcess(reason=reason)], probes=[reason])
     async with workers(dev_server.client, fakes):
         job = await start(dev_server.client, NEVER, Attach(subscription_id="one"))
         wait = WaitReason.CREDENTIAL if reason is Reason.CREDENTIAL else WaitReason.SOURCE
@@ -93,7 +92,7 @@ async def test_a_job_is_cancelled_while_it_is_paused(dev_server: WorkflowEnviron
     async with workers(dev_server.client, fakes):
         job = await start(dev_server.client, attach=Attach(subscription_id="one"))
         await asyncio.wait_for(fakes.started.wait(), BOUND)
-        await job.signal("pause")
+        await steer(job, "pause")
         await until_waiting(job, WaitReason.OPERATOR)
         await cancelled(job)
     assert_told(fakes, "one")
@@ -107,7 +106,7 @@ async def test_a_pause_is_shown_at_once_and_everywhere(dev_server: WorkflowEnvir
         job = await start(dev_server.client)
         await asyncio.wait_for(fakes.started.wait(), BOUND)
         before = datetime.now(UTC)
-        await job.signal("pause")
+        await steer(job, "pause")
         paused = await until_waiting(job, WaitReason.OPERATOR)
         assert paused.processing
         assert paused.waiting_since is not None
@@ -128,7 +127,7 @@ async def test_a_pause_is_shown_at_once_and_everywhere(dev_server: WorkflowEnvir
         assert record.waiting_since == paused.waiting_since
         assert fakes.gate is not None
         fakes.gate.set()
-        await job.signal("resume")
+        await steer(job, "resume")
         result = await asyncio.wait_for(job.result(), BOUND)
         attributes = (await job.describe()).typed_search_attributes
         assert (attributes.get(WAITING_FOR), attributes.get(WAITING_SINCE)) == (None, None)
@@ -139,17 +138,19 @@ async def test_a_pause_is_shown_at_once_and_everywhere(dev_server: WorkflowEnvir
 async def test_a_job_that_waits_for_the_source_can_be_paused_and_asks_nothing_more(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    fakes = FakeActivities(fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)])
+    fakes = FakeActivities(
+        fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)], probes=[Reason.UNAVAILABLE]
+    )
     async with workers(dev_server.client, fakes):
         job = await start(dev_server.client, NEVER)
         await until_waiting(job, WaitReason.SOURCE)
-        await job.signal("pause")
+        await steer(job, "pause")
         await until_waiting(job, WaitReason.OPERATOR)
         assert len(fakes.fetched) == 1
-        await job.signal("resume")
+        await steer(job, "resume")
         result = await asyncio.wait_for(job.result(), BOUND)
     assert result.available == 12
-    assert [request.urgent for request in fakes.fetched] == [False, True]
+    assert [request.urgent for request in fakes.probed] == [False, True]
 
 
 async def test_retry_failed_asks_a_running_job_for_those_and_no_others(
@@ -172,11 +173,11 @@ async def test_retry_failed_asks_a_running_job_for_those_and_no_others(
             while (await job.query(DownloadProcessWorkflow.progress)).available < 9:
                 pass
             opened.set()
-            await job.signal("retry_failed")
+            await steer(job, "retry_failed")
             while (await job.query(DownloadProcessWorkflow.progress)).available < 11:
                 pass
             assert fakes.tries[5] == 1
-            await job.signal("resume")
+            await steer(job, "resume")
             result = await job.result()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
     assert {position for position, tries in fakes.tries.items() if tries == 2} == {1, 5, 8}
@@ -186,7 +187,9 @@ async def test_one_new_credential_wakes_a_job_in_every_place_it_can_wait_at(
     dev_server: WorkflowEnvironment,
 ) -> None:
     """At the listing and among the documents, at once and not at the next time due."""
-    at_listing = FakeActivities(fetches=[FetchedProcess(reason=Reason.CREDENTIAL)])
+    at_listing = FakeActivities(
+        fetches=[FetchedProcess(reason=Reason.CREDENTIAL)], probes=[Reason.CREDENTIAL]
+    )
     async with workers(dev_server.client, at_listing):
         job = await start(dev_server.client, NEVER)
         await until_waiting(job, WaitReason.CREDENTIAL)
@@ -197,7 +200,7 @@ async def test_one_new_credential_wakes_a_job_in_every_place_it_can_wait_at(
         answer=lambda wanted: (
             available(wanted) if alive.is_set() else refused(Reason.CREDENTIAL)(wanted)
         ),
-        probes=[ProbedSource(reason=Reason.CREDENTIAL)],
+        probes=[Reason.CREDENTIAL],
     )
     async with workers(dev_server.client, among_documents):
         job = await start(dev_server.client, NEVER)

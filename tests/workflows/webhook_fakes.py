@@ -9,10 +9,13 @@ from datetime import datetime
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from autos.contracts.errors import INTERNAL_ERROR
 from autos.contracts.names import WEBHOOKS_QUEUE, delivery_workflow_id
 from autos.contracts.webhooks import (
+    AbandonDelivery,
     AttemptDelivery,
     AttemptedDelivery,
     DeliverWebhook,
@@ -44,6 +47,11 @@ class FakeReceiver:
     answer: Answer = accepts
     meanwhile: Callable[[AttemptDelivery], Awaitable[object]] | None = None
     """Awaited between the arrival of an attempt and its answer."""
+    troubles: list[str] = field(default_factory=list)
+    """Types of the errors that the next attempts of the activity fail with."""
+    writes: bool = True
+    """False when not even the end can be written."""
+    abandoned: list[AbandonDelivery] = field(default_factory=list)
     seen: list[tuple[AttemptDelivery, datetime]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -54,6 +62,8 @@ class FakeReceiver:
 
     @activity.defn
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
+        if self.troubles:
+            raise ApplicationError("As scripted.", type=self.troubles.pop(0))
         at = activity.info().current_attempt_scheduled_time
         self.seen.append((request, at))
         self.arrived.set()
@@ -70,6 +80,12 @@ class FakeReceiver:
             )
         return AttemptedDelivery(outcome=outcome, status_code=status, retry_in_seconds=retry_in)
 
+    @activity.defn
+    async def abandon_delivery(self, request: AbandonDelivery) -> None:
+        if not self.writes:
+            raise ApplicationError("As scripted.", type=INTERNAL_ERROR)
+        self.abandoned.append(request)
+
 
 @asynccontextmanager
 async def webhook_worker(client: Client, fake: FakeReceiver) -> AsyncIterator[None]:
@@ -78,7 +94,7 @@ async def webhook_worker(client: Client, fake: FakeReceiver) -> AsyncIterator[No
         client,
         task_queue=WEBHOOKS_QUEUE,
         workflows=[DeliverWebhookWorkflow],
-        activities=[fake.attempt_delivery],
+        activities=[fake.attempt_delivery, fake.abandon_delivery],
     ):
         yield
 

@@ -10,7 +10,7 @@ from activities.reconciliation import ReconciliationActivities
 from activities.webhooks import WebhookActivities
 
 WORKFLOWS = Path(__file__).parents[3] / "workflows"
-CALLERS = {"_ask_source", "_keep_records", "execute_activity"}
+CALLERS = {"_ask_source", "_keep_records", "_deliver", "Call"}
 ACTIVITIES = (
     DocumentActivities,
     JobActivities,

@@ -1,0 +1,79 @@
+"""What a job says of itself: the answer of its query, and the text that the Web UI shows."""
+
+from datetime import datetime
+
+from autos.contracts.download import (
+    AVAILABLE,
+    DOUBTFUL,
+    FAILED,
+    PENDING,
+    PROCESSING,
+    Progress,
+    percentage,
+)
+from autos.contracts.job_state import JobState, Wait
+
+_RETRIES_SHOWN = 100
+
+
+def progress(
+    job_id: str, process_number: str, state: JobState, wait: Wait | None, now: datetime
+) -> Progress:
+    """One consistent moment of the job."""
+    states = state.states
+    available, doubtful = states.count(AVAILABLE), states.count(DOUBTFUL)
+    failed = states.count(FAILED)
+    due = state.retries[0].due if state.retries else None
+    return Progress(
+        job_id=job_id,
+        process_number=process_number,
+        status=state.status,
+        waiting_for=wait.waiting_for if wait else None,
+        waiting_since=wait.since if wait else None,
+        waiting_until=wait.until if wait else None,
+        next_try_at=None if wait else state.next_reading_at or due,
+        reason=state.reason,
+        states=states,
+        total=len(states),
+        pending=states.count(PENDING),
+        processing=states.count(PROCESSING),
+        available=available + doubtful,
+        doubtful=doubtful,
+        failed=failed,
+        percentage=percentage(available + doubtful + failed, len(states), state.status),
+        bytes_stored=state.bytes_stored,
+        retries=state.retries[:_RETRIES_SHOWN],
+        started_at=state.started_at,
+        documents_per_second=None if state.status.ended else state.pace.per_second,
+        eta_seconds=None if wait else _eta_seconds(state, now),
+    )
+
+
+def details(state: JobState, wait: Wait | None) -> str:
+    """The same in a few words of Markdown."""
+    doubtful, failed = state.states.count(DOUBTFUL), state.states.count(FAILED)
+    available = state.states.count(AVAILABLE) + doubtful
+    in_doubt = f" ({doubtful} in doubt)" if doubtful else ""
+    waiting = ""
+    if wait is not None:
+        until = f", until {_moment(wait.until)} at the latest" if wait.until else ""
+        waiting = f"\n\nWaiting for **{wait.waiting_for}** since {_moment(wait.since)}{until}."
+    return (
+        f"**{state.status}**: {available} of {len(state.states)} documents "
+        f"available{in_doubt}, {failed} failed.{waiting}"
+    )
+
+
+def _eta_seconds(state: JobState, now: datetime) -> int | None:
+    """Until all has ended, as the work goes lately; None where nothing can be said."""
+    if state.status.ended or not state.pace.per_second:
+        return None
+    left = state.states.count(PENDING) + state.states.count(PROCESSING)
+    seconds = left / state.pace.per_second
+    if state.retries:
+        seconds = max(seconds, (state.retries[-1].due - now).total_seconds())
+    return round(seconds)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
