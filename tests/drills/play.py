@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from time import monotonic
 from typing import Any, Final
 
@@ -36,7 +37,8 @@ STUCK_SECONDS: Final = 180.0
 """A job that has not ended so long after the last deed is stuck."""
 SILENT_SECONDS: Final = 45.0
 """A running job whose status has not changed for so long says what it waits for."""
-_FIRST_SEQUENCE: Final = 9_970_001
+_SEQUENCES: Final = count(9_970_001)
+"""Of the case numbers; several players may play on one stack."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,6 @@ class Player:
         self._api = Api(http, given["AUTOS_API_URL"], given["AUTOS_ADMIN_KEY"])
         self._ground = Ground.of(stack, http)
         self._harms = harms
-        self._sequence = _FIRST_SEQUENCE
 
     async def play(self, plan: Round) -> Result:
         """Play a round and look at what is left of it.
@@ -143,8 +144,7 @@ class Player:
     async def _make(self, plan: Round, case: Case) -> PlayedCase:
         for receiver in case.receivers:
             await self._script(receiver)
-        number = CaseNumber.build(self._sequence, 2024, 8, case.court, 100)
-        self._sequence += 1
+        number = CaseNumber.build(next(_SEQUENCES), 2024, 8, case.court, 100)
         truth = await self._sandbox.new_case(
             case.documents,
             number=number.digits,
