@@ -93,6 +93,8 @@ class LostJobs:
             ending.status, ending.reason = result.status, result.reason
         else:
             ending.gave_up, ending.reason = True, Reason.INTERRUPTED
+            # One that failed could not be closed with its manifest.
+            ending.minimal = execution.status is WorkflowExecutionStatus.FAILED
         return ending
 
     async def _take_up_again(self, job: Job, findings: Findings) -> None:

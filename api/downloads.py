@@ -7,9 +7,12 @@ job whose row is missing writes it itself.
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.keys import Caller
 from api.problems import INVALID_REQUEST, NO_ACCESS, PROCESS_NOT_FOUND, Problem
@@ -19,7 +22,7 @@ from autos.contracts.download import Attach
 from autos.contracts.states import JobStatus, Reason
 from autos.engine import wishes
 from autos.records import documents, jobs, processes, subscriptions
-from autos.records.models import Job, Process
+from autos.records.models import Job, Process, Subscription
 from autos.webhooks.guard import Blocked, check_url
 
 METADATA_PATIENCE_SECONDS: Final = 3.0
@@ -60,22 +63,30 @@ async def start(
             check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
         except Blocked as blocked:
             raise Problem(INVALID_REQUEST, str(blocked)) from blocked
-    if request_id is None:
-        joined = await _joined(services, caller, case, max_age, webhook_url, payload)
-        if joined is not None:
-            return joined
-    subscription = None
+
+    async def keep(session: AsyncSession) -> Subscription | None:
+        if webhook_url is None:
+            return None
+        return await subscriptions.add(
+            session,
+            request_id=request_id,
+            process_number=case.digits,
+            api_key_id=caller.id,
+            url=webhook_url,
+            payload=payload,
+        )
+
     async with services.records.transaction() as session:
         await processes.ensure(session, case)
-        if webhook_url is not None:
-            subscription = await subscriptions.add(
-                session,
-                request_id=request_id,
-                process_number=case.digits,
-                api_key_id=caller.id,
-                url=webhook_url,
-                payload=payload,
-            )
+        running = None
+        if request_id is None:
+            running = await _running(session, caller, case, webhook_url, payload)
+        subscription = await keep(session) if running is None else None
+    if running is not None:
+        if await _does_it_all(services, case, running, max_age):
+            return running.job_id
+        async with services.records.transaction() as session:
+            subscription = await keep(session)
     if subscription is not None and subscription.job_id is not None:
         # The request was accepted before, but its answer was lost; the job has ended meanwhile.
         return subscription.job_id
@@ -133,32 +144,39 @@ async def start_if_needed(
     await start(services, caller, case, max_age=services.settings.max_age, webhook_url=webhook_url)
 
 
-async def _joined(
-    services: Services,
-    caller: Caller,
-    case: CaseNumber,
-    max_age: int,
-    webhook_url: str | None,
-    payload: str,
-) -> str | None:
-    """The running job, if it does all that is asked for already; its history need not grow."""
-    subscription_id = None
-    async with services.records.transaction() as session:
-        job = await jobs.latest(session, case.digits)
-        if webhook_url is not None:
-            subscription_id = await subscriptions.waiting(
-                session, case.digits, caller.id, webhook_url, payload
-            )
-    if job is None or not job.is_active or (webhook_url and subscription_id is None):
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A job that may be doing all that is asked for already."""
+
+    job_id: str
+    subscription_id: UUID | None
+    """The caller's own with the same address, which the job is to announce to."""
+
+
+async def _running(
+    session: AsyncSession, caller: Caller, case: CaseNumber, webhook_url: str | None, payload: str
+) -> _Running | None:
+    job = await jobs.latest(session, case.digits)
+    if job is None or not job.is_active:
         return None
-    attach = Attach(
-        subscription_id=str(subscription_id) if subscription_id else None, max_age_seconds=max_age
+    if webhook_url is None:
+        return _Running(job.id, None)
+    known = await subscriptions.waiting(session, case.digits, caller.id, webhook_url, payload)
+    return _Running(job.id, known) if known else None
+
+
+async def _does_it_all(
+    services: Services, case: CaseNumber, running: _Running, max_age: int
+) -> bool:
+    """True if attaching would change nothing; then it is left out, for it costs history.
+
+    Without an answer, or with one from a job that the records do not know, it is not.
+    """
+    known = str(running.subscription_id) if running.subscription_id else None
+    check = await services.engine.check_attach(
+        case.digits, Attach(subscription_id=known, max_age_seconds=max_age)
     )
-    check = await services.engine.check_attach(case.digits, attach)
-    # Without an answer, or with one from a job that the records do not know, it is told again.
-    if check is None or check.changes or check.job_id != job.id:
-        return None
-    return job.id
+    return check is not None and not check.changes and check.job_id == running.job_id
 
 
 async def metadata(services: Services, digits: str) -> tuple[Process | None, Job | None]:

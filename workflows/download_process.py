@@ -269,7 +269,6 @@ class DownloadProcessWorkflow:
 
     async def _wait_to_read(self, seconds: float) -> None:
         delay = timedelta(seconds=seconds)
-        self._state.nudged = False
         self._state.next_reading_at = workflow.now() + delay
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(
@@ -277,7 +276,7 @@ class DownloadProcessWorkflow:
                 timeout=delay,
                 timeout_summary="the metadata again",
             )
-        self._state.next_reading_at = None
+        self._state.next_reading_at, self._state.nudged = None, False
 
     # ------------------------------------------------------------------ the end
 

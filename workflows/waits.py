@@ -9,7 +9,7 @@ events, however long it lasts.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -86,20 +86,18 @@ class Waits:
     async def record(self) -> None:
         """Bring the job's row up to date."""
         wait = self.shown
-        await calls.run(
-            calls.record_job(
-                RecordJob(
-                    job_id=self._job_id,
-                    process_number=self._number,
-                    status=self._state.status,
-                    waiting_for=wait.waiting_for if wait else None,
-                    waiting_since=wait.since if wait else None,
-                    waiting_until=wait.until if wait else None,
-                    reason=self._state.reason if wait else None,
-                )
-            ),
-            self.outage,
+        request = RecordJob(
+            job_id=self._job_id,
+            process_number=self._number,
+            status=self._state.status,
+            waiting_for=wait.waiting_for if wait else None,
+            waiting_since=wait.since if wait else None,
+            waiting_until=wait.until if wait else None,
+            reason=self._state.reason if wait else None,
         )
+        # A row that is behind is no reason to end a job; the worker's log tells of the defect.
+        with suppress(calls.Defect):
+            await calls.run(calls.record_job(request), self.outage)
 
     def end(self) -> None:
         """Nothing is waited for any more: the job has ended, and its row says so."""

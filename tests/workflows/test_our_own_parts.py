@@ -65,6 +65,21 @@ async def test_a_pause_that_cannot_be_written_is_a_pause_all_the_same(
         assert (await job.result()).available == 12
 
 
+async def test_a_row_that_cannot_be_written_ends_no_job(dev_server: WorkflowEnvironment) -> None:
+    """(S16) A defect in writing down a pause leaves the row behind, and the job goes on."""
+    fakes = FakeActivities(gate=asyncio.Event(), troubles={"record_job": [INTERNAL_ERROR] * 100})
+    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
+        job = await start(dev_server.client)
+        await fakes.started.wait()
+        await steer(job, "pause")
+        while len(fakes.troubles["record_job"]) > 100 - QUICK:
+            await asyncio.sleep(0.01)
+        await steer(job, "resume")
+        assert fakes.gate is not None
+        fakes.gate.set()
+        assert (await job.result()).available == 12
+
+
 async def test_an_outage_of_ours_is_shown_while_it_lasts(dev_server: WorkflowEnvironment) -> None:
     """(S16) In the query, the search attributes and the Web UI, with its beginning and its end."""
     fakes = FakeActivities(troubles={"fetch_process": [RECORDS] * (QUICK + 1)})
