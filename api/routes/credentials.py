@@ -38,6 +38,8 @@ Token = Annotated[
         max_length=16_384,
         description="Alone, without `Bearer`; white space around it is taken away, any within it, "
         "control characters and letters outside ASCII are refused",
+        # For readers and generators of the schema; `read_token` is what decides.
+        json_schema_extra={"pattern": r"^[ \t\r\n]*[!-~]+[ \t\r\n]*$"},
     ),
     AfterValidator(_usable),
 ]

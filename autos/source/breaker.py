@@ -1,8 +1,8 @@
 """The breaker of one court: after many failures in a row nobody asks it, but one at a time.
 
 It opens after `FAILURES` requests in a row with a sign that the court's system (or what is before
-it) is out of order, and at once when a reply says by `Retry-After` when to come back. While it is
-open requests are held back, unsent. Afterwards one request at a time is let through, as a trial;
+it) is out of order, and at once when such a reply says by `Retry-After` when to come back. While it
+is open requests are held back, unsent. Afterwards one request at a time is let through, as a trial;
 an answer closes the breaker, another failure opens it for longer.
 
 A refusal that concerns one document (secret, not found, a stub) is an answer: the court works.
@@ -17,6 +17,8 @@ from autos.source.replies import Refused
 
 SIGNS: Final = frozenset({Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.BLOCKED})
 """Reasons that speak against the court and not against one document."""
+OVERLOAD: Final = SIGNS | {Reason.RATE_LIMITED}
+"""Reasons that ask for fewer requests; of these a `Retry-After` is meant for the whole court."""
 
 FAILURES: Final = 10
 """Two whole batches: what one job has in the worker's hands."""
@@ -80,7 +82,9 @@ class Breaker:
         """Take in how a request ended; None is what was asked for."""
         if trial:
             self._on_trial = False
-        elif self._reason is not None and not (refused and refused.retry_after):
+        if refused is not None and refused.reason not in OVERLOAD:
+            refused = None
+        if not trial and self._reason is not None and not (refused and refused.retry_after):
             # Sent before it opened, and so nothing new.
             return
         if refused is None or not (refused.reason in SIGNS or refused.retry_after):

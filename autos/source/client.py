@@ -371,7 +371,9 @@ class SourceClient:
                 if not searched and not await self._is_taken_again(asking.token, number):
                     return _NO_CREDENTIAL
             outcome = await ask(asking)
-            if not isinstance(outcome, Refused) or outcome.reason is not Reason.CREDENTIAL:
+            if not isinstance(outcome, Refused) or outcome.unsent:
+                return outcome
+            if outcome.reason is not Reason.CREDENTIAL:
                 return outcome
             match await self._trust.verdict(asking, number, searched=searched):
                 case Verdict.TAKEN:

@@ -5,6 +5,11 @@ and a breaker. A tenth of the bound is out of one court's reach, so that a court
 leaves the others a way. Who stands in line of a court that has been silent for `SILENCE_SECONDS`
 is sent away, unsent: a worker has only so many places, and others need them.
 
+A request passes, in this order: the breaker of its court, the court's line and limit, a permit (one
+bound over all workers, autos/records/permits.py), the pace (autos/source/limits.py), a connection
+of the pool. What comes before is not the source's: the token (autos/source/credentials.py), and the
+places of a job and of the worker's queue.
+
 All of it is one process's knowledge. Not promised: that several workers keep the tenth together,
 nor that it exists where the bound is below ten.
 """
@@ -17,16 +22,14 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from autos.contracts.states import Reason
 from autos.source.adaptive import AdaptiveLimit
-from autos.source.breaker import SIGNS, Breaker
+from autos.source.breaker import OVERLOAD, Breaker
 from autos.source.limits import Limiter
 from autos.source.replies import Refused
 
 log = structlog.get_logger(__name__)
 
 SILENCE_SECONDS: Final = 20.0
-_OVERLOAD: Final = SIGNS | {Reason.RATE_LIMITED}
 
 Outcome = TypeVar("Outcome")
 Heard = Callable[[], None]
@@ -197,7 +200,7 @@ class _Court:
         refused = outcome if isinstance(outcome, Refused) else None
         if refused is None:
             self.limit.succeeded()
-        elif refused.reason in _OVERLOAD:
+        elif refused.reason in OVERLOAD:
             self.limit.overloaded(round_)
         self.breaker.learn(refused, trial=trial)
 

@@ -37,7 +37,7 @@ class Limiter:
     Args:
         permits: bounds the requests at once.
         per_second: slots begin at least 1 / `per_second` seconds apart, so that there are never
-            bursts, which the source punishes (facts/pdpj-api.md §8.5); 0 leaves the pace open.
+            bursts, which the source punishes; 0 leaves the pace open.
     """
 
     def __init__(self, permits: Permits, per_second: float = 0) -> None:

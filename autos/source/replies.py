@@ -66,7 +66,8 @@ class Refused:
     retry_after: float | None = None
     """Seconds the source wants to be left alone, capped; None if it does not say."""
     unsent: bool = False
-    """The request was never made (autos/source/courts.py, or no credential): it is no attempt."""
+    """It says nothing of what was asked for, so it is no attempt: the request was held back
+    (autos/source/courts.py), or the credential is refused or missing."""
 
 
 def judge(

@@ -111,6 +111,6 @@ class Trust:
             if shows_trust(found):
                 await self.worked(asking, case)
                 return Verdict.TAKEN
-            if isinstance(found, Refused) and found.reason is not Reason.CREDENTIAL:
+            if isinstance(found, Answer) or found.unsent or found.reason is not Reason.CREDENTIAL:
                 return Verdict.UNKNOWN
         return Verdict.REFUSED

@@ -209,6 +209,54 @@ async def test_a_source_that_cannot_be_asked_leaves_the_token_alone(tmp_path: Pa
         assert await client.probe(NUMBER) == Refused(Reason.UNAVAILABLE)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(302, b"", {"location": "/login", "retry-after": "30"}),
+        reply(404, b"", {"retry-after": "30"}),
+    ],
+)
+async def test_a_retry_after_of_one_document_stops_no_other(answer: bytes, tmp_path: Path) -> None:
+    """(S1) Only an overload is the whole court's; a login or an absence is the document's."""
+
+    def otherwise(asked: Asked) -> bytes:
+        return answer if asked.path == ADDRESS else good(asked)
+
+    script = scripted(refused=lambda asked: False, otherwise=otherwise)
+    async with running(script) as server, client_of(server) as client:
+        refused = await client.document(ADDRESS, None, tmp_path)
+        assert isinstance(refused, Refused)
+        assert (refused.retry_after, refused.unsent) == (30, False)
+        other = await client.document(document(1), None, tmp_path)
+        assert isinstance(other, Downloaded)
+        other.close()
+
+
+async def test_a_question_that_is_held_back_refuses_nothing(tmp_path: Path) -> None:
+    """(S1) The court's breaker opens between the refusal and the question."""
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if asked.path == ADDRESS:
+            arrived.set()
+            await go.wait()
+            writer.write(reply(401))
+        else:
+            writer.write(reply(429, b"", {"retry-after": "30"}))
+
+    store = StaticCredentialStore(Credential("token"))
+    async with running(script) as server, client_of(server, store=store) as client:
+        doubtful = asyncio.create_task(client.document(ADDRESS, None, tmp_path))
+        await asyncio.wait_for(arrived.wait(), 10)
+        await client.document(document(1), None, tmp_path)
+        go.set()
+        assert await doubtful == Refused(Reason.CREDENTIAL)
+        assert len(server.asked) == 2
+        credential = await store.load()
+        assert credential is not None
+        assert credential.refused_since is None
+
+
 async def test_a_document_whose_case_is_closed_says_so(tmp_path: Path) -> None:
     """(S1) The body of a 401 that names the access is final and puts no token in doubt."""
 
