@@ -398,14 +398,11 @@ class Engine:
 
     async def _refused(self, answer: str) -> Problem:
         """Why Temporal calls the start of a job invalid: its error says so in words only."""
-        known = await self._client.operator_service.list_search_attributes(
-            ListSearchAttributesRequest(namespace=self._client.namespace), timeout=RPC_TIMEOUT
-        )
-        missing = {key.name for key in SEARCH_ATTRIBUTES} - known.custom_attributes.keys()
-        if missing:
+        missing = await self.missing_search_attributes()
+        if missing != []:
             log.error(
                 "engine_refused",
-                missing=sorted(missing),
+                missing=missing,
                 advice="Register these search attributes in Temporal's namespace (see the README).",
             )
             return unavailable(ENGINE_UNAVAILABLE)

@@ -726,6 +726,9 @@ async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, FAST)
         await steer(handle, "pause")
+        async with asyncio.timeout(BOUND):
+            while not fakes.recorded:
+                await asyncio.sleep(0.01)
         await steer(handle, "resume")
         await asyncio.wait_for(handle.result(), BOUND)
     history = await handle.fetch_history()
