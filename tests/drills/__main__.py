@@ -1,6 +1,6 @@
 """`python -m tests.drills --seed S --rounds N`: rounds S to S + N - 1 on one embedded stack.
 
-Prints each round as it ends and the table at last; ends with 1 if any round broke a promise. Of a
+Prints each round as it ends and the sums at last; ends with 1 if any round broke a promise. Of a
 broken round the logs of all parts and the evidence are kept in the folder it names.
 """
 
@@ -68,7 +68,6 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console()
     results = asyncio.run(drill(arguments.seed, arguments.rounds, arguments.workers, console))
-    console.print(table.table(results))
     console.print(table.sums(results), highlight=False)
     if arguments.markdown is not None:
         arguments.markdown.write_text(table.markdown(results), encoding="utf-8")
