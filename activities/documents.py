@@ -25,10 +25,8 @@ from autos.records.database import Database
 from autos.records.downloads import DocumentRecord
 from autos.records.models import Document, now
 from autos.source import Downloaded, Refused, SourceClient
+from autos.source.addresses import is_text
 from autos.store import Store, StoreError, document_key
-
-_TEXT: Final = "/texto"
-"""How the address of a text ends; only what has no file is listed by it."""
 
 _OF_THE_SOURCE: Final = frozenset(
     {Reason.RATE_LIMITED, Reason.BLOCKED, Reason.TIMEOUT, Reason.CREDENTIAL}
@@ -172,15 +170,15 @@ class DocumentActivities:
         refusals: list[Refused] = []
         mismatch: str | None = None
         for address in row.addresses:
-            is_text = address.endswith(_TEXT)
+            text_only = is_text(address)
             reply = await self._source.document(
                 address,
-                None if is_text else row.expected_size,
+                None if text_only else row.expected_size,
                 self._spool_directory,
-                None if is_text else row.declared_type,
+                None if text_only else row.declared_type,
             )
             if isinstance(reply, Downloaded):
-                if is_text:
+                if text_only:
                     return reply, Doubt.TEXT_ONLY
                 if not reply.size_differs:
                     return reply, None

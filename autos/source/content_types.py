@@ -96,11 +96,8 @@ _FAMILY_BY_BEGINNING: Final = (
 _SIGNED_DATA: Final = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
 """The object identifier of PKCS #7 signedData (RFC 5652 §5.1), as a P7S file carries it."""
 
-_SVG: Final = re.compile(
-    rb"(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,1000}?-->\s*)*"
-    rb"(?:<!DOCTYPE svg[^>]{0,500}>\s*)?(?:<!--.{0,1000}?-->\s*)*<(?:svg:)?svg[\s/>]",
-    re.DOTALL | re.IGNORECASE,
-)
+_BEFORE_ROOT: Final = ((b"<?", b"?>"), (b"<!--", b"-->"), (b"<!", b">"))
+"""How declarations, comments and document types of XML begin and end."""
 _FIELDS: Final = re.compile(
     rb"(?:[A-Za-z][A-Za-z0-9-]{0,60}:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){2,}"
 )
@@ -205,13 +202,20 @@ def _text(head: bytes) -> str:
     start = _stripped(head)
     if start.startswith(b"{\\rtf"):
         return "application/rtf"
-    if _SVG.match(start):
-        return "image/svg+xml"
-    if start.startswith(b"<?xml") and b"<html" not in start[:1024].lower():
-        return "application/xml"
     if start.startswith(b"<"):
-        return "text/html"
+        root = _root(start).lower()
+        if root.startswith((b"<svg", b"<svg:svg")):
+            return "image/svg+xml"
+        is_xml = start.startswith(b"<?xml") and not root.startswith(b"<html")
+        return "application/xml" if is_xml else "text/html"
     return "message/rfc822" if _is_message(start) else "text/plain"
+
+
+def _root(start: bytes) -> bytes:
+    """Markup from its first element on."""
+    while end := next((end for begin, end in _BEFORE_ROOT if start.startswith(begin)), None):
+        start = start.partition(end)[2].lstrip()
+    return start
 
 
 def _is_message(start: bytes) -> bool:

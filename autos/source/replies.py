@@ -79,7 +79,6 @@ def judge(
     *,
     last_bytes: bytes | None = None,
     listed_type: str | None = None,
-    complete: bool = True,
 ) -> Available | Refused:
     """Judge the reply to a request for a document.
 
@@ -96,12 +95,10 @@ def judge(
         expected_size: bytes, as the listing has it (`arquivo.tamanho`), if it does.
         last_bytes: the end of the body, up to `TAIL_BYTES`; None where it was not kept.
         listed_type: the media type in the listing (`arquivo.tipo`), if there is one.
-        complete: False if the body is known to have broken off, such as a compressed stream
-            without its end.
     """
     if status != 200:
         return _judge_status(status, headers, first_bytes)
-    if not complete or _cut_short(headers, length):
+    if _cut_short(headers, length):
         return Refused(Reason.TRUNCATED)
     if length == 0:
         return Refused(Reason.EMPTY)

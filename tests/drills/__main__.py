@@ -1,6 +1,6 @@
 """`python -m tests.drills --seed S --rounds N`: rounds S to S + N - 1 on one embedded stack.
 
-Prints each round as it ends and the table at last; ends with 1 if any round broke a promise. Of a
+Prints each round as it ends and the sums at last; ends with 1 if any round broke a promise. Of a
 broken round the logs of all parts and the evidence are kept in the folder it names.
 """
 
@@ -38,9 +38,11 @@ async def drill(seed: int, rounds: int, workers: int, console: Console) -> list[
         for number in range(1, rounds + 1):
             result = await player.play(make_round(seed + number - 1))
             results.append(result)
-            console.print(" | ".join(table.cells(number, result)), highlight=False)
+            console.print(" | ".join(table.cells(number, result)), highlight=False, soft_wrap=True)
             if result.findings:
-                console.print(f"Kept in {keep(arena.stack, result)}", highlight=False)
+                console.print(
+                    f"Kept in {keep(arena.stack, result)}", highlight=False, soft_wrap=True
+                )
     return results
 
 
@@ -68,8 +70,7 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console()
     results = asyncio.run(drill(arguments.seed, arguments.rounds, arguments.workers, console))
-    console.print(table.table(results))
-    console.print(table.sums(results), highlight=False)
+    console.print(table.sums(results), highlight=False, soft_wrap=True)
     if arguments.markdown is not None:
         arguments.markdown.write_text(table.markdown(results), encoding="utf-8")
     reached = max((result.in_flight for result in results), default=0)

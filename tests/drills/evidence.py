@@ -24,7 +24,9 @@ class Known:
     sha256: str
     size: int
     well: int = 0
-    """Requests that no fault struck and no dead token spoiled."""
+    """Requests that no fault struck and no dead token spoiled, and whose bytes were all sent."""
+    broken_off: int = 0
+    """Requests whose body the worker did not take: it died, or had no room for the body."""
     strikes: Strikes = UNSTRUCK
 
 
@@ -87,6 +89,8 @@ class Evidence:
 def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]:
     """The documents with what the sandbox's log says of the requests for them."""
     well: Counter[str] = Counter()
+    broken_off: Counter[str] = Counter()
+    sizes = {document.uuid: document.size for document in documents}
     struck: dict[str, list[Reason]] = {}
     owner = {copy: document.uuid for document in documents for copy in document.copies}
     for request in log:
@@ -97,6 +101,8 @@ def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]
             struck.setdefault(uuid, []).append(REASONS[request["faults"][-1]])
         elif request["status"] == 401:
             struck.setdefault(uuid, []).append(Reason.CREDENTIAL)
+        elif request["sent_bytes"] < sizes[uuid]:
+            broken_off[uuid] += 1
         else:
             well[uuid] += 1
     return [
@@ -106,6 +112,7 @@ def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]
             document.sha256,
             document.size,
             well[document.uuid],
+            broken_off[document.uuid],
             Strikes(tuple(struck.get(document.uuid, ()))),
         )
         for document in documents

@@ -1,10 +1,8 @@
-"""How results are shown: a line as each round ends, the table, and Markdown for `docs/`."""
+"""How results are shown: a line as each round ends, the sums, and Markdown for a report."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
-
-from rich.table import Table
 
 from tests.drills.invariants import Kind
 from tests.drills.play import Result
@@ -58,16 +56,8 @@ def sums(results: Sequence[Result]) -> str:
     )
 
 
-def table(results: Sequence[Result]) -> Table:
-    """For a terminal."""
-    shown = Table(*COLUMNS)
-    for number, result in enumerate(results, start=1):
-        shown.add_row(*cells(number, result))
-    return shown
-
-
 def markdown(results: Sequence[Result]) -> str:
-    """For a document."""
+    """For a report."""
     lines = [COLUMNS, ("---",) * len(COLUMNS)]
     lines += [cells(number, result) for number, result in enumerate(results, start=1)]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)

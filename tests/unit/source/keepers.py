@@ -134,6 +134,13 @@ KEEPERS: Final = [
         "<p>intimação, petição</p>".encode(),
         *(_HTML, _HTML),
     ),
+    ("many comments", b"<!-- x -->" * 1500 + b"<p>Vistos.</p>", _HTML, _HTML),
+    (
+        "SVG after comments",
+        b"<?xml version='1.0'?>" + b"<!-- x -->" * 50 + b"<!DOCTYPE svg>" + _SVG,
+        *("image/svg+xml", "image/svg+xml"),
+    ),
+    ("XHTML", b"<?xml version='1.0'?><!DOCTYPE html><html><p>Ata</p></html>", _HTML, _HTML),
     (
         "an invoice in XML",
         b'<?xml version="1.0"?><nfeProc><NFe/></nfeProc>',

@@ -240,13 +240,6 @@ def test_a_body_without_anything_is_empty() -> None:
     assert judged(200, {}, bytes(1_000_000)) == Refused(Reason.EMPTY)
 
 
-def test_a_body_known_to_have_broken_off_is_cut_short() -> None:
-    """(S7) What the client knows of a stream's end counts before everything in the body."""
-    body = pdf()
-    verdict = judge(200, {}, body, len(body), len(body), listed_type=PDF, complete=False)
-    assert verdict == Refused(Reason.TRUNCATED)
-
-
 def test_a_decoded_body_is_not_measured_by_its_encoded_length() -> None:
     headers = {"content-length": "100000", "content-encoding": "gzip"}
     assert judged(200, headers, pdf()) == Available(PDF)
