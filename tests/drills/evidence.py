@@ -6,7 +6,7 @@ Plain data, so that the invariants can be tested with evidence of broken promise
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from autos.contracts.states import Reason
 from tests.drills.faults import REASONS, UNSTRUCK, Strikes
@@ -28,6 +28,11 @@ class Known:
     broken_off: int = 0
     """Requests whose body the worker did not take: it died, or had no room for the body."""
     strikes: Strikes = UNSTRUCK
+
+
+_LOSSES: Final = {"freeze worker": 4}
+"""A batch that a frozen worker holds is missed after 15 s, and its next attempt may be handed to
+the same worker, whose polls are still open: four attempts in 40 s at the most."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Evidence:
     @property
     def harmed(self) -> int:
         """How often work in hand may have been lost by something else than a kill."""
-        return sum(self.harms.values())
+        return sum(_LOSSES.get(name, 1) * times for name, times in self.harms.items())
 
 
 def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]:

@@ -275,7 +275,7 @@ class Player:
                 receivers=job.receivers,
                 cancelled=job.cancelled,
                 kills=dict(Counter(deed.part for deed in plan.deeds if isinstance(deed, Kill))),
-                harms=Counter(deed.name for deed in plan.deeds if isinstance(deed, Harm)),
+                harms=dict(Counter(deed.name for deed in plan.deeds if isinstance(deed, Harm))),
                 revocations=sum(isinstance(deed, Revocation) for deed in plan.deeds),
                 outages=sum(
                     isinstance(deed, Fault) and deed.seconds is not None for deed in plan.deeds
