@@ -115,7 +115,7 @@ class DocumentActivities:
             kind = failures.failure_type(error)
             if kind == RECORDS:
                 raise
-            failures.report(error)
+            failures.report(error, position=row.position, document_attempt=wanted.attempt)
             if isinstance(error, StoreError):
                 self._store_in_doubt = True
             refused = _Refused(Refused(Reason(kind)))

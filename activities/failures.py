@@ -45,11 +45,16 @@ def failure_type(error: BaseException) -> str:
     return INTERNAL_ERROR
 
 
-def report(error: Exception) -> str:
-    """Log and count a failure of the running activity; answers its type."""
+def report(error: Exception, **about: object) -> str:
+    """Log and count a failure of the running activity; answers its type.
+
+    Args:
+        error: what was raised.
+        about: further fields of the log line, free of names and addresses.
+    """
     kind = failure_type(error)
     info = activity.info()
-    fields = {"activity": info.activity_type, "attempt": info.attempt, "kind": kind}
+    fields = {"activity": info.activity_type, "attempt": info.attempt, "kind": kind} | about
     if kind is INTERNAL_ERROR:
         log.error("activity_failed", exc_info=error, **fields)
     else:

@@ -83,7 +83,7 @@ class DocumentQueue:
     def reset(self, states: str) -> None:
         """Begin with these documents; nothing of them has been tried."""
         self.state.states = states
-        self.state.attempts, self.state.mismatches, self.state.retries = {}, {}, []
+        self.state.tried, self.state.retries = {}, []
         self._ready = deque(self._all_in(PENDING))
 
     def make_due_ready(self, moment: datetime) -> None:
@@ -130,15 +130,12 @@ class DocumentQueue:
         if outcome.unsent:
             self._try_later(position, reason, moment, outcome.retry_after_seconds or 1)
             return
-        tried = self._wanted(position)
-        if outcome.final or tried.is_last(reason):
+        if outcome.final or self._wanted(position).is_last(reason):
             self._finish(position, FAILED)
             return
-        self.state.attempts[position] = tried.attempt
-        counted = tried.attempt
-        if reason is Reason.SIZE_MISMATCH:
-            counted = self.state.mismatches[position] = tried.mismatches + 1
-        delay = retry_rule(reason).delay_after(counted) * self._retry_unit.total_seconds()
+        tried = self.state.tried.setdefault(position, {})
+        tried[reason] = tried.get(reason, 0) + 1
+        delay = retry_rule(reason).delay_after(tried[reason]) * self._retry_unit.total_seconds()
         self._try_later(position, reason, moment, max(delay, outcome.retry_after_seconds or 0))
 
     def fail_the_rest(self) -> None:
@@ -146,11 +143,7 @@ class DocumentQueue:
         self.reset(self.state.states.translate(str.maketrans(PENDING + PROCESSING, FAILED * 2)))
 
     def _wanted(self, position: int) -> Wanted:
-        return Wanted(
-            position=position,
-            attempt=self.state.attempts.get(position, 0) + 1,
-            mismatches=self.state.mismatches.get(position, 0),
-        )
+        return Wanted(position=position, tried=self.state.tried.get(position, {}))
 
     def _all_in(self, letters: str) -> list[int]:
         return [at for at, letter in enumerate(self.state.states) if letter in letters]
@@ -162,8 +155,7 @@ class DocumentQueue:
 
     def _finish(self, position: int, letter: str) -> None:
         self._set(position, letter)
-        self.state.attempts.pop(position, None)
-        self.state.mismatches.pop(position, None)
+        self.state.tried.pop(position, None)
 
     def _set(self, position: int, letter: str) -> None:
         states = self.state.states

@@ -153,19 +153,22 @@ class Wanted(BaseModel):
     """
 
     position: int
-    attempt: int
-    """From 1; counts the attempts of this job that count, whatever they ended with."""
-    mismatches: int = 0
-    """How many earlier attempts of this job ended with `size_mismatch`."""
+    tried: dict[Reason, int] = Field(default_factory=dict)
+    """How many earlier attempts of this job ended with which reason; those that counted."""
+
+    @property
+    def attempt(self) -> int:
+        """From 1; of those that count, whatever they ended with."""
+        return sum(self.tried.values()) + 1
 
     def is_last(self, reason: Reason) -> bool:
         """True if the document is not asked for again should this attempt end with `reason`.
 
+        Each reason is counted by itself: a store that was away uses up no attempt at the source.
         The document's row is then `failed`. An attempt that turns out not to count (the source
         itself was out of order) opens the row again.
         """
-        counted = self.mismatches + 1 if reason is Reason.SIZE_MISMATCH else self.attempt
-        return counted >= retry_rule(reason).attempts
+        return self.tried.get(reason, 0) + 1 >= retry_rule(reason).attempts
 
 
 class DownloadBatch(BaseModel):

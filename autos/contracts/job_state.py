@@ -78,10 +78,8 @@ class JobState(BaseModel):
 
     states: str = ""
     """One character per document, by position (`autos.contracts.download.STATES`)."""
-    attempts: dict[int, int] = Field(default_factory=dict)
-    """Attempts that counted, by position; only of documents that were tried and are not done."""
-    mismatches: dict[int, int] = Field(default_factory=dict)
-    """Of these, how many ended with `size_mismatch`."""
+    tried: dict[int, dict[Reason, int]] = Field(default_factory=dict)
+    """Attempts that counted, by position and reason; only of documents that are not done."""
     retries: list[Retry] = Field(default_factory=list)
     """Documents to be asked for again later, the soonest first."""
     batches: int = 0

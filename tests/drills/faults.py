@@ -78,12 +78,12 @@ class Strikes:
     def explain(self, reason: Reason) -> bool:
         """True if they were enough to fail the document for this reason."""
         enough = 1 if reason in _AT_ONCE else retry_rule(reason).attempts
-        return reason in self.reasons and len(self.reasons) >= enough
+        return self.reasons.count(reason) >= enough
 
     @property
     def allowed(self) -> int:
         """So many of them the retry table allows one job to meet, had each counted."""
-        return max((retry_rule(reason).attempts for reason in self.reasons), default=0)
+        return sum(retry_rule(reason).attempts for reason in set(self.reasons))
 
 
 UNSTRUCK: Final = Strikes(())

@@ -75,15 +75,12 @@ class Parts:
             begun = await downloads.begin_documents(session, self.job, self.case.digits)
         return begun.states
 
-    def batch(self, *positions: int, attempt: int = 1, mismatches: int = 0) -> DownloadBatch:
+    def batch(self, *positions: int, tried: dict[Reason, int] | None = None) -> DownloadBatch:
         return DownloadBatch(
             job_id=self.job,
             process_number=self.case.digits,
             batch=1,
-            documents=[
-                Wanted(position=position, attempt=attempt, mismatches=mismatches)
-                for position in positions
-            ],
+            documents=[Wanted(position=position, tried=tried or {}) for position in positions],
         )
 
     async def rows(self) -> list[Document]:

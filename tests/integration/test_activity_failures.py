@@ -49,7 +49,7 @@ INPUTS: Final[dict[str, BaseModel]] = {
         retry_unit_seconds=1,
     ),
     "download_batch": DownloadBatch(
-        job_id="j", process_number=NUMBER, batch=1, documents=[Wanted(position=0, attempt=1)]
+        job_id="j", process_number=NUMBER, batch=1, documents=[Wanted(position=0)]
     ),
     "record_job": RecordJob(job_id="j", process_number=NUMBER, status=JobStatus.PROCESSING),
     "close_job": CloseJob(job_id="j", process_number=NUMBER, states=""),

@@ -60,10 +60,9 @@ async def test_a_body_of_another_size_is_not_kept_at_first_sight(
     """(S2) However many attempts of another kind went before."""
     await parts.begin(parts.listed(UUIDS[0]))
     answers(parts, **{FIRST: [reply(503), reply(503), reply(body=OTHER)]})
-    for attempt, reason in enumerate(
-        (Reason.UNAVAILABLE, Reason.UNAVAILABLE, Reason.SIZE_MISMATCH), start=1
-    ):
-        (refused,) = await outcomes(batches, parts.batch(0, attempt=attempt))
+    for number, reason in enumerate((Reason.UNAVAILABLE, Reason.UNAVAILABLE, Reason.SIZE_MISMATCH)):
+        tried = {Reason.UNAVAILABLE: number} if number else {}
+        (refused,) = await outcomes(batches, parts.batch(0, tried=tried))
         assert (refused.reason, refused.final) == (reason, False)
     assert parts.store.objects == {}
     (row,) = await parts.rows()
@@ -77,7 +76,7 @@ async def test_equal_bytes_of_another_size_are_kept_with_a_doubt(
     await parts.begin(parts.listed(UUIDS[0]))
     answers(parts, **{FIRST: reply(body=OTHER)})
     await outcomes(batches, parts.batch(0))
-    assert await outcomes(batches, parts.batch(0, attempt=2, mismatches=1)) == [
+    assert await outcomes(batches, parts.batch(0, tried={Reason.SIZE_MISMATCH: 1})) == [
         Outcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
     ]
     (row,) = await parts.rows()
@@ -93,7 +92,7 @@ async def test_bytes_that_differ_each_time_are_never_kept(
     attempts = attempts_of(Reason.SIZE_MISMATCH)
     answers(parts, **{FIRST: [reply(body=OTHER + b"%d" % n) for n in range(attempts)]})
     for number in range(attempts):
-        (refused,) = await outcomes(batches, parts.batch(0, attempt=number + 5, mismatches=number))
+        (refused,) = await outcomes(batches, parts.batch(0, tried={Reason.SIZE_MISMATCH: number}))
         assert refused.reason is Reason.SIZE_MISMATCH
     assert parts.store.objects == {}
     (row,) = await parts.rows()
@@ -107,7 +106,7 @@ async def test_of_two_copies_that_both_differ_the_first_is_kept_when_it_comes_ag
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     answers(parts, **{FIRST: reply(body=OTHER), SECOND: reply(body=OTHER * 2)})
     await outcomes(batches, parts.batch(0))
-    (kept,) = await outcomes(batches, parts.batch(0, attempt=2, mismatches=1))
+    (kept,) = await outcomes(batches, parts.batch(0, tried={Reason.SIZE_MISMATCH: 1}))
     assert (kept.size, kept.doubt) == (len(OTHER), Doubt.SIZE_MISMATCH)
     assert len(parts.server.asked) == 3
 
@@ -120,8 +119,9 @@ async def test_what_is_held_with_a_doubt_is_asked_for_again(
     answers(parts, **{FIRST: [reply(body=OTHER)] * 2 + [reply(404), reply(body=PDF)]})
     held = Outcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
     await outcomes(batches, parts.batch(0))
-    assert await outcomes(batches, parts.batch(0, attempt=2, mismatches=1)) == [held]
-    assert await outcomes(batches, parts.batch(0, attempt=attempts_of(Reason.NOT_FOUND))) == [held]
+    assert await outcomes(batches, parts.batch(0, tried={Reason.SIZE_MISMATCH: 1})) == [held]
+    tried = {Reason.NOT_FOUND: attempts_of(Reason.NOT_FOUND) - 1}
+    assert await outcomes(batches, parts.batch(0, tried=tried)) == [held]
     (row,) = await parts.rows()
     assert (row.state, row.doubt, row.size) == ("available", "size_mismatch", len(OTHER))
     assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
@@ -187,8 +187,8 @@ async def test_what_concerns_the_source_is_asked_of_the_other_copy_before_it_fai
     """(S10) And not before, for it would meet the same."""
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     answers(parts, **{FIRST: reply(429)})
-    attempt = attempts_of(Reason.RATE_LIMITED) if last else 1
-    (outcome,) = await outcomes(batches, parts.batch(0, attempt=attempt))
+    tried = {Reason.RATE_LIMITED: attempts_of(Reason.RATE_LIMITED) - 1} if last else {}
+    (outcome,) = await outcomes(batches, parts.batch(0, tried=tried))
     assert outcome.reason is (None if last else Reason.RATE_LIMITED)
 
 
@@ -208,8 +208,8 @@ async def test_the_last_attempt_is_written_as_failed(
 ) -> None:
     await parts.begin(parts.listed(UUIDS[0]))
     answers(parts, **{FIRST: reply(503)})
-    attempt = attempts_of(Reason.UNAVAILABLE) - (not last)
-    await outcomes(batches, parts.batch(0, attempt=attempt))
+    tried = {Reason.UNAVAILABLE: attempts_of(Reason.UNAVAILABLE) - 1 - (not last)}
+    await outcomes(batches, parts.batch(0, tried=tried))
     (row,) = await parts.rows()
     assert (row.state, row.reason) == (state, "unavailable")
 

@@ -71,26 +71,37 @@ def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
         queue, moment, attempts = queue_of("p"), START, 0
         while queue.count("f") == 0:
             (wanted,) = queue.take(1)
+            assert wanted.tried.get(reason, 0) == attempts
             attempts += 1
-            assert wanted.attempt == attempts
             queue.settle(Outcome(position=0, reason=reason), moment)
             moment = queue.next_due or moment
             queue.make_due_ready(moment)
         assert attempts == rule.attempts, reason
 
 
-def test_other_sizes_are_counted_by_themselves() -> None:
-    """(S2) The third attempt of any kind is not the third one with another size."""
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        [*[Reason.UNAVAILABLE] * 2, *[Reason.SIZE_MISMATCH] * 2],
+        [*[Reason.STORAGE] * 9, *[Reason.DOCUMENT_ERROR] * 3],
+    ],
+)
+def test_each_reason_is_counted_by_itself(reasons: list[Reason]) -> None:
+    """(S2) The third attempt of any kind is not the third one with another size.
+
+    (S20) What our own store or disk did not take uses up no attempt at the source.
+    """
     queue, moment = queue_of("p"), START
-    mismatches = []
-    for reason in (Reason.UNAVAILABLE, Reason.UNAVAILABLE, *[Reason.SIZE_MISMATCH] * 3):
+    for number, reason in enumerate(reasons):
         (wanted,) = queue.take(1)
-        mismatches.append(wanted.mismatches)
-        assert wanted.is_last(Reason.SIZE_MISMATCH) is (wanted.mismatches == 2)
+        assert wanted.tried.get(reason, 0) == reasons[:number].count(reason)
+        assert not wanted.is_last(reason)
         queue.settle(Outcome(position=0, reason=reason), moment)
         moment = queue.next_due or moment
         queue.make_due_ready(moment)
-    assert mismatches == [0, 0, 0, 1, 2]
+    (wanted,) = queue.take(1)
+    assert wanted.is_last(reasons[-1])
+    queue.settle(Outcome(position=0, reason=reasons[-1]), moment)
     assert queue.state.states == "f"
 
 
@@ -138,11 +149,13 @@ def test_a_released_document_is_tried_again_without_an_attempt_counted() -> None
 
 def test_a_carried_queue_takes_up_what_was_in_flight() -> None:
     retry = Retry(position=3, due=START, reason=Reason.EMPTY)
-    queue = DocumentQueue(JobState(states="dapp", attempts={3: 1}, retries=[retry]), UNIT)
+    queue = DocumentQueue(
+        JobState(states="dapp", tried={3: {Reason.EMPTY: 1}}, retries=[retry]), UNIT
+    )
     assert queue.state.states == "papp"
     assert [wanted.position for wanted in queue.take(9)] == [0, 2]
     queue.make_due_ready(START)
-    assert [(wanted.position, wanted.attempt) for wanted in queue.take(9)] == [(3, 2)]
+    assert [wanted.tried for wanted in queue.take(9)] == [{Reason.EMPTY: 1}]
 
 
 @given(

@@ -119,8 +119,7 @@ def test_what_attaching_would_change(
 def test_a_state_goes_from_run_to_run_whole() -> None:
     state = JobState(
         states="apf",
-        attempts={1: 2},
-        mismatches={1: 1},
+        tried={1: {Reason.TIMEOUT: 1, Reason.SIZE_MISMATCH: 1}},
         retries=[Retry(position=1, due=START, reason=Reason.SIZE_MISMATCH)],
         wait=Wait(waiting_for=WaitReason.CREDENTIAL, since=START, until=seconds(5)),
         paused_since=START,
