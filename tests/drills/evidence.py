@@ -24,15 +24,14 @@ class Known:
     sha256: str
     size: int
     well: int = 0
-    """Requests that no fault struck and no dead token spoiled, and whose bytes were all sent."""
-    broken_off: int = 0
-    """Requests whose body the worker did not take: it died, or had no room for the body."""
+    """Requests that no fault struck and no dead token spoiled."""
     strikes: Strikes = UNSTRUCK
 
 
-_LOSSES: Final = {"freeze worker": 4}
+_LOSSES: Final = {"freeze worker": 4, "fill spool": 8}
 """A batch that a frozen worker holds is missed after 15 s, and its next attempt may be handed to
-the same worker, whose polls are still open: four attempts in 40 s at the most."""
+the same worker, whose polls are still open: four attempts in 40 s at the most. What a full spool
+refuses by its declared length is asked for again by the schedule of `storage`: so often in 6 s."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,6 @@ class Evidence:
 def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]:
     """The documents with what the sandbox's log says of the requests for them."""
     well: Counter[str] = Counter()
-    broken_off: Counter[str] = Counter()
-    sizes = {document.uuid: document.size for document in documents}
     struck: dict[str, list[Reason]] = {}
     owner = {copy: document.uuid for document in documents for copy in document.copies}
     for request in log:
@@ -106,8 +103,6 @@ def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]
             struck.setdefault(uuid, []).append(REASONS[request["faults"][-1]])
         elif request["status"] == 401:
             struck.setdefault(uuid, []).append(Reason.CREDENTIAL)
-        elif request["sent_bytes"] < sizes[uuid]:
-            broken_off[uuid] += 1
         else:
             well[uuid] += 1
     return [
@@ -117,7 +112,6 @@ def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]
             document.sha256,
             document.size,
             well[document.uuid],
-            broken_off[document.uuid],
             Strikes(tuple(struck.get(document.uuid, ()))),
         )
         for document in documents

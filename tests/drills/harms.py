@@ -36,6 +36,7 @@ frozen one comes back as a zombie whose work was given away."""
 
 NEEDS_MOUNTS: Final = frozenset({"fill spool", "fill bucket"})
 _ROOM: Final = "4g"
+_TRIES: Final = 20
 
 
 class DatabaseLine:
@@ -131,10 +132,19 @@ class Room:
         _run("mount", "-t", "tmpfs", "-o", f"size={_ROOM},mode=0700", "autos-drill", self._folder)
 
     def fill(self) -> None:
-        """Shrink it to what it holds."""
-        room = os.statvfs(self._folder)
-        used = max(1, room.f_blocks - room.f_bfree) * room.f_frsize
-        self._resize(str(used))
+        """Shrink it to what it holds.
+
+        Raises:
+            CalledProcessError: it was written to in between, every time.
+        """
+        for left in reversed(range(_TRIES)):
+            room = os.statvfs(self._folder)
+            used = max(1, room.f_blocks - room.f_bfree) * room.f_frsize
+            try:
+                return self._resize(str(used))
+            except subprocess.CalledProcessError:
+                if not left:
+                    raise
 
     def empty(self) -> None:
         """Give it its room back."""

@@ -227,15 +227,9 @@ def requests_are_few(case: Evidence) -> Findings:
     lost = case.killed("worker", "postgres", "s3") + case.harmed
     # A job that begins after a cancelled one asks for what that one had in flight.
     again = lost + (1 if case.cancelled else 0)
-    # A full spool refuses bodies by their declared length: requests, but next to no bytes.
-    spool_was_full = "fill spool" in case.harms
-    asked = {
-        document.uuid: document.well + (0 if spool_was_full else document.broken_off)
-        for document in case.documents
-    }
     for document in case.documents:
-        if asked[document.uuid] > 1 + again:
-            text = f"document {document.uuid} was asked for well {asked[document.uuid]} times"
+        if document.well > 1 + again:
+            text = f"document {document.uuid} was asked for well {document.well} times"
             yield Finding(Kind.DOUBLED, text)
         met = len(document.strikes.reasons)
         allowed = document.strikes.allowed * len(document.copies) * max(1, len(case.jobs))
@@ -244,7 +238,7 @@ def requests_are_few(case: Evidence) -> Findings:
         if met > allowed + uncounted:
             text = f"document {document.uuid} met {met} refusals of {allowed} + {uncounted} allowed"
             yield Finding(Kind.DOUBLED, text)
-    repeated = sum(max(0, times - 1) for times in asked.values())
+    repeated = sum(max(0, document.well - 1) for document in case.documents)
     if repeated > again * BATCHES * BATCH:
         text = f"{repeated} documents were asked for again after {lost} kills"
         yield Finding(Kind.DOUBLED, text)
@@ -255,7 +249,7 @@ def requests_are_few(case: Evidence) -> Findings:
 def attempts_are_true(case: Evidence) -> Findings:
     """A row counts at least one attempt, and no more than the source was asked."""
     for document in case.documents:
-        asked = document.well + document.broken_off + len(document.strikes.reasons)
+        asked = document.well + len(document.strikes.reasons)
         for row in _rows_of(case, document):
             least = 1 if row["state"] == DocumentState.AVAILABLE else 0
             if not least <= row["attempts"] <= asked:

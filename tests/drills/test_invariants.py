@@ -267,23 +267,13 @@ def test_a_cancelled_job_may_leave_objects_only_with_a_kill_and_only_of_the_sour
 def test_requests_are_told_apart_by_what_struck_them() -> None:
     document = Known("one", ("one", "copy"), "a" * 64, 10)
     log: list[dict[str, Any]] = [
-        {"document": "one", "faults": [], "status": 200, "sent_bytes": 10},
-        {"document": "copy", "faults": [], "status": 200, "sent_bytes": 10},
-        {"document": "one", "faults": [], "status": None, "sent_bytes": 0},
-        {"document": "one", "faults": ["shell_200"], "status": 200, "sent_bytes": 10},
-        {"document": "one", "faults": [], "status": 401, "sent_bytes": 0},
+        {"document": "one", "faults": [], "status": 200},
+        {"document": "copy", "faults": [], "status": None},
+        {"document": "one", "faults": ["shell_200"], "status": 200},
+        {"document": "one", "faults": [], "status": 401},
         {"document": None, "faults": [], "status": 200},
         {"document": "other", "faults": [], "status": 200},
     ]
     (known,) = with_requests([document], log)
-    assert (known.well, known.broken_off) == (2, 1)
+    assert known.well == 2
     assert known.strikes.reasons == (Reason.SHELL, Reason.CREDENTIAL)
-
-
-def test_a_full_spool_may_refuse_bodies_but_not_fetch_them_again_and_again() -> None:
-    documents = tuple(replace(known, broken_off=8) for known in GOOD.documents)
-    assert broken(replace(GOOD, documents=documents)) != []
-    harms = {"fill spool": 1}
-    assert broken(replace(GOOD, documents=documents, harms=harms)) == []
-    fetched = tuple(replace(known, well=8) for known in GOOD.documents)
-    assert broken(replace(GOOD, documents=fetched, harms=harms)) != []
