@@ -141,10 +141,12 @@ class Room:
             room = os.statvfs(self._folder)
             used = max(1, room.f_blocks - room.f_bfree) * room.f_frsize
             try:
-                return self._resize(str(used))
+                self._resize(str(used))
             except subprocess.CalledProcessError:
                 if not left:
                     raise
+            else:
+                return
 
     def empty(self) -> None:
         """Give it its room back."""
