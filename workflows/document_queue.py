@@ -83,7 +83,8 @@ class DocumentQueue:
     def reset(self, states: str) -> None:
         """Begin with these documents; nothing of them has been tried."""
         self.state.states = states
-        self.state.attempts, self.state.mismatches, self.state.retries = {}, {}, []
+        self.state.attempts, self.state.mismatches, self.state.unstored = {}, {}, {}
+        self.state.retries = []
         self._ready = deque(self._all_in(PENDING))
 
     def make_due_ready(self, moment: datetime) -> None:
@@ -134,10 +135,13 @@ class DocumentQueue:
         if outcome.final or tried.is_last(reason):
             self._finish(position, FAILED)
             return
-        self.state.attempts[position] = tried.attempt
-        counted = tried.attempt
+        counted = tried.counted(reason)
+        if reason is Reason.STORAGE:
+            self.state.unstored[position] = counted
+        else:
+            self.state.attempts[position] = tried.attempt
         if reason is Reason.SIZE_MISMATCH:
-            counted = self.state.mismatches[position] = tried.mismatches + 1
+            self.state.mismatches[position] = counted
         delay = retry_rule(reason).delay_after(counted) * self._retry_unit.total_seconds()
         self._try_later(position, reason, moment, max(delay, outcome.retry_after_seconds or 0))
 
@@ -150,6 +154,7 @@ class DocumentQueue:
             position=position,
             attempt=self.state.attempts.get(position, 0) + 1,
             mismatches=self.state.mismatches.get(position, 0),
+            unstored=self.state.unstored.get(position, 0),
         )
 
     def _all_in(self, letters: str) -> list[int]:
@@ -164,6 +169,7 @@ class DocumentQueue:
         self._set(position, letter)
         self.state.attempts.pop(position, None)
         self.state.mismatches.pop(position, None)
+        self.state.unstored.pop(position, None)
 
     def _set(self, position: int, letter: str) -> None:
         states = self.state.states

@@ -157,6 +157,8 @@ class Wanted(BaseModel):
     """From 1; counts the attempts of this job that count, whatever they ended with."""
     mismatches: int = 0
     """How many earlier attempts of this job ended with `size_mismatch`."""
+    unstored: int = 0
+    """How often it could not be put away so far; not among the attempts."""
 
     def is_last(self, reason: Reason) -> bool:
         """True if the document is not asked for again should this attempt end with `reason`.
@@ -164,8 +166,13 @@ class Wanted(BaseModel):
         The document's row is then `failed`. An attempt that turns out not to count (the source
         itself was out of order) opens the row again.
         """
-        counted = self.mismatches + 1 if reason is Reason.SIZE_MISMATCH else self.attempt
-        return counted >= retry_rule(reason).attempts
+        return self.counted(reason) >= retry_rule(reason).attempts
+
+    def counted(self, reason: Reason) -> int:
+        """Which attempt this is by the rule for `reason`, should it end with that."""
+        if reason is Reason.SIZE_MISMATCH:
+            return self.mismatches + 1
+        return self.unstored + 1 if reason is Reason.STORAGE else self.attempt
 
 
 class DownloadBatch(BaseModel):

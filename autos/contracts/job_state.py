@@ -82,6 +82,9 @@ class JobState(BaseModel):
     """Attempts that counted, by position; only of documents that were tried and are not done."""
     mismatches: dict[int, int] = Field(default_factory=dict)
     """Of these, how many ended with `size_mismatch`."""
+    unstored: dict[int, int] = Field(default_factory=dict)
+    """How often it could not be put away; these are no attempts, for they are no fault of the
+    source's."""
     retries: list[Retry] = Field(default_factory=list)
     """Documents to be asked for again later, the soonest first."""
     batches: int = 0
@@ -98,7 +101,8 @@ class JobState(BaseModel):
     next_reading_at: datetime | None = None
     """When the metadata are read again after such a failure."""
     again: bool = False
-    """The job had ended and was asked for once more: what had failed is tried again."""
+    """The next reading of the metadata lets what had failed be tried again: the job was asked for
+    once more after its end, or for a retry."""
 
     wait: Wait | None = None
     """For source or credential. It goes on beneath a pause."""

@@ -72,7 +72,7 @@ def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
         while queue.count("f") == 0:
             (wanted,) = queue.take(1)
             attempts += 1
-            assert wanted.attempt == attempts
+            assert wanted.counted(reason) == attempts
             queue.settle(Outcome(position=0, reason=reason), moment)
             moment = queue.next_due or moment
             queue.make_due_ready(moment)
@@ -171,3 +171,21 @@ def test_the_states_always_add_up(
         ended = queue.count("a") + queue.count("f")
     queue.fail_the_rest()
     assert queue.count("a") + queue.count("f") == len(states)
+
+
+def test_a_store_that_was_away_leaves_the_source_all_its_attempts() -> None:
+    """(S16) Hours of our own outage, and then the source fails once: that is no last attempt."""
+    queue, moment = queue_of("p"), START
+    for number in range(50):
+        wanted = queue.take(1)[0]
+        assert (wanted.attempt, wanted.is_last(Reason.TIMEOUT)) == (1, False)
+        queue.settle(Outcome(position=0, reason=Reason.STORAGE), moment)
+        due = queue.next_due
+        assert due is not None
+        delay = RETRIES[Reason.STORAGE].delay_after(number + 1)
+        assert due - moment == delay * UNIT
+        moment = due
+        queue.make_due_ready(moment)
+    queue.take(1)
+    queue.settle(Outcome(position=0, reason=Reason.TIMEOUT), moment)
+    assert queue.state.states == "p"
