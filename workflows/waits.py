@@ -7,6 +7,7 @@ events, however long it lasts.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -84,26 +85,24 @@ class Waits:
         )
 
     async def record(self) -> None:
-        """Bring the job's row up to date."""
+        """Bring the job's row up to date; a row that a defect keeps out of date ends no job."""
         wait = self.shown
-        await calls.run(
-            calls.record_job(
-                RecordJob(
-                    job_id=self._job_id,
-                    process_number=self._number,
-                    status=self._state.status,
-                    waiting_for=wait.waiting_for if wait else None,
-                    waiting_since=wait.since if wait else None,
-                    waiting_until=wait.until if wait else None,
-                    reason=self._state.reason if wait else None,
-                )
-            ),
-            self.outage,
+        request = RecordJob(
+            job_id=self._job_id,
+            process_number=self._number,
+            status=self._state.status,
+            waiting_for=wait.waiting_for if wait else None,
+            waiting_since=wait.since if wait else None,
+            waiting_until=wait.until if wait else None,
+            reason=self._state.reason if wait else None,
         )
+        with contextlib.suppress(calls.Defect):
+            await calls.run(calls.record_job(request), self.outage)
 
     def end(self) -> None:
         """Nothing is waited for any more: the job has ended, and its row says so."""
         self._state.wait = self._state.paused_since = None
+        self.show()
 
     # ------------------------------------------------------------------ an operator's pause
 
@@ -133,13 +132,13 @@ class Waits:
     async def outage(self, waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:
         """Show that records or store are waited for, as long as anything in the job does so."""
         self._waiting_for_us[waiting_for] += 1
-        if waiting_for not in self._outages:
-            since = workflow.now()
-            self._outages[waiting_for] = Wait(waiting_for=waiting_for, since=since, until=until)
-            self.show()
-            if waiting_for is not WaitReason.RECORDS:
-                await self.record()
         try:
+            if waiting_for not in self._outages:
+                since = workflow.now()
+                self._outages[waiting_for] = Wait(waiting_for=waiting_for, since=since, until=until)
+                self.show()
+                if waiting_for is not WaitReason.RECORDS:
+                    await self.record()
             yield
         finally:
             self._waiting_for_us[waiting_for] -= 1
