@@ -108,7 +108,9 @@ class SlowToAnswer(FakeActivities):
 
 async def test_no_activity_of_a_job_outlives_its_end(dev_server: WorkflowEnvironment) -> None:
     """(S23) A question to the source writes the row: after the end, an ended job would run."""
-    fakes = SlowToAnswer(answer=lambda wanted: Outcome(position=wanted.position, reason=Reason.STUB))
+    fakes = SlowToAnswer(
+        answer=lambda wanted: Outcome(position=wanted.position, reason=Reason.STUB)
+    )
     fakes.asked, fakes.answers = asyncio.Event(), asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
@@ -124,7 +126,7 @@ async def test_no_activity_of_a_job_outlives_its_end(dev_server: WorkflowEnviron
 
 
 class ReadAgain(FakeActivities):
-    """The second reading of the metadata waits, and finds what the rows say of the job's failures."""
+    """The second reading of the metadata waits, and finds what the rows say of the failures."""
 
     reads: asyncio.Event
     let: asyncio.Event
