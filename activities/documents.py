@@ -1,8 +1,9 @@
 """Downloads a batch: a few documents side by side, from the source into the store.
 
 Each document ends with an outcome of its own; a defect or a full disk under one leaves the others
-alone. Only an outage of the records fails a batch, after its documents have come to an end; then
-Temporal runs it again, and the rows say what is already there.
+alone. An outage of the records fails a batch, after its documents have come to an end, and a store
+that takes nothing fails the batches that come after; then Temporal runs them again, and the rows
+say what is already there.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from autos.records.downloads import DocumentRecord
 from autos.records.models import Document, now
 from autos.source import Downloaded, Refused, SourceClient
 from autos.source.addresses import is_text
-from autos.store import Store, StoreError, document_key
+from autos.store import Store, StoreError, StoreUnavailable, document_key
 
 _OF_THE_SOURCE: Final = frozenset(
     {Reason.RATE_LIMITED, Reason.BLOCKED, Reason.TIMEOUT, Reason.CREDENTIAL}
@@ -55,7 +56,8 @@ class DocumentActivities:
         self._source = source
         self._store = store
         self._spool_directory = spool_directory
-        self._store_in_doubt = False
+        self._not_stored: StoreError | None = None
+        """The store's last failure, until it is known to work again."""
 
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
@@ -72,14 +74,11 @@ class DocumentActivities:
                     since=info.scheduled_time if info.attempt > 1 else None,
                 )
             progress.made()
-            if self._store_in_doubt and not await self._store.ready():
-                # Nothing is asked of the source that could not be put away.
-                return BatchResult(
-                    outcomes=[
-                        Outcome(position=position, reason=Reason.STORAGE) for position in attempts
-                    ]
-                )
-            self._store_in_doubt = False
+            failed = self._not_stored
+            if failed is not None and not await self._store.ready():
+                # Nothing is asked of the source that could not be put away; the job shows the wait.
+                raise StoreUnavailable("The store takes nothing yet", failed.bucket, failed.key)
+            self._not_stored = None
             tasks = [
                 asyncio.create_task(self._outcome(request, row, attempts[row.position], slots))
                 for row in rows
@@ -117,7 +116,7 @@ class DocumentActivities:
                 raise
             failures.report(error, position=row.position, document_attempt=wanted.attempt)
             if isinstance(error, StoreError):
-                self._store_in_doubt = True
+                self._not_stored = error
             refused = _Refused(Refused(Reason(kind)))
             return await self._refused(request, row, wanted, refused, started)
         finally:

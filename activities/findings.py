@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import structlog
+from temporalio.service import RPCError
 
+from activities.failures import failure_type
 from autos import progress
+from autos.contracts.errors import INTERNAL_ERROR
 from autos.contracts.reconciliation import Finding, Kind, ReconciledPage, ReconcilePage, Tallies
 from autos.records.models import now
 
@@ -42,14 +45,25 @@ class Findings:
 
 
 async def each(items: Sequence[Item], look_at: Callable[[Item], Awaitable[None]]) -> None:
-    """Look at every item, a few at once; the first error ends it."""
+    """Look at every item, a few at once; a defect at one is raised after the others had their turn.
+
+    An outage, of Temporal as well, ends it at once: no other item would fare better.
+    """
     waiting = iter(items)
+    defects: list[Exception] = []
 
     async def work() -> None:
         for item in waiting:
-            await look_at(item)
+            try:
+                await look_at(item)
+            except Exception as error:
+                if isinstance(error, RPCError) or failure_type(error) != INTERNAL_ERROR:
+                    raise
+                defects.append(error)
             progress.made()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(_AT_ONCE, len(items))):
             group.create_task(work())
+    if defects:
+        raise ExceptionGroup("Some items could not be looked at", defects)

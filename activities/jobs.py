@@ -34,6 +34,7 @@ class JobActivities:
                 request.waiting_since,
                 waiting_until=request.waiting_until,
                 reason=request.reason,
+                reopens=request.reopens,
             )
 
     @activity.defn

@@ -14,11 +14,13 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
+from activities.failures import failure_type, report
 from activities.findings import PAGE, Findings, each
 from activities.jobs import JobActivities
 from autos import engine
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, CloseJob, JobResult
+from autos.contracts.errors import INTERNAL_ERROR
 from autos.contracts.names import job_workflow_id, process_number_of
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
 from autos.contracts.states import JobStatus, Reason
@@ -230,7 +232,14 @@ class LostJobs:
 
     async def _close(self, ending: CloseJob, untold: Sequence[Subscription]) -> None:
         ending.subscriptions = [str(subscription.id) for subscription in untold]
-        closed = await self._jobs.close_job(ending)
+        try:
+            closed = await self._jobs.close_job(ending)
+        except Exception as error:
+            if failure_type(error) != INTERNAL_ERROR:
+                raise
+            # As the job itself does: row and events are worth more than a manifest.
+            report(error)
+            closed = await self._jobs.close_job(ending.model_copy(update={"minimal": True}))
         for event_id in closed.deliveries:
             await engine.deliver(self._client, event_id, summary="Told by reconciliation")
 

@@ -9,6 +9,7 @@ import asyncio
 from autos.records import downloads
 from autos.records.database import Database
 from autos.records.downloads import DocumentRecord
+from autos.records.errors import is_outage
 
 
 class Recorder:
@@ -42,6 +43,11 @@ class Recorder:
             async with self._database.transaction() as session:
                 await downloads.record_attempts(session, [record for record, _ in entries])
         except Exception as error:  # noqa: BLE001 - each waiting document is told, none is lost
+            if len(entries) > 1 and not is_outage(error):
+                # One of them cannot be written; the others must not fail with it.
+                for entry in entries:
+                    await self._write_together([entry])
+                return
             for _, written in entries:
                 if not written.done():
                     written.set_exception(error)

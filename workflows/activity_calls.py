@@ -250,7 +250,16 @@ def _ask_source(
 
 
 def _keep_records(name: str, request: object, result: type[Result], summary: str) -> Call[Result]:
-    return Call(name, request, result, JOBS_QUEUE, summary, timedelta(minutes=5))
+    return Call(
+        name,
+        request,
+        result,
+        JOBS_QUEUE,
+        summary,
+        timedelta(minutes=5),
+        # What is still being written when the job ends would be written over its end.
+        cancellation=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
 
 
 def _deliver(name: str, request: object, result: type[Result], summary: str) -> Call[Result]:

@@ -101,6 +101,8 @@ class DownloadProcessWorkflow:
     def retry_failed(self, request: Steer) -> Progress:  # noqa: ARG002 - for the validator
         """Documents that failed or are in doubt are pending again."""
         self._queue.retry_failed()
+        # A reading of the metadata that is due or on its way does not take this back.
+        self._state.again = True
         return self.progress()
 
     @pause.validator
@@ -118,7 +120,8 @@ class DownloadProcessWorkflow:
     def _check_steerable(self, request: Steer) -> None:
         if request.job_id not in (None, self._job_id):
             raise ApplicationError("The job has ended.", type=errors.JOB_ENDED)
-        if self._closing:
+        ends = self._closing or self._downloads.given_up
+        if ends or workflow.cancellation_reason() is not None:
             raise ApplicationError("The job is writing its end.", type=errors.JOB_CLOSING)
 
     @workflow.query(description="Would this `attach` change anything?")
@@ -179,6 +182,8 @@ class DownloadProcessWorkflow:
                 if state.fetched_at is None or state.max_age_seconds is not None:
                     await self._fetch()
                 await self._downloads.run(self._waits)
+                # Everything that was to be tried again has been.
+                state.again = False
                 if state.max_age_seconds is None:
                     return _Ending()
         except ContinueAsNew:
@@ -201,7 +206,7 @@ class DownloadProcessWorkflow:
         self._state.status, self._state.reason = JobStatus.PROCESSING, None
         self._state.again = True
         workflow.upsert_search_attributes([JOB_STATUS.value_set(self._state.status)])
-        await self._waits.record()
+        await self._waits.record(reopens=True)
 
     # ------------------------------------------------------------------ metadata
 
@@ -235,6 +240,7 @@ class DownloadProcessWorkflow:
         state = self._state
         # Requests that come while the source is being read are gathered anew.
         wanted, state.max_age_seconds = state.max_age_seconds, None
+        again, state.again = state.again, False
         read_well = False
         try:
             fetched = await calls.run(
@@ -243,7 +249,7 @@ class DownloadProcessWorkflow:
                         job_id=self._job_id,
                         process_number=self._request.process_number,
                         max_age_seconds=wanted or 0,
-                        again=state.again,
+                        again=again,
                     )
                 ),
                 self._waits.outage,
@@ -252,18 +258,22 @@ class DownloadProcessWorkflow:
         except calls.Defect as error:
             raise GaveUp(Reason.INTERNAL_ERROR) from error
         finally:
-            if not read_well and wanted is not None:
-                state.want_metadata(wanted)
+            if not read_well:
+                state.again = state.again or again
+                if wanted is not None:
+                    state.want_metadata(wanted)
         if fetched.reason is not None and fetched.final:
             raise GaveUp(fetched.reason)
         if fetched.reason is not None:
             return fetched.reason, fetched.retry_after_seconds or 0.0
-        state.fetched_at, state.again = fetched.fetched_at, False
+        state.fetched_at = fetched.fetched_at
         if state.max_age_seconds is not None and state.satisfies(
             state.max_age_seconds, workflow.now()
         ):
             state.max_age_seconds = None
         self._queue.reset(fetched.states)
+        if state.again:
+            self._queue.retry_failed()
         state.bytes_stored = fetched.bytes_stored
         return None
 
@@ -308,7 +318,7 @@ class DownloadProcessWorkflow:
         )
         try:
             closed = await calls.run(calls.close_job(request), self._waits.outage)
-        except calls.Defect:
+        except (calls.Defect, calls.OutOfPatience):
             request.minimal = True
             closed = await calls.run(calls.close_job(request), self._waits.outage)
         state.status, state.reason = closed.status, closed.reason

@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import activity_calls as calls
     from workflows.batches import Alarm, Batches
     from workflows.document_queue import DocumentQueue, in_doubt, speaks_for_all
-    from workflows.waits import ContinueAsNew, Waits, reason_of
+    from workflows.waits import ContinueAsNew, GaveUp, Waits, reason_of
 
 
 class Downloads:
@@ -39,6 +39,8 @@ class Downloads:
         self._alarm = Alarm()
         self._doubts: list[Outcome] = []
         """Attempts that count only if the source works, which is yet to be asked."""
+        self.given_up = False
+        """True while batches are stopped because the job ends: nothing can be done any more."""
         self._held = False
         """No batch starts before that is known: the next one would meet the same."""
         self._succeeded_at: datetime | None = None
@@ -75,24 +77,31 @@ class Downloads:
                 while self._can_start():
                     self._start_batch(waits)
                 if not (self._batches or check or self.queue.ready or self.queue.next_due):
+                    self._alarm.cancel()
                     return
                 if self.must_leave:
                     raise ContinueAsNew
                 await self._something_happens(check)
-        finally:
+        except (Exception, asyncio.CancelledError) as error:
+            # Not in a `finally`: a run that is only put out of a worker's memory cannot await.
+            self.given_up = isinstance(error, GaveUp | calls.Defect | calls.OutOfPatience)
             self._alarm.cancel()
             if check is not None:
                 check.cancel()
-            await self._batches.stop()
+            # The question writes the job's row, too: it must not do so after the end.
+            await asyncio.gather(
+                self._batches.stop(), *filter(None, [check]), return_exceptions=True
+            )
+            raise
 
     async def _something_happens(self, check: asyncio.Task[SourceCheck] | None) -> None:
         """Wait until there is something to do; a timer costs events, so there is one for all."""
         if not self._batches:
             self._state.pace.rest()
-        if self.queue.ready:
+        if self.queue.ready or (self.queue.next_due and not self._batches.room):
             self._alarm.set(self._batches.next_straggler, "a batch takes long")
         else:
-            self._alarm.set(self.queue.next_due if self._batches.room else None, "next retry")
+            self._alarm.set(self.queue.next_due, "next retry")
         await workflow.wait_condition(
             lambda: (
                 self._batches.any_done

@@ -83,8 +83,8 @@ class Waits:
             ]
         )
 
-    async def record(self) -> None:
-        """Bring the job's row up to date."""
+    async def record(self, *, reopens: bool = False) -> None:
+        """Bring the job's row up to date; that of an ended job only where it is opened again."""
         wait = self.shown
         request = RecordJob(
             job_id=self._job_id,
@@ -94,6 +94,7 @@ class Waits:
             waiting_since=wait.since if wait else None,
             waiting_until=wait.until if wait else None,
             reason=self._state.reason if wait else None,
+            reopens=reopens,
         )
         # A row that is behind is no reason to end a job; the worker's log tells of the defect.
         with suppress(calls.Defect):
@@ -102,6 +103,7 @@ class Waits:
     def end(self) -> None:
         """Nothing is waited for any more: the job has ended, and its row says so."""
         self._state.wait = self._state.paused_since = None
+        self.show()
 
     # ------------------------------------------------------------------ an operator's pause
 
@@ -131,13 +133,13 @@ class Waits:
     async def outage(self, waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:
         """Show that records or store are waited for, as long as anything in the job does so."""
         self._waiting_for_us[waiting_for] += 1
-        if waiting_for not in self._outages:
-            since = workflow.now()
-            self._outages[waiting_for] = Wait(waiting_for=waiting_for, since=since, until=until)
-            self.show()
-            if waiting_for is not WaitReason.RECORDS:
-                await self.record()
         try:
+            if waiting_for not in self._outages:
+                since = workflow.now()
+                self._outages[waiting_for] = Wait(waiting_for=waiting_for, since=since, until=until)
+                self.show()
+                if waiting_for is not WaitReason.RECORDS:
+                    await self.record()
             yield
         finally:
             self._waiting_for_us[waiting_for] -= 1
@@ -209,10 +211,12 @@ class Waits:
             waiting = calls.start_wait(calls.await_source(question), left)
             try:
                 await workflow.wait_condition(lambda: waiting.done() or disturbed())
-                undisturbed = waiting.done()
-            finally:
-                waiting.cancel()
-                (found,) = await asyncio.gather(waiting, return_exceptions=True)
+            except asyncio.CancelledError:
+                # Not in a `finally`: a run that is only put out of a worker's memory cannot await.
+                await _stopped(waiting)
+                raise
+            undisturbed = waiting.done()
+            found = await _stopped(waiting)
             if isinstance(found, SourceCheck):
                 return found
             if undisturbed and calls.out_of_time(found, final=calls.OURS):
@@ -221,3 +225,10 @@ class Waits:
         if self._must_leave():
             raise ContinueAsNew
         return None
+
+
+async def _stopped(waiting: asyncio.Task[SourceCheck]) -> SourceCheck | BaseException:
+    """What an activity came to that is not waited for any longer."""
+    waiting.cancel()
+    (found,) = await asyncio.gather(waiting, return_exceptions=True)
+    return found

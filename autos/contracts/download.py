@@ -251,6 +251,8 @@ class RecordJob(BaseModel):
     waiting_since: datetime | None = None
     waiting_until: datetime | None = None
     reason: Reason | None = None
+    reopens: bool = False
+    """The job had ended and is opened again; otherwise the row of an ended job stays as it is."""
 
 
 class CloseJob(BaseModel):

@@ -96,7 +96,8 @@ class JobState(BaseModel):
     next_reading_at: datetime | None = None
     """When the metadata are read again after such a failure."""
     again: bool = False
-    """The job had ended and was asked for once more: what had failed is tried again."""
+    """The next reading of the metadata lets what had failed be tried again: the job was asked for
+    once more after its end, or for a retry."""
 
     wait: Wait | None = None
     """For source or credential. It goes on beneath a pause."""

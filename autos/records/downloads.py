@@ -258,8 +258,11 @@ async def record_status(
     waiting_until: datetime | None = None,
     next_try_at: datetime | None = None,
     reason: Reason | None = None,
+    reopens: bool = False,
 ) -> None:
-    """Write where a running job stands; one that had ended is running again.
+    """Write where a running job stands.
+
+    A worker that was frozen may come with this after the job has ended; then the row stays.
 
     Args:
         session: in a transaction.
@@ -270,10 +273,11 @@ async def record_status(
         waiting_until: when the job gives up; None if nothing ends the wait but help.
         next_try_at: when it is looked next whether the wait is over.
         reason: what exactly is waited out.
+        reopens: the job had ended and is running again.
     """
     await session.execute(
         update(Job)
-        .where(Job.id == job_id)
+        .where(Job.id == job_id, true() if reopens else Job.completed_at.is_(None))
         .values(
             status=status,
             waiting_for=waiting_for,
@@ -284,12 +288,6 @@ async def record_status(
             completed_at=None,
         )
     )
-    await announce_jobs(session, [job_id])
-
-
-async def record_next_try(session: AsyncSession, job_id: str, moment: datetime | None) -> None:
-    """Write when a waiting job looks next whether its wait is over."""
-    await session.execute(update(Job).where(Job.id == job_id).values(next_try_at=moment))
     await announce_jobs(session, [job_id])
 
 

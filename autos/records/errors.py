@@ -12,6 +12,7 @@ _OUTAGES: Final = (
     "25P03",  # the session stood still inside a transaction and was ended
     "28",  # the server does not accept the user or the password
     "3D",  # the server does not have the database
+    "40",  # rolled back in favour of another transaction, such as by a deadlock
     "53",  # out of memory, disk or connections
     "57",  # shutdown, crash, or an operator ended the session or the statement
     "58",  # an error of the server's own disk

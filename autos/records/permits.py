@@ -30,11 +30,14 @@ import asyncpg
 import structlog
 
 from autos.records.database import Database
+from autos.records.errors import DatabaseUnreachable
 
 log = structlog.get_logger(__name__)
 
 GRACE_SECONDS: Final = 3.0
 """After a lost connection, only requests in flight get locks for so long."""
+OUTAGE_SECONDS: Final = 30.0
+"""Who waits for a permit while there is no connection learns after so long that there is none."""
 LOCK_SPACE: Final = 7_239_002
 _WAITING_SPACE: Final = 7_239_003
 _RETRY_SECONDS: Final = 0.1
@@ -86,7 +89,11 @@ class DatabasePermits:
 
     @asynccontextmanager
     async def permit(self, key: str) -> AsyncIterator[None]:  # noqa: ARG002 - one bound for all
-        """Wait for a permit and hold it."""
+        """Wait for a permit and hold it.
+
+        Raises:
+            DatabaseUnreachable: the records have been away for `OUTAGE_SECONDS`.
+        """
         await self._acquire()
         try:
             yield
@@ -140,6 +147,13 @@ class DatabasePermits:
                 waiter.set_result(None)
         self._least_spare = min(self._least_spare, self._spare)
 
+    def _refuse(self) -> None:
+        """Let nobody wait in silence for records that stay away."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(DatabaseUnreachable("There is no connection for permits"))
+        self._waiters.clear()
+
     # ------------------------------------------------------------------ the database's side
 
     @property
@@ -157,6 +171,7 @@ class DatabasePermits:
     async def _keep(self) -> None:
         """Keep as many locks as are needed; alone uses the connection, and outlives its loss."""
         pause = _RETRY_SECONDS
+        away_since: float | None = None
         while True:
             self._something_to_do.clear()
             try:
@@ -164,10 +179,15 @@ class DatabasePermits:
                     await self._connect()
                 if self._connection is not None:
                     await self._keep_up(self._connection)
+                    away_since = None
                 pause = _RETRY_SECONDS
             except Exception as error:  # noqa: BLE001 - whoever waits must be served when it is over
                 log.warning("permits_lost", error=type(error).__name__, in_flight=self._in_flight)
                 self._lose_connection()
+                moment = asyncio.get_running_loop().time()
+                away_since = away_since or moment
+                if moment >= away_since + OUTAGE_SECONDS:
+                    self._refuse()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue

@@ -11,15 +11,17 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.documents import DocumentActivities
+from activities.failures import failure_type
 from activities.jobs import JobActivities
 from autos.cnj import CaseNumber
 from autos.contracts.download import ClosedJob, CloseJob, DownloadBatch, Outcome, Wanted
+from autos.contracts.errors import STORAGE
 from autos.contracts.states import JobStatus, Reason
 from autos.records import downloads, listings, processes
 from autos.records.database import Database
 from autos.records.models import Document, now
 from autos.source.listing import ListedDocument
-from autos.store import Store, StoreUnavailable
+from autos.store import Store, StoreError, StoreUnavailable
 from autos.store.client import Body, Readable
 from tests.integration.test_downloads import document, listing, rows
 from tests.unit.source.clients import client_of
@@ -195,11 +197,15 @@ async def test_the_other_listing_gives_what_the_first_refuses(
 async def test_while_the_store_is_away_the_source_is_asked_once_only(
     parts: Parts, batches: DocumentActivities
 ) -> None:
+    """(S16) What comes after fails as `storage`, which the job waits out and shows."""
     parts.store.away = True
     await parts.begin(parts.listed(UUIDS[0]))
+    (refused,) = await outcomes(batches, parts.batch(0))
+    assert (refused.reason, refused.final) == (Reason.STORAGE, False)
     for _ in range(3):
-        (refused,) = await outcomes(batches, parts.batch(0))
-        assert (refused.reason, refused.final) == (Reason.STORAGE, False)
+        with pytest.raises(StoreError) as error:
+            await outcomes(batches, parts.batch(0))
+        assert failure_type(error.value) == STORAGE
     assert len(parts.server.asked) == 1
     parts.store.away = False
     assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]

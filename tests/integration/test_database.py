@@ -154,6 +154,22 @@ async def test_a_transaction_that_stands_still_does_not_keep_its_locks(
     await frozen.close()
 
 
+async def test_the_victim_of_a_deadlock_is_to_try_again(database: Database) -> None:
+    """(S16) Nothing is wrong with what it writes: no document fails of it as `internal_error`."""
+    both = asyncio.Barrier(2)
+
+    async def lock(first: int, second: int) -> None:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": first})
+            await both.wait()
+            await session.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": second})
+
+    async with asyncio.timeout(SECONDS):
+        ended = await asyncio.gather(lock(991, 992), lock(992, 991), return_exceptions=True)
+    (error,) = [error for error in ended if error is not None]
+    assert is_outage(error)
+
+
 REFUSALS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "a value of the wrong type": lambda it: ask(it, "SELECT CAST(:n AS int)", n=2**40),
     "a NUL": lambda it: ask(it, "SELECT CAST(:t AS text)", t="\x00"),

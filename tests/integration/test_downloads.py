@@ -514,10 +514,9 @@ async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
             WaitReason.SOURCE,
             since,
             waiting_until=until,
-            next_try_at=MOMENT,
+            next_try_at=later,
             reason=Reason.UNAVAILABLE,
         )
-        await downloads.record_next_try(session, job, later)
     async with database.transaction() as session:
         row = await session.get_one(Job, job)
         found = (row.waiting_for, row.waiting_since, row.waiting_until, row.next_try_at, row.reason)
@@ -527,6 +526,24 @@ async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
     async with database.transaction() as session:
         row = await session.get_one(Job, job)
         assert (row.waiting_for, row.waiting_until, row.next_try_at) == (None, None, None)
+
+
+async def test_what_comes_late_does_not_open_a_job_that_has_ended(
+    database: Database, case: CaseNumber
+) -> None:
+    """(S43) A worker that was frozen writes its wait after another has written the end."""
+    job = f"1-{case}"
+    async with database.transaction() as session:
+        await downloads.open_job(session, job, case)
+        await downloads.end_job(session, job, JobStatus.CANCELLED, None, [])
+        await downloads.record_status(session, job, JobStatus.PROCESSING, WaitReason.SOURCE, MOMENT)
+    async with database.transaction() as session:
+        row = await session.get_one(Job, job)
+        assert (row.status, row.waiting_for) == ("cancelled", None)
+        await downloads.record_status(session, job, JobStatus.PROCESSING, None, None, reopens=True)
+    async with database.transaction() as session:
+        row = await session.get_one(Job, job)
+        assert (row.status, row.completed_at) == ("processing", None)
 
 
 async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(

@@ -2,13 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from sqlalchemy import text
 
+from autos.records import permits as records_permits
 from autos.records.database import Database
+from autos.records.errors import DatabaseUnreachable, is_outage
 from autos.records.permits import DatabasePermits
 from autos.settings import Settings
 from tests.integration.busy_source import BusySource, keep_busy
@@ -254,3 +256,40 @@ async def test_the_bound_holds_when_every_connection_is_dropped(
         for lane in lanes:
             lane.cancel()
         assert source.most == bound
+
+
+@pytest.mark.parametrize("trouble", ["refuse", "swallow"])
+async def test_who_waits_learns_that_the_records_stay_away(
+    own_url: str, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """(S16) A job whose documents wait for permits shows what it waits for; what runs goes on."""
+    monkeypatch.setattr(records_permits, "OUTAGE_SECONDS", 0.5, raising=False)
+    async with (
+        DatabaseProxy(own_url).running() as proxy,
+        worker(proxy.url, 1, database_connect_timeout=0.3) as permits,
+        asyncio.timeout(SECONDS),
+    ):
+
+        async def request() -> None:
+            async with permits.permit("TRF3"):
+                pass
+
+        async with permits.permit("TRF3"):
+            getattr(proxy, trouble)()
+            waiting = [asyncio.create_task(request()) for _ in range(3)]
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+            assert all(isinstance(error, Exception) and is_outage(error) for error in ended)
+            # Who comes later in the same outage does, too.
+            with pytest.raises(DatabaseUnreachable):
+                await request()
+            proxy.restore()
+        await until_served(request)
+
+
+async def until_served(request: Callable[[], Awaitable[None]]) -> None:
+    """Ask until the records are back."""
+    while True:
+        try:
+            return await request()
+        except DatabaseUnreachable:
+            await asyncio.sleep(0.05)

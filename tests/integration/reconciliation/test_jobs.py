@@ -8,6 +8,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 from temporalio.client import Client, WorkflowFailureError
 
 from activities import lost_deliveries, lost_jobs
@@ -18,7 +19,7 @@ from autos.contracts.names import delivery_workflow_id, job_workflow_id
 from autos.contracts.reconciliation import Kind
 from autos.contracts.states import JobStatus
 from autos.records import events, jobs
-from autos.records.models import Delivery
+from autos.records.models import Delivery, Document
 from tests.integration.reconciliation.world import World
 
 
@@ -315,3 +316,26 @@ async def test_all_are_looked_at_over_many_pages(
     )
     assert await world.reconcile() == dict.fromkeys(kinds, (5, 5))
     assert await world.reconcile() == {}
+
+
+async def test_a_job_that_cannot_be_closed_keeps_no_other_from_its_end(
+    world: World, case: CaseNumber
+) -> None:
+    """(S16) No manifest can be made of it: it ends without; the rest is mended as ever."""
+    other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 100)
+    world.going_on.clear()
+    poisoned = []
+    for number in (case, other):
+        await world.process(number, "ap")
+        poisoned.append(await world.accept(number))
+        await world.job(number).terminate()
+    async with world.database.transaction() as session:
+        await session.execute(
+            update(Document)
+            .where(Document.process_number == case.digits, Document.position == 1)
+            # As a newer release, which was taken back, may have left it.
+            .values(reason="of a newer release")
+        )
+    assert await world.reconcile() == {Kind.JOB_CLOSED: (2, 2)}
+    for number, (job_id, subscription) in zip((case, other), poisoned, strict=True):
+        assert await world.told(number) == [(subscription, job_id, "cancelled")]

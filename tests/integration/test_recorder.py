@@ -1,0 +1,72 @@
+"""Rows that are written together: one that cannot be written fails alone."""
+
+import asyncio
+import uuid
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.exc import SQLAlchemyError
+
+from activities.recorder import Recorder
+from autos.cnj import CaseNumber
+from autos.contracts.states import DocumentState
+from autos.records.database import Database
+from autos.records.downloads import DocumentRecord
+from tests.integration.test_downloads import MOMENT, document, read, rows
+
+
+async def test_a_row_that_cannot_be_written_fails_no_other(
+    database: Database, case: CaseNumber
+) -> None:
+    """(S16) A defect under one document is that document's."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"), document("b"), document("c"))
+    good = [
+        DocumentRecord(
+            document_id=row.id,
+            job_id=job,
+            state=DocumentState.AVAILABLE,
+            reason=None,
+            started_at=MOMENT,
+            completed_at=MOMENT,
+            sha256="a" * 64,
+            size=1,
+            content_type="application/pdf",
+        )
+        for row in await rows(database, case)
+    ]
+    # PostgreSQL takes no NUL in a text.
+    records = [good[0], replace(good[1], content_type="a\x00b"), good[2]]
+    recorder = Recorder(database)
+    ends = await asyncio.gather(*map(recorder.record, records), return_exceptions=True)
+    assert [isinstance(end, SQLAlchemyError) for end in ends] == [False, True, False]
+    states = [row.state for row in await rows(database, case)]
+    assert states == ["available", "pending", "available"]
+
+
+async def test_an_outage_of_the_records_fails_all_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """(S16) Nothing is tried one by one against a database that is away."""
+    tries = 0
+
+    def away() -> None:
+        nonlocal tries
+        tries += 1
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("activities.recorder.is_outage", lambda _: True)
+    monkeypatch.setattr(database, "transaction", away)
+    record = DocumentRecord(
+        document_id=uuid.uuid4(),
+        job_id="job",
+        state=DocumentState.PENDING,
+        reason=None,
+        started_at=MOMENT,
+    )
+    recorder = Recorder(database)
+    ends = await asyncio.gather(
+        *(recorder.record(record) for _ in range(3)), return_exceptions=True
+    )
+    assert all(isinstance(end, ConnectionRefusedError) for end in ends)
+    assert tries == 1
