@@ -60,7 +60,8 @@ async def start(
             check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
         except Blocked as blocked:
             raise Problem(INVALID_REQUEST, str(blocked)) from blocked
-    if request_id is None:
+    # A repetition that gives a webhook has to find its own subscription again.
+    if request_id is None or webhook_url is None:
         joined = await _joined(services, caller, case, max_age, webhook_url, payload)
         if joined is not None:
             return joined

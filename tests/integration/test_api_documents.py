@@ -1,6 +1,7 @@
 """Documents, their content, the manifest, the lists, and the purge."""
 
 import asyncio
+
 import httpx2
 import pytest
 from sqlalchemy import func, select, update

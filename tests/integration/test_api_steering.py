@@ -181,6 +181,19 @@ async def test_a_post_that_changes_nothing_sends_nothing(
     assert await attached(temporal, case) == 3
 
 
+@pytest.mark.usefixtures("worker")
+async def test_an_idempotency_key_alone_changes_nothing(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    """(S24) Clients that send a new one with every request do not make the history grow."""
+    job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    for _ in range(3):
+        headers = {"Idempotency-Key": str(uuid4())}
+        answer = await api.post(path(case, "/downloads"), headers=headers)
+        assert (answer.status_code, answer.json()["job_id"]) == (202, job_id)
+    assert await attached(temporal, case) == 1
+
+
 async def test_in_doubt_a_post_is_sent(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
