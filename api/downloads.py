@@ -79,7 +79,8 @@ async def start(
     async with services.records.transaction() as session:
         await processes.ensure(session, case)
         running = None
-        if request_id is None:
+        # A repetition that gives a webhook has to find its own subscription again.
+        if request_id is None or webhook_url is None:
             running = await _running(session, caller, case, webhook_url, payload)
         subscription = await keep(session) if running is None else None
     if running is not None:

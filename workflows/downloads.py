@@ -79,8 +79,6 @@ class Downloads:
                 if not (self._batches or check or self.queue.ready or self.queue.next_due):
                     self._alarm.cancel()
                     return
-                if self.must_leave:
-                    raise ContinueAsNew
                 await self._something_happens(check)
         except (Exception, asyncio.CancelledError) as error:
             # Not in a `finally`: a run that is only put out of a worker's memory cannot await.
@@ -95,7 +93,13 @@ class Downloads:
             raise
 
     async def _something_happens(self, check: asyncio.Task[SourceCheck] | None) -> None:
-        """Wait until there is something to do; a timer costs events, so there is one for all."""
+        """Wait until there is something to do; a timer costs events, so there is one for all.
+
+        Raises:
+            ContinueAsNew: the history has grown long.
+        """
+        if self.must_leave:
+            raise ContinueAsNew
         if not self._batches:
             self._state.pace.rest()
         if self.queue.ready or (self.queue.next_due and not self._batches.room):

@@ -61,7 +61,7 @@ async def list_jobs(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.JobPage:
-    """The counters of a running job are in its process's status, not here."""
+    """The counters of a running job are those of the records; its status is newer by a moment."""
     case = parse(process_number) if process_number is not None else None
     async with services.records.transaction() as session:
         found = await jobs.page(
@@ -71,9 +71,10 @@ async def list_jobs(
             before=cursors.time_and_text(cursor),
             limit=limit + 1,
         )
-    listed, more = cursors.page(found, limit)
+        listed, more = cursors.page(found, limit)
+        counted = await jobs.counted(session, listed)
     return schemas.JobPage(
-        items=[_shown(job) for job in listed],
+        items=[_shown(job, counted[job.id]) for job in listed],
         next=cursors.encode(listed[-1].created_at, listed[-1].id) if more else None,
     )
 
@@ -200,7 +201,7 @@ async def _steer(services: Services, job_id: uuid.UUID, verb: str) -> schemas.Jo
 
 async def _live(services: Services, job: Job) -> schemas.Job:
     """The job with what its process's status says, as long as it is the one that runs."""
-    shown = _shown(job)
+    shown = _shown(job, jobs.recorded(job))
     moment = None
     if job.is_active:
         moment = await services.statuses.of(Wish(job.process_number, with_documents=False))
@@ -210,7 +211,7 @@ async def _live(services: Services, job: Job) -> schemas.Job:
     return shown.model_copy(update={name: getattr(moment.answer, name) for name in same})
 
 
-def _shown(job: Job) -> schemas.Job:
+def _shown(job: Job, counted: jobs.Counted) -> schemas.Job:
     reason = Reason(job.reason) if job.reason else None
     return schemas.Job(
         id=job.id,
@@ -222,11 +223,11 @@ def _shown(job: Job) -> schemas.Job:
         next_try_at=job.next_try_at,
         reason=reason,
         error_message=reason.text if reason else None,
-        total_documents=job.total_documents,
-        completed_documents=job.available_documents,
-        doubtful_documents=job.doubtful_documents,
-        failed_documents=job.failed_documents,
-        bytes_stored=job.bytes_stored,
+        total_documents=counted.total,
+        completed_documents=counted.available,
+        doubtful_documents=counted.doubtful,
+        failed_documents=counted.failed,
+        bytes_stored=counted.bytes_stored,
         created_at=job.created_at,
         started_at=job.started_at,
         completed_at=job.completed_at,

@@ -89,22 +89,24 @@ async def waiting(session: AsyncSession, reason: WaitReason) -> Sequence[str]:
     ).all()
 
 
+def recorded(job: Job) -> Counted:
+    """The counters in a job's row, which are written at its end."""
+    return Counted(
+        job.total_documents,
+        job.available_documents,
+        job.doubtful_documents,
+        job.failed_documents,
+        job.bytes_stored,
+    )
+
+
 async def counted(session: AsyncSession, jobs: Sequence[Job]) -> Mapping[str, Counted]:
     """The counters of jobs by their ids, in at most one question.
 
     An ended job has them in its row. While it runs, its documents' rows are counted: what an
     earlier job has failed at is not this one's failure.
     """
-    found = {
-        job.id: Counted(
-            job.total_documents,
-            job.available_documents,
-            job.doubtful_documents,
-            job.failed_documents,
-            job.bytes_stored,
-        )
-        for job in jobs
-    }
+    found = {job.id: recorded(job) for job in jobs}
     running = [job.id for job in jobs if job.is_active]
     return {**found, **(await _count(session, running) if running else {})}
 

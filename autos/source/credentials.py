@@ -64,6 +64,7 @@ class Credentials:
         self._no_refresh_before = _LONG_AGO
         self._refreshing: asyncio.Task[Credential | None] | None = None
         self._refused: str | None = None
+        self._is_noted = False
         self._looked_at = _LONG_AGO
         self._unusable: str | None = None
 
@@ -119,10 +120,13 @@ class Credentials:
             if self._held is None or self._held.access_token == token:
                 self._held = None
                 self._looked_at = self._now()
-                if not self.is_refused(token):
-                    self._refused = token
+                known = self.is_refused(token)
+                self._refused = token
+                if not known:
                     log.warning("credential_refused", advice="set a new one if this does not pass")
+                if not known or not self._is_noted:
                     await self._store.note(token, refused=True)
+                    self._is_noted = True
         try:
             return await self.token() != token
         except CredentialRefused:
@@ -138,6 +142,8 @@ class Credentials:
             credential = await asyncio.shield(self._refreshing)
         if credential is None or not self._is_alive(credential):
             return None
+        # The same token may have been set anew, which takes the note of its refusal away.
+        self._is_noted = credential.refused_since is not None
         if not self.is_refused(credential.access_token):
             self._held = credential
             self._good_until = self._now() + HELD_FOR

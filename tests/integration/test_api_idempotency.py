@@ -140,7 +140,7 @@ async def test_a_key_is_good_for_a_day(
     await api.post(path(case, "/downloads"), json=BODY, headers=headers)
     assert len(await attached(temporal, case)) == 1
     await age(database, key, LIFETIME + minute)
-    await api.post(path(case, "/downloads"), json={}, headers=headers)
+    await api.post(path(case, "/downloads"), json=BODY | {"payload": "thin"}, headers=headers)
     assert len(await attached(temporal, case)) == 2
 
 

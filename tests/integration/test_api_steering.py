@@ -143,6 +143,22 @@ async def test_a_job_and_its_processes_status_say_the_same(
         assert job["started_at"] >= job["created_at"]
 
 
+@pytest.mark.usefixtures("worker")
+async def test_the_list_of_jobs_counts_a_running_one_as_its_status_does(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
+) -> None:
+    """(S36) Its row has the counters only once it has ended."""
+    job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    await show(temporal, database, case, "aqfdp")
+    status = (await api.get(path(case, "/status"))).json()
+    listing = await api.get("/api/v1/jobs", params={"process_number": case.digits})
+    (listed,) = listing.json()["items"]
+    assert listed["id"] == job_id
+    numbers = {"total_documents", "completed_documents", "doubtful_documents", "failed_documents"}
+    for name in (*numbers, "bytes_stored"):
+        assert (name, listed[name]) == (name, status[name])
+
+
 # ------------------------------------------------------------------ joining
 
 
@@ -163,6 +179,19 @@ async def test_a_post_that_changes_nothing_sends_nothing(
     await api.post(path(case, "/downloads"), json={"webhook_url": f"{HOOK}/other"})
     await api.post(path(case, "/downloads"), json={"force_refresh": True})
     assert await attached(temporal, case) == 3
+
+
+@pytest.mark.usefixtures("worker")
+async def test_an_idempotency_key_alone_changes_nothing(
+    api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
+) -> None:
+    """(S24) Clients that send a new one with every request do not make the history grow."""
+    job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
+    for _ in range(3):
+        headers = {"Idempotency-Key": str(uuid4())}
+        answer = await api.post(path(case, "/downloads"), headers=headers)
+        assert (answer.status_code, answer.json()["job_id"]) == (202, job_id)
+    assert await attached(temporal, case) == 1
 
 
 async def test_in_doubt_a_post_is_sent(

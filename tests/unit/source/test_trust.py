@@ -194,6 +194,22 @@ async def test_a_token_that_the_search_refuses_is_held_back_until_the_next_look(
         assert credential.refused_since is None
 
 
+async def test_a_refused_token_that_is_set_again_is_shown_as_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """(S34) Setting it takes the note away; the next look finds it refused and writes so."""
+    monkeypatch.setattr(credentials_module, "REFUSED_FOR", credentials_module.REFUSED_FOR * 0)
+    store = StaticCredentialStore(Credential("token"))
+    script = scripted(refused=lambda asked: True)
+    async with running(script) as server, client_of(server, store=store) as client:
+        for _ in range(2):
+            assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL, unsent=True)
+            credential = await store.load()
+            assert credential is not None
+            assert credential.refused_since is not None
+            await store.note("token", refused=False)
+
+
 async def test_a_source_that_cannot_be_asked_leaves_the_token_alone(tmp_path: Path) -> None:
     """(S1) Only a refusal of the question is a refusal of the token."""
 
