@@ -10,6 +10,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import AwaitSource, FetchedProcess, FetchProcess, SourceCheck
 from autos.contracts.errors import SOURCE_REFUSED
 from autos.contracts.retries import OUTAGE_DELAYS
+from autos.contracts.states import Reason
 from autos.records import downloads, listings
 from autos.records.database import Database
 from autos.records.models import now
@@ -69,7 +70,11 @@ class ProcessActivities:
             delay = OUTAGE_DELAYS.delay_after(tries) * request.retry_unit_seconds
             # Jobs that fell into the same outage must not all come back at the same moment.
             delay = max(delay * random.uniform(0.8, 1.2), refused.retry_after or 0.0)  # noqa: S311 - no secret
-            check = SourceCheck(reason=refused.reason, delay_seconds=delay)
+            check = SourceCheck(
+                reason=refused.reason,
+                delay_seconds=delay,
+                held_back=refused.unsent and refused.reason is not Reason.CREDENTIAL,
+            )
         await self._record(request, check)
         if check.waiting_for is not None and check.waiting_for is request.waiting_for:
             raise _still_waiting(check.delay_seconds)

@@ -188,6 +188,10 @@ class Downloads:
         else:
             self._state.pace.rest()
             await waits.until_source_works(check)
+            if check.held_back:
+                # A `Retry-After` of these documents opened the breaker; the source never refused.
+                self._settle(doubts)
+                doubts = []
             # What came into doubt during the wait was asked in the same outage.
             self.queue.put_back(doubts + self._doubts)
             self._doubts = []

@@ -232,6 +232,8 @@ class SourceCheck(BaseModel):
     reason: Reason | None = None
     delay_seconds: float = 0.0
     """How long to wait before the next question."""
+    held_back: bool = False
+    """Our own breaker kept the question back: the source itself has not refused it."""
 
     @property
     def waiting_for(self) -> WaitReason | None:

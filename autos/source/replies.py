@@ -201,6 +201,9 @@ def _judge_status(status: int, headers: Mapping[str, str], head: bytes) -> Refus
             return Refused(Reason.RATE_LIMITED, retry_after=wait)
         case 408:
             return Refused(Reason.TIMEOUT, retry_after=wait)
+        case 202:
+            # It is not ready yet. Its `Retry-After` is for this alone, not for the whole court.
+            return Refused(Reason.STUB, retry_after=wait)
         case 204 | 205:
             return Refused(Reason.EMPTY)
         case 500 if _is_codex_error(head):
@@ -209,7 +212,6 @@ def _judge_status(status: int, headers: Mapping[str, str], head: bytes) -> Refus
             return judge_redirect(headers.get("location", ""), headers)
         case _ if status in _MALFORMED and not looks_like_markup(head):
             return Refused(Reason.BAD_REQUEST, final=True)
-    # 5xx, but also 202 ("ask again").
     return Refused(Reason.UNAVAILABLE, retry_after=wait)
 
 

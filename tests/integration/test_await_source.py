@@ -89,6 +89,23 @@ async def test_a_question_is_answered_at_once_and_written_down(
     assert row.next_try_at <= datetime.now(UTC) + timedelta(seconds=90)
 
 
+@pytest.mark.parametrize(
+    ("refused", "held_back"),
+    [
+        (Refused(Reason.RATE_LIMITED, retry_after=5, unsent=True), True),
+        (Refused(Reason.RATE_LIMITED, retry_after=5), False),
+        (Refused(Reason.CREDENTIAL, unsent=True), False),
+    ],
+)
+async def test_what_our_own_breaker_says_is_not_the_sources_word(
+    database: Database, case: CaseNumber, refused: Refused, held_back: bool
+) -> None:
+    """(S16) A refused credential is the source's, though it is not asked each time."""
+    said, _ = await ask(database, case, FakeSource(refused))
+    assert isinstance(said, SourceCheck)
+    assert said.held_back is held_back
+
+
 async def test_a_wait_begins_with_the_delay_and_asks_nothing(
     database: Database, case: CaseNumber
 ) -> None:

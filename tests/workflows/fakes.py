@@ -59,6 +59,8 @@ class FakeActivities:
     """When set, awaited before the listing is told."""
     probes: Sequence[Reason | None] = ()
     """Why the source does not work when it is asked, once each; afterwards it works."""
+    held_back: bool = False
+    """Whether those refusals are our own breaker's."""
     troubles: dict[str, list[str]] = field(default_factory=dict)
     """Types of the errors that the next attempts of an activity fail with."""
     gate: asyncio.Event | None = None
@@ -119,6 +121,7 @@ class FakeActivities:
         self.probed.append(request)
         self.fail("await_source")
         check = SourceCheck(reason=self.refusal())
+        check.held_back = check.reason is not None and self.held_back
         if check.reason is not None:
             check.delay_seconds = OUTAGE_DELAYS.delay_after(tries) * request.retry_unit_seconds
         self.waits.append(check.waiting_for)

@@ -23,6 +23,7 @@ from autos.contracts.download import (
     Wishes,
 )
 from autos.contracts.names import WAITING_FOR
+from autos.contracts.retries import retry_rule
 from autos.contracts.states import Doubt, JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
@@ -154,6 +155,26 @@ async def test_what_our_own_breaker_holds_back_uses_no_attempts(
     assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
     assert {wanted.attempt for batch in fakes.batches for wanted in batch.documents} == {1}
     assert fakes.probed
+
+
+async def test_a_document_that_always_answers_with_retry_after_uses_its_attempts(
+    skipping_server: WorkflowEnvironment,
+) -> None:
+    """(S16) Its own `Retry-After` holds the probe back, which shows no outage."""
+
+    def answer(wanted: Wanted) -> Outcome:
+        if wanted.position == 3:
+            return Outcome(position=3, reason=Reason.RATE_LIMITED, retry_after_seconds=5)
+        return available(wanted)
+
+    fakes = FakeActivities(
+        total=5, answer=answer, probes=[Reason.RATE_LIMITED, None] * 20, held_back=True
+    )
+    async with workers(skipping_server.client, fakes):
+        handle = await start(skipping_server.client)
+        result = await asyncio.wait_for(handle.result(), BOUND)
+    assert (result.status, result.failed) == (JobStatus.COMPLETED_WITH_FAILURES, 1)
+    assert fakes.tries[3] <= retry_rule(Reason.RATE_LIMITED).attempts
 
 
 async def test_a_batch_in_which_one_came_through_puts_no_source_in_doubt(

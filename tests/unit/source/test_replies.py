@@ -91,7 +91,7 @@ STATUSES: Final = [
     ("503 with time", 503, {"retry-after": "3"}, b"", Refused(Reason.UNAVAILABLE, False, 3.0)),
     ("503 challenge", 503, HTML, page("Just a moment..."), Refused(Reason.BLOCKED)),
     ("504", 504, HTML, CLOUDFRONT, UNAVAILABLE),
-    ("202 ask again", 202, {"retry-after": "2"}, b"", Refused(Reason.UNAVAILABLE, False, 2.0)),
+    ("202 ask again", 202, {"retry-after": "2"}, b"", Refused(Reason.STUB, False, 2.0)),
     ("204", 204, {}, b"", Refused(Reason.EMPTY)),
     ("206 of no request", 206, {}, b"%PDF-", UNAVAILABLE),
     ("304 of no request", 304, {}, b"", UNAVAILABLE),

@@ -230,10 +230,11 @@ async def test_a_source_that_cannot_be_asked_leaves_the_token_alone(tmp_path: Pa
     [
         reply(302, b"", {"location": "/login", "retry-after": "30"}),
         reply(404, b"", {"retry-after": "30"}),
+        reply(202, b"", {"retry-after": "30"}),
     ],
 )
 async def test_a_retry_after_of_one_document_stops_no_other(answer: bytes, tmp_path: Path) -> None:
-    """(S1) Only an overload is the whole court's; a login or an absence is the document's."""
+    """(S1) Only an overload is the whole court's; login, absence and delay are the document's."""
 
     def otherwise(asked: Asked) -> bytes:
         return answer if asked.path == ADDRESS else good(asked)
