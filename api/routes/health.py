@@ -1,6 +1,7 @@
 """Health for orchestrators and metrics for Prometheus; no key needed, no case number told."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from fastapi import APIRouter, Request, Response
@@ -11,6 +12,7 @@ from api.metrics import Metrics
 from api.problems import Problem
 from api.schemas import Health, PartHealth
 from api.services import ServicesDependency
+from autos.records.waits import waits
 
 router = APIRouter(tags=["operation"])
 
@@ -53,9 +55,15 @@ async def ready(services: ServicesDependency) -> JSONResponse:
     summary="Prometheus metrics",
     response_class=PlainTextResponse,
 )
-async def metrics(request: Request) -> Response:
-    """Requests and their durations, by route."""
+async def metrics(request: Request, services: ServicesDependency) -> Response:
+    """Requests and their durations by route, and what running jobs wait for.
+
+    While the records are away the waits are those of the last answer.
+    """
     collected = cast(Metrics, request.app.state.metrics)
+    with suppress(Problem, TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS), services.records.transaction() as session:
+            collected.show_waits(await waits(session))
     return Response(generate_latest(collected.registry), media_type=CONTENT_TYPE_LATEST)
 
 

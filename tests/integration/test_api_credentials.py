@@ -93,11 +93,23 @@ async def test_a_credential_that_the_source_refuses_says_so(
     assert (await api.get(PATH)).json()["refused_since"] is None
 
 
+async def waiting_for_source(api: httpx2.AsyncClient) -> float:
+    """Jobs that wait for the source, as the metrics have it."""
+    page = (await api.get("/metrics")).text
+    (line,) = (
+        line
+        for line in page.splitlines()
+        if line.startswith('autos_jobs_waiting{waiting_for="source"}')
+    )
+    return float(line.rpartition(" ")[2])
+
+
 async def test_what_jobs_wait_for_is_counted_by_reason(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
     """(S34) A source that answers 429 to all is seen here, as is a credential that is missing."""
     before = (await api.get(PATH)).json()
+    limited_before = await waiting_for_source(api)
     waits = [
         *((WaitReason.CREDENTIAL, Reason.CREDENTIAL) for _ in range(2)),
         *((WaitReason.SOURCE, Reason.RATE_LIMITED) for _ in range(3)),
@@ -121,6 +133,7 @@ async def test_what_jobs_wait_for_is_counted_by_reason(
     )
     (limited,) = (wait for wait in state["waits"] if wait["reason"] == "rate_limited")
     assert datetime.fromisoformat(limited["since"]) <= since
+    assert await waiting_for_source(api) == limited_before + 3
     async with database.transaction() as session:
         for job_id in jobs:
             (await session.get_one(Job, job_id)).status = JobStatus.CANCELLED
