@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem details: a stable `type`, a sentence for the reader, the request id.
 
-What an exception says never reaches the client (F37); it is in the log under the request id.
+What an exception says does not reach the client; it is in the log under the request id.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+
+from autos.vault import SealBroken
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -329,7 +331,12 @@ def install(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(_allowed(app, request))
         return respond(request, Problem(kind, headers=headers))
 
+    async def on_sealed(request: Request, error: Exception) -> JSONResponse:
+        # Its text names the setting and no secret.
+        return respond(request, unavailable(RECORDS_UNAVAILABLE, str(error)))
+
     app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(SealBroken, on_sealed)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
     describe = app.openapi

@@ -52,6 +52,16 @@ async def test_a_credential_is_set_and_never_shown(api: httpx2.AsyncClient) -> N
     assert "synthetic-token" not in reply.text + state.text
 
 
+async def test_a_credential_that_another_key_sealed_is_no_server_error(
+    api: httpx2.AsyncClient, database: Database
+) -> None:
+    """(S37) An API that was started with another AUTOS_SECRET_KEY says so."""
+    other = Settings(secret_key=SecretStr("o" * 32))
+    await DatabaseCredentialStore(database, other).put(Credential("synthetic-token-1"))
+    refused = problem(await api.get(PATH), 503, "records-unavailable")
+    assert "AUTOS_SECRET_KEY" in str(refused["detail"])
+
+
 @pytest.mark.parametrize(
     "token",
     ["", " \n", "two words", "Bearer abc", "line\nbreak", "nul\x00", "tökén", "\ufefftoken"],
