@@ -1,7 +1,7 @@
-"""The tables (DESIGN §12). Times are UTC with zone; what a reader may compute is computed here.
+"""The tables. Times are UTC with zone; what a reader may compute is computed here.
 
-The database's own constraints carry the promises that matter: one row per document of a process,
-one event per job and subscription, one active job per process.
+The database's own constraints carry two promises: one row per document of a process, and one event
+per job and subscription. Not promised here: one active job per process; Temporal's workflow id is.
 """
 
 import uuid
