@@ -56,8 +56,9 @@ PASSING: Final = (
 )
 """Strike documents and go away by themselves before the attempts are used up."""
 
-SLOW: Final = ("hang", "stall", "rate_limited_retry_after")
-"""Each strike costs seconds: `AUTOS_SOURCE_IDLE_TIMEOUT`, or what the court asks for."""
+SLOW: Final = ("hang", "stall", "trickle", "rate_limited_retry_after")
+"""Each strike costs seconds: `AUTOS_SOURCE_IDLE_TIMEOUT`, what the court asks for, or up to a
+minute for a document that comes at 1,000 bytes a second."""
 
 FINAL: Final = ("secret_piece_403", "not_found_404")
 """Strike one document for good, which is then failed at once."""

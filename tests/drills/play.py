@@ -35,8 +35,9 @@ from tests.e2e.clients import Api, Sandbox
 
 STUCK_SECONDS: Final = 180.0
 """A job that has not ended so long after the last deed is stuck."""
-SILENT_SECONDS: Final = 45.0
-"""A running job whose status has not changed for so long says what it waits for."""
+SILENT_SECONDS: Final = 75.0
+"""A running job whose status has not changed for so long says what it waits for. A last document
+that trickles takes a minute."""
 _SEQUENCES: Final = count(9_970_001)
 """Of the case numbers; several players may play on one stack."""
 
