@@ -26,7 +26,7 @@ from autos.records.database import Database
 from autos.records.downloads import DocumentRecord
 from autos.records.models import Document, now
 from autos.source import Downloaded, Refused, SourceClient
-from autos.source.addresses import is_text
+from autos.source.listing.addresses import is_text
 from autos.store import Store, StoreError, StoreUnavailable, document_key
 
 _OF_THE_SOURCE: Final = frozenset(

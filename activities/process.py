@@ -44,7 +44,7 @@ class ProcessActivities:
             async with self._database.transaction() as session:
                 await listings.save_listing(session, listed)
         async with self._database.transaction() as session:
-            begun = await downloads.begin_documents(
+            begun = await downloads.start_documents(
                 session, request.job_id, number.digits, again=request.again
             )
         return FetchedProcess(

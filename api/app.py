@@ -13,31 +13,30 @@ import structlog
 from fastapi import FastAPI
 
 import autos.store
-from api import engine, keys, problems, webhook_docs
-from api.gate import Gate
-from api.metrics import Metrics
+from api import health, problems, temporal_client
+from api.api_keys import routes as api_keys
+from api.credentials import routes as credentials
+from api.diagnosis import routes as diagnosis
+from api.documents import routes as documents
+from api.downloads import routes as downloads
+from api.http import api_keys as keys
+from api.http.admission import Gate
+from api.http.metrics import Metrics
+from api.http.middleware import RequestMiddleware
+from api.jobs import routes as jobs
+from api.object_store import ObjectStore, Store
 from api.paths import PREFIX
 from api.problems import Problem
+from api.processes import movements
+from api.processes import routes as processes
+from api.reconciliations import routes as reconciliations
 from api.records import Records
-from api.redeliveries import Redeliveries
-from api.requests import RequestMiddleware
-from api.routes import (
-    api_keys,
-    credentials,
-    diagnosis,
-    documents,
-    downloads,
-    health,
-    jobs,
-    movements,
-    processes,
-    reconciliations,
-    status,
-    webhooks,
-)
 from api.services import Services
-from api.status import Statuses
-from api.store import Objects, Store
+from api.status import routes as status
+from api.status.snapshots import Statuses
+from api.webhooks import openapi as webhook_docs
+from api.webhooks import routes as webhooks
+from api.webhooks.redeliveries import Redeliveries
 from autos.records import api_keys as key_rows
 from autos.records.changes import Changes
 from autos.records.database import Database
@@ -50,18 +49,18 @@ OpenServices: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Servi
 
 
 def assemble(
-    settings: Settings, database: Database, job_engine: engine.Engine, store: Store
+    settings: Settings, database: Database, job_engine: temporal_client.TemporalClient, store: Store
 ) -> Services:
     """The services on the given parts."""
     records = Records(database)
-    objects = Objects(store)
+    objects = ObjectStore(store)
     changes = Changes(database)
     return Services(
         settings=settings,
         records=records,
-        engine=job_engine,
+        temporal=job_engine,
         store=objects,
-        keys=keys.KeyRing(records.find_key),
+        keys=keys.ApiKeyCache(records.find_key),
         statuses=Statuses(records, job_engine, objects, settings.link_ttl, changes),
         changes=changes,
         redeliveries=Redeliveries(),
@@ -72,7 +71,7 @@ def assemble(
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Database, Temporal and store, as the settings say."""
     database = Database.open(settings)
-    job_engine = engine.Engine(await engine.connect())
+    job_engine = temporal_client.TemporalClient(await temporal_client.connect())
     async with httpx2.AsyncClient(trust_env=False) as http:
         store = autos.store.Store(settings, http)
         try:
@@ -89,7 +88,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened(settings) as services, services.changes.following():
             app.state.services = services
-            recorded = await _let_the_admin_in(services)
+            recorded = await _ensure_admin_key(services)
             waiting = None if recorded else asyncio.create_task(_keep_trying(services))
             log.info("api_started")
             yield
@@ -131,7 +130,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
     return app
 
 
-async def _let_the_admin_in(services: Services) -> bool:
+async def _ensure_admin_key(services: Services) -> bool:
     """Record the bootstrap key, if there is one; False when the database is away."""
     key = services.settings.admin_key.get_secret_value()
     if not key:
@@ -148,6 +147,6 @@ async def _let_the_admin_in(services: Services) -> bool:
 
 async def _keep_trying(services: Services) -> None:
     log.warning("admin_key_waits_for_the_database")
-    while not await _let_the_admin_in(services):  # noqa: ASYNC110 - a database sets no event of ours
+    while not await _ensure_admin_key(services):  # noqa: ASYNC110 - a database sets no event of ours
         await asyncio.sleep(ADMIN_RETRY_SECONDS)
     log.info("admin_key_recorded")

@@ -7,7 +7,7 @@ import structlog
 import uvicorn
 
 from api.app import create_app
-from api.server import options
+from api.http.server import options
 from autos import telemetry
 from autos.settings import MissingSettings, Settings
 

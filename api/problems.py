@@ -21,7 +21,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemType:
     """One kind of problem; `name` is its stable identity, `advice` what to do about it."""
 
     name: str
@@ -35,174 +35,176 @@ class Kind:
         return f"urn:autos:problem:{self.name}"
 
 
-INVALID_CASE_NUMBER: Final = Kind(
+INVALID_CASE_NUMBER: Final = ProblemType(
     "invalid-case-number",
     400,
     "Not a case number",
     "The check digits are 02, but the other digits ask for 20: look for a typing error.",
 )
-INVALID_CURSOR: Final = Kind(
+INVALID_CURSOR: Final = ProblemType(
     "invalid-cursor",
     400,
     "Not a cursor of this list",
     "Use the `next` of the previous page as it is, or leave `cursor` out to start again.",
 )
-INVALID_IDEMPOTENCY_KEY: Final = Kind(
+INVALID_IDEMPOTENCY_KEY: Final = ProblemType(
     "invalid-idempotency-key",
     400,
     "Not an idempotency key",
     "Send 1 to 255 visible ASCII characters, such as a UUID.",
 )
-INVALID_REQUEST: Final = Kind(
+INVALID_REQUEST: Final = ProblemType(
     "invalid-request", 422, "The request does not fit", "See `errors` for what to change."
 )
-UNREADABLE_BODY: Final = Kind(
+UNREADABLE_BODY: Final = ProblemType(
     "unreadable-body", 400, "The body cannot be read", "Send JSON in UTF-8."
 )
-UNREADABLE_REQUEST: Final = Kind(
+UNREADABLE_REQUEST: Final = ProblemType(
     "unreadable-request",
     400,
     "This is not an HTTP request",
     "Check the request line, the headers (16 KiB at most in all) and `Content-Length`.",
 )
-REQUEST_TOO_SLOW: Final = Kind(
+REQUEST_TOO_SLOW: Final = ProblemType(
     "request-too-slow",
     408,
     "The headers did not arrive in time",
     "Send all headers of a request at once.",
 )
-BODY_TOO_SLOW: Final = Kind(
+BODY_TOO_SLOW: Final = ProblemType(
     "body-too-slow", 408, "The body did not arrive in time", "Send the body within 30 seconds."
 )
-BODY_TOO_LARGE: Final = Kind("body-too-large", 413, "The body is too large", "Send a shorter body.")
-BODY_ENCODED: Final = Kind(
+BODY_TOO_LARGE: Final = ProblemType(
+    "body-too-large", 413, "The body is too large", "Send a shorter body."
+)
+BODY_ENCODED: Final = ProblemType(
     "body-encoded",
     415,
     "The body is compressed",
     "Send the body without a `Content-Encoding`.",
 )
-PATH_UNKNOWN: Final = Kind(
+PATH_UNKNOWN: Final = ProblemType(
     "not-found", 404, "There is no such path", "See /docs for the paths that there are."
 )
-METHOD_NOT_ALLOWED: Final = Kind(
+METHOD_NOT_ALLOWED: Final = ProblemType(
     "method-not-allowed",
     405,
     "The path does not take this method",
     "Use one of the methods in `Allow`.",
 )
-UNAUTHORIZED: Final = Kind(
+UNAUTHORIZED: Final = ProblemType(
     "unauthorized",
     401,
     "A valid API key is needed",
     "Send `Authorization: Bearer <key>` or `X-API-Key: <key>` with a key that is in force.",
 )
-FORBIDDEN: Final = Kind(
+FORBIDDEN: Final = ProblemType(
     "forbidden", 403, "This key may not do that", "Use a key with the role `admin`."
 )
-NO_ACCESS: Final = Kind(
+NO_ACCESS: Final = ProblemType(
     "no-access",
     403,
     "No access to this process",
     "The source does not show this process to the credential in use.",
 )
-PROCESS_NOT_FOUND: Final = Kind(
+PROCESS_NOT_FOUND: Final = ProblemType(
     "process-not-found",
     404,
     "The source does not know this process",
     "Check the number; a new case may take days to appear at the source.",
 )
-PROCESS_UNKNOWN: Final = Kind(
+PROCESS_UNKNOWN: Final = ProblemType(
     "process-unknown",
     404,
     "Nobody has asked for this process yet",
     "Start with POST /api/v1/processes/{number}/downloads.",
 )
-DOCUMENT_UNKNOWN: Final = Kind(
+DOCUMENT_UNKNOWN: Final = ProblemType(
     "document-unknown",
     404,
     "The process has no such document",
     "Take an id from GET /api/v1/processes/{number}/documents.",
 )
-DOCUMENT_FAILED: Final = Kind(
+DOCUMENT_FAILED: Final = ProblemType(
     "document-failed",
     404,
     "The document could not be had",
     "See `reason`; POST /api/v1/jobs/{id}/retry-failed asks the source again.",
 )
-DOCUMENT_GONE: Final = Kind(
+DOCUMENT_GONE: Final = ProblemType(
     "document-gone",
     410,
     "The source no longer lists the document",
     "It was withdrawn before it could be stored.",
 )
-DOCUMENT_PENDING: Final = Kind(
+DOCUMENT_PENDING: Final = ProblemType(
     "document-pending",
     409,
     "The document is not stored yet",
     "Ask again after `Retry-After` seconds, or follow the status of the process.",
 )
-MANIFEST_MISSING: Final = Kind(
+MANIFEST_MISSING: Final = ProblemType(
     "manifest-missing",
     404,
     "There is no manifest yet",
     "A manifest is written when a job ends; follow the status of the process.",
 )
-JOB_UNKNOWN: Final = Kind(
+JOB_UNKNOWN: Final = ProblemType(
     "job-unknown", 404, "There is no such job", "Take an id from GET /api/v1/jobs."
 )
-JOB_ENDED: Final = Kind(
+JOB_ENDED: Final = ProblemType(
     "job-ended", 409, "The job has ended", "Start a new one with POST …/downloads."
 )
-JOB_CLOSING: Final = Kind(
+JOB_CLOSING: Final = ProblemType(
     "job-closing",
     409,
     "The job is writing its end",
     "Wait until it has ended; `retry-failed` then starts a new one.",
 )
-JOB_RUNNING: Final = Kind(
+JOB_RUNNING: Final = ProblemType(
     "job-running", 409, "A job of this process is running", "Wait for its end, or cancel it first."
 )
-API_KEY_UNKNOWN: Final = Kind(
+API_KEY_UNKNOWN: Final = ProblemType(
     "api-key-unknown", 404, "There is no such API key", "Take an id from GET /api/v1/api-keys."
 )
-RECONCILIATION_UNKNOWN: Final = Kind(
+RECONCILIATION_UNKNOWN: Final = ProblemType(
     "reconciliation-unknown",
     404,
     "There is no such reconciliation",
     "Take the id from POST /api/v1/reconciliations; reports are kept as long as Temporal keeps "
     "ended workflows.",
 )
-IDEMPOTENCY_KEY_REUSED: Final = Kind(
+IDEMPOTENCY_KEY_REUSED: Final = ProblemType(
     "idempotency-key-reused",
     422,
     "The key belongs to another request",
     "Use a new Idempotency-Key for a request that differs.",
 )
-IDEMPOTENCY_KEY_IN_USE: Final = Kind(
+IDEMPOTENCY_KEY_IN_USE: Final = ProblemType(
     "idempotency-key-in-use",
     409,
     "The first request with this key is still running",
     "Repeat the request after `Retry-After` seconds to get its answer.",
 )
-ENGINE_UNAVAILABLE: Final = Kind(
+ENGINE_UNAVAILABLE: Final = ProblemType(
     "engine-unavailable",
     503,
     "The job engine cannot be reached",
     "Nothing is promised; repeat the request after `Retry-After` seconds.",
 )
-RECORDS_UNAVAILABLE: Final = Kind(
+RECORDS_UNAVAILABLE: Final = ProblemType(
     "records-unavailable",
     503,
     "The records cannot be reached",
     "Nothing is promised; repeat the request after `Retry-After` seconds.",
 )
-STORE_UNAVAILABLE: Final = Kind(
+STORE_UNAVAILABLE: Final = ProblemType(
     "store-unavailable",
     503,
     "The object store cannot be reached",
     "Repeat the request after `Retry-After` seconds.",
 )
-INTERNAL_ERROR: Final = Kind(
+INTERNAL_ERROR: Final = ProblemType(
     "internal-error",
     500,
     "Something went wrong on our side",
@@ -223,7 +225,7 @@ class Problem(Exception):
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ProblemType,
         detail: str | None = None,
         *,
         headers: Mapping[str, str] | None = None,
@@ -249,7 +251,7 @@ class ProblemDetails(BaseModel):
     reason: str | None = Field(None, description="Why the source did not give it")
 
 
-def unavailable(kind: Kind, detail: str | None = None) -> Problem:
+def unavailable(kind: ProblemType, detail: str | None = None) -> Problem:
     """One of our own parts is away for the moment."""
     return Problem(kind, detail, headers={"Retry-After": "5"})
 
@@ -273,7 +275,7 @@ def respond(request: Request, problem: Problem) -> JSONResponse:
     return JSONResponse(body, problem.kind.status, problem.headers, media_type=MEDIA_TYPE)
 
 
-def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+def responses(*kinds: ProblemType) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI part of a route: the problems it may answer, each with an example."""
     described: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:

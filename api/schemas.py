@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
 from api import examples
-from api.inputs import Asked, Moment, Whole
+from api.http.inputs import RequestBody, Timestamp, Whole
 from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
 
 _address: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
@@ -39,7 +39,7 @@ def shown(example: examples.Example) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-class DownloadRequest(Asked):
+class DownloadRequest(RequestBody):
     """How a process is to be downloaded. All members may be left out."""
 
     model_config = ConfigDict(
@@ -260,7 +260,7 @@ def _to_come(moment: datetime) -> datetime:
     return moment
 
 
-class NewApiKey(Asked):
+class NewApiKey(RequestBody):
     """A caller to let in."""
 
     model_config = ConfigDict(
@@ -269,7 +269,7 @@ class NewApiKey(Asked):
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
     role: Literal["client", "admin"] = "client"
-    expires_at: Annotated[Moment, AfterValidator(_to_come)] | None = None
+    expires_at: Annotated[Timestamp, AfterValidator(_to_come)] | None = None
 
 
 class ApiKey(Answer):

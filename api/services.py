@@ -8,12 +8,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.engine import Engine
-from api.keys import KeyRing
+from api.http.api_keys import ApiKeyCache
+from api.object_store import ObjectStore
 from api.records import Records
-from api.redeliveries import Redeliveries
-from api.status import Statuses
-from api.store import Objects
+from api.status.snapshots import Statuses
+from api.temporal_client import TemporalClient
+from api.webhooks.redeliveries import Redeliveries
 from autos.records.changes import Changes
 from autos.settings import Settings
 
@@ -24,9 +24,9 @@ class Services:
 
     settings: Settings
     records: Records
-    engine: Engine
-    store: Objects
-    keys: KeyRing
+    temporal: TemporalClient
+    store: ObjectStore
+    keys: ApiKeyCache
     statuses: Statuses
     redeliveries: Redeliveries
     changes: Changes

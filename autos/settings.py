@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         "separated by commas, the first encrypts and all decrypt",
     )
 
-    # Objects
+    # ObjectStore
     s3_endpoint: str = Field("", description="Empty for AWS, else the address of a compatible S3")
     s3_public_endpoint: str = Field(
         "", description="The address put into links, where clients reach S3 by another name"

@@ -23,7 +23,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from autos.cnj import CaseNumber
-from autos.contracts.download import Attach, DownloadProcess, Wishes
+from autos.contracts.download import Attach, DownloadProcess, JobOptions
 from autos.contracts.names import JOBS_QUEUE, job_workflow_id
 from benchmarks.bare_script import BareScript
 from cli.stack import Stack
@@ -66,12 +66,14 @@ async def make_cases(
     return numbers
 
 
-async def run_job(client: Client, number: str, wishes: Wishes) -> float:
+async def run_job(client: Client, number: str, job_options: JobOptions) -> float:
     """Seconds from the start of a job to its end."""
     began = time.perf_counter()
     handle: Any = await client.start_workflow(
         "DownloadProcessWorkflow",
-        DownloadProcess(process_number=number, court=CaseNumber.parse(number).court, wishes=wishes),
+        DownloadProcess(
+            process_number=number, court=CaseNumber.parse(number).court, job_options=job_options
+        ),
         id=job_workflow_id(number),
         task_queue=JOBS_QUEUE,
         start_signal="attach",
@@ -129,7 +131,7 @@ async def measure(rounds: int, documents: int, jobs: int) -> None:
                 )
                 before = sum(worker.cpu_times()[:2])
                 worked = await asyncio.gather(
-                    *(run_job(client, number, Wishes(batch_size=AT_ONCE)) for number in mine)
+                    *(run_job(client, number, JobOptions(batch_size=AT_ONCE)) for number in mine)
                 )
                 spent = (sum(worker.cpu_times()[:2]) - before) / (documents * jobs) * 1000
                 ratio = max(scripted) / max(worked)

@@ -24,7 +24,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from activities.process import ProcessActivities
-from activities.reconciliation import ReconciliationActivities
+from activities.reconciliation.activities import ReconciliationActivities
 from activities.webhooks import WebhookActivities
 from autos import telemetry
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE

@@ -7,7 +7,7 @@ from temporalio.common import MetricMeter
 
 
 class CourtMetrics:
-    """Shows each court's limit and breaker (see `autos.source.courts.CourtObserver`)."""
+    """Shows each court's limit and breaker (see `autos.source.courtesy.courts.CourtObserver`)."""
 
     def __init__(self, meter: MetricMeter) -> None:
         self._limit = meter.create_gauge(

@@ -26,7 +26,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from autos.contracts.names import JOBS_QUEUE, RECONCILIATION, RECONCILIATION_OF_OBJECTS
-from autos.contracts.reconciliation import DAILY, OFTEN, Reconcile
+from autos.contracts.reconciliation import DAILY_STEPS, FREQUENT_STEPS, Reconcile
 from workflows.reconcile import ReconcileWorkflow
 
 log = structlog.get_logger(__name__)
@@ -42,10 +42,10 @@ async def ensure_schedules(client: Client, minutes: int) -> None:
     """
     wanted = {
         RECONCILIATION: _schedule(
-            RECONCILIATION, Reconcile(steps=list(OFTEN)), timedelta(minutes=minutes)
+            RECONCILIATION, Reconcile(steps=list(FREQUENT_STEPS)), timedelta(minutes=minutes)
         ),
         RECONCILIATION_OF_OBJECTS: _schedule(
-            RECONCILIATION_OF_OBJECTS, Reconcile(steps=list(DAILY)), timedelta(days=1)
+            RECONCILIATION_OF_OBJECTS, Reconcile(steps=list(DAILY_STEPS)), timedelta(days=1)
         ),
     }
     try:

@@ -2,7 +2,7 @@
 
 The steps go one after the other, each page by page, so that neither an activity nor the history
 grows with what there is; a long run continues as new. What is compared and mended is the
-activities' business (activities/reconciliation.py).
+activities' business (activities/reconciliation/activities.py).
 
 Not promised: that one run sees everything. What is younger than the grace, or changes while it is
 looked at, is left for the next run. A step whose page cannot be had is given up and said to be

@@ -30,7 +30,7 @@ STATES: dict[str, DocumentState] = {
 }
 
 
-class Wishes(BaseModel):
+class JobOptions(BaseModel):
     """How a job is to be run; taken from the settings of the API that starts it."""
 
     batch_size: int = 5
@@ -70,7 +70,7 @@ class DownloadProcess(BaseModel):
 
     process_number: str
     court: str
-    wishes: Wishes = Field(default_factory=Wishes)
+    wishes: JobOptions = Field(default_factory=JobOptions)
     state: JobState | None = None
     """What the run before this one left; None for the job's first run."""
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
-TOLD: Final = 50
+MAX_FINDINGS: Final = 50
 """So many findings of a kind are told by their ids; all are counted."""
 
 
@@ -30,9 +30,15 @@ class Step(StrEnum):
     """Documents' rows with the objects in the store."""
 
 
-OFTEN: Final = (Step.JOBS, Step.RUNNING, Step.SUBSCRIPTIONS, Step.DELIVERIES, Step.LEFTOVERS)
+FREQUENT_STEPS: Final = (
+    Step.JOBS,
+    Step.RUNNING,
+    Step.SUBSCRIPTIONS,
+    Step.DELIVERIES,
+    Step.LEFTOVERS,
+)
 """The steps that cost little."""
-DAILY: Final = (Step.OBJECTS,)
+DAILY_STEPS: Final = (Step.OBJECTS,)
 """It lists the whole bucket, a thousand objects a call."""
 
 
@@ -72,36 +78,36 @@ class Finding(BaseModel):
     mended: bool
 
 
-class Tally(BaseModel):
+class Count(BaseModel):
     """How much of one kind was found and mended, and the first of it."""
 
     found: int = 0
     mended: int = 0
     first: list[Finding] = Field(default_factory=list)
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "Count") -> None:
         """Count what another page has found."""
         self.found += other.found
         self.mended += other.mended
-        self.first += other.first[: TOLD - len(self.first)]
+        self.first += other.first[: MAX_FINDINGS - len(self.first)]
 
 
-class Tallies(BaseModel):
+class Counts(BaseModel):
     """Everything found, by kind; a kind of which there was nothing is not in it."""
 
-    kinds: dict[Kind, Tally] = Field(default_factory=dict)
+    kinds: dict[Kind, Count] = Field(default_factory=dict)
 
     def note(self, kind: Kind, finding: Finding) -> None:
         """Count one finding."""
         mended = int(finding.mended)
-        self._of(kind).add(Tally(found=1, mended=mended, first=[finding]))
+        self._of(kind).add(Count(found=1, mended=mended, first=[finding]))
 
     def count(self, kind: Kind, *, found: int, mended: int) -> None:
         """Count findings that have no ids to tell."""
         if found:
-            self._of(kind).add(Tally(found=found, mended=mended))
+            self._of(kind).add(Count(found=found, mended=mended))
 
-    def add(self, other: "Tallies") -> None:
+    def add(self, other: "Counts") -> None:
         """Count what another page has found."""
         for kind, tally in other.kinds.items():
             self._of(kind).add(tally)
@@ -111,20 +117,20 @@ class Tallies(BaseModel):
         """How much was found and not mended."""
         return sum(tally.found - tally.mended for tally in self.kinds.values())
 
-    def _of(self, kind: Kind) -> Tally:
-        return self.kinds.setdefault(kind, Tally())
+    def _of(self, kind: Kind) -> Count:
+        return self.kinds.setdefault(kind, Count())
 
 
 class Report(BaseModel):
     """Result of `ReconcileWorkflow`."""
 
     dry_run: bool = False
-    tallies: Tallies = Field(default_factory=Tallies)
+    tallies: Counts = Field(default_factory=Counts)
     unfinished: list[Step] = Field(default_factory=list)
     """Steps that were given up since one of our own parts did not answer."""
 
 
-class Terms(BaseModel):
+class ReconcileOptions(BaseModel):
     """How carefully a reconciliation goes about it."""
 
     dry_run: bool = False
@@ -146,7 +152,7 @@ class Carried(BaseModel):
 class Reconcile(BaseModel):
     """Input of `ReconcileWorkflow`."""
 
-    terms: Terms = Field(default_factory=Terms)
+    terms: ReconcileOptions = Field(default_factory=ReconcileOptions)
     steps: list[Step] = Field(default_factory=lambda: list(Step))
     """Those still to do; the first one from the carried cursor on."""
     carried: Carried | None = None
@@ -157,7 +163,7 @@ class Reconcile(BaseModel):
 class ReconcilePage(BaseModel):
     """Input of `reconcile_page`: compare a bounded part of a step, and mend what is wrong."""
 
-    terms: Terms
+    terms: ReconcileOptions
     step: Step
     cursor: str | None = None
     """Where the page before this one ended."""
@@ -168,7 +174,7 @@ class ReconcilePage(BaseModel):
 class ReconciledPage(BaseModel):
     """Output of `reconcile_page`."""
 
-    tallies: Tallies = Field(default_factory=Tallies)
+    tallies: Counts = Field(default_factory=Counts)
     cursor: str | None = None
     """Where the next page begins; None after the last."""
     objects_known: int = 0

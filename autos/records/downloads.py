@@ -74,7 +74,7 @@ async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> No
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedDocuments:
     """What a job starts from."""
 
     states: str
@@ -84,9 +84,9 @@ class Begun:
     """When the source was read; None only for a process that was purged meanwhile."""
 
 
-async def begin_documents(
+async def start_documents(
     session: AsyncSession, job_id: str, digits: str, *, again: bool = False
-) -> Begun:
+) -> StartedDocuments:
     """Set what is not held back to pending for this job.
 
     What the source gives no address for, or lists no more, is failed from the start. A second
@@ -127,7 +127,7 @@ async def begin_documents(
     )
     await announce(session, digits)
     fetched_at = await session.scalar(select(Process.fetched_at).where(Process.number == digits))
-    return Begun(states, stored, fetched_at)
+    return StartedDocuments(states, stored, fetched_at)
 
 
 async def wanted_documents(

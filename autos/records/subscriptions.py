@@ -14,7 +14,7 @@ from autos.records.models import Delivery, Document, Job, Subscription, now
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class SubscriptionStatus:
     """One caller's webhook of a job and what became of it so far."""
 
     url: str
@@ -83,7 +83,7 @@ async def waiting(
     )
 
 
-async def is_told(
+async def is_notified(
     session: AsyncSession,
     process_number: str,
     api_key_id: uuid.UUID,
@@ -117,9 +117,9 @@ def _of(
     ]
 
 
-async def tellings(
+async def subscription_statuses(
     session: AsyncSession, process_number: str, job_id: str | None
-) -> dict[uuid.UUID, Telling]:
+) -> dict[uuid.UUID, SubscriptionStatus]:
     """The newest webhook of each caller: of this job, or not yet taken up by any."""
     rows = await session.execute(
         select(
@@ -138,6 +138,8 @@ async def tellings(
         .order_by(Subscription.api_key_id, Subscription.created_at.desc())
     )
     return {
-        row.api_key_id: Telling(row.url, row.delivered_at, row.attempts or 0, row.last_error)
+        row.api_key_id: SubscriptionStatus(
+            row.url, row.delivered_at, row.attempts or 0, row.last_error
+        )
         for row in rows
     }

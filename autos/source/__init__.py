@@ -4,20 +4,20 @@ Nothing here knows of records, the store or Temporal.
 """
 
 from autos.source.client import Downloaded, SourceClient, SourceRefused
-from autos.source.credentials import CredentialRefused, Credentials
-from autos.source.exchange import open_http
-from autos.source.limits import Limiter, LocalPermits, Permits
-from autos.source.listing import ListedDocument, ListedMovement, ListedProcess
-from autos.source.parse import UnreadableListing, parse_process
-from autos.source.replies import Answer, Available, Refused, judge, judge_listing
-from autos.source.spool import Spool
-from autos.source.tokens import (
+from autos.source.courtesy.permits import Limiter, LocalPermits, Permits
+from autos.source.credentials.provider import CredentialRefused, Credentials
+from autos.source.credentials.tokens import (
     Credential,
     CredentialStore,
     StaticCredentialStore,
     UnusableToken,
     read_token,
 )
+from autos.source.exchange import open_http
+from autos.source.listing.models import ListedDocument, ListedMovement, ListedProcess
+from autos.source.listing.parse import UnreadableListing, parse_process
+from autos.source.replies.judge import Answer, Available, Refused, judge, judge_listing
+from autos.source.spool import Spool
 
 __all__ = [
     "Answer",

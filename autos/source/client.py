@@ -19,16 +19,17 @@ import httpx2
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
 from autos.settings import Settings
-from autos.source.addresses import UnusableAddress, read_path
-from autos.source.content_types import content_type
-from autos.source.courts import CourtObserver, Courts, Heard
-from autos.source.credentials import CredentialRefused, Credentials
+from autos.source.courtesy.courts import CourtObserver, Courts, Heard
+from autos.source.courtesy.permits import Limiter
+from autos.source.credentials.provider import CredentialRefused, Credentials
+from autos.source.credentials.trust import Asking, TokenCheck, Trust, shows_trust
 from autos.source.exchange import WINDOW_SECONDS, Exchange, Reply, Unanswered
-from autos.source.limits import Limiter
-from autos.source.listing import ListedProcess
-from autos.source.movements import merge_movements
-from autos.source.parse import UnreadableListing, lists, parse_movements, parse_process
-from autos.source.replies import (
+from autos.source.listing.addresses import UnusableAddress, read_path
+from autos.source.listing.models import ListedProcess
+from autos.source.listing.movements import merge_movements
+from autos.source.listing.parse import UnreadableListing, lists, parse_movements, parse_process
+from autos.source.replies.content_types import content_type
+from autos.source.replies.judge import (
     HEAD_BYTES,
     TAIL_BYTES,
     Answer,
@@ -38,7 +39,6 @@ from autos.source.replies import (
     judge_listing,
 )
 from autos.source.spool import Quota, Spool
-from autos.source.trust import Asking, Trust, Verdict, shows_trust
 
 LISTING_BYTES: Final = 64 * 1024 * 1024
 """No listing is larger: some 100,000 documents. Beyond it the reply is not read on."""
@@ -383,18 +383,18 @@ class SourceClient:
             if outcome.reason is not Reason.CREDENTIAL:
                 return outcome
             match await self._trust.verdict(asking, number, searched=searched):
-                case Verdict.TAKEN:
+                case TokenCheck.TAKEN:
                     return refused_alone or outcome
-                case Verdict.UNKNOWN:
+                case TokenCheck.UNKNOWN:
                     return outcome
-                case Verdict.REFUSED:
+                case TokenCheck.REFUSED:
                     if not await self._credentials.refused(asking.token):
                         break
         return _NO_CREDENTIAL
 
     async def _is_taken_again(self, token: str, number: CaseNumber) -> bool:
         now = Asking(token, asyncio.get_running_loop().time())
-        return await self._trust.verdict(now, number) is Verdict.TAKEN
+        return await self._trust.verdict(now, number) is TokenCheck.TAKEN
 
 
 def _at_home(reply: Reply, verdict: Outcome | Refused) -> Outcome | Refused:

@@ -20,9 +20,9 @@ import structlog
 
 from autos.contracts.states import Reason
 from autos.settings import Settings
-from autos.source.encodings import BrokenStream, UnknownCoding, decoder
 from autos.source.redirects import STATUSES, Redirects, Target
-from autos.source.replies import Refused
+from autos.source.replies.encodings import BrokenStream, UnknownCoding, decoder
+from autos.source.replies.judge import Refused
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from autos.source.replies import leads_to_login
+from autos.source.replies.judge import leads_to_login
 
 STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 

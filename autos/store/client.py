@@ -27,7 +27,7 @@ import httpx2
 
 from autos.settings import Settings
 from autos.store.access import Access
-from autos.store.control import Control, Listed
+from autos.store.bucket import Control, Listed
 from autos.store.errors import (
     ObjectMissing,
     StoreError,

@@ -51,7 +51,7 @@ def find_document(case: Case, document: str | int) -> str:
     raise HTTPException(404, f"The case {case.number} has no document {document}.")
 
 
-class Wish(BaseModel):
+class NewCase(BaseModel):
     """The case to make."""
 
     model_config = ConfigDict(extra="forbid")
@@ -82,14 +82,14 @@ async def list_cases(world: WorldOf) -> dict[str, str]:
 
 
 @router.post("")
-async def make(wish: Wish, world: WorldOf) -> dict[str, object]:
+async def make(body: NewCase, world: WorldOf) -> dict[str, object]:
     """Make a case; one made before under the number is replaced."""
     try:
-        number = CaseNumber.parse(wish.number) if wish.number else world.catalogue.free_number()
+        number = CaseNumber.parse(body.number) if body.number else world.catalogue.free_number()
     except InvalidCaseNumber as error:
         raise HTTPException(422, str(error)) from error
     case = make_case(
-        number, wish.documents, shape=wish.shape, size_bytes=wish.size_bytes, seed=wish.seed
+        number, body.documents, shape=body.shape, size_bytes=body.size_bytes, seed=body.seed
     )
     try:
         world.catalogue.put(case)

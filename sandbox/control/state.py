@@ -156,9 +156,9 @@ class Revocation(BaseModel):
 
 
 @router.post("/tokens")
-async def issue_token(wish: WantedToken, world: WorldOf) -> dict[str, object]:
+async def issue_token(body: WantedToken, world: WorldOf) -> dict[str, object]:
     """The tokens of a new session."""
-    return dataclasses.asdict(world.tokens.login(wish.lifetime_seconds, wish.max_requests))
+    return dataclasses.asdict(world.tokens.login(body.lifetime_seconds, body.max_requests))
 
 
 @router.post("/tokens/revoke")

@@ -247,7 +247,7 @@ class Player:
     async def _wait_for_ends(self, jobs: list[PlayedCase]) -> list[Finding]:
         async def end(place: int, job: PlayedCase) -> list[Finding]:
             said = "no status"
-            silence = Silence()
+            silence = Unanswered()
             try:
                 async with asyncio.timeout(STUCK_SECONDS):
                     async for status in job.caller.watch(job.number):
@@ -290,7 +290,7 @@ class Player:
         )
 
 
-class Silence:
+class Unanswered:
     """How long a running job's status stood still without a reason."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:

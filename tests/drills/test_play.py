@@ -4,7 +4,7 @@ import pytest
 
 from tests.drills.client import Caller
 from tests.drills.plan import Case, Deed, Fault, Kill, Round
-from tests.drills.play import PlayedCase, Silence, held_up
+from tests.drills.play import PlayedCase, Unanswered, held_up
 from tests.e2e.clients import Api
 
 
@@ -32,7 +32,7 @@ def status(**other: object) -> dict[str, object]:
 )
 def test_a_job_that_stands_still_says_why(second: dict[str, object], longest: float) -> None:
     moments = iter((0.0, 0.0, 0.0, 60.0, 60.0, 60.0))
-    silence = Silence(lambda: next(moments))
+    silence = Unanswered(lambda: next(moments))
     silence.hear(status())
     silence.hear(second)
     assert silence.longest == longest

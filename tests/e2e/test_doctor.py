@@ -6,7 +6,7 @@ import sys
 
 import httpx2
 
-from api.diagnosis import CHECKS
+from api.diagnosis.checks import CHECKS
 from cli.stack import Stack
 from tests.e2e.clients import BOUND, Api, Sandbox
 

@@ -11,9 +11,9 @@ from sqlalchemy import delete, update
 from temporalio.client import Client, WorkflowHandle
 
 from api.app import OpenServices, assemble
-from api.engine import Engine
+from api.object_store import Store
 from api.services import Services
-from api.store import Store
+from api.temporal_client import TemporalClient
 from autos.cnj import CaseNumber
 from autos.contracts.download import DOUBTFUL, STATES
 from autos.contracts.names import job_workflow_id
@@ -90,7 +90,7 @@ def opener(database: Database, client: Client, store: Store) -> OpenServices:
 
     @asynccontextmanager
     async def opened(settings: Settings) -> AsyncIterator[Services]:
-        yield assemble(settings, database, Engine(client), store)
+        yield assemble(settings, database, TemporalClient(client), store)
 
     def open_services(settings: Settings) -> AbstractAsyncContextManager[Services]:
         return opened(settings)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import uvicorn
 from fastapi import FastAPI
 
-from api.server import options
+from api.http.server import options
 from autos.settings import Settings
 
 

@@ -28,7 +28,7 @@ from autos.contracts.download import (
     Wanted,
 )
 from autos.contracts.errors import INTERNAL_ERROR
-from autos.contracts.reconciliation import ReconcilePage, Step, Terms
+from autos.contracts.reconciliation import ReconcileOptions, ReconcilePage, Step
 from autos.contracts.states import JobStatus
 from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery
 from autos.settings import Settings
@@ -53,7 +53,7 @@ INPUTS: Final[dict[str, BaseModel]] = {
     ),
     "record_job": RecordJob(job_id="j", process_number=NUMBER, status=JobStatus.PROCESSING),
     "close_job": CloseJob(job_id="j", process_number=NUMBER, states=""),
-    "reconcile_page": ReconcilePage(step=Step.JOBS, terms=Terms()),
+    "reconcile_page": ReconcilePage(step=Step.JOBS, terms=ReconcileOptions()),
     "attempt_delivery": AttemptDelivery(event_id="e", number=1),
     "abandon_delivery": AbandonDelivery(event_id="e", number=1),
 }

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from temporalio.client import Client
 
-from api import cursors
 from api.app import create_app
-from api.keys import fingerprint
+from api.http import pagination
+from api.http.api_keys import fingerprint
 from autos import telemetry
 from autos.cnj import CaseNumber
 from autos.records import processes
@@ -141,7 +141,7 @@ async def test_a_cursor_at_the_edge_of_the_calendar_is_refused(
     api: httpx2.AsyncClient, path: str, edge: str
 ) -> None:
     """(S41) In UTC these are in the years 0 and 10000."""
-    cursor = cursors.encode(edge, UUID(int=0))
+    cursor = pagination.encode(edge, UUID(int=0))
     problem(await api.get(path, params={"cursor": cursor}), 400, "invalid-cursor")
 
 

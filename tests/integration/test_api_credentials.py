@@ -1,4 +1,4 @@
-"""The source's credential over REST: write-only, administrators only."""
+"""The source's credential over REST: write-only, require_admin only."""
 
 from collections import Counter
 from datetime import datetime

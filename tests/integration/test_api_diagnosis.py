@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from temporalio.client import Client
 
-from api import diagnosis
 from api.app import create_app
+from api.diagnosis import checks as diagnosis
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, WaitReason
 from autos.records import diagnosis as rows

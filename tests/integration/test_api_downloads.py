@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from temporalio.client import Client
 
-from api import downloads
+from api.downloads import start as downloads
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach
 from autos.contracts.names import COURT

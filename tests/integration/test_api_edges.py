@@ -11,8 +11,9 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from api import gate, server
 from api.app import create_app
+from api.http import admission as gate
+from api.http import server
 from autos.records.database import Database
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, problem

@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from api import store as api_store
+from api import health
+from api import object_store as api_store
 from api.app import create_app
-from api.routes import health
 from autos.records.database import Database
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener

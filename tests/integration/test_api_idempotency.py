@@ -23,8 +23,10 @@ BODY = {"webhook_url": "https://receiver.example/"}
 
 async def attached(temporal: Client, case: CaseNumber) -> list[Attach]:
     """Who the running job was told of."""
-    wishes: list[Attach] = await job_of(temporal, case).query("attached", result_type=list[Attach])
-    return wishes
+    job_options: list[Attach] = await job_of(temporal, case).query(
+        "attached", result_type=list[Attach]
+    )
+    return job_options
 
 
 async def age(database: Database, key: str, by: timedelta, *, answered: bool = True) -> None:
@@ -81,7 +83,7 @@ async def test_a_request_that_runs_long_keeps_its_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A claim that is renewed is no crash's, however long ago it was made."""
-    monkeypatch.setattr("api.idempotency.RENEWAL_SECONDS", 0.05)
+    monkeypatch.setattr("api.http.idempotency.RENEWAL_SECONDS", 0.05)
     key = str(uuid4())
     headers = {"Idempotency-Key": key}
     waiting = asyncio.create_task(

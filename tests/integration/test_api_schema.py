@@ -13,8 +13,9 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from api import downloads, examples
+from api import examples
 from api.app import create_app
+from api.downloads import start as downloads
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
 from autos.records.database import Database

@@ -15,11 +15,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from api import downloads, engine
-from api.engine import Engine
+from api import temporal_client
+from api.downloads import start as downloads
 from api.problems import Problem
+from api.temporal_client import TemporalClient
 from autos.cnj import CaseNumber
-from autos.contracts.download import Attach, Wishes
+from autos.contracts.download import Attach, JobOptions
 from autos.contracts.names import JOBS_QUEUE, SEARCH_ATTRIBUTES
 from autos.contracts.states import JobStatus
 from autos.records import events
@@ -115,7 +116,7 @@ async def test_without_a_worker_steering_is_refused_in_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """(S23) 503 says that no worker answered, and that the request may still be taken up."""
-    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(temporal_client, "PATIENCE_SECONDS", 1.0)
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     async with asyncio.timeout(20):
         answer = problem(await api.post(f"/api/v1/jobs/{job_id}/pause"), 503, "engine-unavailable")
@@ -229,11 +230,11 @@ async def test_what_temporal_refuses_is_called_by_its_cause(registered: bool) ->
         data_converter=pydantic_data_converter,
         dev_server_log_level="error",
     ) as environment:
-        jobs = Engine(environment.client)
+        jobs = TemporalClient(environment.client)
 
         async def ask_often() -> None:
             for _ in range(3):
-                await jobs.attach(case, Attach(), Wishes(), "key")
+                await jobs.attach(case, Attach(), JobOptions(), "key")
 
         with pytest.raises(Problem) as refused, structlog.testing.capture_logs() as logged:
             await ask_often()

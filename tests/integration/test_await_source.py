@@ -18,7 +18,7 @@ from autos.records import jobs
 from autos.records.database import Database
 from autos.records.models import Job
 from autos.source import SourceClient
-from autos.source.replies import Refused
+from autos.source.replies.judge import Refused
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=7)

@@ -65,7 +65,7 @@ async def read(database: Database, case: CaseNumber, job: str, *documents: Liste
     async with database.transaction() as session:
         await downloads.open_job(session, job, case)
         await listings.save_listing(session, listing(case, *documents))
-        return (await downloads.begin_documents(session, job, case.digits)).states
+        return (await downloads.start_documents(session, job, case.digits)).states
 
 
 def stored(row: Document, job: str) -> DocumentRecord:

@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.download import FetchedProcess, Outcome, Wanted, Wishes
+from autos.contracts.download import FetchedProcess, JobOptions, Outcome, Wanted
 from autos.contracts.errors import INTERNAL_ERROR, RECORDS
 from autos.contracts.names import SEARCH_ATTRIBUTES
 from autos.contracts.states import Reason
@@ -58,7 +58,7 @@ async def retries(client: Client) -> Job:
         probes=[Reason.UNAVAILABLE, Reason.CREDENTIAL, None],
     )
     async with workers(client, fakes):
-        job = await start(client, Wishes(retry_unit_seconds=0.01))
+        job = await start(client, JobOptions(retry_unit_seconds=0.01))
         await job.result()
     return job
 
@@ -96,7 +96,7 @@ async def paused(client: Client) -> Job:
 async def continued(client: Client) -> Job:
     """Continued as new several times; the kept history is the last run's."""
     async with workers(client, FakeActivities(total=60)):
-        job = await start(client, Wishes(continue_as_new_after=30))
+        job = await start(client, JobOptions(continue_as_new_after=30))
         await job.result()
     return client.get_workflow_handle_for(DownloadProcessWorkflow.run, job.id)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.filenames import DEFAULT_TYPE, ending, filename
-from autos.source.content_types import content_type
+from autos.source.replies.content_types import content_type
 
 TYPES = (
     "application/pdf",

@@ -5,7 +5,7 @@ from pathlib import Path
 from autos.contracts.retries import OUTAGES, RETRIES, retry_rule
 from autos.contracts.states import Reason
 from autos.settings import Settings
-from autos.source.breaker import SIGNS
+from autos.source.courtesy.breaker import SIGNS
 
 RUNBOOK = Path(__file__).parents[2] / "docs" / "operations.md"
 HEAD = "| reason | asked for | waits in between | sign of an outage | opens the breaker |"

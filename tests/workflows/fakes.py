@@ -24,6 +24,7 @@ from autos.contracts.download import (
     DownloadProcess,
     FetchedProcess,
     FetchProcess,
+    JobOptions,
     JobResult,
     Outcome,
     Progress,
@@ -31,7 +32,6 @@ from autos.contracts.download import (
     SourceCheck,
     Steer,
     Wanted,
-    Wishes,
 )
 from autos.contracts.errors import SOURCE_REFUSED
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, job_workflow_id
@@ -195,7 +195,7 @@ async def workers(client: Client, fakes: FakeActivities, places: int = 20) -> As
 
 async def start(
     client: Client,
-    wishes: Wishes | None = None,
+    job_options: JobOptions | None = None,
     attach: Attach | None = None,
     number: str | None = None,
     fairness_key: str | None = None,
@@ -204,7 +204,9 @@ async def start(
     number = number or f"999{uuid.uuid4().int % 10**17:017}"
     return await client.start_workflow(
         DownloadProcessWorkflow.run,
-        DownloadProcess(process_number=number, court="TRF3", wishes=wishes or Wishes()),
+        DownloadProcess(
+            process_number=number, court="TRF3", job_options=job_options or JobOptions()
+        ),
         id=job_workflow_id(number),
         task_queue=JOBS_QUEUE,
         start_signal="attach",

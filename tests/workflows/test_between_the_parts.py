@@ -19,10 +19,10 @@ from autos.contracts.download import (
     DownloadBatch,
     FetchedProcess,
     FetchProcess,
+    JobOptions,
     Outcome,
     SourceCheck,
     Wanted,
-    Wishes,
 )
 from autos.contracts.errors import INTERNAL_ERROR, STORAGE
 from autos.contracts.names import WAITING_FOR, WAITING_SINCE
@@ -86,7 +86,7 @@ async def test_a_retry_waits_for_no_two_slow_batches(
     fakes = TwoSlow(total=20, answer=answer)
     fakes.again = asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND / 3):
-        job = await start(dev_server.client, Wishes(retry_unit_seconds=0.75))
+        job = await start(dev_server.client, JobOptions(retry_unit_seconds=0.75))
         assert (await job.result()).available == 20
 
 

@@ -16,11 +16,11 @@ from autos.contracts.download import (
     BatchResult,
     DownloadBatch,
     FetchedProcess,
+    JobOptions,
     JobResult,
     Outcome,
     SourceCheck,
     Wanted,
-    Wishes,
 )
 from autos.contracts.names import WAITING_FOR
 from autos.contracts.retries import retry_rule
@@ -29,7 +29,7 @@ from tests.workflows.fakes import FakeActivities, available, refused, start, ste
 from workflows.download_process import DownloadProcessWorkflow
 
 BOUND = 60
-FAST = Wishes(retry_unit_seconds=0.01)
+FAST = JobOptions(retry_unit_seconds=0.01)
 
 
 async def test_every_document_is_downloaded_in_batches_of_five(
@@ -235,7 +235,7 @@ async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
     )
     fakes.late = late
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
-        handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
+        handle = await start(dev_server.client, JobOptions(retry_unit_seconds=10_000))
         while (await handle.query(DownloadProcessWorkflow.progress)).waiting_for is None:
             pass
         if not after_it:
@@ -272,7 +272,7 @@ async def test_only_the_try_that_somebody_asked_for_is_urgent(
     if in_listing:
         down.clear()
     async with workers(dev_server.client, fakes):
-        handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
+        handle = await start(dev_server.client, JobOptions(retry_unit_seconds=10_000))
         progress = await handle.query(DownloadProcessWorkflow.progress)
         async with asyncio.timeout(BOUND):
             while progress.waiting_for is not WaitReason.SOURCE:
@@ -289,7 +289,7 @@ async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
 ) -> None:
     fakes = FakeActivities(fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 100_000)
     async with workers(skipping_server.client, fakes):
-        handle = await start(skipping_server.client, Wishes(retry_unit_seconds=200))
+        handle = await start(skipping_server.client, JobOptions(retry_unit_seconds=200))
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert (result.status, result.reason) == (JobStatus.FAILED, Reason.UNAVAILABLE)
 
@@ -305,7 +305,7 @@ async def test_a_job_that_gives_up_keeps_what_it_has(skipping_server: WorkflowEn
     probes = [Reason.UNAVAILABLE] * 10_000
     fakes = FakeActivities(answer=answer, probes=probes)
     async with workers(skipping_server.client, fakes):
-        handle = await start(skipping_server.client, Wishes(retry_unit_seconds=200))
+        handle = await start(skipping_server.client, JobOptions(retry_unit_seconds=200))
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert result.status is JobStatus.COMPLETED_WITH_FAILURES
     assert (result.reason, result.available, result.failed) == (Reason.UNAVAILABLE, 5, 7)
@@ -324,7 +324,7 @@ async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
 
     fakes = FakeActivities(answer=answer, probes=[Reason.CREDENTIAL])
     async with workers(dev_server.client, fakes):
-        handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
+        handle = await start(dev_server.client, JobOptions(retry_unit_seconds=10_000))
         progress = await handle.query(DownloadProcessWorkflow.progress)
         async with asyncio.timeout(BOUND):
             while progress.waiting_for is not WaitReason.CREDENTIAL or progress.processing:
@@ -425,7 +425,7 @@ async def test_a_document_in_doubt_counts_as_available_and_is_asked_for_again(
 
     fakes = FakeActivities(total=6, answer=answer)
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
-        handle = await start(dev_server.client, Wishes(retry_unit_seconds=100_000))
+        handle = await start(dev_server.client, JobOptions(retry_unit_seconds=100_000))
         while (progress := await handle.query(DownloadProcessWorkflow.progress)).available < 4:
             pass
         assert (progress.states[1], progress.doubtful, progress.failed) == ("q", 1, 1)
@@ -477,9 +477,9 @@ async def test_a_long_job_continues_as_new_with_the_same_answer(
         return available(wanted)
 
     fakes = FakeActivities(total=120, answer=answer)
-    wishes = Wishes(retry_unit_seconds=0.01, continue_as_new_after=40)
+    job_options = JobOptions(retry_unit_seconds=0.01, continue_as_new_after=40)
     async with workers(dev_server.client, fakes):
-        handle = await start(dev_server.client, wishes)
+        handle = await start(dev_server.client, job_options)
         result = await asyncio.wait_for(handle.result(), BOUND)
         final = dev_server.client.get_workflow_handle(handle.id)
         description = await final.describe()
@@ -701,7 +701,7 @@ async def test_resume_ends_the_wait_for_a_retry(dev_server: WorkflowEnvironment)
 
     fakes = FakeActivities(total=3, answer=answer)
     async with workers(dev_server.client, fakes):
-        handle = await start(dev_server.client, Wishes(retry_unit_seconds=10_000))
+        handle = await start(dev_server.client, JobOptions(retry_unit_seconds=10_000))
         async with asyncio.timeout(BOUND):
             while not (await handle.query(DownloadProcessWorkflow.progress)).retries:
                 pass
@@ -723,9 +723,9 @@ async def test_a_wait_is_over_after_continuing_as_new(dev_server: WorkflowEnviro
 
     probes = [Reason.TIMEOUT] * 3
     fakes = FakeActivities(total=5, answer=answer, probes=probes)
-    wishes = Wishes(retry_unit_seconds=0.01, continue_as_new_after=30)
+    job_options = JobOptions(retry_unit_seconds=0.01, continue_as_new_after=30)
     async with workers(dev_server.client, fakes):
-        handle = await start(dev_server.client, wishes)
+        handle = await start(dev_server.client, job_options)
         result = await asyncio.wait_for(handle.result(), BOUND)
         final = await dev_server.client.get_workflow_handle(handle.id).describe()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 5)

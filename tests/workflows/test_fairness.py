@@ -4,7 +4,7 @@ import asyncio
 
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.download import Wishes
+from autos.contracts.download import JobOptions
 from tests.workflows.fakes import FakeActivities, start, workers
 
 BOUND = 60
@@ -32,7 +32,7 @@ async def test_every_batch_carries_the_key_in_later_runs_too(
     fakes = FakeActivities(total=40)
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(
-            dev_server.client, Wishes(continue_as_new_after=30), fairness_key="single"
+            dev_server.client, JobOptions(continue_as_new_after=30), fairness_key="single"
         )
         await job.result()
         last = await dev_server.client.get_workflow_handle(job.id).describe()

@@ -15,10 +15,10 @@ from autos.contracts.download import (
     DownloadBatch,
     FetchedProcess,
     FetchProcess,
+    JobOptions,
     JobResult,
     Outcome,
     Wanted,
-    Wishes,
 )
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, start, workers
@@ -122,7 +122,7 @@ async def test_a_job_of_two_hours_ends_well(skipping_server: WorkflowEnvironment
     client = skipping_server.client
     fakes = FakeActivities(total=7, answer=slow)
     async with workers(client, fakes):
-        job = await start(client, Wishes())
+        job = await start(client, JobOptions())
         result = await asyncio.wait_for(job.result(), BOUND)
         began, ended = await span(job)
     assert (result.status, result.available) == (JobStatus.COMPLETED, 7)

@@ -9,7 +9,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.download import Attach, BatchResult, DownloadBatch, FetchedProcess, Wishes
+from autos.contracts.download import Attach, BatchResult, DownloadBatch, FetchedProcess, JobOptions
 from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.contracts.names import WAITING_FOR, WAITING_SINCE
 from autos.contracts.retries import PATIENCE_DAYS
@@ -38,7 +38,7 @@ async def test_an_outage_of_ours_is_waited_out_wherever_it_strikes(
     )
     client = skipping_server.client
     async with workers(client, fakes), asyncio.timeout(BOUND):
-        job = await start(client, Wishes(parallel_batches=1, lookahead=0))
+        job = await start(client, JobOptions(parallel_batches=1, lookahead=0))
         result = await job.result()
         history = await client.get_workflow_handle(job.id).fetch_history()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
@@ -128,7 +128,7 @@ async def test_a_defect_in_a_batch_ends_its_documents_and_no_others(
     """(S16) After a few tries, as `internal_error`; the job goes on."""
     fakes = OneBadBatch()
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
-        job = await start(skipping_server.client, Wishes(parallel_batches=1, lookahead=0))
+        job = await start(skipping_server.client, JobOptions(parallel_batches=1, lookahead=0))
         result = await job.result()
     assert (result.status, result.available, result.failed) == (
         JobStatus.COMPLETED_WITH_FAILURES,

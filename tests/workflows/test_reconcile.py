@@ -5,14 +5,14 @@ import asyncio
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.reconciliation import (
-    TOLD,
+    MAX_FINDINGS,
+    Counts,
     Finding,
     Kind,
     Reconcile,
+    ReconcileOptions,
     Report,
     Step,
-    Tallies,
-    Terms,
 )
 from tests.workflows.reconcile_fakes import FakePages, reconcile, reconcile_worker
 
@@ -24,7 +24,7 @@ async def run(server: WorkflowEnvironment, fake: FakePages, request: Reconcile) 
 
 async def test_every_page_of_every_step_is_had_in_order(dev_server: WorkflowEnvironment) -> None:
     fake = FakePages(pages=3)
-    report = await run(dev_server, fake, Reconcile(terms=Terms(grace_seconds=7)))
+    report = await run(dev_server, fake, Reconcile(terms=ReconcileOptions(grace_seconds=7)))
     assert [(page.step, page.cursor) for page in fake.asked] == [
         (step, cursor) for step in Step for cursor in (None, "1", "2")
     ]
@@ -39,7 +39,7 @@ async def test_a_step_that_breaks_does_not_keep_the_others(
 ) -> None:
     """What it found before it broke is in the report."""
     fake = FakePages(pages=2, broken={Step.RUNNING})
-    report = await run(dev_server, fake, Reconcile(terms=Terms(dry_run=True)))
+    report = await run(dev_server, fake, Reconcile(terms=ReconcileOptions(dry_run=True)))
     assert report.unfinished == [Step.RUNNING]
     assert [page.step for page in fake.asked].count(Step.OBJECTS) == 2
     assert [page.cursor for page in fake.asked if page.step is Step.SUBSCRIPTIONS] == [None, "1"]
@@ -59,15 +59,17 @@ async def test_nothing_is_lost_when_it_continues_as_new(dev_server: WorkflowEnvi
 
 
 def test_all_is_counted_and_the_first_of_each_kind_are_told() -> None:
-    tallies = Tallies()
-    for number in range(TOLD + 10):
-        page = Tallies()
+    tallies = Counts()
+    for number in range(MAX_FINDINGS + 10):
+        page = Counts()
         page.note(Kind.JOB_CLOSED, Finding(id=str(number), mended=number % 2 == 0))
         page.count(Kind.IDEMPOTENCY_KEY_EXPIRED, found=3, mended=3)
         page.count(Kind.OBJECT_MISSING, found=0, mended=0)
         tallies.add(page)
     closed = tallies.kinds[Kind.JOB_CLOSED]
     assert (closed.found, closed.mended) == (60, 30)
-    assert [finding.id for finding in closed.first] == [str(number) for number in range(TOLD)]
+    assert [finding.id for finding in closed.first] == [
+        str(number) for number in range(MAX_FINDINGS)
+    ]
     assert set(tallies.kinds) == {Kind.JOB_CLOSED, Kind.IDEMPOTENCY_KEY_EXPIRED}
     assert tallies.left == 30

@@ -11,11 +11,11 @@ from temporalio.testing import WorkflowEnvironment
 from autos.contracts.download import (
     Attach,
     FetchedProcess,
+    JobOptions,
     JobResult,
     Outcome,
     Progress,
     Wanted,
-    Wishes,
 )
 from autos.contracts.names import WAITING_FOR, WAITING_SINCE
 from autos.contracts.states import JobStatus, Reason, WaitReason
@@ -23,7 +23,7 @@ from tests.workflows.fakes import FakeActivities, available, refused, start, ste
 from workflows.download_process import DownloadProcessWorkflow
 
 BOUND = 60
-NEVER = Wishes(retry_unit_seconds=100_000)
+NEVER = JobOptions(retry_unit_seconds=100_000)
 """No wait of the job's own ends within a test."""
 
 Job = WorkflowHandle[DownloadProcessWorkflow, JobResult]

@@ -6,7 +6,7 @@ import pytest
 from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted, Wishes
+from autos.contracts.download import BatchResult, DownloadBatch, JobOptions, Outcome, Wanted
 from autos.contracts.states import JobStatus, Reason
 from tests.workflows.fakes import FakeActivities, available, start, workers
 from workflows import batches
@@ -85,7 +85,7 @@ async def test_a_retry_does_not_wait_for_a_straggler(dev_server: WorkflowEnviron
     fakes = Trickling(total=10, answer=answer)
     fakes.slow, fakes.let = frozenset({0}), asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
-        job = await start(dev_server.client, Wishes(retry_unit_seconds=0.05))
+        job = await start(dev_server.client, JobOptions(retry_unit_seconds=0.05))
         while (await job.query(DownloadProcessWorkflow.progress)).available < 5:
             pass
         fakes.let.set()
@@ -101,7 +101,7 @@ async def test_a_straggler_does_not_keep_a_long_job_from_continuing(
     fakes = Trickling(total=100)
     fakes.slow, fakes.let = frozenset({0}), asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
-        job = await start(dev_server.client, Wishes(continue_as_new_after=40))
+        job = await start(dev_server.client, JobOptions(continue_as_new_after=40))
         last = dev_server.client.get_workflow_handle_for(DownloadProcessWorkflow.run, job.id)
         while (await last.query(DownloadProcessWorkflow.progress)).available < 95:
             pass

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.download import Attach, FetchedProcess, Steer, Wishes
+from autos.contracts.download import Attach, FetchedProcess, JobOptions, Steer
 from autos.contracts.errors import JOB_CLOSING, JOB_ENDED
 from autos.contracts.retries import PATIENCE_DAYS, retry_rule
 from autos.contracts.states import JobStatus, Reason, WaitReason
@@ -124,7 +124,7 @@ async def test_a_paused_job_continues_as_new_and_stays_paused(
     fakes = FakeActivities(total=12, gate=asyncio.Event())
     client = dev_server.client
     async with workers(client, fakes), asyncio.timeout(BOUND):
-        job = await start(client, Wishes(continue_as_new_after=60))
+        job = await start(client, JobOptions(continue_as_new_after=60))
         last = client.get_workflow_handle_for(DownloadProcessWorkflow.run, job.id)
         await fakes.started.wait()
         await steer(last, "pause")
@@ -150,9 +150,9 @@ async def test_a_job_that_waits_continues_as_new_and_goes_on_waiting(
     down = [Reason.CREDENTIAL] * 10_000
     fakes = FakeActivities(fetches=[FetchedProcess(reason=Reason.CREDENTIAL)], probes=down)
     client = dev_server.client
-    wishes = Wishes(retry_unit_seconds=NEVER.retry_unit_seconds, continue_as_new_after=60)
+    job_options = JobOptions(retry_unit_seconds=NEVER.retry_unit_seconds, continue_as_new_after=60)
     async with workers(client, fakes), asyncio.timeout(BOUND):
-        job = await start(client, wishes)
+        job = await start(client, job_options)
         last = client.get_workflow_handle_for(DownloadProcessWorkflow.run, job.id)
         before = await until_waiting(last, WaitReason.CREDENTIAL)
         for number in range(40):
@@ -176,8 +176,8 @@ async def test_a_nudge_between_two_runs_is_not_lost(dev_server: WorkflowEnvironm
         fetches=[FetchedProcess(reason=Reason.CREDENTIAL)], probes=[Reason.CREDENTIAL]
     )
     client = dev_server.client
-    wishes = Wishes(retry_unit_seconds=NEVER.retry_unit_seconds, continue_as_new_after=25)
-    job = await start(client, wishes)
+    job_options = JobOptions(retry_unit_seconds=NEVER.retry_unit_seconds, continue_as_new_after=25)
+    job = await start(client, job_options)
     async with asyncio.timeout(BOUND):
         async with workers(client, fakes):
             await until_waiting(job, WaitReason.CREDENTIAL)
@@ -262,7 +262,7 @@ async def test_steering_is_answered_with_what_it_did(dev_server: WorkflowEnviron
     """(S23) The answer, and every answer after it, shows the effect."""
     fakes = FakeActivities(answer=refused(Reason.SECRET), gate=asyncio.Event(), total=10)
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
-        job = await start(dev_server.client, Wishes(parallel_batches=1, lookahead=0))
+        job = await start(dev_server.client, JobOptions(parallel_batches=1, lookahead=0))
         await fakes.started.wait()
         paused = await steer(job, "pause")
         assert paused.waiting_for is WaitReason.OPERATOR

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import update
 from temporalio.client import Client, WorkflowFailureError
 
-from activities import lost_deliveries, lost_jobs
-from autos import engine
+from activities.reconciliation import deliveries as lost_deliveries
+from activities.reconciliation import jobs as lost_jobs
+from autos import temporal_client
 from autos.cnj import CaseNumber
 from autos.contracts.download import DownloadProcess
 from autos.contracts.names import delivery_workflow_id, job_workflow_id
@@ -69,7 +70,7 @@ async def test_a_job_that_the_engine_timed_out_keeps_what_it_has(
     await world.process(case, "ap")
     subscription = await world.subscribe(case)
     handle = await world.client.start_workflow(
-        engine.JOB_WORKFLOW,
+        temporal_client.JOB_WORKFLOW,
         DownloadProcess(process_number=case.digits, court=case.court),
         id=job_workflow_id(case.digits),
         task_queue="nobody",
@@ -267,16 +268,16 @@ async def test_what_ends_while_it_is_looked_at_is_not_called_lost(
     other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 100)
     await world.process(other, "p")
     lost = await world.row(other)
-    ask = engine.newest
+    ask = temporal_client.newest
 
-    async def ask_slowly(client: Client, workflow_id: str) -> engine.Execution | None:
+    async def ask_slowly(client: Client, workflow_id: str) -> temporal_client.Execution | None:
         execution = await ask(client, workflow_id)
         async with world.database.transaction() as session:
             await jobs.close_lost(session, lost, JobStatus.COMPLETED, None)
             (await session.get_one(Delivery, event_id)).status = "delivered"
         return execution
 
-    monkeypatch.setattr(engine, "newest", ask_slowly)
+    monkeypatch.setattr(temporal_client, "newest", ask_slowly)
     assert await world.reconcile() == {}
     assert await world.job_ids(other) == {lost}
     assert await world.delivering(case) == 0

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from activities import lost_objects
+from activities.reconciliation import objects as lost_objects
 from autos.cnj import CaseNumber
 from autos.contracts.reconciliation import Kind
 from autos.contracts.states import DocumentState, Reason

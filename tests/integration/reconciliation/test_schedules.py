@@ -10,7 +10,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
 from autos.contracts.names import RECONCILIATION, RECONCILIATION_OF_OBJECTS
-from autos.contracts.reconciliation import DAILY, OFTEN, Step
+from autos.contracts.reconciliation import DAILY_STEPS, FREQUENT_STEPS, Step
 from tests.integration.reconciliation.world import World
 from worker.schedules import ensure_schedules
 
@@ -20,8 +20,8 @@ async def described(client: Client, schedule_id: str = RECONCILIATION) -> Schedu
 
 
 def test_the_schedules_leave_no_step_out() -> None:
-    assert {*OFTEN, *DAILY} == set(Step)
-    assert not {*OFTEN} & {*DAILY}
+    assert {*FREQUENT_STEPS, *DAILY_STEPS} == set(Step)
+    assert not {*FREQUENT_STEPS} & {*DAILY_STEPS}
 
 
 async def test_workers_that_start_together_leave_one_of_each(own_temporal: Client) -> None:

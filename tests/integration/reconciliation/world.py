@@ -21,8 +21,8 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.jobs import JobActivities
-from activities.reconciliation import ReconciliationActivities
-from autos import engine
+from activities.reconciliation.activities import ReconciliationActivities
+from autos import temporal_client
 from autos.cnj import CaseNumber
 from autos.contracts.download import (
     Attach,
@@ -38,7 +38,7 @@ from autos.contracts.names import (
     delivery_workflow_id,
     job_workflow_id,
 )
-from autos.contracts.reconciliation import Kind, Reconcile, Report, Terms
+from autos.contracts.reconciliation import Kind, Reconcile, ReconcileOptions, Report
 from autos.contracts.states import DocumentState
 from autos.records import downloads, jobs, processes, subscriptions
 from autos.records.database import Database
@@ -123,7 +123,9 @@ class World:
         self, *, dry_run: bool = False, grace: int = 0, object_grace: int = 0
     ) -> Report:
         """Run one; its report."""
-        terms = Terms(dry_run=dry_run, grace_seconds=grace, object_grace_seconds=object_grace)
+        terms = ReconcileOptions(
+            dry_run=dry_run, grace_seconds=grace, object_grace_seconds=object_grace
+        )
         async with asyncio.timeout(30):
             return await self.client.execute_workflow(
                 ReconcileWorkflow.run,
@@ -188,8 +190,8 @@ class World:
     async def start(self, case: CaseNumber, subscription: uuid.UUID | None = None) -> str:
         """A job, without its row."""
         attach = Attach(subscription_id=str(subscription) if subscription else None)
-        wishes = engine.wishes(self.settings)
-        return await engine.attach(self.client, case, attach, wishes, "test")
+        job_options = temporal_client.job_options(self.settings)
+        return await temporal_client.attach(self.client, case, attach, job_options, "test")
 
     async def accept(self, case: CaseNumber) -> tuple[str, uuid.UUID]:
         """A job with a subscription, as the API leaves it; the ids of both."""
@@ -252,7 +254,10 @@ class World:
                 .where(Subscription.process_number == case.digits)
             )
             events = list(await session.scalars(query))
-        found = [await engine.newest(self.client, delivery_workflow_id(event)) for event in events]
+        found = [
+            await temporal_client.newest(self.client, delivery_workflow_id(event))
+            for event in events
+        ]
         return sum(1 for execution in found if execution is not None and execution.running)
 
     async def make_older(self, table: str, column: str, interval: str) -> None:
@@ -273,7 +278,7 @@ class World:
             await downloads.open_job(session, request.job_id, number)
             process = await session.get_one(Process, number.digits)
             process.fetched_at = now()
-            begun = await downloads.begin_documents(session, request.job_id, number.digits)
+            begun = await downloads.start_documents(session, request.job_id, number.digits)
         return FetchedProcess(
             states=begun.states, bytes_stored=begun.bytes_stored, fetched_at=now()
         )

@@ -15,9 +15,9 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from api.app import create_app
-from api.redeliveries import MOST_PER_HOUR
-from api.routes import webhook_tools
-from api.webhooks import name_service
+from api.webhooks import tools as webhook_tools
+from api.webhooks.answers import name_service
+from api.webhooks.redeliveries import MOST_PER_HOUR
 from autos.cnj import CaseNumber
 from autos.contracts.names import delivery_workflow_id
 from autos.records.database import Database

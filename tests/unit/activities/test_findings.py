@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities import findings
+from activities.reconciliation import findings
 from autos.records.errors import DatabaseUnreachable
 
 

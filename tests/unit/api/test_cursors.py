@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import cursors
+from api.http import pagination
 from api.problems import INVALID_CURSOR, Problem
 
 NOW = datetime(2026, 11, 24, 3, 30, 1, 123456, tzinfo=UTC)
@@ -16,15 +16,15 @@ NOW = datetime(2026, 11, 24, 3, 30, 1, 123456, tzinfo=UTC)
 
 def test_a_cursor_comes_back_as_it_went() -> None:
     identity = uuid.uuid4()
-    assert cursors.position(cursors.encode(1000)) == 1000
-    assert cursors.time_and_text(cursors.encode(NOW, "x/y+z")) == (NOW, "x/y+z")
-    assert cursors.time_and_id(cursors.encode(NOW, identity)) == (NOW, identity)
+    assert pagination.position(pagination.encode(1000)) == 1000
+    assert pagination.time_and_text(pagination.encode(NOW, "x/y+z")) == (NOW, "x/y+z")
+    assert pagination.time_and_id(pagination.encode(NOW, identity)) == (NOW, identity)
 
 
 def test_no_cursor_is_the_beginning() -> None:
-    assert cursors.position(None) == 0
-    assert cursors.time_and_text(None) is None
-    assert cursors.time_and_id(None) is None
+    assert pagination.position(None) == 0
+    assert pagination.time_and_text(None) is None
+    assert pagination.time_and_id(None) is None
 
 
 @pytest.mark.parametrize(
@@ -33,19 +33,19 @@ def test_no_cursor_is_the_beginning() -> None:
         "",
         "!",
         "é",
-        cursors.encode("x"),
-        cursors.encode(-1),
-        cursors.encode(2**31),
-        cursors.encode("٣"),
-        cursors.encode(1, 2),
-        cursors.encode("2026-11-24T03:30:01", uuid.UUID(int=0)),
-        cursors.encode(NOW, "zero\x00byte"),
-        cursors.encode(NOW, 7),
+        pagination.encode("x"),
+        pagination.encode(-1),
+        pagination.encode(2**31),
+        pagination.encode("٣"),
+        pagination.encode(1, 2),
+        pagination.encode("2026-11-24T03:30:01", uuid.UUID(int=0)),
+        pagination.encode(NOW, "zero\x00byte"),
+        pagination.encode(NOW, 7),
     ],
 )
 def test_what_is_not_a_cursor_of_the_list_is_refused(cursor: str) -> None:
     refused = []
-    for read in (cursors.position, cursors.time_and_id):
+    for read in (pagination.position, pagination.time_and_id):
         with pytest.raises(Problem) as caught:
             read(cursor)
         refused.append(caught.value.kind)
@@ -54,11 +54,11 @@ def test_what_is_not_a_cursor_of_the_list_is_refused(cursor: str) -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    for read in (cursors.position, cursors.time_and_text, cursors.time_and_id):
+    for read in (pagination.position, pagination.time_and_text, pagination.time_and_id):
         with contextlib.suppress(Problem):
             read(text)
 
 
 def test_the_row_too_many_tells_of_a_next_page() -> None:
-    assert cursors.page([1, 2, 3], 2) == ([1, 2], True)
-    assert cursors.page([1, 2], 2) == ([1, 2], False)
+    assert pagination.page([1, 2, 3], 2) == ([1, 2], True)
+    assert pagination.page([1, 2], 2) == ([1, 2], False)

@@ -5,8 +5,8 @@ from typing import cast
 
 import pytest
 
-from api.documents import details_of, status_of
-from api.store import Objects
+from api.documents.answers import details_of, status_of
+from api.object_store import ObjectStore
 from autos.contracts.states import DocumentState, Doubt
 from autos.records.models import Document
 
@@ -18,7 +18,7 @@ class Links:
         return f"https://store.example/{key}"
 
 
-STORE = cast(Objects, Links())
+STORE = cast(ObjectStore, Links())
 
 
 def row(state: DocumentState, doubt: Doubt | None) -> Document:

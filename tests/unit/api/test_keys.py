@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from api import keys
-from api.keys import KeyRing, fingerprint, new_key, prefix
+from api.http import api_keys as keys
+from api.http.api_keys import ApiKeyCache, fingerprint, new_key, prefix
 from autos.records.models import ApiKey
 
 
@@ -41,7 +41,7 @@ def test_a_prefix_gives_little_away(key: str) -> None:
 async def test_a_valid_key_is_looked_up_once() -> None:
     key = new_key()
     rows = Rows(row(key))
-    ring = KeyRing(rows.find)
+    ring = ApiKeyCache(rows.find)
     callers = [await ring.caller(key) for _ in range(3)]
     assert all(caller is not None and caller == callers[0] for caller in callers)
     assert rows.asked == 1
@@ -54,7 +54,7 @@ async def test_belief_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     key = new_key()
     rows = Rows(row(key))
     monkeypatch.setattr(keys, "BELIEVED_SECONDS", -1.0)
-    ring = KeyRing(rows.find)
+    ring = ApiKeyCache(rows.find)
     await ring.caller(key)
     rows.rows.clear()
     assert await ring.caller(key) is None
@@ -64,7 +64,7 @@ async def test_wrong_revoked_and_expired_keys_are_nobodys() -> None:
     present = datetime.now(UTC)
     revoked, expired = new_key(), new_key()
     rows = Rows(row(revoked, revoked_at=present), row(expired, expires_at=present))
-    ring = KeyRing(rows.find)
+    ring = ApiKeyCache(rows.find)
     for key in (new_key(), revoked, expired):
         assert await ring.caller(key) is None
         assert await ring.caller(key) is None
@@ -73,7 +73,7 @@ async def test_wrong_revoked_and_expired_keys_are_nobodys() -> None:
 
 async def test_a_believed_key_expires_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
     key = new_key()
-    ring = KeyRing(Rows(row(key, expires_at=datetime.now(UTC) + timedelta(hours=1))).find)
+    ring = ApiKeyCache(Rows(row(key, expires_at=datetime.now(UTC) + timedelta(hours=1))).find)
     assert await ring.caller(key) is not None
 
     class Later(datetime):

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from api import problems, schemas, webhooks
+from api import problems, schemas
 from api.app import create_app
-from api.problems import MEDIA_TYPE, Kind
+from api.problems import MEDIA_TYPE, ProblemType
+from api.webhooks import answers as webhooks
 from autos.settings import Settings
 
 
@@ -92,7 +93,7 @@ def test_what_needs_a_key_says_so(description: dict[str, Any]) -> None:
 
 
 def test_problem_types_are_stable_and_unlike() -> None:
-    kinds = [kind for kind in vars(problems).values() if isinstance(kind, Kind)]
+    kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemType)]
     assert len({kind.type for kind in kinds}) == len(kinds) > 20
     assert problems.INVALID_CASE_NUMBER.type == "urn:autos:problem:invalid-case-number"
 
@@ -105,6 +106,6 @@ def test_the_documentation_lists_every_problem() -> None:
         kind.name: kind.status
         for module in (problems, webhooks)
         for kind in vars(module).values()
-        if isinstance(kind, Kind)
+        if isinstance(kind, ProblemType)
     }
     assert {name: int(status) for name, status in listed} == kinds

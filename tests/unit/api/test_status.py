@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.client import WorkflowExecutionStatus
 
-from api.status import Wish, Word, assemble, counters, merged
+from api.status.snapshots import StatusRequest, Word, assemble, counters, merged
 from autos.contracts.download import Progress
 from autos.contracts.states import JobStatus, Reason, WaitReason
-from autos.engine import Execution
 from autos.records.models import Job
+from autos.temporal_client import Execution
 
 STATES = st.text(alphabet="pdaqf", max_size=300)
 RUNNING = JobStatus.PROCESSING
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-WISH = Wish("99900028620248260100", with_documents=False)
+WISH = StatusRequest("99900028620248260100", with_documents=False)
 
 
 @given(STATES, st.sampled_from(JobStatus))

@@ -45,7 +45,7 @@ class FakeApi:
     statuses: list[dict[str, Any] | Response] = field(default_factory=list)
     """The answers to come; the last one stays."""
     documents: list[dict[str, Any]] = field(default_factory=list)
-    wishes: list[dict[str, Any]] = field(default_factory=list)
+    job_options: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     tags: list[str | None] = field(default_factory=list)
     retry_after: str = "0.01"
@@ -94,7 +94,7 @@ class FakeApi:
         async def download(number: str, request: Request) -> Any:
             if number in self.refused_numbers:
                 return problem(503, "The records cannot be reached", "Later.")
-            self.wishes.append(await request.json())
+            self.job_options.append(await request.json())
             return {"process_number": number, "job_id": "job-1", "status": "pending"}
 
         @app.get("/api/v1/processes/{number}/status")
@@ -150,7 +150,7 @@ class FakeApi:
 
         @app.put("/api/v1/credentials/pdpj")
         async def new_credential(request: Request) -> dict[str, Any]:
-            self.wishes.append(await request.json())
+            self.job_options.append(await request.json())
             return {"woken_jobs": 2}
 
         @app.get("/api/v1/processes/{number}/documents")
@@ -169,7 +169,7 @@ class FakeApi:
         @app.post("/api/v1/api-keys", status_code=201)
         async def create(request: Request) -> dict[str, Any]:
             body = await request.json()
-            self.wishes.append(body)
+            self.job_options.append(body)
             return {"id": "k1", "key": "autos_new", "name": body["name"], "role": body["role"]}
 
         @app.get("/api/v1/api-keys")

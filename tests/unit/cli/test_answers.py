@@ -4,7 +4,8 @@ import pytest
 from pydantic import BaseModel
 
 from api import problems, schemas
-from api.routes import credentials, diagnosis
+from api.credentials import routes as credentials
+from api.diagnosis import routes as diagnosis
 from cli import answers
 
 NEWER = {"doubt", "doubtful_documents", "waiting_until"}

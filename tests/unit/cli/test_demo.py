@@ -93,6 +93,6 @@ async def test_the_demo_sets_the_sandboxs_own_credential_first(
     async with httpx2.AsyncClient() as http:
         scene = Scene(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
         await download_case(scene, Findings())
-    assert fake.wishes[0] == {"access_token": SANDBOX_TOKEN}
+    assert fake.job_options[0] == {"access_token": SANDBOX_TOKEN}
     first, *_ = fake.asked
     assert first == "PUT /api/v1/credentials/pdpj"

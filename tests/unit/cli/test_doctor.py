@@ -49,7 +49,7 @@ class DoctorsApi(FakeApi):
 
         @app.post("/api/v1/reconciliations")
         async def reconcile(request: Request) -> dict[str, Any]:
-            self.wishes.append(await request.json())
+            self.job_options.append(await request.json())
             return self._next()
 
         @app.get("/api/v1/reconciliations/r1")
@@ -83,7 +83,7 @@ def test_all_is_well(fake: DoctorsApi, url: str) -> None:
         "ok   source: The source.",
         "Records, Temporal and the bucket agree.",
     ]
-    assert fake.wishes == [{"dry_run": False}]
+    assert fake.job_options == [{"dry_run": False}]
 
 
 @pytest.mark.parametrize("away", ["records", "store"])
@@ -94,7 +94,7 @@ def test_with_a_part_away_nothing_is_started(fake: DoctorsApi, url: str, away: s
     assert code == 1
     assert f"!!   {away}: " in said
     assert ("Look at the bucket." in said) is (away == "store")
-    assert fake.wishes == []
+    assert fake.job_options == []
 
 
 def test_a_finding_comes_with_advice_and_an_exit_code(fake: DoctorsApi, url: str) -> None:
@@ -158,7 +158,7 @@ def test_a_dry_run_changes_nothing_and_says_so(fake: DoctorsApi, url: str) -> No
     code, said = doctor(url, "--dry-run")
     assert code == 1
     assert "Nothing was changed." in said
-    assert fake.wishes == [{"dry_run": True}]
+    assert fake.job_options == [{"dry_run": True}]
 
 
 def test_a_missing_worker_is_said(fake: DoctorsApi, url: str) -> None:

@@ -9,7 +9,7 @@ import zipfile
 from email.message import EmailMessage
 from typing import Final
 
-from autos.source.content_types import DOCX, PDF, XLSX
+from autos.source.replies.content_types import DOCX, PDF, XLSX
 from tests.unit.source.stand_ins import page
 
 _SSO = "https://sso.cloud.pje.jus.br/auth/realms/pje/protocol/openid-connect/auth?client_id=x"

@@ -4,8 +4,8 @@ import uuid
 from typing import Any
 
 from autos.cnj import CaseNumber
-from autos.source.listing import ListedProcess
-from autos.source.parse import parse_process
+from autos.source.listing.models import ListedProcess
+from autos.source.listing.parse import parse_process
 
 BASE = "https://portal.example"
 NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")

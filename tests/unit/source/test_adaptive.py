@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autos.source.adaptive import AdaptiveLimit
+from autos.source.courtesy.adaptive_limit import AdaptiveLimit
 
 
 def test_failures_of_one_round_halve_it_once() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
-from autos.source.addresses import UnusableAddress, file_of, is_text, read_href, read_path
+from autos.source.listing.addresses import UnusableAddress, file_of, is_text, read_href, read_path
 
 NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
 ID = "0f5c8f6e-1111-5222-8333-444455556666"

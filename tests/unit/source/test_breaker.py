@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.contracts.states import Reason
-from autos.source.breaker import (
+from autos.source.courtesy.breaker import (
     FAILURES,
     OPEN,
     SIGNS,
     TRIAL,
     Breaker,
 )
-from autos.source.replies import RETRY_AFTER_CAP, Refused
+from autos.source.replies.judge import RETRY_AFTER_CAP, Refused
 
 UNIT = 2.0
 FIRST_SECONDS, LONGEST_SECONDS = OPEN.delays[0] * UNIT, OPEN.delays[-1] * UNIT

@@ -4,7 +4,7 @@ import mimetypes
 
 import pytest
 
-from autos.source.content_types import DOCX, XLSX, agrees, content_type, media_type
+from autos.source.replies.content_types import DOCX, XLSX, agrees, content_type, media_type
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import structlog
 
 from autos.contracts.states import Reason
-from autos.source.breaker import FAILURES
-from autos.source.courts import Courts, Heard
-from autos.source.limits import Limiter, LocalPermits
-from autos.source.replies import Refused
+from autos.source.courtesy.breaker import FAILURES
+from autos.source.courtesy.courts import Courts, Heard
+from autos.source.courtesy.permits import Limiter, LocalPermits
+from autos.source.replies.judge import Refused
 
 MOST = 20
 SLOW, HEALTHY = "TJSP", "TRF3"

@@ -14,7 +14,7 @@ import pytest
 
 from autos.settings import Settings
 from autos.source import Credential, StaticCredentialStore
-from autos.source.credentials import (
+from autos.source.credentials.provider import (
     CLAIM_TIME,
     CredentialRefused,
     Credentials,

@@ -9,7 +9,13 @@ import pytest
 
 from autos.contracts.states import Reason
 from autos.source import Downloaded, Refused
-from autos.source.encodings import PIECE_BYTES, BrokenStream, Compressed, UnknownCoding, decoder
+from autos.source.replies.encodings import (
+    PIECE_BYTES,
+    BrokenStream,
+    Compressed,
+    UnknownCoding,
+    decoder,
+)
 from tests.unit.source.clients import fetch
 from tests.unit.source.server import always, reply
 

@@ -16,7 +16,7 @@ from autos.settings import Settings
 from autos.source import Downloaded, Refused, SourceRefused, exchange, open_http
 from autos.source.exchange import Exchange, Floor, Unanswered
 from tests.unit.source.clients import ADDRESS, NUMBER, PDF, client_of, fetch
-from tests.unit.source.server import Asked, Script, always, reply, running
+from tests.unit.source.server import RequestBody, Script, always, reply, running
 
 IDLE = 0.3
 
@@ -24,7 +24,7 @@ IDLE = 0.3
 def trickle(data: bytes, pause: float = 0.02, step: int = 1, head: bytes = b"") -> Script:
     """Sends `head` at once, and the rest in small steps."""
 
-    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
         writer.write(head)
         for start in range(0, len(data), step):
             writer.write(data[start : start + step])
@@ -37,7 +37,7 @@ def trickle(data: bytes, pause: float = 0.02, step: int = 1, head: bytes = b"") 
 def forever(piece: bytes, head: bytes = b"", pause: float = 0.02) -> Script:
     """Sends `head`, then the same piece without end."""
 
-    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
         writer.write(head)
         while not writer.is_closing():
             writer.write(piece)
@@ -253,7 +253,7 @@ async def test_damaged_answers_have_a_reason(seed: int, tmp_path: Path) -> None:
     """Answers that a source may give, with a few bytes wrong."""
     chance = random.Random(seed)
 
-    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
         writer.write(mutated(chance, chance.choice(SEEDS)()))
         await writer.drain()
         writer.close()
@@ -267,7 +267,9 @@ async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) ->
 
     for length in (5, 30, len(whole) - 100):
 
-        async def script(_: Asked, writer: asyncio.StreamWriter, length: int = length) -> None:
+        async def script(
+            _: RequestBody, writer: asyncio.StreamWriter, length: int = length
+        ) -> None:
             writer.write(whole[:length])
             await writer.drain()
             writer.transport.abort()
@@ -286,7 +288,7 @@ async def test_a_request_of_ours_that_cannot_be_sent_is_no_outage(tmp_path: Path
 
 
 async def test_a_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> None:
-    async def hang(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def hang(_: RequestBody, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
 
     changes = {"source_idle_timeout": IDLE}

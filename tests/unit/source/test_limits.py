@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from autos.source.limits import Limiter, LocalPermits
+from autos.source.courtesy.permits import Limiter, LocalPermits
 
 
 async def test_at_most_so_many_at_once() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autos.contracts.states import Reason
-from autos.source.parse import UnreadableListing
-from autos.source.values import LOCAL_TIME, moment
+from autos.source.listing.parse import UnreadableListing
+from autos.source.listing.values import LOCAL_TIME, moment
 from tests.unit.source.listings import NUMBER, OTHER, detail, document, identity, parse, run
 
 

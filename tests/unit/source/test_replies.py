@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.contracts.states import Reason
-from autos.source.content_types import PDF, agrees, content_type
-from autos.source.replies import (
+from autos.source.replies.content_types import PDF, agrees, content_type
+from autos.source.replies.judge import (
     HEAD_BYTES,
     RETRY_AFTER_CAP,
     TAIL_BYTES,

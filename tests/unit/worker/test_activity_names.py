@@ -6,7 +6,7 @@ from pathlib import Path
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from activities.process import ProcessActivities
-from activities.reconciliation import ReconciliationActivities
+from activities.reconciliation.activities import ReconciliationActivities
 from activities.webhooks import WebhookActivities
 
 WORKFLOWS = Path(__file__).parents[3] / "workflows"

@@ -1,0 +1,210 @@
+"""From the JSON of a process's detail to a `ListedProcess`.
+
+Courts differ in shape and this reads them all: a list, a bare object or `{content: […]}`; several
+items of one number; documents and movements wherever they stand; all `tramitacoes` merged; the
+portal's shape and the data lake's. What is listed as a document is counted, whatever it looks
+like: junk becomes a document without an address. Order is the source's own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Final
+
+from autos.cnj import CaseNumber, InvalidCaseNumber
+from autos.source.listing.duplicates import Entry, merge_copies
+from autos.source.listing.instances import Instance, read_instance
+from autos.source.listing.models import ListedMovement, ListedProcess
+from autos.source.listing.movements import merge_movements, read_movement
+from autos.source.listing.values import (
+    first_label,
+    is_deeper_than,
+    labels,
+    moment,
+    objects,
+    secrecy_level,
+    text,
+    without,
+)
+
+DEEPEST: Final = 100
+"""Levels of lists and objects that are read; real listings have ten."""
+
+_RUNS: Final = ("tramitacaoAtual", "dadosBasicos", "tramitacoes")
+_PLACES_OF_DOCUMENTS: Final = frozenset({"documentos", *_RUNS})
+_LISTS: Final = frozenset({"documentos", "movimentos"})
+_OTHER_THINGS: Final = frozenset({"partes", "processosRelacionados"})
+"""Where `documentos` are identity papers, or those of another process."""
+
+
+class UnreadableListing(ValueError):
+    """The JSON holds nothing about this process; the message says what was looked for."""
+
+
+def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedProcess:
+    """Read a detail.
+
+    Args:
+        number: the process that was asked for; items of another number are left out.
+        payload: the decoded JSON.
+        base_url: the source's scheme and host, the only place addresses may lead to.
+
+    Raises:
+        UnreadableListing: no object about this number is in it, or it is nested too deep.
+    """
+    items = _items_about(number, payload)
+    if not items:
+        raise UnreadableListing(
+            f"The source's answer holds no object about process {number.masked}, or is nested "
+            f"deeper than {DEEPEST} levels."
+        )
+    runs = [run for item in items for run in _runs(item)]
+    places = [place for item in items for place in _places(item, number)]
+    entries = (
+        Entry(raw, container, place.court, place.instance)
+        for container, place in enumerate(places)
+        for raw in _documents(place.fields)
+    )
+    documents = merge_copies(entries, number, base_url)
+    return ListedProcess(
+        number=number,
+        court=number.court,
+        secrecy_level=max(secrecy_level(part.get("nivelSigilo")) for part in chain(items, runs)),
+        class_name=_first(runs, "classe"),
+        subjects=tuple(dict.fromkeys(chain.from_iterable(labels(r.get("assunto")) for r in runs))),
+        judging_body=_first(runs, "orgaoJulgador") or _distributed_to(runs),
+        filed_at=min(
+            (at for run in runs if (at := moment(run.get("dataHoraAjuizamento")))), default=None
+        ),
+        metadata=_metadata(items),
+        documents=tuple(
+            replace(document, source_order=order) for order, document in enumerate(documents)
+        ),
+        movements=merge_movements(map(_movements, places)),
+    )
+
+
+def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement, ...]:
+    """Read the movements alone, from the decoded JSON of a detail or a search."""
+    items = _items_about(number, payload)
+    return merge_movements(_movements(place) for item in items for place in _places(item, number))
+
+
+def lists(payload: object, number: CaseNumber) -> bool:
+    """Whether an item of a search's answer names this very number."""
+    items = (item for item in _items(payload) if item.get("numeroProcesso") is not None)
+    return any(_names(item, number) for item in items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An object somewhere in a listing, with what it or an object around it says of itself."""
+
+    fields: dict[str, Any]
+    court: str
+    instance: Instance | None
+
+
+def _items_about(number: CaseNumber, payload: object) -> list[dict[str, Any]]:
+    if is_deeper_than(DEEPEST, payload):
+        return []
+    return [item for item in _items(payload) if _is_about(item, number)]
+
+
+def _items(payload: object) -> Iterator[dict[str, Any]]:
+    for item in objects(payload):
+        if "content" in item and "numeroProcesso" not in item:
+            yield from objects(item["content"])
+        else:
+            yield item
+
+
+def _is_about(item: dict[str, Any], number: CaseNumber) -> bool:
+    # The source ignores filters it does not know and then lists everything.
+    if item.get("numeroProcesso") is None:
+        return not _PLACES_OF_DOCUMENTS.isdisjoint(item)
+    return _names(item, number)
+
+
+def _names(item: dict[str, Any], number: CaseNumber) -> bool:
+    named = item["numeroProcesso"]
+    try:
+        # A number in JSON has lost its leading zeros.
+        return CaseNumber.parse(f"{named:020}" if type(named) is int else str(named)) == number
+    except InvalidCaseNumber:
+        return False
+
+
+def _runs(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The runs of a case through its instances (`tramitações`), the present one first."""
+    for key in _RUNS:
+        yield from objects(item.get(key))
+
+
+def _places(item: dict[str, Any], number: CaseNumber) -> Iterator[_Place]:
+    """Every object in an item that lists something of the process, outer and known ones first."""
+    court = text(item.get("siglaTribunal")) or number.court
+    waiting: list[tuple[object, str, Instance | None]] = [(item, court, None)]
+    while waiting:
+        value, court, instance = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend((child, court, instance) for child in reversed(value))
+        if not isinstance(value, dict):
+            continue
+        if value.get("numeroProcesso") is not None and not _names(value, number):
+            continue
+        court, instance = _court(value) or court, read_instance(value) or instance
+        if not _LISTS.isdisjoint(value):
+            yield _Place(value, court, instance)
+        keys = [*_RUNS, *(key for key in value if key not in _RUNS and key not in _OTHER_THINGS)]
+        waiting.extend((value.get(key), court, instance) for key in reversed(keys))
+
+
+def _documents(place: dict[str, Any]) -> list[object]:
+    listed = place.get("documentos")
+    if isinstance(listed, dict) and not listed.keys().isdisjoint({"content", "documentos"}):
+        listed = listed.get("content")
+    if isinstance(listed, dict):
+        return [listed]
+    # Anything else is a count, or nothing.
+    return listed if isinstance(listed, list) else []
+
+
+def _movements(place: _Place) -> list[ListedMovement]:
+    listed = place.fields.get("movimentos")
+    raw = listed if isinstance(listed, list) else [listed]
+    read = (read_movement(one, place.instance) for one in raw)
+    return [movement for movement in read if movement is not None]
+
+
+def _court(run: dict[str, Any]) -> str | None:
+    for court in objects(run.get("tribunal")):
+        if (name := text(court.get("sigla"))) is not None:
+            return name.upper()
+    name = text(run.get("tribunal"))
+    return name.upper() if name is not None else None
+
+
+def _first(runs: list[dict[str, Any]], key: str) -> str | None:
+    return first_label(*(run.get(key) for run in runs))
+
+
+def _distributed_to(runs: list[dict[str, Any]]) -> str | None:
+    # `distribuicao` in the present run, `distribuicoes` in the others.
+    return first_label(
+        *(
+            distribution.get("orgaoJulgador")
+            for run in runs
+            for key in ("distribuicao", "distribuicoes")
+            for distribution in objects(run.get(key))
+        )
+    )
+
+
+def _metadata(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first item, and the runs of the others among its own."""
+    metadata: dict[str, Any] = without(items[0], "documentos")
+    others = [without(run, "documentos") for item in items[1:] for run in _runs(item)]
+    if others:
+        metadata["tramitacoes"] = [*objects(metadata.get("tramitacoes")), *others]
+    return metadata
