@@ -5,10 +5,10 @@ import uuid
 from fastapi import APIRouter
 
 from api import schemas
-from api.http import api_keys as keys
+from api.http import auth as keys
 from api.http import pagination
 from api.http.auth import require_admin
-from api.paths import Cursor, Limit
+from api.http.inputs import Cursor, Limit
 from api.problems import (
     API_KEY_UNKNOWN,
     FORBIDDEN,

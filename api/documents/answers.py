@@ -3,16 +3,16 @@
 from typing import Any, Final
 
 from api import schemas
-from api.object_store import ObjectStore
 from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.filenames import DEFAULT_TYPE, filename
 from autos.records.models import Document
+from autos.store import Store
 from autos.store.keys import document_key
 
 ENDED: Final = (DocumentState.AVAILABLE, DocumentState.FAILED)
 
 
-def link(store: ObjectStore, row: Document) -> str | None:
+def link(store: Store, row: Document) -> str | None:
     """An address that opens what is held of the document for a while; None if nothing is."""
     if row.sha256 is None:
         return None
@@ -24,13 +24,13 @@ def link(store: ObjectStore, row: Document) -> str | None:
 
 
 def status_of(
-    row: Document, state: DocumentState, store: ObjectStore, retry_reason: Reason | None = None
+    row: Document, state: DocumentState, store: Store, retry_reason: Reason | None = None
 ) -> schemas.DocumentStatus:
     """A row as part of a status answer, in the state that the answer's counters count it in."""
     return schemas.DocumentStatus.model_construct(**_members(row, state, store, retry_reason))
 
 
-def details_of(row: Document, store: ObjectStore) -> schemas.Document:
+def details_of(row: Document, store: Store) -> schemas.Document:
     """A row with all that is known of it."""
     return schemas.Document.model_construct(
         **_members(row, DocumentState(row.state), store, None),
@@ -42,7 +42,7 @@ def details_of(row: Document, store: ObjectStore) -> schemas.Document:
 
 
 def _members(
-    row: Document, state: DocumentState, store: ObjectStore, retry_reason: Reason | None
+    row: Document, state: DocumentState, store: Store, retry_reason: Reason | None
 ) -> dict[str, Any]:
     # What is stored is told only of a document that counts as ended in this very answer; of a
     # failed one it is the version before the one that could not be had.

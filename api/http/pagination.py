@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from api.http.inputs import moment
+from api.http.inputs import timestamp
 from api.problems import INVALID_CURSOR, Problem
 
 Item = TypeVar("Item")
@@ -91,6 +91,6 @@ def _decode(cursor: str, count: int) -> list[str]:
 
 def _time(text: str) -> datetime:
     try:
-        return moment(text)
+        return timestamp(text)
     except ValueError as error:
         raise Problem(INVALID_CURSOR) from error

@@ -9,7 +9,7 @@ from api import schemas
 from api.downloads import start as downloads
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
-from api.paths import Cursor, Limit, parse, status_url
+from api.http.inputs import Cursor, Limit, parse, status_url
 from api.problems import (
     ENGINE_UNAVAILABLE,
     INVALID_CASE_NUMBER,

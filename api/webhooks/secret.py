@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter
 
-from api.http.api_keys import Caller
-from api.http.auth import CallerDependency, authenticated
+from api.http.auth import Caller, CallerDependency, authenticated
 from api.problems import RECORDS_UNAVAILABLE, UNAUTHORIZED, Problem, responses
 from api.services import Services, ServicesDependency
 from api.webhooks.answers import WEBHOOK_SECRET_TOLD, VaultDependency, secret_state

@@ -12,7 +12,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 
 from api.http.auth import CallerDependency, authenticated
-from api.paths import SIGNED_RECEIVER
+from api.http.inputs import SIGNED_RECEIVER
 from api.problems import (
     INVALID_REQUEST,
     RECORDS_UNAVAILABLE,

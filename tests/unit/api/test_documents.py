@@ -6,9 +6,9 @@ from typing import cast
 import pytest
 
 from api.documents.answers import details_of, status_of
-from api.object_store import ObjectStore
 from autos.contracts.states import DocumentState, Doubt
 from autos.records.models import Document
+from autos.store import Store
 
 
 class Links:
@@ -18,7 +18,7 @@ class Links:
         return f"https://store.example/{key}"
 
 
-STORE = cast(ObjectStore, Links())
+STORE = cast(Store, Links())
 
 
 def row(state: DocumentState, doubt: Doubt | None) -> Document:
