@@ -1,4 +1,4 @@
-"""A diagnosis by request: what the service finds when it looks at its parts."""
+"""A diagnosis by request: every part of the service is checked."""
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -16,7 +16,7 @@ class Check(Answer):
     """What one check found."""
 
     name: str
-    ok: bool | None = Field(description="Null where it could not be looked at from the API")
+    ok: bool | None = Field(description="Null where it could not be checked from the API")
     detail: str
     advice: str | None = Field(description="What to do")
 
@@ -48,7 +48,7 @@ class Diagnosis(Answer):
 async def get_diagnosis(services: ServicesDependency) -> Diagnosis:
     """Takes up to ten seconds where a part is away.
 
-    One small object is written to the bucket and deleted again, and the source is asked once.
+    One small object is written to the bucket and deleted again, and one request goes to the source.
     """
     return Diagnosis(
         checks=[
