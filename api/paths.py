@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Path, Query
 
-from api import examples
 from api.problems import INVALID_CASE_NUMBER, Problem
+from api.schemas import NUMBER
 from autos.cnj import CaseNumber, InvalidCaseNumber
 
 PREFIX: Final = "/api/v1"
@@ -24,9 +24,7 @@ def parse(number: str) -> CaseNumber:
 
 
 async def _case(
-    number: Annotated[
-        str, Path(description="The CNJ number, bare or masked", examples=[examples.NUMBER])
-    ],
+    number: Annotated[str, Path(description="The CNJ number, bare or masked", examples=[NUMBER])],
 ) -> CaseNumber:
     return parse(number)
 

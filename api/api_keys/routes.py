@@ -4,7 +4,7 @@ import uuid
 
 from fastapi import APIRouter
 
-from api import schemas
+from api.api_keys import schemas
 from api.http import api_keys as keys
 from api.http import pagination
 from api.http.auth import require_admin

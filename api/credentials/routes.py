@@ -1,11 +1,8 @@
 """The credential the source is asked with: set here, never shown; require_admin only."""
 
-from datetime import datetime
-from typing import Annotated
-
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
+from api.credentials.schemas import CredentialState, NewCredential, Wait, WokenJobs
 from api.http.auth import require_admin
 from api.problems import (
     ENGINE_UNAVAILABLE,
@@ -16,73 +13,14 @@ from api.problems import (
     UNREADABLE_BODY,
     responses,
 )
-from api.schemas import Answer
 from api.services import Services, ServicesDependency
-from autos.contracts.states import Reason, WaitReason
+from autos.contracts.states import WaitReason
 from autos.records import jobs
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.waits import waits
-from autos.source import Credential, read_token
+from autos.source import Credential
 
 router = APIRouter(prefix="/credentials/pdpj", tags=["credentials"], dependencies=[require_admin])
-
-
-def _usable(token: SecretStr) -> SecretStr:
-    return SecretStr(read_token(token.get_secret_value()))
-
-
-Token = Annotated[
-    SecretStr,
-    Field(
-        min_length=1,
-        max_length=16_384,
-        description="Alone, without `Bearer`; white space around it is taken away, any within it, "
-        "control characters and letters outside ASCII are refused",
-        # For readers and generators of the schema; `read_token` is what decides.
-        json_schema_extra={"pattern": r"^[ \t\r\n]*[!-~]+[ \t\r\n]*$"},
-    ),
-    AfterValidator(_usable),
-]
-
-
-class NewCredential(BaseModel):
-    """Tokens from a login at the source; Autos itself never logs in."""
-
-    access_token: Token
-    refresh_token: Token | None = None
-
-
-class Wait(Answer):
-    """Running jobs that wait for the same thing for the same reason."""
-
-    waiting_for: WaitReason
-    reason: Reason | None = Field(description="What the source said, where it was asked")
-    jobs: int
-    since: datetime | None = Field(description="When the first of them began to wait")
-
-
-class CredentialState(Answer):
-    """What can be told of the credential without showing it, and how the source takes it."""
-
-    is_set: bool = Field(description="There is one that a request can carry")
-    refreshable: bool
-    expires_at: datetime | None = Field(
-        description="By the token's own word; null for an opaque one"
-    )
-    refused_since: datetime | None = Field(
-        description="Since when the source refuses it; null while it takes it, or was not asked"
-    )
-    waiting_jobs: int = Field(description="Running jobs that wait for a credential")
-    waits: list[Wait] = Field(
-        description="All waits of running jobs, the one with the most jobs first: a source that "
-        "answers 429 to all shows here as `source`, `rate_limited`"
-    )
-
-
-class WokenJobs(Answer):
-    """How many jobs waited for a credential and try again now."""
-
-    woken_jobs: int
 
 
 @router.put(

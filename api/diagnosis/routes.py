@@ -1,43 +1,14 @@
 """A diagnosis by request: what the service finds when it looks at its parts."""
 
 from fastapi import APIRouter
-from pydantic import Field
 
 from api.diagnosis.checks import diagnose
+from api.diagnosis.schemas import Check, Diagnosis
 from api.http.auth import require_admin
 from api.problems import FORBIDDEN, RECORDS_UNAVAILABLE, UNAUTHORIZED, responses
-from api.schemas import Answer, shown
 from api.services import ServicesDependency
 
 router = APIRouter(tags=["operation"], dependencies=[require_admin])
-
-
-class Check(Answer):
-    """What one check found."""
-
-    name: str
-    ok: bool | None = Field(description="Null where it could not be looked at from the API")
-    detail: str
-    advice: str | None = Field(description="What to do")
-
-
-class Diagnosis(Answer):
-    """What was found."""
-
-    model_config = shown(
-        {
-            "checks": [
-                {
-                    "name": "credential",
-                    "ok": False,
-                    "detail": "None is set.",
-                    "advice": "Set a new one with `autos credentials set`.",
-                }
-            ]
-        }
-    )
-
-    checks: list[Check]
 
 
 @router.get(

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from api import schemas
+from api.documents import schemas
 from api.object_store import ObjectStore
 from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.filenames import DEFAULT_TYPE, filename

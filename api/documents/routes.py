@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api import schemas
 from api.documents import answers as documents
+from api.documents import schemas
 from api.http import pagination
 from api.http.auth import authenticated
 from api.paths import Case, Cursor, Limit

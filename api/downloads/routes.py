@@ -4,9 +4,11 @@ from fastapi import APIRouter, Body
 from fastapi.responses import JSONResponse
 
 from api.downloads import start as downloads
+from api.downloads.schemas import DownloadRequest
 from api.http import idempotency
 from api.http.auth import CallerDependency, authenticated
 from api.http.preferences import Wait
+from api.jobs.schemas import JobStarted
 from api.paths import Case, status_url
 from api.problems import (
     ENGINE_UNAVAILABLE,
@@ -22,7 +24,6 @@ from api.problems import (
     UNREADABLE_BODY,
     responses,
 )
-from api.schemas import DownloadRequest, JobStarted
 from api.services import ServicesDependency
 from autos.contracts.states import JobStatus
 from autos.records import jobs

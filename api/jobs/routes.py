@@ -5,10 +5,10 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 
-from api import schemas
 from api.downloads import start as downloads
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
+from api.jobs import schemas
 from api.paths import Cursor, Limit, parse, status_url
 from api.problems import (
     ENGINE_UNAVAILABLE,
@@ -25,6 +25,7 @@ from api.problems import (
     responses,
 )
 from api.services import Services, ServicesDependency
+from api.status.schemas import Status
 from api.status.snapshots import StatusRequest
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, Reason, WaitReason
@@ -209,7 +210,7 @@ async def _live(services: Services, job: Job) -> schemas.Job:
         moment = await services.statuses.of(StatusRequest(job.process_number, with_documents=False))
     if moment is None or moment.answer.job_id != job.id:
         return shown
-    same = schemas.Job.model_fields.keys() & schemas.Status.model_fields.keys()
+    same = schemas.Job.model_fields.keys() & Status.model_fields.keys()
     return shown.model_copy(update={name: getattr(moment.answer, name) for name in same})
 
 

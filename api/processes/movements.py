@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter
 
-from api import schemas
 from api.http import pagination
 from api.http.auth import authenticated
 from api.paths import Case, Cursor, Limit
@@ -16,6 +15,7 @@ from api.problems import (
     Problem,
     responses,
 )
+from api.processes import schemas
 from api.services import ServicesDependency
 from autos.records import movements, processes
 

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from api import schemas
 from api.downloads import start as downloads
+from api.downloads.schemas import WebhookUrl
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated, require_admin
+from api.jobs.schemas import Counters, JobStarted
 from api.paths import Case, Cursor, Limit, status_url
 from api.problems import (
     ENGINE_UNAVAILABLE,
@@ -26,6 +27,7 @@ from api.problems import (
     Problem,
     responses,
 )
+from api.processes import schemas
 from api.services import ServicesDependency
 from api.status.snapshots import StatusRequest
 from autos.cnj import CaseNumber
@@ -42,7 +44,7 @@ router = APIRouter(tags=["processes"], dependencies=[authenticated])
     response_model=schemas.Process,
     responses={
         202: {
-            "model": schemas.JobStarted,
+            "model": JobStarted,
             "description": "A job runs, but the metadata has not arrived yet",
         },
         **responses(
@@ -65,7 +67,7 @@ async def get_process(
         bool, Query(description="False only reads what is held, and starts nothing")
     ] = True,
     webhook_url: Annotated[
-        schemas.WebhookUrl | None,
+        WebhookUrl | None,
         Query(
             description="Gets one event when the job has ended; none while nothing has changed "
             "since the last one"
@@ -86,7 +88,7 @@ async def get_process(
     if process.fetched_at is None:
         downloads.check_refused(job)
         if job is not None and job.is_active:
-            started = schemas.JobStarted(
+            started = JobStarted(
                 process_number=case.masked,
                 job_id=job.id,
                 status=JobStatus(job.status),
@@ -111,7 +113,7 @@ async def get_process(
         fetched_at=process.fetched_at,
         job_id=status.job_id,
         status=status.status,
-        documents=schemas.Counters.model_validate(status, from_attributes=True),
+        documents=Counters.model_validate(status, from_attributes=True),
         status_url=status_url(case.digits),
         documents_url=f"/api/v1/processes/{case.digits}/documents",
         movements_url=f"/api/v1/processes/{case.digits}/movements",

@@ -1,13 +1,34 @@
 """What the routes of reconciliations take and answer."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from api import examples
 from api.http.inputs import RequestBody
-from api.schemas import Answer, shown
+from api.schemas import JOB_ID, NUMBER, Answer, Example, shown
 from autos.contracts.reconciliation import Kind, Step
+
+RECONCILIATION: Final[Example] = {
+    "id": JOB_ID,
+    "status": "completed",
+    "dry_run": False,
+    "left": 0,
+    "findings": [
+        {
+            "kind": "delivery_stopped",
+            "found": 1,
+            "mended": 1,
+            "first": [
+                {
+                    "id": "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e",
+                    "process_number": None,
+                    "mended": True,
+                }
+            ],
+        }
+    ],
+    "unfinished": [],
+}
 
 
 class ReconciliationRequest(RequestBody):
@@ -23,9 +44,9 @@ class Finding(Answer):
 
     id: str = Field(
         description="Of the job, subscription, event or document; an orphaned object's key",
-        examples=[examples.JOB_ID],
+        examples=[JOB_ID],
     )
-    process_number: str | None = Field(None, examples=[examples.NUMBER])
+    process_number: str | None = Field(None, examples=[NUMBER])
     mended: bool
 
 
@@ -41,9 +62,9 @@ class Findings(Answer):
 class Reconciliation(Answer):
     """How far a reconciliation is, and once it has ended what it found."""
 
-    model_config = shown(examples.RECONCILIATION)
+    model_config = shown(RECONCILIATION)
 
-    id: str = Field(examples=[examples.JOB_ID])
+    id: str = Field(examples=[JOB_ID])
     status: Literal["pending", "processing", "completed", "failed"] = Field(
         description="`pending`: no worker has taken it up. `failed`: it was ended from outside"
     )

@@ -18,8 +18,8 @@ from api.problems import (
     Problem,
     responses,
 )
-from api.schemas import Status
 from api.services import ServicesDependency
+from api.status.schemas import Status
 from api.status.snapshots import StatusRequest
 
 router = APIRouter(tags=["processes"], dependencies=[authenticated])

@@ -23,12 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from api import schemas
 from api.documents import answers as documents
 from api.http import pagination, preferences
 from api.object_store import ObjectStore
 from api.problems import Problem
 from api.records import Records
+from api.status.schemas import Status
 from api.status.single_flight import SingleFlight
 from api.temporal_client import TemporalClient, Unanswered
 from autos.cnj import CaseNumber
@@ -75,7 +75,7 @@ class StatusRequest(NamedTuple):
 class StatusSnapshot:
     """One answer that is the same for every caller, and what is added for each."""
 
-    answer: schemas.Status
+    answer: Status
     body: str
     """The answer as it is sent, written once: fifty pollers land on it at the same moment."""
     digest: str
@@ -270,7 +270,7 @@ class Statuses:
             "documents_next": pagination.encode(end) if end < len(states) else None,
         }
 
-    def _digest(self, answer: schemas.Status) -> str:
+    def _digest(self, answer: Status) -> str:
         content = answer.model_dump_json(
             exclude={"eta_seconds": True, "documents": {"__all__": {"download_url"}}}
         )
@@ -322,7 +322,7 @@ def assemble(
     job: Job | None,
     job_id: str | None,
     lost: Execution | None = None,
-) -> schemas.Status:
+) -> Status:
     """Everything of a status answer but the documents and the caller's own.
 
     `lost` is the ended run of a job that may not have written its end.
@@ -347,7 +347,7 @@ def assemble(
     if started_at is not None and job is not None:
         # The row of a job is written after it was started.
         started_at = max(started_at, job.created_at)
-    return schemas.Status.model_validate(
+    return Status.model_validate(
         {
             **counters(states, status),
             "process_number": CaseNumber(request.digits).masked,

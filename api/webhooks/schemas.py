@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api import examples
 from api.http.inputs import RequestBody, Timestamp, Whole
-from api.schemas import Answer, Page
+from api.schemas import JOB_ID, NUMBER, Answer, Page
 
 EVENT_EXAMPLE = "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e"
 Address = Annotated[str, Field(max_length=2048, examples=["https://example.org/hooks/autos"])]
@@ -90,8 +89,8 @@ class Delivery(Answer):
 
     id: str = Field(description="The `webhook-id` the receiver sees", examples=[EVENT_EXAMPLE])
     type: str = Field(examples=["process.download.completed"])
-    process_number: str = Field(examples=[examples.NUMBER])
-    job_id: str = Field(examples=[examples.JOB_ID])
+    process_number: str = Field(examples=[NUMBER])
+    job_id: str = Field(examples=[JOB_ID])
     api_key_id: uuid.UUID
     payload: str
     status: DeliveryStatus

@@ -1,0 +1,76 @@
+"""What the routes of API keys take and answer."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from api.http.inputs import RequestBody, Timestamp
+from api.schemas import Answer, Example, Page, shown
+
+API_KEY: Final[Example] = {
+    "id": "0d6f5d0a-9d1f-4a7a-8c36-2f0d6f1b7e11",
+    "name": "billing",
+    "role": "client",
+    "prefix": "autos_3fT9xQ",
+    "is_active": True,
+    "created_at": "2026-01-15T13:00:00Z",
+    "expires_at": None,
+    "revoked_at": None,
+}
+
+
+CREATED_API_KEY: Final[Example] = API_KEY | {"key": "autos_3fT9xQ…"}
+
+HEALTH: Final[Example] = {
+    "ok": True,
+    "parts": {"records": {"ok": True}, "engine": {"ok": True}, "store": {"ok": True}},
+}
+
+
+def _to_come(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise ValueError("a key that expires must do so in the future")
+    return moment
+
+
+class NewApiKey(RequestBody):
+    """A caller to let in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "billing", "role": "client"}]}
+    )
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
+    role: Literal["client", "admin"] = "client"
+    expires_at: Annotated[Timestamp, AfterValidator(_to_come)] | None = None
+
+
+class ApiKey(Answer):
+    """A caller, without the key."""
+
+    model_config = shown(API_KEY)
+
+    id: uuid.UUID
+    name: str
+    role: str
+    prefix: str = Field(description="The key's first letters", examples=["autos_3fT9xQ"])
+    is_active: bool
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class CreatedApiKey(ApiKey):
+    """A new caller, with the key. It is told this once and kept nowhere."""
+
+    model_config = shown(CREATED_API_KEY)
+
+    key: str
+
+
+class ApiKeyPage(Page):
+    """A page of callers."""
+
+    items: list[ApiKey]
