@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -25,6 +25,24 @@ def encode(*parts: object) -> str:
 def page(rows: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
     """Cut off the one row more that was read to learn whether there is a next page."""
     return rows[:limit], len(rows) > limit
+
+
+def cut(
+    rows: Sequence[Item], limit: int, key: Callable[[Item], tuple[object, ...]]
+) -> tuple[Sequence[Item], str | None]:
+    """Cut rows to a page and make the cursor of the next one.
+
+    Args:
+        rows: at most `limit + 1` rows; the one too many shows that there is a next page.
+        limit: rows of the page.
+        key: the sort key of a row, which the next page begins after.
+
+    Returns:
+        The rows of the page, and the cursor of the next page; None on the last one.
+    """
+    if len(rows) <= limit:
+        return rows, None
+    return rows[:limit], encode(*key(rows[limit - 1]))
 
 
 def time_and_text(cursor: str | None) -> tuple[datetime, str] | None:
