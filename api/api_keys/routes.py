@@ -1,12 +1,12 @@
-"""Who may use the API; require_admin only."""
+"""Routes of API keys, for administrators only."""
 
 import uuid
 
 from fastapi import APIRouter
 
 from api.api_keys import schemas
-from api.http import api_keys as keys
 from api.http import pagination
+from api.http.api_keys import fingerprint, new_key, prefix
 from api.http.auth import require_admin
 from api.paths import Cursor, Limit
 from api.problems import (
@@ -39,18 +39,17 @@ async def create_api_key(
     new: schemas.NewApiKey, services: ServicesDependency
 ) -> schemas.CreatedApiKey:
     """Only a hash of the key is kept: a lost key is replaced, not found again."""
-    key = keys.new_key()
+    key = new_key()
     async with services.records.transaction() as session:
         row = await api_keys.add(
             session,
             name=new.name,
             role=new.role,
-            prefix=keys.prefix(key),
-            sha256=keys.fingerprint(key),
+            prefix=prefix(key),
+            sha256=fingerprint(key),
             expires_at=new.expires_at,
         )
-    shown = schemas.ApiKey.model_validate(row, from_attributes=True)
-    return schemas.CreatedApiKey(**shown.model_dump(), key=key)
+    return schemas.CreatedApiKey.of(row, key=key)
 
 
 @router.get(
@@ -69,11 +68,8 @@ async def list_api_keys(
     """Revoked and expired ones too, for the record of who asked for what."""
     async with services.records.transaction() as session:
         rows = await api_keys.page(session, after=pagination.time_and_id(cursor), limit=limit + 1)
-    listed, more = pagination.page(rows, limit)
-    return schemas.ApiKeyPage(
-        items=[schemas.ApiKey.model_validate(row, from_attributes=True) for row in listed],
-        next=pagination.encode(listed[-1].created_at, listed[-1].id) if more else None,
-    )
+    listed, following = pagination.cut(rows, limit, lambda row: (row.created_at, row.id))
+    return schemas.ApiKeyPage(items=[schemas.ApiKey.of(row) for row in listed], next=following)
 
 
 @router.delete(

@@ -1,4 +1,4 @@
-"""The credential the source is asked with: set here, never shown; require_admin only."""
+"""Routes of the source's credential, for administrators only: it is set here and never shown."""
 
 from fastapi import APIRouter
 
@@ -65,10 +65,7 @@ async def get_credential(services: ServicesDependency) -> CredentialState:
         expires_at=credential.expires_at if credential is not None else None,
         refused_since=credential.refused_since if credential is not None else None,
         waiting_jobs=sum(wait.jobs for wait in found if wait.waiting_for is WaitReason.CREDENTIAL),
-        waits=[
-            Wait(waiting_for=wait.waiting_for, reason=wait.reason, jobs=wait.jobs, since=wait.since)
-            for wait in found
-        ],
+        waits=[Wait.of(wait) for wait in found],
     )
 
 

@@ -1,12 +1,12 @@
-"""Documents of a process, and the manifest that lists what became of each."""
+"""Routes of a process's documents, and of the manifest that lists them with their outcomes."""
 
 import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.documents import answers as documents
 from api.documents import schemas
+from api.documents.from_rows import document_answer, document_link
 from api.http import pagination
 from api.http.auth import authenticated
 from api.paths import Case, Cursor, Limit
@@ -29,8 +29,7 @@ from api.problems import (
 from api.services import Services, ServicesDependency
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState, Reason
-from autos.records import documents as rows
-from autos.records import processes
+from autos.records import documents, processes
 from autos.records.models import Document
 from autos.store.keys import manifest_key
 
@@ -63,20 +62,18 @@ async def list_documents(
     this list by a moment.
     """
     async with services.records.transaction() as session:
-        known = await processes.existing(session, case.digits)
-        found = await rows.page(
+        if not await processes.existing(session, case.digits):
+            raise Problem(PROCESS_UNKNOWN)
+        rows = await documents.page(
             session,
             case.digits,
             state=state,
             start=pagination.position(cursor),
             limit=limit + 1,
         )
-    if not known:
-        raise Problem(PROCESS_UNKNOWN)
-    listed, more = pagination.page(found, limit)
+    listed, following = pagination.cut(rows, limit, lambda row: (row.position + 1,))
     return schemas.DocumentPage(
-        items=[documents.details_of(row, services.store) for row in listed],
-        next=pagination.encode(found[limit].position) if more else None,
+        items=[document_answer(row, services.store) for row in listed], next=following
     )
 
 
@@ -92,7 +89,7 @@ async def get_document(
     case: Case, document_id: uuid.UUID, services: ServicesDependency
 ) -> schemas.Document:
     """With a link minted now, if it is stored."""
-    return documents.details_of(await _find(services, case, document_id), services.store)
+    return document_answer(await _find(services, case, document_id), services.store)
 
 
 @router.get(
@@ -120,9 +117,9 @@ async def get_document_content(
 ) -> Response:
     """A client that follows redirects gets the bytes, straight from the store."""
     row = await _find(services, case, document_id)
-    address = documents.link(services.store, row)
-    if address is not None:
-        return _redirect(address)
+    url = document_link(services.store, row)
+    if url is not None:
+        return _redirect(url)
     if row.state == DocumentState.FAILED:
         detail = Reason(row.reason).text if row.reason else None
         raise Problem(DOCUMENT_FAILED, detail, reason=row.reason)
@@ -153,9 +150,8 @@ async def get_document_content(
 async def get_manifest(case: Case, services: ServicesDependency) -> Response:
     """A client that follows redirects gets the bytes that lie in the store beside the documents."""
     async with services.records.transaction() as session:
-        known = await processes.existing(session, case.digits)
-    if not known:
-        raise Problem(PROCESS_UNKNOWN)
+        if not await processes.existing(session, case.digits):
+            raise Problem(PROCESS_UNKNOWN)
     key = manifest_key(case.digits)
     if not await services.store.holds(key):
         raise Problem(MANIFEST_MISSING)
@@ -163,13 +159,13 @@ async def get_manifest(case: Case, services: ServicesDependency) -> Response:
     return _redirect(services.store.link(key, name, "application/json"))
 
 
-def _redirect(address: str) -> Response:
-    return Response(status_code=307, headers={"Location": address, "Cache-Control": "no-store"})
+def _redirect(url: str) -> Response:
+    return Response(status_code=307, headers={"Location": url, "Cache-Control": "no-store"})
 
 
 async def _find(services: Services, case: CaseNumber, document_id: uuid.UUID) -> Document:
     async with services.records.transaction() as session:
-        row = await rows.get(session, case.digits, document_id)
+        row = await documents.get(session, case.digits, document_id)
     if row is None:
         raise Problem(DOCUMENT_UNKNOWN)
     return row

@@ -1,11 +1,11 @@
-"""Jobs: their history, and the steering of those that run."""
+"""Routes of jobs: their history, and the steering of the running ones."""
 
 import uuid
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 
-from api.downloads import start as downloads
+from api.downloads.start import start
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
 from api.jobs import schemas
@@ -28,7 +28,7 @@ from api.services import Services, ServicesDependency
 from api.status.schemas import Status
 from api.status.snapshots import StatusRequest
 from autos.cnj import CaseNumber
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.states import JobStatus, Reason
 from autos.records import jobs
 from autos.records.downloads import reopen_failed
 from autos.records.models import Job, now
@@ -67,19 +67,16 @@ async def list_jobs(
     """The counters of a running job are those of the records; its status is newer by a moment."""
     case = parse(process_number) if process_number is not None else None
     async with services.records.transaction() as session:
-        found = await jobs.page(
+        rows = await jobs.page(
             session,
             process_number=case.digits if case else None,
             status=status,
             before=pagination.time_and_text(cursor),
             limit=limit + 1,
         )
-        listed, more = pagination.page(found, limit)
+        listed, following = pagination.cut(rows, limit, lambda job: (job.created_at, job.id))
         counted = await jobs.counted(session, listed)
-    return schemas.JobPage(
-        items=[_shown(job, counted[job.id]) for job in listed],
-        next=pagination.encode(listed[-1].created_at, listed[-1].id) if more else None,
-    )
+    return schemas.JobPage(items=[_answer(job, counted[job.id]) for job in listed], next=following)
 
 
 @router.get(
@@ -160,7 +157,7 @@ async def retry_failed(
     case = CaseNumber(job.process_number)
     execution = await services.temporal.execution(case.digits)
     if execution is None or not execution.running:
-        started = await downloads.start(services, caller, case, max_age=HOWEVER_OLD)
+        started = await start(services, caller, case, max_age=HOWEVER_OLD)
     elif execution.first_run_id == job.id and job.is_active:
         asked_at = now()
         await services.temporal.steer(case.digits, job.id, "retry_failed")
@@ -203,37 +200,25 @@ async def _steer(services: Services, job_id: uuid.UUID, verb: str) -> schemas.Jo
 
 
 async def _live(services: Services, job: Job) -> schemas.Job:
-    """The job with what its process's status says, as long as it is the one that runs."""
-    shown = _shown(job, jobs.recorded(job))
-    moment = None
-    if job.is_active:
-        moment = await services.statuses.of(StatusRequest(job.process_number, with_documents=False))
-    if moment is None or moment.answer.job_id != job.id:
-        return shown
-    same = schemas.Job.model_fields.keys() & Status.model_fields.keys()
-    return shown.model_copy(update={name: getattr(moment.answer, name) for name in same})
+    """The job with the numbers of its process's status, if it is the running job."""
+    answer = _answer(job, jobs.recorded(job))
+    if not job.is_active:
+        return answer
+    snapshot = await services.statuses.of(StatusRequest(job.process_number, with_documents=False))
+    if snapshot is None or snapshot.answer.job_id != job.id:
+        return answer
+    common = schemas.Job.model_fields.keys() & Status.model_fields.keys()
+    return answer.model_copy(update={name: getattr(snapshot.answer, name) for name in common})
 
 
-def _shown(job: Job, counted: jobs.Counted) -> schemas.Job:
-    reason = Reason(job.reason) if job.reason else None
-    return schemas.Job(
-        id=job.id,
-        process_number=CaseNumber(job.process_number).masked,
-        status=JobStatus(job.status),
-        waiting_for=WaitReason(job.waiting_for) if job.waiting_for else None,
-        waiting_since=job.waiting_since,
-        waiting_until=job.waiting_until,
-        next_try_at=job.next_try_at,
-        reason=reason,
-        error_message=reason.text if reason else None,
+def _answer(job: Job, counted: jobs.Counted) -> schemas.Job:
+    return schemas.Job.of(
+        job,
+        error_message=Reason(job.reason).text if job.reason else None,
         total_documents=counted.total,
         completed_documents=counted.available,
         doubtful_documents=counted.doubtful,
         failed_documents=counted.failed,
         bytes_stored=counted.bytes_stored,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        completed_at=job.completed_at,
-        duration_seconds=job.duration_seconds,
         status_url=status_url(job.process_number),
     )

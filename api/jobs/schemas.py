@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import Field
 
-from api.schemas import CASE_PATH, JOB_ID, NUMBER, Answer, Example, Page, shown
+from api.schemas import CASE_PATH, JOB_ID, NUMBER, Answer, Example, MaskedNumber, Page, shown
 from autos.contracts.states import JobStatus, Reason, WaitReason
 
 JOB_STARTED: Final[Example] = {
@@ -55,7 +55,7 @@ class JobStarted(Answer):
 
     model_config = shown(JOB_STARTED)
 
-    process_number: str = Field(examples=[NUMBER])
+    process_number: MaskedNumber
     job_id: str = Field(examples=[JOB_ID])
     status: JobStatus
     status_url: str = Field(examples=["/api/v1/processes/99900028620248260100/status"])
@@ -83,7 +83,7 @@ class Job(Answer):
     model_config = shown(JOB)
 
     id: str = Field(examples=[JOB_ID])
-    process_number: str = Field(examples=[NUMBER])
+    process_number: MaskedNumber
     status: JobStatus
     waiting_for: WaitReason | None
     waiting_since: datetime | None

@@ -1,4 +1,4 @@
-"""Movements of a process: what happened in the case, as the source tells it."""
+"""Route of a process's movements: what happened in the case, in the source's words."""
 
 from fastapi import APIRouter
 
@@ -40,17 +40,13 @@ async def list_movements(
 ) -> schemas.MovementPage:
     """As they were when the metadata was last read."""
     async with services.records.transaction() as session:
-        known = await processes.existing(session, case.digits)
-        found = await movements.page(
+        if not await processes.existing(session, case.digits):
+            raise Problem(PROCESS_UNKNOWN)
+        rows = await movements.page(
             session,
             case.digits,
             before=None if cursor is None else pagination.position(cursor),
             limit=limit + 1,
         )
-    if not known:
-        raise Problem(PROCESS_UNKNOWN)
-    listed, more = pagination.page(found, limit)
-    return schemas.MovementPage(
-        items=[schemas.Movement.model_validate(row, from_attributes=True) for row in listed],
-        next=pagination.encode(listed[-1].position) if more else None,
-    )
+    listed, following = pagination.cut(rows, limit, lambda row: (row.position,))
+    return schemas.MovementPage(items=[schemas.Movement.of(row) for row in listed], next=following)

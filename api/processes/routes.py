@@ -1,12 +1,12 @@
-"""The process itself: one with its metadata, the list, the purge."""
+"""Routes of processes: one with its metadata, the list, the purge."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from api.downloads import start as downloads
 from api.downloads.schemas import WebhookUrl
+from api.downloads.start import check_refused, metadata, start, start_if_needed
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated, require_admin
 from api.jobs.schemas import Counters, JobStarted
@@ -30,7 +30,6 @@ from api.problems import (
 from api.processes import schemas
 from api.services import ServicesDependency
 from api.status.snapshots import StatusRequest
-from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
 from autos.records import processes
 
@@ -79,14 +78,14 @@ async def get_process(
 ) -> Response:
     """Waits up to three seconds for the metadata of a new process, then answers 202."""
     if auto_download and force_refresh:
-        await downloads.start(services, caller, case, max_age=0, webhook_url=webhook_url)
+        await start(services, caller, case, max_age=0, webhook_url=webhook_url)
     elif auto_download:
-        await downloads.start_if_needed(services, caller, case, webhook_url)
-    process, job = await downloads.metadata(services, case.digits)
+        await start_if_needed(services, caller, case, webhook_url)
+    process, job = await metadata(services, case.digits)
     if process is None:
         raise Problem(PROCESS_UNKNOWN)
     if process.fetched_at is None:
-        downloads.check_refused(job)
+        check_refused(job)
         if job is not None and job.is_active:
             started = JobStarted(
                 process_number=case.masked,
@@ -96,24 +95,16 @@ async def get_process(
             )
             headers = {"Location": status_url(case.digits), "Retry-After": "2"}
             return JSONResponse(started.model_dump(mode="json"), 202, headers)
-    moment = await services.statuses.of(StatusRequest(case.digits, with_documents=False))
-    if moment is None:
+    snapshot = await services.statuses.of(StatusRequest(case.digits, with_documents=False))
+    if snapshot is None:
         raise Problem(PROCESS_UNKNOWN)
-    status = moment.answer
-    answer = schemas.Process(
+    status = snapshot.answer
+    answer = schemas.Process.of(
+        process,
         process_number=case.masked,
-        court=process.court,
-        segment=process.segment,
-        class_name=process.class_name,
-        subjects=process.subjects,
-        judging_body=process.judging_body,
-        secrecy_level=process.secrecy_level,
-        filed_at=process.filed_at,
-        details=process.details,
-        fetched_at=process.fetched_at,
         job_id=status.job_id,
         status=status.status,
-        documents=Counters.model_validate(status, from_attributes=True),
+        documents=Counters.of(status),
         status_url=status_url(case.digits),
         documents_url=f"/api/v1/processes/{case.digits}/documents",
         movements_url=f"/api/v1/processes/{case.digits}/movements",
@@ -145,22 +136,14 @@ async def list_processes(
             before=pagination.time_and_text(cursor),
             limit=limit + 1,
         )
-    listed, more = pagination.page(rows, limit)
-    return schemas.ProcessPage(
-        items=[
-            schemas.ListedProcess(
-                process_number=CaseNumber(row.number).masked,
-                court=row.court,
-                class_name=row.class_name,
-                total_documents=row.total_documents,
-                status=JobStatus(row.status or JobStatus.PENDING),
-                fetched_at=row.fetched_at,
-                created_at=row.created_at,
-            )
-            for row in listed
-        ],
-        next=pagination.encode(listed[-1].created_at, listed[-1].number) if more else None,
-    )
+    listed, following = pagination.cut(rows, limit, lambda row: (row.created_at, row.number))
+    items = [
+        schemas.ListedProcess.of(
+            row, process_number=row.number, status=row.status or JobStatus.PENDING
+        )
+        for row in listed
+    ]
+    return schemas.ProcessPage(items=items, next=following)
 
 
 @router.delete(

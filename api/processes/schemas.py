@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from api.jobs.schemas import COUNTERS, Counters
-from api.schemas import CASE_PATH, JOB_ID, NUMBER, Answer, Example, Page, shown
+from api.schemas import CASE_PATH, JOB_ID, NUMBER, Answer, Example, MaskedNumber, Page, shown
 from autos.contracts.states import JobStatus
 
 PROCESS: Final[Example] = {
@@ -58,7 +58,7 @@ class Process(Answer):
 
     model_config = shown(PROCESS)
 
-    process_number: str = Field(examples=[NUMBER])
+    process_number: MaskedNumber
     court: str = Field(examples=["TJSP"])
     segment: str = Field(examples=["JUSTICA_ESTADUAL"])
     class_name: str | None
@@ -106,7 +106,7 @@ class ListedProcess(Answer):
 
     model_config = shown(LISTED_PROCESS)
 
-    process_number: str = Field(examples=[NUMBER])
+    process_number: MaskedNumber
     court: str
     class_name: str | None
     total_documents: int

@@ -1,11 +1,11 @@
 """What the routes of reconciliations take and answer."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
 from api.http.inputs import RequestBody
-from api.schemas import JOB_ID, NUMBER, Answer, Example, shown
+from api.schemas import JOB_ID, NUMBER, Answer, Example, masked, shown
 from autos.contracts.reconciliation import Kind, Step
 
 RECONCILIATION: Final[Example] = {
@@ -46,7 +46,7 @@ class Finding(Answer):
         description="Of the job, subscription, event or document; an orphaned object's key",
         examples=[JOB_ID],
     )
-    process_number: str | None = Field(None, examples=[NUMBER])
+    process_number: Annotated[str | None, masked] = Field(None, examples=[NUMBER])
     mended: bool
 
 

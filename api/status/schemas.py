@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.documents.schemas import FAILED_DOCUMENT, STORED_DOCUMENT, DocumentStatus
 from api.jobs.schemas import COUNTERS, Counters
-from api.schemas import JOB_ID, NUMBER, Example, shown
+from api.schemas import JOB_ID, NUMBER, Example, MaskedNumber, shown
 from autos.contracts.states import JobStatus, Reason, WaitReason
 
 STATUS: Final[Example] = COUNTERS | {
@@ -42,7 +42,7 @@ class Status(Counters):
 
     model_config = shown(STATUS)
 
-    process_number: str = Field(examples=[NUMBER])
+    process_number: MaskedNumber
     status: JobStatus
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from api.documents import answers as documents
+from api.documents.from_rows import document_status
 from api.http import pagination, preferences
 from api.object_store import ObjectStore
 from api.problems import Problem
@@ -259,7 +259,7 @@ class Statuses:
         end = request.start + PAGE
         return {
             "documents": [
-                documents.status_of(
+                document_status(
                     row,
                     STATES[states[row.position]],
                     self._store,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from api.http.inputs import RequestBody, Timestamp, Whole
-from api.schemas import JOB_ID, NUMBER, Answer, Page
+from api.schemas import JOB_ID, Answer, MaskedNumber, Page
 
 EVENT_EXAMPLE = "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e"
 Address = Annotated[str, Field(max_length=2048, examples=["https://example.org/hooks/autos"])]
@@ -89,7 +89,7 @@ class Delivery(Answer):
 
     id: str = Field(description="The `webhook-id` the receiver sees", examples=[EVENT_EXAMPLE])
     type: str = Field(examples=["process.download.completed"])
-    process_number: str = Field(examples=[NUMBER])
+    process_number: MaskedNumber
     job_id: str = Field(examples=[JOB_ID])
     api_key_id: uuid.UUID
     payload: str
