@@ -1,46 +1,46 @@
-"""The FastAPI application: what it is made of, and what it opens at start and closes at the end.
+"""The FastAPI application: its routes, and the connections it opens at start and closes at the end.
 
-It boots while Temporal, the database or the store are away and says so in `/health/ready`.
+It starts while Temporal, the database or the store are away and says so in `/health/ready`.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Final, TypeAlias
 
 import httpx2
 import structlog
 from fastapi import FastAPI
 
-import autos.store
-from api import health, problems, temporal_client
+from api import health, problems
 from api.api_keys import routes as api_keys
 from api.credentials import routes as credentials
 from api.diagnosis import routes as diagnosis
 from api.documents import routes as documents
 from api.downloads import routes as downloads
-from api.http import api_keys as keys
-from api.http.admission import Gate
+from api.http import auth
+from api.http.admission import Admission
+from api.http.inputs import PREFIX
 from api.http.metrics import Metrics
 from api.http.middleware import RequestMiddleware
 from api.jobs import routes as jobs
-from api.object_store import ObjectStore, Store
-from api.paths import PREFIX
-from api.problems import Problem
 from api.processes import movements
 from api.processes import routes as processes
 from api.reconciliations import routes as reconciliations
-from api.records import Records
 from api.services import Services
 from api.status import routes as status
 from api.status.snapshots import Statuses
+from api.temporal_client import TemporalClient, connect
 from api.webhooks import openapi as webhook_docs
 from api.webhooks import routes as webhooks
 from api.webhooks.redeliveries import Redeliveries
 from autos.records import api_keys as key_rows
 from autos.records.changes import Changes
 from autos.records.database import Database
+from autos.records.errors import is_outage
 from autos.settings import Settings
+from autos.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -49,19 +49,17 @@ OpenServices: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Servi
 
 
 def assemble(
-    settings: Settings, database: Database, job_engine: temporal_client.TemporalClient, store: Store
+    settings: Settings, database: Database, temporal: TemporalClient, store: Store
 ) -> Services:
-    """The services on the given parts."""
-    records = Records(database)
-    objects = ObjectStore(store)
+    """The services on the given connections."""
     changes = Changes(database)
     return Services(
         settings=settings,
-        records=records,
-        temporal=job_engine,
-        store=objects,
-        keys=keys.ApiKeyCache(records.find_key),
-        statuses=Statuses(records, job_engine, objects, settings.link_ttl, changes),
+        records=database,
+        temporal=temporal,
+        store=store,
+        keys=auth.ApiKeyCache(partial(auth.find_key, database)),
+        statuses=Statuses(database, temporal, store, changes, settings.link_ttl),
         changes=changes,
         redeliveries=Redeliveries(),
     )
@@ -69,20 +67,20 @@ def assemble(
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Database, Temporal and store, as the settings say."""
+    """Database, Temporal and store, by the settings."""
     database = Database.open(settings)
-    job_engine = temporal_client.TemporalClient(await temporal_client.connect())
+    temporal = TemporalClient(await connect())
     async with httpx2.AsyncClient(trust_env=False) as http:
-        store = autos.store.Store(settings, http)
+        store = Store(settings, http)
         try:
             await store.open()
-            yield assemble(settings, database, job_engine, store)
+            yield assemble(settings, database, temporal, store)
         finally:
             await database.close()
 
 
 def create_app(settings: Settings, opened: OpenServices = open_services) -> FastAPI:
-    """The application. Tests hand in an `opened` of their own."""
+    """The application; `opened` makes its services, which tests replace."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -103,11 +101,12 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         description="Errors are problem details (RFC 9457): decide by `type`.",
         lifespan=lifespan,
         redoc_url=None,
-        # Such a redirect would lead to whatever host and scheme the request has named.
+        # Such a redirect would lead to the host and scheme that the request has named.
         redirect_slashes=False,
         responses=problems.responses(*problems.OF_EVERY_ROUTE),
     )
     app.state.metrics = Metrics()
+    app.state.store_probe = health.StoreProbe()
     problems.install(app)
     for noun in (
         processes,
@@ -125,7 +124,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         app.include_router(noun.router, prefix=PREFIX)
     app.include_router(health.router)
     webhook_docs.describe(app.webhooks)
-    app.add_middleware(Gate, longest=settings.api_max_body_bytes)
+    app.add_middleware(Admission, longest=settings.api_max_body_bytes)
     app.add_middleware(RequestMiddleware, metrics=app.state.metrics)
     return app
 
@@ -138,9 +137,11 @@ async def _ensure_admin_key(services: Services) -> bool:
     try:
         async with services.records.transaction() as session:
             await key_rows.ensure_admin(
-                session, prefix=keys.prefix(key), sha256=keys.fingerprint(key)
+                session, prefix=auth.prefix(key), sha256=auth.fingerprint(key)
             )
-    except Problem:
+    except Exception as error:
+        if not is_outage(error):
+            raise
         return False
     return True
 

@@ -1,8 +1,9 @@
-"""Health for orchestrators and metrics for Prometheus; no key needed, no case number told."""
+"""Health for orchestrators and metrics for Prometheus; no key needed, no case number shown."""
 
 import asyncio
-from contextlib import suppress
-from typing import Final, Protocol, cast
+import time
+from collections.abc import Awaitable
+from typing import Final, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -10,22 +11,46 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.diagnosis.schemas import Health, PartHealth
 from api.http.metrics import Metrics
-from api.problems import Problem
+from api.problems import STORE_UNAVAILABLE, as_problem, unavailable
 from api.services import ServicesDependency
 from autos.records.waits import waits
+from autos.store import Store
 
 router = APIRouter(tags=["operation"])
 
 PATIENCE_SECONDS: Final = 5.0
+PROBED_FOR_SECONDS: Final = 60.0
+"""How long a bucket that took an object is taken to accept another."""
 
 
-class _Part(Protocol):
-    async def ready(self) -> None: ...
+class StoreProbe:
+    """Whether the store can be used; writes to it at most once in `PROBED_FOR_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._good_until = 0.0
+
+    async def check(self, store: Store) -> None:
+        """Ask whether the bucket is there, and once a minute have it take a tiny object.
+
+        Raises:
+            Problem: it cannot be reached, or takes nothing.
+        """
+        if not await store.reachable():
+            raise unavailable(STORE_UNAVAILABLE)
+        if time.monotonic() < self._good_until:
+            return
+        if not await store.ready():
+            raise unavailable(
+                STORE_UNAVAILABLE,
+                "The bucket is there, but takes no objects: check its quota, its free space and "
+                "the rights of the access keys.",
+            )
+        self._good_until = time.monotonic() + PROBED_FOR_SECONDS
 
 
 @router.get("/health/live", operation_id="health_live", summary="Is the process alive?")
 async def live() -> Health:
-    """Asks nobody else: restarting this process would not bring a database back."""
+    """Checks no other part: restarting this process would not bring a database back."""
     return Health(ok=True)
 
 
@@ -36,15 +61,16 @@ async def live() -> Health:
     response_model=Health,
     responses={503: {"model": Health, "description": "A part cannot be reached"}},
 )
-async def ready(services: ServicesDependency) -> JSONResponse:
-    """Asks records, engine and store, each by itself, for five seconds at most."""
-    asked: dict[str, _Part] = {
-        "records": services.records,
-        "engine": services.temporal,
-        "store": services.store,
+async def ready(request: Request, services: ServicesDependency) -> JSONResponse:
+    """Checks records, engine and store side by side, for five seconds at most."""
+    probe = cast(StoreProbe, request.app.state.store_probe)
+    checks: dict[str, Awaitable[None]] = {
+        "records": services.records.ready(),
+        "engine": services.temporal.ready(),
+        "store": probe.check(services.store),
     }
-    found = await asyncio.gather(*(_look(part) for part in asked.values()))
-    parts = dict(zip(asked, found, strict=True))
+    found = await asyncio.gather(*(_check(part) for part in checks.values()))
+    parts = dict(zip(checks, found, strict=True))
     health = Health(ok=all(part.ok for part in found), parts=parts)
     return JSONResponse(health.model_dump(exclude_none=True), 200 if health.ok else 503)
 
@@ -61,18 +87,24 @@ async def metrics(request: Request, services: ServicesDependency) -> Response:
     While the records are away the waits are those of the last answer.
     """
     collected = cast(Metrics, request.app.state.metrics)
-    with suppress(Problem, TimeoutError):
+    try:
         async with asyncio.timeout(PATIENCE_SECONDS), services.records.transaction() as session:
             collected.show_waits(await waits(session))
+    except Exception as error:
+        if not isinstance(error, TimeoutError) and as_problem(error) is None:
+            raise
     return Response(generate_latest(collected.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _look(part: _Part) -> PartHealth:
+async def _check(part: Awaitable[None]) -> PartHealth:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await part.ready()
-    except Problem as problem:
-        return PartHealth(ok=False, detail=problem.detail)
+            await part
     except TimeoutError:
         return PartHealth(ok=False, detail="No answer in time.")
+    except Exception as error:
+        problem = as_problem(error)
+        if problem is None:
+            raise
+        return PartHealth(ok=False, detail=problem.detail)
     return PartHealth(ok=True)

@@ -1,28 +1,37 @@
 """Errors as RFC 9457 problem details: a stable `type`, a sentence for the reader, the request id.
 
-What an exception says does not reach the client; it is in the log under the request id.
+Routes raise `Problem`, or let the errors of the database, Temporal and the store pass; `install`
+registers the handlers that turn these into problems. The text of any other exception does not reach
+the client: it is in the log under the request id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from temporalio.service import RPCError
 
+from autos.records.errors import DatabaseUnreachable, is_outage
+from autos.store import StoreError
 from autos.vault import SealBroken
+
+log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """One kind of problem; `name` is its stable identity, `advice` what to do about it."""
+    """A type of problem: its stable name, and what to do about it."""
 
     name: str
     status: int
@@ -31,7 +40,7 @@ class ProblemType:
 
     @property
     def type(self) -> str:
-        """The identity in an answer."""
+        """The URN in an answer."""
         return f"urn:autos:problem:{self.name}"
 
 
@@ -84,7 +93,7 @@ BODY_ENCODED: Final = ProblemType(
     "Send the body without a `Content-Encoding`.",
 )
 PATH_UNKNOWN: Final = ProblemType(
-    "not-found", 404, "There is no such path", "See /docs for the paths that there are."
+    "not-found", 404, "There is no such path", "See /docs for all paths."
 )
 METHOD_NOT_ALLOWED: Final = ProblemType(
     "method-not-allowed",
@@ -116,7 +125,7 @@ PROCESS_NOT_FOUND: Final = ProblemType(
 PROCESS_UNKNOWN: Final = ProblemType(
     "process-unknown",
     404,
-    "Nobody has asked for this process yet",
+    "No download of this process has been requested yet",
     "Start with POST /api/v1/processes/{number}/downloads.",
 )
 DOCUMENT_UNKNOWN: Final = ProblemType(
@@ -128,8 +137,8 @@ DOCUMENT_UNKNOWN: Final = ProblemType(
 DOCUMENT_FAILED: Final = ProblemType(
     "document-failed",
     404,
-    "The document could not be had",
-    "See `reason`; POST /api/v1/jobs/{id}/retry-failed asks the source again.",
+    "The document could not be downloaded",
+    "See `reason`; POST /api/v1/jobs/{id}/retry-failed requests it from the source again.",
 )
 DOCUMENT_GONE: Final = ProblemType(
     "document-gone",
@@ -141,7 +150,7 @@ DOCUMENT_PENDING: Final = ProblemType(
     "document-pending",
     409,
     "The document is not stored yet",
-    "Ask again after `Retry-After` seconds, or follow the status of the process.",
+    "Retry after `Retry-After` seconds, or follow the status of the process.",
 )
 MANIFEST_MISSING: Final = ProblemType(
     "manifest-missing",
@@ -158,7 +167,7 @@ JOB_ENDED: Final = ProblemType(
 JOB_CLOSING: Final = ProblemType(
     "job-closing",
     409,
-    "The job is writing its end",
+    "The job is ending",
     "Wait until it has ended; `retry-failed` then starts a new one.",
 )
 JOB_RUNNING: Final = ProblemType(
@@ -190,13 +199,13 @@ ENGINE_UNAVAILABLE: Final = ProblemType(
     "engine-unavailable",
     503,
     "The job engine cannot be reached",
-    "Nothing is promised; repeat the request after `Retry-After` seconds.",
+    "The request may not have been carried out; repeat it after `Retry-After` seconds.",
 )
 RECORDS_UNAVAILABLE: Final = ProblemType(
     "records-unavailable",
     503,
     "The records cannot be reached",
-    "Nothing is promised; repeat the request after `Retry-After` seconds.",
+    "The request may not have been carried out; repeat it after `Retry-After` seconds.",
 )
 STORE_UNAVAILABLE: Final = ProblemType(
     "store-unavailable",
@@ -213,7 +222,7 @@ INTERNAL_ERROR: Final = ProblemType(
 
 
 OF_EVERY_ROUTE: Final = (BODY_TOO_SLOW, BODY_TOO_LARGE, BODY_ENCODED, INTERNAL_ERROR)
-"""What any request may meet; in the description of every route."""
+"""Problems that any request may meet; in the description of every route."""
 _OF_THE_FRAMEWORK: Final = {
     kind.status: kind for kind in (UNREADABLE_BODY, PATH_UNKNOWN, METHOD_NOT_ALLOWED)
 }
@@ -252,8 +261,32 @@ class ProblemDetails(BaseModel):
 
 
 def unavailable(kind: ProblemType, detail: str | None = None) -> Problem:
-    """One of our own parts is away for the moment."""
+    """The database, Temporal or the store is away for the moment."""
     return Problem(kind, detail, headers={"Retry-After": "5"})
+
+
+_OUTAGES: Final = (SealBroken, SQLAlchemyError, DatabaseUnreachable, RPCError, StoreError)
+"""Errors that `as_problem` translates; of SQLAlchemy's only those that `is_outage` names."""
+
+
+def as_problem(error: BaseException) -> Problem | None:
+    """The problem that answers an error; None for an error that is a fault of the code."""
+    match error:
+        case Problem():
+            return error
+        case SealBroken():
+            # Its text names the setting and no secret.
+            return unavailable(RECORDS_UNAVAILABLE, str(error))
+        case RPCError():
+            log.warning("engine_unavailable", status=error.status.name)
+            return unavailable(ENGINE_UNAVAILABLE)
+        case StoreError():
+            log.warning("store_unavailable", error=type(error).__name__)
+            return unavailable(STORE_UNAVAILABLE)
+        case _ if is_outage(error):
+            log.warning("records_unavailable", error=type(error).__name__)
+            return unavailable(RECORDS_UNAVAILABLE)
+    return None
 
 
 def document(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
@@ -276,22 +309,26 @@ def respond(request: Request, problem: Problem) -> JSONResponse:
 
 
 def responses(*kinds: ProblemType) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI part of a route: the problems it may answer, each with an example."""
+    """The OpenAPI part of a route or router: the problems it may answer, each with an example.
+
+    Those that follow from a route's inputs are added to every route (see `_implied`).
+    """
     described: dict[int | str, dict[str, Any]] = {}
+    _describe(described, kinds)
+    return described
+
+
+def _describe(described: dict[Any, dict[str, Any]], kinds: Iterable[ProblemType]) -> None:
+    """Add problems to the responses of an operation."""
     for kind in kinds:
         entry = described.setdefault(
-            kind.status,
-            {
-                "description": HTTPStatus(kind.status).phrase,
-                "content": {
-                    MEDIA_TYPE: {
-                        "schema": {"$ref": "#/components/schemas/ProblemDetails"},
-                        "examples": {},
-                    }
-                },
-            },
+            str(kind.status), {"description": HTTPStatus(kind.status).phrase, "content": {}}
         )
-        entry["content"][MEDIA_TYPE]["examples"][kind.name] = {
+        content = entry["content"].setdefault(
+            MEDIA_TYPE,
+            {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "examples": {}},
+        )
+        content["examples"][kind.name] = {
             "summary": kind.title,
             "value": {
                 "type": kind.type,
@@ -302,18 +339,35 @@ def responses(*kinds: ProblemType) -> dict[int | str, dict[str, Any]]:
                 "request_id": "5f0c6f0e3d5b4c0d9a3f5f6f6a0b1c2d",
             },
         }
-    return described
+
+
+def _implied(path: str, operation: Mapping[str, Any]) -> Iterator[ProblemType]:
+    """The problems that follow from what an operation takes: a key, a number, a cursor, a body."""
+    parameters = {parameter["name"] for parameter in operation.get("parameters", ())}
+    if "security" in operation:
+        yield UNAUTHORIZED
+        yield RECORDS_UNAVAILABLE
+    if "{number}" in path or "process_number" in parameters:
+        yield INVALID_CASE_NUMBER
+    if "cursor" in parameters:
+        yield INVALID_CURSOR
+    if "requestBody" in operation:
+        yield UNREADABLE_BODY
+    if parameters or "requestBody" in operation:
+        yield INVALID_REQUEST
 
 
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem, the framework's own ones too."""
 
-    async def on_problem(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, Problem)  # noqa: S101 - registered for this class
-        return respond(request, error)
+    async def on_error(request: Request, error: Exception) -> JSONResponse:
+        problem = as_problem(error)
+        if problem is None:
+            raise error
+        return respond(request, problem)
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
         # What was sent is not echoed: it may hold a webhook URL with a secret in it.
         errors = [
             {"where": ".".join(str(part) for part in entry["loc"]), "message": entry["msg"]}
@@ -333,18 +387,22 @@ def install(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(_allowed(app, request))
         return respond(request, Problem(kind, headers=headers))
 
-    async def on_sealed(request: Request, error: Exception) -> JSONResponse:
-        # Its text names the setting and no secret.
-        return respond(request, unavailable(RECORDS_UNAVAILABLE, str(error)))
-
-    app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(SealBroken, on_sealed)
+    for error in (Problem, *_OUTAGES):
+        app.add_exception_handler(error, on_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         description = describe()
+        for path, operations in description["paths"].items():
+            for operation in operations.values():
+                # FastAPI's own description of a request that does not fit is not what is answered.
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    del operation["responses"]["422"]
+                _describe(operation["responses"], _implied(path, operation))
         description["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
         return description
 

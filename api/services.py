@@ -1,4 +1,4 @@
-"""What the routes work with: settings, records, the job engine, the object store.
+"""What the routes work with: settings, records, Temporal, the object store.
 
 Made once per process by the app's lifespan. The routes get it by `ServicesDependency`.
 """
@@ -8,14 +8,14 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.http.api_keys import ApiKeyCache
-from api.object_store import ObjectStore
-from api.records import Records
+from api.http.auth import ApiKeyCache
 from api.status.snapshots import Statuses
 from api.temporal_client import TemporalClient
 from api.webhooks.redeliveries import Redeliveries
 from autos.records.changes import Changes
+from autos.records.database import Database
 from autos.settings import Settings
+from autos.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Services:
     """Everything a route may need."""
 
     settings: Settings
-    records: Records
+    records: Database
     temporal: TemporalClient
-    store: ObjectStore
+    store: Store
     keys: ApiKeyCache
     statuses: Statuses
     redeliveries: Redeliveries

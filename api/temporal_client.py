@@ -1,7 +1,7 @@
-"""The job engine: everything the API says to Temporal and hears from it.
+"""Temporal, as the API calls it: start, query and steer jobs; deliveries; reconciliations.
 
-Calls that the worker makes as well are in `autos.temporal_client`. This module adds what only the
-API asks, and turns Temporal's absence into a problem document.
+Calls that the worker makes as well are in `autos.temporal_client`. Every call is bounded in time,
+and raises `RPCError` when Temporal does not answer, which `api.problems` turns into a 503.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Any, Final
 
 import structlog
@@ -53,13 +52,13 @@ from autos.temporal_client import RPC_TIMEOUT, Execution
 log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS: Final = 5.0
-"""For one call with its retries. `rpc_timeout` bounds each try only."""
-WAKING_AT_ONCE: Final = 20
-"""Signals in flight when many jobs are told of a new credential."""
+"""For one call with its retries; `rpc_timeout` bounds each try only."""
+SIGNALS_AT_ONCE: Final = 20
+"""Signals in flight when many jobs are notified of a new credential."""
 _POLLED: Final = timedelta(minutes=2)
 """Longer than a worker's poll lasts."""
 _GLANCE_SECONDS: Final = 1.0
-"""Enough for the result of what has ended, or for a question that need not be answered."""
+"""For the result of a workflow that has ended, and for answers that a caller can do without."""
 
 _REFUSALS: Final = {errors.JOB_ENDED: JOB_ENDED, errors.JOB_CLOSING: JOB_CLOSING}
 _NO_WORKER: Final = (
@@ -67,16 +66,21 @@ _NO_WORKER: Final = (
     "the request."
 )
 _TOO_MANY: Final = (
-    "The running job has been sent all that it can take; it goes on once a worker runs. Repeat the "
-    "request then."
+    "The running job has been sent as many signals as it can take; it goes on once a worker runs. "
+    "Repeat the request then."
 )
 
 
-class Unanswered(Enum):
-    """Why there is no word from a job itself."""
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What Temporal and its workers know of a process's newest job."""
 
-    NOT_RUNNING = "no job of the process is running"
-    NO_ANSWER = "a job may be running, but no worker answers, or Temporal is away"
+    progress: Progress | None = None
+    """Of a running job, when a worker answers for it."""
+    execution: Execution | None = None
+    """None if Temporal knows of no job, or does not answer."""
+    answered: bool = True
+    """False if a job may be running, but no worker or no Temporal answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Reconciliation:
 
 
 async def connect() -> Client:
-    """The client, by Temporal's own variables; it connects on first use, so the API boots alone."""
+    """The client, by Temporal's own variables; it connects on first use."""
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", "localhost:7233")
     return await Client.connect(
@@ -104,21 +108,25 @@ async def connect() -> Client:
 
 
 class TemporalClient:
-    """Starts, asks and steers jobs."""
+    """The API's calls to Temporal; see the module for what they raise."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._connected = False
+
+    # ------------------------------------------------------------------ jobs
 
     async def attach(
         self, case: CaseNumber, attach: Attach, job_options: JobOptions, fairness_key: str
     ) -> str:
         """Start the process's job or join the running one, in one atomic call; the job's id.
 
+        After an `RPCError` it is not known whether the job started.
+
         Raises:
-            Problem: Temporal cannot be reached; whether the job started is not known.
+            Problem: Temporal refuses the call.
         """
-        async with self._reaching():
+        async with self._call():
             try:
                 return await temporal_client.attach(
                     self._client, case, attach, job_options, fairness_key
@@ -129,12 +137,10 @@ class TemporalClient:
                 raise await self._refused(error.message) from error
 
     async def check_attach(self, digits: str, attach: Attach) -> AttachCheck | None:
-        """Ask the running job whether attaching would change anything; None without an answer."""
-        handle = self._client.get_workflow_handle(job_workflow_id(digits))
+        """Query the running job whether attaching would change anything; None without an answer."""
         try:
-            async with asyncio.timeout(_GLANCE_SECONDS):
-                await self._connect()
-                check: AttachCheck = await handle.query(
+            async with self._call(_GLANCE_SECONDS):
+                check: AttachCheck = await self._job(digits).query(
                     "check_attach",
                     attach,
                     result_type=AttachCheck,
@@ -144,89 +150,70 @@ class TemporalClient:
                 return check
         except (WorkflowQueryRejectedError, WorkflowQueryFailedError, RPCError) as error:
             log.info("attach_unchecked", process=digits, error=type(error).__name__)
-        except (TimeoutError, Problem) as error:
-            log.warning("attach_unchecked", process=digits, error=type(error).__name__)
-        return None
+            return None
 
-    async def progress(self, digits: str) -> Progress | Unanswered:
-        """Ask the running job how far it is; how long that may take is for the caller to bound."""
-        handle = self._client.get_workflow_handle(job_workflow_id(digits))
+    async def report(self, digits: str) -> JobReport:
+        """What is known of the process's newest job, within a second; raises nothing."""
+        execution = None
         try:
-            await self._connect()
-            progress: Progress = await handle.query(
-                "progress",
-                result_type=Progress,
-                # An ended job would be answered by replaying all of it; the records know it.
-                reject_condition=QueryRejectCondition.NOT_OPEN,
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except WorkflowQueryRejectedError:
-            return Unanswered.NOT_RUNNING
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return Unanswered.NOT_RUNNING
-            silent = error.status.name
-        except (Problem, WorkflowQueryFailedError) as error:
-            silent = type(error).__name__
-        else:
-            return progress
-        log.warning("progress_unanswered", process=digits, error=silent)
-        return Unanswered.NO_ANSWER
+            async with self._call(_GLANCE_SECONDS):
+                execution = await self.execution(digits)
+                if execution is None or not execution.running:
+                    return JobReport(execution=execution)
+                try:
+                    progress: Progress = await self._job(digits).query(
+                        "progress",
+                        result_type=Progress,
+                        # An ended job would be replayed as a whole to answer; the records know it.
+                        reject_condition=QueryRejectCondition.NOT_OPEN,
+                        rpc_timeout=RPC_TIMEOUT,
+                    )
+                except WorkflowQueryRejectedError:
+                    # It has ended in the meantime.
+                    return JobReport(execution=await self.execution(digits))
+                return JobReport(progress, execution)
+        except (WorkflowQueryFailedError, RPCError) as error:
+            log.warning("progress_unanswered", process=digits, error=type(error).__name__)
+        return JobReport(execution=execution, answered=False)
 
     async def execution(self, digits: str) -> Execution | None:
-        """The newest job of the process; needs no worker. None when Temporal knows of none.
-
-        Raises:
-            Problem: Temporal cannot be reached.
-        """
-        async with self._reaching():
+        """The newest job of the process; needs no worker. None when Temporal knows of none."""
+        async with self._call():
             return await temporal_client.newest(self._client, job_workflow_id(digits))
 
-    async def redeliver(self, event_id: str) -> None:
-        """Deliver an event again: now if its workflow runs, else in a new one.
-
-        Raises:
-            Problem: Temporal cannot be reached.
-        """
-        async with self._reaching():
-            await temporal_client.deliver(
-                self._client, event_id, summary="Delivered again by request", now=True
-            )
-
     async def wait_for_end(self, digits: str, job_id: str, seconds: float) -> None:
-        """Come back when the job has ended or the time is up, whichever is first."""
-        handle: Any = self._client.get_workflow_handle(job_workflow_id(digits), run_id=job_id)
+        """Return when the job has ended or the time is up, whichever is first."""
+        handle = self._client.get_workflow_handle(job_workflow_id(digits), run_id=job_id)
         try:
             async with asyncio.timeout(seconds):
                 await handle.result()
         except TimeoutError:
             return
         except (WorkflowFailureError, RPCError) as error:
-            # The records say how it ended, or that it goes on; waiting was only a courtesy.
+            # The records say whether and how it ended.
             log.info("wait_ended", job_id=job_id, error=type(error).__name__)
 
     async def cancel(self, digits: str, job_id: str) -> None:
-        """Ask the job to stop; it writes its end and tells its subscribers."""
-        await self._check_running(digits, job_id)
-        handle = self._client.get_workflow_handle(
-            job_workflow_id(digits), first_execution_run_id=job_id
-        )
-        async with self._steering():
-            await handle.cancel(rpc_timeout=RPC_TIMEOUT, reason="asked for by the API")
-
-    async def steer(self, digits: str, job_id: str, verb: str) -> Progress:
-        """Have the job `pause`, `resume` or `retry_failed`; what it says of itself after that.
+        """Request the job to stop; it writes its end and notifies its subscribers.
 
         Raises:
-            Problem: the job has ended or is writing its end, no worker answers for it, or Temporal
-                cannot be reached.
+            Problem: the job has ended.
         """
-        handle = self._client.get_workflow_handle(
-            job_workflow_id(digits), first_execution_run_id=job_id
-        )
+        execution = await self.execution(digits)
+        if execution is None or not execution.running or execution.first_run_id != job_id:
+            raise Problem(JOB_ENDED)
+        async with self._steering(digits, job_id) as job:
+            await job.cancel(rpc_timeout=RPC_TIMEOUT, reason="Requested through the API")
+
+    async def steer(self, digits: str, job_id: str, verb: str) -> Progress:
+        """Have the job `pause`, `resume` or `retry_failed`; its progress after that.
+
+        Raises:
+            Problem: the job has ended or is ending, or no worker answers for it.
+        """
         try:
-            async with self._steering():
-                progress: Progress = await handle.execute_update(
+            async with self._steering(digits, job_id) as job:
+                progress: Progress = await job.execute_update(
                     verb, Steer(job_id=job_id), result_type=Progress
                 )
                 return progress
@@ -240,38 +227,71 @@ class TemporalClient:
             raise unavailable(ENGINE_UNAVAILABLE, _NO_WORKER) from error
 
     async def wake(self, numbers: Iterable[str]) -> int:
-        """Tell the jobs of these processes of a new credential; how many of them run.
+        """Signal the jobs of these processes that there is a new credential; how many of them run.
 
-        Raises:
-            Problem: Temporal cannot be reached.
+        A failed signal is raised only after all others were sent.
         """
-        at_once = asyncio.Semaphore(WAKING_AT_ONCE)
+        slots = asyncio.Semaphore(SIGNALS_AT_ONCE)
+        woken = await asyncio.gather(
+            *(self._wake(digits, slots) for digits in numbers), return_exceptions=True
+        )
+        for result in woken:
+            if isinstance(result, BaseException):
+                raise result
+        return woken.count(True)
 
-        async def wake_one(digits: str) -> bool:
-            handle = self._client.get_workflow_handle(job_workflow_id(digits))
-            async with at_once, self._reaching():
-                try:
-                    await handle.signal("credential_changed", rpc_timeout=RPC_TIMEOUT)
-                except RPCError as error:
-                    # One that has just ended needs no waking; the others must not miss it.
-                    if error.status is not RPCStatusCode.NOT_FOUND:
-                        raise
-                    return False
-                return True
+    async def _wake(self, digits: str, slots: asyncio.Semaphore) -> bool:
+        """False if no job of the process runs."""
+        try:
+            async with slots, self._call():
+                await self._job(digits).signal("credential_changed", rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+        return True
 
-        woken = await asyncio.gather(*map(wake_one, numbers), return_exceptions=True)
-        for answer in woken:
-            if isinstance(answer, BaseException):
-                raise answer
-        return sum(answer is True for answer in woken)
+    def _job(self, digits: str, job_id: str | None = None) -> WorkflowHandle[Any, Any]:
+        """The process's job: the newest, or the one with this id."""
+        return self._client.get_workflow_handle(
+            job_workflow_id(digits), first_execution_run_id=job_id
+        )
+
+    @asynccontextmanager
+    async def _steering(self, digits: str, job_id: str) -> AsyncIterator[WorkflowHandle[Any, Any]]:
+        async with self._call():
+            try:
+                yield self._job(digits, job_id)
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise Problem(JOB_ENDED) from error
+                raise
+
+    async def _refused(self, message: str) -> Problem:
+        """Why Temporal calls the start of a job invalid: its status code does not tell."""
+        missing = await self.missing_search_attributes()
+        if missing != []:
+            log.error(
+                "engine_refused",
+                missing=missing,
+                advice="Register these search attributes in Temporal's namespace (see the README).",
+            )
+            return unavailable(ENGINE_UNAVAILABLE)
+        log.error("engine_refused", answer=message, advice="Let a worker run, or cancel the job.")
+        return unavailable(ENGINE_UNAVAILABLE, _TOO_MANY)
+
+    # ------------------------------------------------------------------ deliveries, reconciliations
+
+    async def redeliver(self, event_id: str) -> None:
+        """Deliver an event again: now if its workflow runs, else in a new one."""
+        async with self._call():
+            await temporal_client.deliver(
+                self._client, event_id, summary="Delivered again by request", now=True
+            )
 
     async def reconcile(self, *, dry_run: bool) -> str:
-        """Start a reconciliation or join the running one; its id.
-
-        Raises:
-            Problem: Temporal cannot be reached.
-        """
-        async with self._reaching():
+        """Start a reconciliation or join the running one; its id."""
+        async with self._call():
             handle = await self._client.start_workflow(
                 "ReconcileWorkflow",
                 Reconcile(terms=ReconcileOptions(dry_run=dry_run)),
@@ -279,7 +299,7 @@ class TemporalClient:
                 task_queue=JOBS_QUEUE,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                static_summary="Asked for by the API",
+                static_summary="Requested through the API",
                 rpc_timeout=RPC_TIMEOUT,
             )
             joined = await temporal_client.newest(
@@ -288,13 +308,9 @@ class TemporalClient:
         return joined.first_run_id if joined else str(handle.result_run_id)
 
     async def reconciliation(self, run_id: str, seconds: float) -> Reconciliation | None:
-        """How far a reconciliation is, at its end or when the time is up; None for an unknown one.
-
-        Raises:
-            Problem: Temporal cannot be reached.
-        """
+        """How far a reconciliation is, at its end or after this time; None for an unknown one."""
         found = None
-        async with self._reaching():
+        async with self._call():
             for dry_run in (False, True):
                 workflow_id = reconciliation_workflow_id(dry_run=dry_run)
                 found = found or await temporal_client.newest(
@@ -312,53 +328,41 @@ class TemporalClient:
                 return Reconciliation(begun=True, report=await handle.result())
         except WorkflowFailureError:
             return Reconciliation(begun=True, failed=True)
-        except RPCError as error:
-            raise unavailable(ENGINE_UNAVAILABLE) from error
         except TimeoutError:
             pass
-        async with self._reaching():
+        async with self._call():
             latest = await temporal_client.newest(self._client, found.workflow_id, run_id=run_id)
         return Reconciliation(begun=latest is None or latest.begun)
 
-    async def ready(self) -> None:
-        """Ask Temporal one small question.
+    # ------------------------------------------------------------------ the server itself
 
-        Raises:
-            Problem: it cannot be reached.
-        """
-        async with self._reaching():
+    async def ready(self) -> None:
+        """Raise `RPCError` unless Temporal answers."""
+        async with self._call():
             await self._client.workflow_service.get_system_info(
                 GetSystemInfoRequest(), timeout=RPC_TIMEOUT
             )
 
     async def missing_search_attributes(self) -> list[str] | None:
-        """Those of ours that the namespace does not know; None where Temporal does not say.
-
-        Raises:
-            Problem: Temporal cannot be reached.
-        """
+        """Those of ours that the namespace does not know; None where Temporal does not say."""
         request = ListSearchAttributesRequest(namespace=self._client.namespace)
-        async with self._reaching():
-            try:
+        try:
+            async with self._call():
                 known = await self._client.operator_service.list_search_attributes(
                     request, timeout=RPC_TIMEOUT
                 )
-            except RPCError as error:
-                if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED):
-                    return None
-                raise
+        except RPCError as error:
+            if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED):
+                return None
+            raise
         return [key.name for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes]
 
     async def pollers(self, queue: str) -> int:
-        """How many workers polled a task queue in the last two minutes.
-
-        Raises:
-            Problem: Temporal cannot be reached.
-        """
+        """How many workers polled a task queue in the last two minutes."""
         kinds = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
         recent = datetime.now(UTC) - _POLLED
         seen: set[str] = set()
-        async with self._reaching():
+        async with self._call():
             for kind in kinds:
                 answer = await self._client.workflow_service.describe_task_queue(
                     DescribeTaskQueueRequest(
@@ -375,45 +379,15 @@ class TemporalClient:
                 }
         return len(seen)
 
-    async def _check_running(self, digits: str, job_id: str) -> None:
-        execution = await self.execution(digits)
-        if execution is None or not execution.running or execution.first_run_id != job_id:
-            raise Problem(JOB_ENDED)
-
     @asynccontextmanager
-    async def _steering(self) -> AsyncIterator[None]:
-        async with self._reaching():
-            try:
-                yield
-            except RPCError as error:
-                # It ended between the check and the message.
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    raise Problem(JOB_ENDED) from error
-                raise
-
-    @asynccontextmanager
-    async def _reaching(self) -> AsyncIterator[None]:
+    async def _call(self, seconds: float | None = None) -> AsyncIterator[None]:
+        """Connect, and bound the block in time; raises `RPCError` for every way to be away."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS if seconds is None else seconds):
                 await self._connect()
                 yield
-        except (RPCError, TimeoutError) as error:
-            status = error.status.name if isinstance(error, RPCError) else "TIMEOUT"
-            log.warning("engine_unavailable", status=status)
-            raise unavailable(ENGINE_UNAVAILABLE) from error
-
-    async def _refused(self, answer: str) -> Problem:
-        """Why Temporal calls the start of a job invalid: its error says so in words only."""
-        missing = await self.missing_search_attributes()
-        if missing != []:
-            log.error(
-                "engine_refused",
-                missing=missing,
-                advice="Register these search attributes in Temporal's namespace (see the README).",
-            )
-            return unavailable(ENGINE_UNAVAILABLE)
-        log.error("engine_refused", answer=answer, advice="Let a worker run, or cancel the job.")
-        return unavailable(ENGINE_UNAVAILABLE, _TOO_MANY)
+        except TimeoutError:
+            raise RPCError("No answer in time", RPCStatusCode.DEADLINE_EXCEEDED, b"") from None
 
     async def _connect(self) -> None:
         """Connect the lazy client; only this step raises the library's bare RuntimeError."""
@@ -424,6 +398,5 @@ class TemporalClient:
                 GetSystemInfoRequest(), timeout=RPC_TIMEOUT
             )
         except RuntimeError as error:
-            log.warning("engine_unavailable", status="NOT_CONNECTED")
-            raise unavailable(ENGINE_UNAVAILABLE) from error
+            raise RPCError(str(error), RPCStatusCode.UNAVAILABLE, b"") from error
         self._connected = True

@@ -6,9 +6,8 @@ from fastapi import APIRouter
 
 from api.api_keys import schemas
 from api.http import pagination
-from api.http.api_keys import fingerprint, new_key, prefix
-from api.http.auth import require_admin
-from api.paths import Cursor, Limit
+from api.http.auth import fingerprint, new_key, prefix, require_admin
+from api.http.inputs import Cursor, Limit
 from api.problems import (
     API_KEY_UNKNOWN,
     FORBIDDEN,

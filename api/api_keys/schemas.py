@@ -6,8 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from api.http.inputs import RequestBody, Timestamp
-from api.schemas import Answer, Example, Page, shown
+from api.schemas import Answer, Example, Page, RequestBody, Timestamp, shown
 
 API_KEY: Final[Example] = {
     "id": "0d6f5d0a-9d1f-4a7a-8c36-2f0d6f1b7e11",

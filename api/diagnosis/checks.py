@@ -7,6 +7,7 @@ with a token, a key or an address.
 
 import asyncio
 import shutil
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.credentials.routes import get_credential
-from api.problems import Problem
+from api.problems import as_problem
 from api.services import Services
 from autos.cnj import CaseNumber
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
@@ -28,6 +29,7 @@ from autos.records import diagnosis as rows
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.waits import waits
 from autos.source.replies.judge import Answer, judge_listing
+from autos.store.keys import PROCESSES_PREFIX
 from autos.vault import SealBroken
 
 log = structlog.get_logger(__name__)
@@ -84,14 +86,17 @@ async def _bounded(name: str, services: Services) -> Found:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             return await CHECKS[name](services)
-    except Problem as away:
-        return Found(False, f"{away.kind.title}.", _AWAY.get(name))
     except TimeoutError:
         return Found(False, f"No answer within {CHECK_SECONDS:.0f} s.", _AWAY.get(name))
-    except (SQLAlchemyError, OSError) as failed:
-        # Their texts hold addresses and statements.
-        log.warning("check_failed", check=name, error=type(failed).__name__)
-        return Found(False, f"It failed ({type(failed).__name__}).", _AWAY.get(name))
+    except Exception as error:
+        problem = as_problem(error)
+        if problem is not None:
+            return Found(False, f"{problem.kind.title}.", _AWAY.get(name))
+        if not isinstance(error, SQLAlchemyError | OSError):
+            raise
+        # Its text holds addresses and statements.
+        log.warning("check_failed", check=name, error=type(error).__name__)
+        return Found(False, f"It failed ({type(error).__name__}).", _AWAY.get(name))
 
 
 async def records(services: Services) -> Found:
@@ -131,7 +136,12 @@ async def workers(services: Services) -> Found:
 
 async def store(services: Services) -> Found:
     """Whether the bucket takes, gives and deletes an object."""
-    await services.store.probe()
+    key = f"{PROCESSES_PREFIX}.probe/{uuid.uuid4()}.json"
+    await services.store.put_json(key, b"{}")
+    try:
+        await services.store.get(key)
+    finally:
+        await services.store.delete([key])
     return Found(True, "The bucket takes, gives and deletes objects.")
 
 

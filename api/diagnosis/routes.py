@@ -5,17 +5,16 @@ from fastapi import APIRouter
 from api.diagnosis.checks import diagnose
 from api.diagnosis.schemas import Check, Diagnosis
 from api.http.auth import require_admin
-from api.problems import FORBIDDEN, RECORDS_UNAVAILABLE, UNAUTHORIZED, responses
+from api.problems import FORBIDDEN, responses
 from api.services import ServicesDependency
 
-router = APIRouter(tags=["operation"], dependencies=[require_admin])
+router = APIRouter(tags=["operation"], dependencies=[require_admin], responses=responses(FORBIDDEN))
 
 
 @router.get(
     "/diagnosis",
     operation_id="diagnose",
     summary="Look at every part of the service, and say what is wrong (admin)",
-    responses=responses(UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE),
 )
 async def get_diagnosis(services: ServicesDependency) -> Diagnosis:
     """Takes up to ten seconds where a part is away.

@@ -3,16 +3,16 @@
 from typing import Final
 
 from api.documents import schemas
-from api.object_store import ObjectStore
 from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.filenames import DEFAULT_TYPE, filename
 from autos.records.models import Document
+from autos.store import Store
 from autos.store.keys import document_key
 
 _ENDED: Final = (DocumentState.AVAILABLE, DocumentState.FAILED)
 
 
-def document_link(store: ObjectStore, row: Document) -> str | None:
+def document_link(store: Store, row: Document) -> str | None:
     """A URL that opens the stored bytes for a while; None if nothing is stored."""
     if row.sha256 is None:
         return None
@@ -24,7 +24,7 @@ def document_link(store: ObjectStore, row: Document) -> str | None:
 
 
 def document_status(
-    row: Document, state: DocumentState, store: ObjectStore, retry_reason: Reason | None = None
+    row: Document, state: DocumentState, store: Store, retry_reason: Reason | None = None
 ) -> schemas.DocumentStatus:
     """The document in a status answer.
 
@@ -37,7 +37,7 @@ def document_status(
     return schemas.DocumentStatus.of(row, **_members(row, state, store, retry_reason))
 
 
-def document_answer(row: Document, store: ObjectStore) -> schemas.Document:
+def document_answer(row: Document, store: Store) -> schemas.Document:
     """The document with everything that the source says of it."""
     return schemas.Document.of(
         row,
@@ -47,7 +47,7 @@ def document_answer(row: Document, store: ObjectStore) -> schemas.Document:
 
 
 def _members(
-    row: Document, state: DocumentState, store: ObjectStore, retry_reason: Reason | None
+    row: Document, state: DocumentState, store: Store, retry_reason: Reason | None
 ) -> dict[str, object]:
     """The members that depend on the state. All others are the row's."""
     ended = state in _ENDED

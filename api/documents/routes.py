@@ -9,7 +9,7 @@ from api.documents import schemas
 from api.documents.from_rows import document_answer, document_link
 from api.http import pagination
 from api.http.auth import authenticated
-from api.paths import Case, Cursor, Limit
+from api.http.inputs import Case, Cursor, Limit
 from api.problems import (
     DOCUMENT_FAILED,
     DOCUMENT_GONE,
@@ -153,7 +153,7 @@ async def get_manifest(case: Case, services: ServicesDependency) -> Response:
         if not await processes.existing(session, case.digits):
             raise Problem(PROCESS_UNKNOWN)
     key = manifest_key(case.digits)
-    if not await services.store.holds(key):
+    if await services.store.head(key) is None:
         raise Problem(MANIFEST_MISSING)
     name = f"{case.masked}-manifest.json"
     return _redirect(services.store.link(key, name, "application/json"))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, HttpUrl, TypeAdapter
 
-from api.http.inputs import RequestBody, Whole
+from api.schemas import RequestBody, Whole
 
 _address: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
 

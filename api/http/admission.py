@@ -1,8 +1,8 @@
-"""What a request needs before its body is read: a valid key, and a body within bounds.
+"""Admission of requests before their body is read: a valid key, and a body within bounds.
 
-Plain ASGI around the routes, because FastAPI reads a body before it looks at anything else. So a
-caller without a key costs no memory, and a caller with one costs a bounded amount for a bounded
-time. Not promised: that the caller may do what is asked; that is decided by `api.http.auth`.
+Plain ASGI around the routes, because FastAPI reads a body before it looks at anything else. A
+caller without a key costs no memory; a caller with one costs a bounded amount for a bounded time.
+Roles are not checked here but by `api.http.auth`.
 """
 
 import asyncio
@@ -14,18 +14,25 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.auth import authenticate
-from api.paths import PREFIX, SIGNED_RECEIVER
-from api.problems import BODY_ENCODED, BODY_TOO_LARGE, BODY_TOO_SLOW, Problem, respond
+from api.http.inputs import PREFIX, SIGNED_RECEIVER
+from api.problems import (
+    BODY_ENCODED,
+    BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
+    Problem,
+    as_problem,
+    respond,
+)
 
 BODY_SECONDS: Final = 30.0
 """For the whole body, from the moment its headers are read."""
 
 
-class Gate:
-    """Refuses requests before their body is read.
+class Admission:
+    """Middleware that reads the whole body of a request it admits, and refuses the others.
 
     Args:
-        app: what is behind the gate.
+        app: serves the admitted requests.
         longest: bytes of a body.
     """
 
@@ -42,9 +49,12 @@ class Gate:
         whole = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
         try:
             if _needs_key(scope["path"]):
-                scope["caller"] = await authenticate(scope["app"].state.services, headers)
+                scope["caller"] = await authenticate(scope["app"].state.services.keys, headers)
             body = await self._body(headers, receive)
-        except Problem as problem:
+        except Exception as error:
+            problem = as_problem(error)
+            if problem is None:
+                raise
             if not whole:
                 # The rest of the body is not waited for; the server closes the connection.
                 problem.headers["Connection"] = "close"

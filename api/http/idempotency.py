@@ -1,6 +1,6 @@
-"""`Idempotency-Key`: a request that is repeated gets the first one's answer, for a day.
+"""`Idempotency-Key`: a request that is repeated within a day gets the first one's answer.
 
-Only good answers are kept. A request that failed gives its key back, so that it may be repeated.
+Only good answers are kept. A request that failed gives its key back and may be repeated.
 """
 
 import asyncio
@@ -8,25 +8,28 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import Header
 from fastapi.responses import JSONResponse
 
-from api.http.api_keys import Caller
+from api.http.auth import Caller
 from api.problems import (
     IDEMPOTENCY_KEY_IN_USE,
     IDEMPOTENCY_KEY_REUSED,
     INVALID_IDEMPOTENCY_KEY,
     Problem,
 )
-from api.records import Records
 from autos.records import idempotency
+from autos.records.database import Database
+from autos.records.errors import is_outage
+from autos.records.models import IdempotencyKey
 
 RENEWAL_SECONDS: Final = idempotency.ABANDONED.total_seconds() / 4
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_HEADERS: Final = ("location", "retry-after", "preference-applied")
 
 Key = Annotated[
     str | None,
@@ -38,87 +41,79 @@ Key = Annotated[
 ]
 
 
-def fingerprint(*parts: Any) -> str:
-    """What a request asks for, as one hash."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def identity(caller: Caller, key: str | None, request_fingerprint: str) -> uuid.UUID | None:
-    """An id for what the request makes, the same for its repetitions; None without a key.
-
-    A crash may come between what a request does and its kept answer. Its repetition then does it
-    once more, and must not make it a second time.
-    """
-    if key is None:
-        return None
-    return uuid.uuid5(caller.id, f"{request_fingerprint}/{key}")
-
-
 async def once(
-    records: Records,
+    database: Database,
     caller: Caller,
     key: str | None,
-    request_fingerprint: str,
-    run: Callable[[], Awaitable[JSONResponse]],
+    content: Sequence[Any],
+    run: Callable[[uuid.UUID | None], Awaitable[JSONResponse]],
 ) -> JSONResponse:
-    """Run the request, or give the answer it got the first time."""
+    """Run the request, or give the answer it got the first time.
+
+    Args:
+        database: keeps keys and answers.
+        caller: keys of different callers never meet.
+        key: None for a request that is not to be repeated.
+        content: everything that the request asks for.
+        run: does the work. It gets an id that is the same for all repetitions (None without a key):
+            a crash may come between the work and its kept answer, and the repetition, which then
+            runs again, finds by the id what the first one made.
+
+    Raises:
+        Problem: the key is malformed, belongs to another request, or its first request still runs.
+    """
     if key is None:
-        return await run()
+        return await run(None)
     if not _KEY.fullmatch(key):
         raise Problem(INVALID_IDEMPOTENCY_KEY)
-    async with records.transaction() as session:
+    text = json.dumps(content, sort_keys=True, default=str)
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()
+    async with database.transaction() as session:
         earlier = await idempotency.claim(
-            session, api_key_id=caller.id, key=key, fingerprint=request_fingerprint
+            session, api_key_id=caller.id, key=key, fingerprint=fingerprint
         )
     if earlier is not None:
-        if earlier.fingerprint != request_fingerprint:
-            raise Problem(IDEMPOTENCY_KEY_REUSED)
-        if earlier.status_code is None or earlier.answer is None:
-            raise Problem(IDEMPOTENCY_KEY_IN_USE, headers={"Retry-After": "1"})
-        kept = earlier.answer
-        return JSONResponse(kept["body"], earlier.status_code, kept["headers"])
+        return _repeated(earlier, fingerprint)
+    renewing = asyncio.create_task(_renew(database, caller, key))
     try:
-        async with _renewing(records, caller, key):
-            response = await run()
+        response = await run(uuid.uuid5(caller.id, f"{fingerprint}/{key}"))
     except BaseException:
-        async with records.transaction() as session:
+        async with database.transaction() as session:
             await idempotency.release(session, api_key_id=caller.id, key=key)
         raise
-    kept_headers = ("location", "retry-after", "preference-applied")
-    async with records.transaction() as session:
+    finally:
+        renewing.cancel()
+        with suppress(asyncio.CancelledError):
+            await renewing
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    async with database.transaction() as session:
         await idempotency.answer(
             session,
             api_key_id=caller.id,
             key=key,
             status_code=response.status_code,
-            answer={
-                "body": json.loads(bytes(response.body)),
-                "headers": {
-                    name: response.headers[name]
-                    for name in kept_headers
-                    if name in response.headers
-                },
-            },
+            answer={"body": json.loads(bytes(response.body)), "headers": headers},
         )
     return response
 
 
-@asynccontextmanager
-async def _renewing(records: Records, caller: Caller, key: str) -> AsyncIterator[None]:
-    """Keep the claim alive: a request that waits for a job's end runs longer than a claim lasts."""
+def _repeated(earlier: IdempotencyKey, fingerprint: str) -> JSONResponse:
+    """The answer that the first request with the key got."""
+    if earlier.fingerprint != fingerprint:
+        raise Problem(IDEMPOTENCY_KEY_REUSED)
+    if earlier.status_code is None or earlier.answer is None:
+        raise Problem(IDEMPOTENCY_KEY_IN_USE, headers={"Retry-After": "1"})
+    kept = earlier.answer
+    return JSONResponse(kept["body"], earlier.status_code, kept["headers"])
 
-    async def renew() -> None:
-        while True:
-            await asyncio.sleep(RENEWAL_SECONDS)
-            with suppress(Problem):
-                async with records.transaction() as session:
-                    await idempotency.renew(session, api_key_id=caller.id, key=key)
 
-    renewing = asyncio.create_task(renew())
-    try:
-        yield
-    finally:
-        renewing.cancel()
-        with suppress(asyncio.CancelledError):
-            await renewing
+async def _renew(database: Database, caller: Caller, key: str) -> None:
+    """Keep the claim: a request that waits for a job's end runs longer than a claim lasts."""
+    while True:
+        await asyncio.sleep(RENEWAL_SECONDS)
+        try:
+            async with database.transaction() as session:
+                await idempotency.renew(session, api_key_id=caller.id, key=key)
+        except Exception as error:
+            if not is_outage(error):
+                raise

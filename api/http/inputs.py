@@ -1,45 +1,83 @@
-"""What clients may send: bodies with exactly the members and types described, and moments.
+"""The parts of requests that several routes take: paths, queries and headers.
 
-FastAPI alone takes `0` for false and any number for a time, which no description of an API says.
+Those of bodies are in `api.schemas`, which does not need FastAPI.
 """
 
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from fastapi import Depends, Header, Path, Query
 
-_MOMENT: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
-)
+from api.problems import INVALID_CASE_NUMBER, Problem
+from api.schemas import NUMBER
+from autos.cnj import CaseNumber, InvalidCaseNumber
+
+PREFIX: Final = "/api/v1"
+"""Every path under it needs a key, except those of `SIGNED_RECEIVER`."""
+SIGNED_RECEIVER: Final = f"{PREFIX}/webhooks/webhook-test-receiver/"
+"""Paths that begin with it take a webhook's signature in place of a key."""
+LONGEST_WAIT: Final = 60
+
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 
 
-def moment(text: object) -> datetime:
-    """The moment of an RFC 3339 text, in UTC.
+# ------------------------------------------------------------------ paths and queries
+
+
+def parse(number: str) -> CaseNumber:
+    """The case number.
 
     Raises:
-        ValueError: it is no such text, or is outside the years 1 to 9999 once in UTC.
+        Problem: it is none; says why.
     """
-    if not isinstance(text, str) or not _MOMENT.fullmatch(text):
-        raise ValueError("give a date and time with its zone, such as 2026-01-31T12:00:00Z")
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the moment is outside the calendar") from None
+        return CaseNumber.parse(number)
+    except InvalidCaseNumber as error:
+        raise Problem(INVALID_CASE_NUMBER, str(error)) from error
 
 
-Timestamp: TypeAlias = Annotated[datetime, BeforeValidator(moment)]
+async def _case(
+    number: Annotated[str, Path(description="The CNJ number, bare or masked", examples=[NUMBER])],
+) -> CaseNumber:
+    return parse(number)
 
 
-def _whole(number: object) -> object:
-    # JSON knows one kind of numbers: 1.0 is an integer.
-    return int(number) if isinstance(number, float) and number.is_integer() else number
+Case = Annotated[CaseNumber, Depends(_case)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows a page")]
+Cursor = Annotated[
+    str | None, Query(max_length=500, description="`next` of the previous page, as it is")
+]
 
 
-Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
+def status_url(digits: str) -> str:
+    """The address of a process's status."""
+    return f"{PREFIX}/processes/{digits}/status"
 
 
-class RequestBody(BaseModel):
-    """Base of request bodies: unknown members are refused, and no type stands in for another."""
+# ------------------------------------------------------------------ headers
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+
+def wait_seconds(prefer: str | None) -> int | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240), at most a minute; None without a preference."""
+    match = _WAIT.search(prefer or "")
+    return None if match is None else min(int(match[1]), LONGEST_WAIT)
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """True if the client holds this version already (weak comparison, RFC 9110 §13.1.2)."""
+    if if_none_match is None:
+        return False
+    held = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return "*" in held or etag.removeprefix("W/") in held
+
+
+async def _wait(
+    prefer: Annotated[
+        str | None,
+        Header(description="`wait=N`: answer at the end, or after N seconds (60 at most)"),
+    ] = None,
+) -> int | None:
+    return wait_seconds(prefer)
+
+
+Wait = Annotated[int | None, Depends(_wait)]

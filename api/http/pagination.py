@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from api.http.inputs import moment
 from api.problems import INVALID_CURSOR, Problem
+from api.schemas import timestamp
 
 Item = TypeVar("Item")
 
@@ -91,6 +91,6 @@ def _decode(cursor: str, count: int) -> list[str]:
 
 def _time(text: str) -> datetime:
     try:
-        return moment(text)
+        return timestamp(text)
     except ValueError as error:
         raise Problem(INVALID_CURSOR) from error

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.http import pagination
 from api.http.auth import authenticated
-from api.paths import Case, Cursor, Limit
+from api.http.inputs import Case, Cursor, Limit
 from api.problems import (
     INVALID_CASE_NUMBER,
     INVALID_CURSOR,

@@ -9,8 +9,8 @@ from api.downloads.schemas import WebhookUrl
 from api.downloads.start import check_refused, metadata, start, start_if_needed
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated, require_admin
+from api.http.inputs import Case, Cursor, Limit, status_url
 from api.jobs.schemas import Counters, JobStarted
-from api.paths import Case, Cursor, Limit, status_url
 from api.problems import (
     ENGINE_UNAVAILABLE,
     FORBIDDEN,
@@ -176,7 +176,7 @@ async def purge_process(case: Case, services: ServicesDependency) -> None:
     execution = await services.temporal.execution(case.digits)
     if execution is not None and execution.running:
         raise Problem(JOB_RUNNING)
-    await services.store.delete_all(case.digits)
+    await services.store.delete_prefix(case.digits)
     async with services.records.transaction() as session:
         purged = await processes.purge(session, case.digits, known)
     services.statuses.forget(case.digits)

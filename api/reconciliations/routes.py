@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Response
 
 from api import temporal_client
 from api.http.auth import require_admin
-from api.http.preferences import Wait
+from api.http.inputs import Wait
 from api.problems import (
     ENGINE_UNAVAILABLE,
     FORBIDDEN,

@@ -4,8 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from api.http.inputs import RequestBody
-from api.schemas import JOB_ID, NUMBER, Answer, Example, masked, shown
+from api.schemas import JOB_ID, NUMBER, Answer, Example, RequestBody, masked, shown
 from autos.contracts.reconciliation import Kind, Step
 
 RECONCILIATION: Final[Example] = {

@@ -1,23 +1,13 @@
-"""GET /processes/{number}/status: how far it is (DESIGN §10)."""
+"""GET /processes/{number}/status: how far it is."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
-from api.http import pagination, preferences
+from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
-from api.http.preferences import Wait
-from api.paths import Case, Cursor
-from api.problems import (
-    INVALID_CASE_NUMBER,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
-    PROCESS_UNKNOWN,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
-    Problem,
-    responses,
-)
+from api.http.inputs import Case, Cursor, Wait, matches
+from api.problems import PROCESS_UNKNOWN, Problem, responses
 from api.services import ServicesDependency
 from api.status.schemas import Status
 from api.status.snapshots import StatusRequest
@@ -32,14 +22,7 @@ router = APIRouter(tags=["processes"], dependencies=[authenticated])
     response_model=Status,
     responses={
         304: {"description": "Nothing has changed since the version in If-None-Match"},
-        **responses(
-            INVALID_CASE_NUMBER,
-            INVALID_CURSOR,
-            INVALID_REQUEST,
-            UNAUTHORIZED,
-            PROCESS_UNKNOWN,
-            RECORDS_UNAVAILABLE,
-        ),
+        **responses(PROCESS_UNKNOWN),
     },
 )
 async def get_status(
@@ -55,29 +38,29 @@ async def get_status(
 ) -> Response:
     """Counters and documents of one moment; the counters sum to the total at every read.
 
-    Cheap to ask often: `If-None-Match` answers 304, and `Prefer: wait=N` holds the answer back
-    until something changes or the job ends. `Retry-After` says when to ask next.
+    Cheap to poll: `If-None-Match` answers 304, and `Prefer: wait=N` holds the answer back until
+    something changes or the job ends. `Retry-After` says when to poll next.
     """
     request = StatusRequest(case.digits, documents == "full", pagination.position(cursor))
     if wait:
-        moment = await services.statuses.change(request, caller.id, if_none_match, wait)
+        snapshot = await services.statuses.change(request, caller.id, if_none_match, wait)
     else:
-        moment = await services.statuses.of(request)
-    if moment is None:
+        snapshot = await services.statuses.of(request)
+    if snapshot is None:
         raise Problem(PROCESS_UNKNOWN)
-    answer, etag = moment.answer, moment.etag(caller.id)
+    answer, etag = snapshot.answer, snapshot.etag(caller.id)
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if wait:
         headers["Preference-Applied"] = f"wait={wait}"
     if not answer.status.ended:
         headers["Retry-After"] = _retry_after(answer)
-    if preferences.matches(if_none_match, etag):
+    if matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
-    return Response(moment.body_for(caller.id), media_type="application/json", headers=headers)
+    return Response(snapshot.body_for(caller.id), media_type="application/json", headers=headers)
 
 
 def _retry_after(answer: Status) -> str:
-    """Soon while something moves; a job that waits for something is not worth many questions."""
+    """Seconds to the next poll: few while documents are being downloaded, more during a wait."""
     if answer.waiting_for is not None or not answer.live:
         return "5"
     return "1" if (answer.eta_seconds or 0) < 60 else "2"

@@ -11,9 +11,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query
 
 from api.http import pagination
-from api.http.api_keys import Caller
-from api.http.auth import CallerDependency, authenticated
-from api.paths import Cursor, Limit, parse
+from api.http.auth import Caller, CallerDependency, authenticated
+from api.http.inputs import Cursor, Limit, parse
 from api.problems import (
     ENGINE_UNAVAILABLE,
     INVALID_CASE_NUMBER,

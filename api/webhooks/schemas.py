@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.http.inputs import RequestBody, Timestamp, Whole
-from api.schemas import JOB_ID, Answer, MaskedNumber, Page
+from api.schemas import JOB_ID, Answer, MaskedNumber, Page, RequestBody, Timestamp, Whole
 
 EVENT_ID: str = "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e"
 Url = Annotated[str, Field(max_length=2048, examples=["https://example.org/hooks/autos"])]

@@ -10,8 +10,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 
-from api.http.api_keys import Caller
-from api.http.auth import CallerDependency, authenticated
+from api.http.auth import Caller, CallerDependency, authenticated
 from api.problems import RECORDS_UNAVAILABLE, UNAUTHORIZED, Problem, ProblemType, responses
 from api.services import Services, ServicesDependency
 from api.webhooks.schemas import RevealedSecret, SecretState, SigningSecret

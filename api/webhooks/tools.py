@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 
 from api.http.auth import CallerDependency, authenticated
-from api.paths import SIGNED_RECEIVER
+from api.http.inputs import SIGNED_RECEIVER
 from api.problems import (
     INVALID_REQUEST,
     RECORDS_UNAVAILABLE,

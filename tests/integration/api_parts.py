@@ -11,7 +11,6 @@ from sqlalchemy import delete, update
 from temporalio.client import Client, WorkflowHandle
 
 from api.app import OpenServices, assemble
-from api.object_store import Store
 from api.services import Services
 from api.temporal_client import TemporalClient
 from autos.cnj import CaseNumber
@@ -23,13 +22,13 @@ from autos.records.changes import announce, announce_jobs
 from autos.records.database import Database
 from autos.records.models import Document, Job, Process
 from autos.settings import Settings
-from autos.store import Held, ObjectMissing, StoreUnavailable
+from autos.store import Held, ObjectMissing, Readable, Store, StoreUnavailable
 
 ADMIN_KEY = "autos_admin-key-of-the-tests-0123456789abcdef"
 SHA256 = "5e" * 32
 
 
-class FakeStore:
+class FakeStore(Store):
     """Objects in a dictionary; `away` makes it unreachable, `full` take nothing."""
 
     def __init__(self) -> None:
@@ -46,26 +45,27 @@ class FakeStore:
         return f"https://store.example/{key}?X-Amz-Signature={self.minted}"
 
     async def head(self, key: str) -> Held | None:
-        self._check(key)
+        self._require(key)
         return Held(len(self.objects[key]), None) if key in self.objects else None
 
     async def get(self, key: str) -> bytes:
-        self._check(key)
+        self._require(key)
         if key not in self.objects:
             raise ObjectMissing("The store holds no such object", "bucket", key)
         return self.objects[key]
 
-    async def put_json(self, key: str, data: bytes) -> None:
-        self._check(key)
+    async def put_json(self, key: str, data: bytes | Readable) -> None:
+        self._require(key)
+        assert isinstance(data, bytes)
         self.objects[key] = data
 
     async def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
-            self._check(key)
+            self._require(key)
             self.objects.pop(key, None)
 
     async def delete_prefix(self, digits: str) -> int:
-        self._check(digits)
+        self._require(digits)
         if self.meanwhile is not None:
             await self.meanwhile()
         doomed = [key for key in self.objects if digits in key]
@@ -80,7 +80,7 @@ class FakeStore:
         self.probes += 1
         return not self.away and not self.full
 
-    def _check(self, key: str) -> None:
+    def _require(self, key: str) -> None:
         if self.away:
             raise StoreUnavailable("The store is away", "bucket", key)
 

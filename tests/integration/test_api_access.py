@@ -18,7 +18,7 @@ from temporalio.client import Client
 
 from api.app import create_app
 from api.http import pagination
-from api.http.api_keys import fingerprint
+from api.http.auth import fingerprint
 from autos import telemetry
 from autos.cnj import CaseNumber
 from autos.records import processes

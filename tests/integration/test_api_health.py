@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from api import health
-from api import object_store as api_store
 from api.app import create_app
 from autos.records.database import Database
 from autos.settings import Settings
@@ -62,7 +61,7 @@ async def test_the_bucket_is_not_written_to_at_every_question(
     ready.store.away = True
     assert (await ready.ask())[0] == 503
     ready.store.away = False
-    monkeypatch.setattr(api_store, "PROBED_FOR_SECONDS", -1.0)
+    monkeypatch.setattr(health, "PROBED_FOR_SECONDS", -1.0)
     ready.store.full = True
     assert (await ready.ask())[0] == 200
 

@@ -20,7 +20,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-import api.main
+import api.__main__
 import worker.main
 from cli.stack import Stack
 from sandbox.catalogue import Catalogue
@@ -163,7 +163,7 @@ async def test_api_and_worker_do_a_job_and_end_in_order(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("verb", "required"),
     [
-        ("api", api.main.REQUIRED),
+        ("api", api.__main__.REQUIRED),
         ("worker", worker.main.REQUIRED),
         ("migrate", ("database_url",)),
     ],

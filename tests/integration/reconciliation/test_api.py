@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from api.app import create_app
-from api.paths import PREFIX
+from api.http.inputs import PREFIX
 from autos.cnj import CaseNumber
 from autos.contracts.names import reconciliation_workflow_id
 from autos.records.database import Database

@@ -9,7 +9,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from api.app import create_app
-from api.paths import PREFIX
+from api.http.inputs import PREFIX
 from autos.records.database import Database
 from tests.integration.api_parts import FakeStore, opener
 from tests.integration.webhooks.parts import Owner, new_owner, settings

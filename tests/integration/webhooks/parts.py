@@ -57,7 +57,7 @@ class Owner:
 
 async def new_owner(database: Database, role: str = "client") -> Owner:
     """A caller of their own."""
-    from api.http import api_keys as keys
+    from api.http import auth as keys
 
     key = keys.new_key()
     async with database.transaction() as session:

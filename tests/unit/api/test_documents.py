@@ -6,9 +6,9 @@ from typing import cast
 import pytest
 
 from api.documents.from_rows import document_answer, document_status
-from api.object_store import ObjectStore
 from autos.contracts.states import DocumentState, Doubt
 from autos.records.models import Document, now
+from autos.store import Store
 
 
 class Links:
@@ -18,7 +18,7 @@ class Links:
         return f"https://store.example/{key}"
 
 
-STORE = cast(ObjectStore, Links())
+STORE = cast(Store, Links())
 
 
 def row(state: DocumentState, doubt: Doubt | None) -> Document:

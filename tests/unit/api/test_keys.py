@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from api.http import api_keys as keys
-from api.http.api_keys import ApiKeyCache, fingerprint, new_key, prefix
+from api.http import auth as keys
+from api.http.auth import ApiKeyCache, fingerprint, new_key, prefix
 from autos.records.models import ApiKey
 
 
@@ -53,7 +53,7 @@ async def test_a_valid_key_is_looked_up_once() -> None:
 async def test_belief_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     key = new_key()
     rows = Rows(row(key))
-    monkeypatch.setattr(keys, "BELIEVED_SECONDS", -1.0)
+    monkeypatch.setattr(keys, "CACHED_SECONDS", -1.0)
     ring = ApiKeyCache(rows.find)
     await ring.caller(key)
     rows.rows.clear()

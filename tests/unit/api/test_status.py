@@ -1,4 +1,4 @@
-"""The joining of a job's word with the rows, without any server."""
+"""The joining of a job's report with its rows, without any server."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,16 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.client import WorkflowExecutionStatus
 
-from api.status.snapshots import StatusRequest, Word, assemble, counters, merged
+from api.status.snapshots import assemble, counters, merged
+from api.temporal_client import JobReport
 from autos.contracts.download import Progress
 from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.records.documents import Held
 from autos.records.models import Job
 from autos.temporal_client import Execution
 
 STATES = st.text(alphabet="pdaqf", max_size=300)
 RUNNING = JobStatus.PROCESSING
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-WISH = StatusRequest("99900028620248260100", with_documents=False)
+DIGITS = "99900028620248260100"
 
 
 @given(STATES, st.sampled_from(JobStatus))
@@ -79,7 +81,7 @@ def test_nothing_to_download_is_all_of_it_once_the_job_has_ended() -> None:
 def _progress() -> Progress:
     return Progress(
         job_id="j",
-        process_number=WISH.digits,
+        process_number=DIGITS,
         status=RUNNING,
         reason=Reason.UNAVAILABLE,
         bytes_stored=7,
@@ -88,16 +90,16 @@ def _progress() -> Progress:
     )
 
 
-def _assemble(word: Word, job: Job | None) -> dict[str, object]:
-    return assemble(WISH, states="", bytes_stored=5, word=word, job=job, job_id="j").model_dump()
+def _assemble(report: JobReport, job: Job | None) -> dict[str, object]:
+    return assemble(DIGITS, Held("", bytes_stored=5), report, job, "j").model_dump()
 
 
 def _row(status: JobStatus, **values: object) -> Job:
     return Job(id="j", status=status, created_at=MOMENT, **values)
 
 
-def test_the_jobs_word_comes_before_its_row() -> None:
-    answer = _assemble(Word(_progress()), _row(JobStatus.PENDING))
+def test_the_jobs_report_comes_before_its_row() -> None:
+    answer = _assemble(JobReport(_progress()), _row(JobStatus.PENDING))
     assert (answer["status"], answer["live"], answer["bytes_stored"]) == (RUNNING, True, 5)
     assert answer["error_message"] == Reason.UNAVAILABLE.text
     assert answer["started_at"] is not None
@@ -106,7 +108,7 @@ def test_the_jobs_word_comes_before_its_row() -> None:
 def test_a_job_does_not_start_before_it_was_made() -> None:
     """(S36) Its row is written by another machine, after it was started."""
     progress = _progress().model_copy(update={"started_at": MOMENT - timedelta(seconds=1)})
-    answer = _assemble(Word(progress), _row(JobStatus.PENDING))
+    answer = _assemble(JobReport(progress), _row(JobStatus.PENDING))
     assert answer["started_at"] == answer["created_at"] == MOMENT
 
 
@@ -115,25 +117,25 @@ def test_the_row_says_until_when_a_job_waits() -> None:
     waiting = _progress().model_copy(update={"waiting_for": WaitReason.SOURCE})
     until, next_try = MOMENT + timedelta(days=7), MOMENT + timedelta(minutes=1)
     row = _row(RUNNING, waiting_for="source", waiting_until=until, next_try_at=next_try)
-    for word in (Word(waiting), Word(silent=True)):
-        answer = _assemble(word, row)
+    for report in (JobReport(waiting), JobReport(answered=False)):
+        answer = _assemble(report, row)
         shown = (answer["waiting_for"], answer["waiting_until"], answer["next_try_at"])
         assert shown == ("source", until, next_try)
-    answer = _assemble(Word(_progress()), row)
+    answer = _assemble(JobReport(_progress()), row)
     assert (answer["waiting_until"], answer["next_try_at"]) == (None, None)
 
 
-def test_silence_is_an_answer_where_nothing_runs() -> None:
+def test_no_progress_is_an_answer_where_nothing_runs() -> None:
     row = _row(JobStatus.FAILED, reason=Reason.NOT_FOUND)
-    answer = _assemble(Word(), row)
+    answer = _assemble(JobReport(), row)
     assert (answer["status"], answer["live"]) == (JobStatus.FAILED, True)
     assert answer["reason"] == Reason.NOT_FOUND
-    assert _assemble(Word(silent=True), row)["live"] is False
-    assert _assemble(Word(), None)["status"] == JobStatus.PENDING
+    assert _assemble(JobReport(answered=False), row)["live"] is False
+    assert _assemble(JobReport(), None)["status"] == JobStatus.PENDING
 
 
 @pytest.mark.parametrize(
-    ("ended", "states", "told"),
+    ("ended", "states", "shown"),
     [
         (WorkflowExecutionStatus.TERMINATED, "ap", "cancelled"),
         (WorkflowExecutionStatus.CANCELED, "pp", "cancelled"),
@@ -141,21 +143,20 @@ def test_silence_is_an_answer_where_nothing_runs() -> None:
         (WorkflowExecutionStatus.FAILED, "pp", "failed"),
     ],
 )
-def test_a_job_that_lost_its_end_is_told_as_ended(
-    ended: WorkflowExecutionStatus, states: str, told: str
+def test_a_job_that_lost_its_end_is_shown_as_ended(
+    ended: WorkflowExecutionStatus, states: str, shown: str
 ) -> None:
     lost = Execution("w", "j", "r", ended)
     answers = [
         assemble(
-            WISH,
-            states=states,
-            bytes_stored=0,
-            word=Word(execution=lost),
-            job=_row(status, process_number=WISH.digits),
-            job_id="j",
-            lost=lost,
+            DIGITS,
+            Held(states, bytes_stored=0),
+            JobReport(execution=lost),
+            _row(status, process_number=DIGITS),
+            "j",
+            lost,
         ).status
         for status in (JobStatus.PROCESSING, JobStatus.COMPLETED)
     ]
     # Whatever it did write is believed.
-    assert answers == [told, "completed"]
+    assert answers == [shown, "completed"]

@@ -13,7 +13,7 @@ import pytest
 from temporalio.api.enums.v1 import IndexedValueType
 from typer.main import get_command
 
-import api.main
+import api.__main__
 import worker.main
 from api.app import create_app
 from autos.contracts import names
@@ -54,7 +54,7 @@ def test_every_setting_exists(name: str) -> None:
 
 
 def test_api_and_worker_get_all_they_require() -> None:
-    for name, required in ("api", api.main.REQUIRED), ("worker", worker.main.REQUIRED):
+    for name, required in ("api", api.__main__.REQUIRED), ("worker", worker.main.REQUIRED):
         wanted = {f"AUTOS_{setting.upper()}" for setting in required}
         assert wanted | {"TEMPORAL_ADDRESS"} <= set(compose.environment(name))
     assert "AUTOS_DATABASE_URL" in compose.environment("migrate")

@@ -75,7 +75,7 @@ def test_command_and_health_check_are_lists_that_can_be_run() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["cli.main", "api.main", "worker.main", "sandbox.main"],
+    ["cli.main", "api.__main__", "worker.main", "sandbox.main"],
 )
 def test_an_entry_point_needs_no_embedded_or_development_package(module: str) -> None:
     """The image has none of them."""
