@@ -8,21 +8,11 @@ from api.api_keys import schemas
 from api.http import pagination
 from api.http.auth import fingerprint, new_key, prefix, require_admin
 from api.http.inputs import Cursor, Limit
-from api.problems import (
-    API_KEY_UNKNOWN,
-    FORBIDDEN,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
-    UNREADABLE_BODY,
-    Problem,
-    responses,
-)
+from api.problems import API_KEY_UNKNOWN, FORBIDDEN, Problem, responses
 from api.services import ServicesDependency
 from autos.records import api_keys
 
-router = APIRouter(tags=["api keys"], dependencies=[require_admin])
+router = APIRouter(tags=["api keys"], dependencies=[require_admin], responses=responses(FORBIDDEN))
 
 
 @router.post(
@@ -30,9 +20,6 @@ router = APIRouter(tags=["api keys"], dependencies=[require_admin])
     operation_id="create_api_key",
     summary="Let a new caller in (admin); the key is told this once",
     status_code=201,
-    responses=responses(
-        UNREADABLE_BODY, INVALID_REQUEST, UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE
-    ),
 )
 async def create_api_key(
     new: schemas.NewApiKey, services: ServicesDependency
@@ -55,9 +42,6 @@ async def create_api_key(
     "/api-keys",
     operation_id="list_api_keys",
     summary="Callers, oldest first (admin)",
-    responses=responses(
-        INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE
-    ),
 )
 async def list_api_keys(
     services: ServicesDependency,
@@ -76,9 +60,7 @@ async def list_api_keys(
     operation_id="revoke_api_key",
     summary="Take a caller's access away (admin)",
     status_code=204,
-    responses=responses(
-        INVALID_REQUEST, UNAUTHORIZED, FORBIDDEN, API_KEY_UNKNOWN, RECORDS_UNAVAILABLE
-    ),
+    responses=responses(API_KEY_UNKNOWN),
 )
 async def revoke_api_key(key_id: uuid.UUID, services: ServicesDependency) -> None:
     """At once in this process, within ten seconds in others. Safe to repeat."""

@@ -4,15 +4,7 @@ from fastapi import APIRouter
 
 from api.credentials.schemas import CredentialState, NewCredential, Wait, WokenJobs
 from api.http.auth import require_admin
-from api.problems import (
-    ENGINE_UNAVAILABLE,
-    FORBIDDEN,
-    INVALID_REQUEST,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
-    UNREADABLE_BODY,
-    responses,
-)
+from api.problems import ENGINE_UNAVAILABLE, FORBIDDEN, responses
 from api.services import Services, ServicesDependency
 from autos.contracts.states import WaitReason
 from autos.records import jobs
@@ -20,21 +12,19 @@ from autos.records.credentials import DatabaseCredentialStore
 from autos.records.waits import waits
 from autos.source import Credential
 
-router = APIRouter(prefix="/credentials/pdpj", tags=["credentials"], dependencies=[require_admin])
+router = APIRouter(
+    prefix="/credentials/pdpj",
+    tags=["credentials"],
+    dependencies=[require_admin],
+    responses=responses(FORBIDDEN),
+)
 
 
 @router.put(
     "",
     operation_id="set_credential",
     summary="Set the source's credential; jobs that wait for one go on at once (admin)",
-    responses=responses(
-        UNREADABLE_BODY,
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        FORBIDDEN,
-        RECORDS_UNAVAILABLE,
-        ENGINE_UNAVAILABLE,
-    ),
+    responses=responses(ENGINE_UNAVAILABLE),
 )
 async def set_credential(new: NewCredential, services: ServicesDependency) -> WokenJobs:
     """The credential is stored, encrypted, before any job is told.
@@ -52,7 +42,6 @@ async def set_credential(new: NewCredential, services: ServicesDependency) -> Wo
     "",
     operation_id="get_credential",
     summary="Whether a credential is set, how long it lasts, whether the source takes it (admin)",
-    responses=responses(UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE),
 )
 async def get_credential(services: ServicesDependency) -> CredentialState:
     """Never the tokens. The source is not asked: workers write what it says."""

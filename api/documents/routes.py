@@ -15,14 +15,9 @@ from api.problems import (
     DOCUMENT_GONE,
     DOCUMENT_PENDING,
     DOCUMENT_UNKNOWN,
-    INVALID_CASE_NUMBER,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
     MANIFEST_MISSING,
     PROCESS_UNKNOWN,
-    RECORDS_UNAVAILABLE,
     STORE_UNAVAILABLE,
-    UNAUTHORIZED,
     Problem,
     responses,
 )
@@ -40,14 +35,7 @@ router = APIRouter(tags=["documents"], dependencies=[authenticated])
     "/processes/{number}/documents",
     operation_id="list_documents",
     summary="Documents by position, as the records have them",
-    responses=responses(
-        INVALID_CASE_NUMBER,
-        INVALID_CURSOR,
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        PROCESS_UNKNOWN,
-        RECORDS_UNAVAILABLE,
-    ),
+    responses=responses(PROCESS_UNKNOWN),
 )
 async def list_documents(
     case: Case,
@@ -81,9 +69,7 @@ async def list_documents(
     "/processes/{number}/documents/{document_id}",
     operation_id="get_document",
     summary="One document, by our id or by the source's",
-    responses=responses(
-        INVALID_CASE_NUMBER, INVALID_REQUEST, UNAUTHORIZED, DOCUMENT_UNKNOWN, RECORDS_UNAVAILABLE
-    ),
+    responses=responses(DOCUMENT_UNKNOWN),
 )
 async def get_document(
     case: Case, document_id: uuid.UUID, services: ServicesDependency
@@ -100,16 +86,7 @@ async def get_document(
     response_class=Response,
     responses={
         307: {"description": "The document is at `Location` for an hour"},
-        **responses(
-            INVALID_CASE_NUMBER,
-            INVALID_REQUEST,
-            UNAUTHORIZED,
-            DOCUMENT_UNKNOWN,
-            DOCUMENT_FAILED,
-            DOCUMENT_GONE,
-            DOCUMENT_PENDING,
-            RECORDS_UNAVAILABLE,
-        ),
+        **responses(DOCUMENT_UNKNOWN, DOCUMENT_FAILED, DOCUMENT_GONE, DOCUMENT_PENDING),
     },
 )
 async def get_document_content(
@@ -136,15 +113,7 @@ async def get_document_content(
     response_class=Response,
     responses={
         307: {"description": "The manifest is at `Location` for an hour, as JSON"},
-        **responses(
-            INVALID_CASE_NUMBER,
-            INVALID_REQUEST,
-            UNAUTHORIZED,
-            PROCESS_UNKNOWN,
-            MANIFEST_MISSING,
-            RECORDS_UNAVAILABLE,
-            STORE_UNAVAILABLE,
-        ),
+        **responses(PROCESS_UNKNOWN, MANIFEST_MISSING, STORE_UNAVAILABLE),
     },
 )
 async def get_manifest(case: Case, services: ServicesDependency) -> Response:

@@ -12,15 +12,10 @@ from api.http.inputs import Cursor, Limit, parse, status_url
 from api.jobs import schemas
 from api.problems import (
     ENGINE_UNAVAILABLE,
-    INVALID_CASE_NUMBER,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
     JOB_CLOSING,
     JOB_ENDED,
     JOB_RUNNING,
     JOB_UNKNOWN,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
     Problem,
     responses,
 )
@@ -38,24 +33,13 @@ HOWEVER_OLD: Final = 31_536_000
 
 router = APIRouter(tags=["jobs"], dependencies=[authenticated])
 
-_STEERING = responses(
-    INVALID_REQUEST,
-    UNAUTHORIZED,
-    JOB_UNKNOWN,
-    JOB_ENDED,
-    JOB_CLOSING,
-    ENGINE_UNAVAILABLE,
-    RECORDS_UNAVAILABLE,
-)
+_STEERING = responses(JOB_UNKNOWN, JOB_ENDED, JOB_CLOSING, ENGINE_UNAVAILABLE)
 
 
 @router.get(
     "/jobs",
     operation_id="list_jobs",
     summary="Jobs, newest first",
-    responses=responses(
-        INVALID_CASE_NUMBER, INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE
-    ),
 )
 async def list_jobs(
     services: ServicesDependency,
@@ -83,7 +67,7 @@ async def list_jobs(
     "/jobs/{job_id}",
     operation_id="get_job",
     summary="One job",
-    responses=responses(INVALID_REQUEST, UNAUTHORIZED, JOB_UNKNOWN, RECORDS_UNAVAILABLE),
+    responses=responses(JOB_UNKNOWN),
 )
 async def get_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
     """Of a running job the same numbers as in its process's status."""
@@ -134,16 +118,7 @@ async def resume_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas
     operation_id="retry_failed",
     summary="Ask once more for what this job could not get, and for nothing else",
     status_code=202,
-    responses=responses(
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        JOB_UNKNOWN,
-        JOB_ENDED,
-        JOB_CLOSING,
-        JOB_RUNNING,
-        ENGINE_UNAVAILABLE,
-        RECORDS_UNAVAILABLE,
-    ),
+    responses=responses(JOB_UNKNOWN, JOB_ENDED, JOB_CLOSING, JOB_RUNNING, ENGINE_UNAVAILABLE),
 )
 async def retry_failed(
     job_id: uuid.UUID, services: ServicesDependency, caller: CallerDependency, response: Response

@@ -5,16 +5,7 @@ from fastapi import APIRouter
 from api.http import pagination
 from api.http.auth import authenticated
 from api.http.inputs import Case, Cursor, Limit
-from api.problems import (
-    INVALID_CASE_NUMBER,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
-    PROCESS_UNKNOWN,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
-    Problem,
-    responses,
-)
+from api.problems import PROCESS_UNKNOWN, Problem, responses
 from api.processes import schemas
 from api.services import ServicesDependency
 from autos.records import movements, processes
@@ -26,14 +17,7 @@ router = APIRouter(tags=["movements"], dependencies=[authenticated])
     "/processes/{number}/movements",
     operation_id="list_movements",
     summary="Movements as the source lists them: the present instance first, the newest first",
-    responses=responses(
-        INVALID_CASE_NUMBER,
-        INVALID_CURSOR,
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        PROCESS_UNKNOWN,
-        RECORDS_UNAVAILABLE,
-    ),
+    responses=responses(PROCESS_UNKNOWN),
 )
 async def list_movements(
     case: Case, services: ServicesDependency, limit: Limit = 100, cursor: Cursor = None

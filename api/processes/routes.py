@@ -14,16 +14,11 @@ from api.jobs.schemas import Counters, JobStarted
 from api.problems import (
     ENGINE_UNAVAILABLE,
     FORBIDDEN,
-    INVALID_CASE_NUMBER,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
     JOB_RUNNING,
     NO_ACCESS,
     PROCESS_NOT_FOUND,
     PROCESS_UNKNOWN,
-    RECORDS_UNAVAILABLE,
     STORE_UNAVAILABLE,
-    UNAUTHORIZED,
     Problem,
     responses,
 )
@@ -46,16 +41,7 @@ router = APIRouter(tags=["processes"], dependencies=[authenticated])
             "model": JobStarted,
             "description": "A job runs, but the metadata has not arrived yet",
         },
-        **responses(
-            INVALID_CASE_NUMBER,
-            INVALID_REQUEST,
-            UNAUTHORIZED,
-            NO_ACCESS,
-            PROCESS_NOT_FOUND,
-            PROCESS_UNKNOWN,
-            ENGINE_UNAVAILABLE,
-            RECORDS_UNAVAILABLE,
-        ),
+        **responses(NO_ACCESS, PROCESS_NOT_FOUND, PROCESS_UNKNOWN, ENGINE_UNAVAILABLE),
     },
 )
 async def get_process(
@@ -116,7 +102,6 @@ async def get_process(
     "/processes",
     operation_id="list_processes",
     summary="Processes, newest first, without their metadata",
-    responses=responses(INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE),
 )
 async def list_processes(
     services: ServicesDependency,
@@ -153,15 +138,7 @@ async def list_processes(
     status_code=204,
     dependencies=[require_admin],
     responses=responses(
-        INVALID_CASE_NUMBER,
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        FORBIDDEN,
-        PROCESS_UNKNOWN,
-        JOB_RUNNING,
-        ENGINE_UNAVAILABLE,
-        RECORDS_UNAVAILABLE,
-        STORE_UNAVAILABLE,
+        FORBIDDEN, PROCESS_UNKNOWN, JOB_RUNNING, ENGINE_UNAVAILABLE, STORE_UNAVAILABLE
     ),
 )
 async def purge_process(case: Case, services: ServicesDependency) -> None:

@@ -13,18 +13,7 @@ from fastapi import APIRouter, Path, Query
 from api.http import pagination
 from api.http.auth import Caller, CallerDependency, authenticated
 from api.http.inputs import Cursor, Limit, parse
-from api.problems import (
-    ENGINE_UNAVAILABLE,
-    INVALID_CASE_NUMBER,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
-    UNREADABLE_BODY,
-    Problem,
-    ProblemType,
-    responses,
-)
+from api.problems import ENGINE_UNAVAILABLE, INVALID_CURSOR, Problem, ProblemType, responses
 from api.services import ServicesDependency
 from api.webhooks import schemas, secret, tools
 from api.webhooks.redeliveries import MOST_PER_HOUR
@@ -61,9 +50,6 @@ _PARALLEL_CALLS: Final = 20
     "/deliveries",
     operation_id="list_deliveries",
     summary="List deliveries, newest first",
-    responses=responses(
-        INVALID_CASE_NUMBER, INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE
-    ),
 )
 async def list_deliveries(
     services: ServicesDependency,
@@ -100,14 +86,7 @@ async def list_deliveries(
     operation_id="redeliver",
     summary="Redeliver one event, under its original id",
     status_code=202,
-    responses=responses(
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        DELIVERY_UNKNOWN,
-        REDELIVERED_TOO_OFTEN,
-        ENGINE_UNAVAILABLE,
-        RECORDS_UNAVAILABLE,
-    ),
+    responses=responses(DELIVERY_UNKNOWN, REDELIVERED_TOO_OFTEN, ENGINE_UNAVAILABLE),
 )
 async def redeliver(
     event_id: EventId, services: ServicesDependency, caller: CallerDependency
@@ -128,14 +107,7 @@ async def redeliver(
     operation_id="recover_deliveries",
     summary="Redeliver all events since a point in time that never got a 2xx",
     status_code=202,
-    responses=responses(
-        UNREADABLE_BODY,
-        INVALID_CURSOR,
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        ENGINE_UNAVAILABLE,
-        RECORDS_UNAVAILABLE,
-    ),
+    responses=responses(INVALID_CURSOR, ENGINE_UNAVAILABLE),
 )
 async def recover(
     body: schemas.Recovery, services: ServicesDependency, caller: CallerDependency

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends
 
 from api.http.auth import Caller, CallerDependency, authenticated
-from api.problems import RECORDS_UNAVAILABLE, UNAUTHORIZED, Problem, ProblemType, responses
+from api.problems import Problem, ProblemType, responses
 from api.services import Services, ServicesDependency
 from api.webhooks.schemas import RevealedSecret, SecretState, SigningSecret
 from autos.contracts.webhooks import OVERLAP_SECONDS
@@ -28,7 +28,6 @@ SECRET_ALREADY_SHOWN: Final = ProblemType(
 )
 
 router = APIRouter(prefix="/secret", dependencies=[authenticated])
-_PROBLEMS = responses(UNAUTHORIZED, RECORDS_UNAVAILABLE)
 
 
 async def _vault(services: ServicesDependency) -> Vault:
@@ -42,7 +41,6 @@ VaultDependency = Annotated[Vault, Depends(_vault)]
     "",
     operation_id="get_webhook_secret",
     summary="Retrieve the state of the signing secret",
-    responses=_PROBLEMS,
 )
 async def get_secret(
     services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
@@ -58,7 +56,7 @@ async def get_secret(
     operation_id="create_webhook_secret",
     summary="Create the signing secret, or reveal the one that the first webhook created",
     status_code=201,
-    responses=responses(UNAUTHORIZED, SECRET_ALREADY_SHOWN, RECORDS_UNAVAILABLE),
+    responses=responses(SECRET_ALREADY_SHOWN),
 )
 async def create_secret(
     services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
@@ -79,7 +77,6 @@ async def create_secret(
     operation_id="rotate_webhook_secret",
     summary="Rotate the signing secret; for a day webhooks carry both signatures",
     status_code=201,
-    responses=_PROBLEMS,
 )
 async def rotate_secret(
     services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
@@ -96,7 +93,6 @@ async def rotate_secret(
     "/public-key",
     operation_id="enable_webhook_public_key",
     summary="Also sign with Ed25519 (v1a), and return the public key",
-    responses=_PROBLEMS,
 )
 async def enable_public_key(
     services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
@@ -115,7 +111,6 @@ async def enable_public_key(
     operation_id="disable_webhook_public_key",
     summary="Sign with v1 only",
     status_code=204,
-    responses=_PROBLEMS,
 )
 async def disable_public_key(services: ServicesDependency, caller: CallerDependency) -> None:
     """Takes effect at once, without an overlap. Safe to repeat."""

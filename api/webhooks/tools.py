@@ -15,15 +15,7 @@ from fastapi import APIRouter, Depends, Request
 
 from api.http.auth import CallerDependency, authenticated
 from api.http.inputs import SIGNED_RECEIVER
-from api.problems import (
-    INVALID_REQUEST,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
-    UNREADABLE_BODY,
-    Problem,
-    ProblemType,
-    responses,
-)
+from api.problems import RECORDS_UNAVAILABLE, Problem, ProblemType, responses
 from api.services import Services, ServicesDependency
 from api.webhooks import schemas
 from api.webhooks.secret import VaultDependency
@@ -56,7 +48,6 @@ signed_router = APIRouter()
 _MAX_RECEIPTS: Final = 20
 _MAX_BODY_BYTES: Final = 65_536
 _SHOWN_CHARACTERS: Final = 16_384
-_PROBLEMS = responses(UNREADABLE_BODY, INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE)
 
 
 async def _sender(services: ServicesDependency) -> AsyncIterator[Sender]:
@@ -80,7 +71,6 @@ ResolverDependency = Annotated[Resolver, Depends(name_resolver)]
     "/webhook-validate",
     operation_id="validate_webhook",
     summary="Check whether a URL may be used for webhooks",
-    responses=_PROBLEMS,
 )
 async def validate(
     body: schemas.WebhookAddress, services: ServicesDependency, resolver: ResolverDependency
@@ -113,7 +103,6 @@ async def validate(
     "/webhook-test-connectivity",
     operation_id="test_webhook_connectivity",
     summary="Check whether a receiver answers",
-    responses=_PROBLEMS,
 )
 async def test_connectivity(
     body: schemas.WebhookAddress, sender: SenderDependency
@@ -130,7 +119,6 @@ async def test_connectivity(
     "/webhook-send-test",
     operation_id="send_test_webhook",
     summary="Send a signed test event",
-    responses=_PROBLEMS,
 )
 async def send_test(
     body: schemas.TestDelivery,
@@ -160,7 +148,7 @@ async def send_test(
     "/webhook-test-receiver",
     operation_id="receive_test_webhook",
     summary="Check that a request is a webhook signed with your secret, and keep it",
-    responses=responses(UNAUTHORIZED, WEBHOOK_TOO_LARGE, RECORDS_UNAVAILABLE),
+    responses=responses(WEBHOOK_TOO_LARGE),
 )
 async def receive(
     request: Request, services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
@@ -173,7 +161,7 @@ async def receive(
     "/webhook-test-receiver/{api_key_id}",
     operation_id="receive_signed_webhook",
     summary="A receiver to use as a webhook's URL: accepts what this key's secret signed",
-    responses=responses(SIGNATURE_WRONG, WEBHOOK_TOO_LARGE, INVALID_REQUEST, RECORDS_UNAVAILABLE),
+    responses=responses(SIGNATURE_WRONG, WEBHOOK_TOO_LARGE, RECORDS_UNAVAILABLE),
 )
 async def receive_signed(
     api_key_id: uuid.UUID, request: Request, services: ServicesDependency, vault: VaultDependency
@@ -186,7 +174,6 @@ async def receive_signed(
     "/webhook-test-receiver",
     operation_id="list_test_webhooks",
     summary="List the last 20 requests to the test receiver",
-    responses=responses(UNAUTHORIZED, RECORDS_UNAVAILABLE),
 )
 async def received(services: ServicesDependency, caller: CallerDependency) -> schemas.Receipts:
     """Newest first."""
