@@ -42,7 +42,8 @@ def _whole(number: object) -> object:
 
 
 def _mask(number: object) -> object:
-    return CaseNumber.parse(number).masked if isinstance(number, str) else number
+    bare = isinstance(number, str) and len(number) == 20 and number.isdecimal()
+    return CaseNumber(str(number)).masked if bare else number
 
 
 Timestamp: TypeAlias = Annotated[datetime, BeforeValidator(timestamp)]

@@ -18,13 +18,13 @@ router = APIRouter(tags=["api keys"], dependencies=[require_admin], responses=re
 @router.post(
     "/api-keys",
     operation_id="create_api_key",
-    summary="Let a new caller in (admin); the key is told this once",
+    summary="Create an API key (admin); it is shown only once",
     status_code=201,
 )
 async def create_api_key(
     new: schemas.NewApiKey, services: ServicesDependency
 ) -> schemas.CreatedApiKey:
-    """Only a hash of the key is kept: a lost key is replaced, not found again."""
+    """Only a hash of the key is stored. Replace a lost key with a new one."""
     key = new_key()
     async with services.records.transaction() as session:
         row = await api_keys.add(
@@ -41,14 +41,14 @@ async def create_api_key(
 @router.get(
     "/api-keys",
     operation_id="list_api_keys",
-    summary="Callers, oldest first (admin)",
+    summary="List API keys, oldest first (admin)",
 )
 async def list_api_keys(
     services: ServicesDependency,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.ApiKeyPage:
-    """Revoked and expired ones too, for the record of who asked for what."""
+    """Includes revoked and expired keys."""
     async with services.records.transaction() as session:
         rows = await api_keys.page(session, after=pagination.time_and_id(cursor), limit=limit + 1)
     listed, following = pagination.cut(rows, limit, lambda row: (row.created_at, row.id))
@@ -58,12 +58,12 @@ async def list_api_keys(
 @router.delete(
     "/api-keys/{key_id}",
     operation_id="revoke_api_key",
-    summary="Take a caller's access away (admin)",
+    summary="Revoke an API key (admin)",
     status_code=204,
     responses=responses(API_KEY_UNKNOWN),
 )
 async def revoke_api_key(key_id: uuid.UUID, services: ServicesDependency) -> None:
-    """At once in this process, within ten seconds in others. Safe to repeat."""
+    """Takes effect at once in this API process, within ten seconds in others. Safe to repeat."""
     async with services.records.transaction() as session:
         revoked = await api_keys.revoke(session, key_id)
     if revoked is None:

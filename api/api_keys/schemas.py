@@ -20,22 +20,14 @@ API_KEY: Final[Example] = {
 }
 
 
-CREATED_API_KEY: Final[Example] = API_KEY | {"key": "autos_3fT9xQ…"}
-
-HEALTH: Final[Example] = {
-    "ok": True,
-    "parts": {"records": {"ok": True}, "engine": {"ok": True}, "store": {"ok": True}},
-}
-
-
-def _to_come(moment: datetime) -> datetime:
-    if moment <= datetime.now(UTC):
-        raise ValueError("a key that expires must do so in the future")
-    return moment
+def _in_the_future(at: datetime) -> datetime:
+    if at <= datetime.now(UTC):
+        raise ValueError("the time must be in the future")
+    return at
 
 
 class NewApiKey(RequestBody):
-    """A caller to let in."""
+    """An API key to create."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "billing", "role": "client"}]}
@@ -43,18 +35,18 @@ class NewApiKey(RequestBody):
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
     role: Literal["client", "admin"] = "client"
-    expires_at: Annotated[Timestamp, AfterValidator(_to_come)] | None = None
+    expires_at: Annotated[Timestamp, AfterValidator(_in_the_future)] | None = None
 
 
 class ApiKey(Answer):
-    """A caller, without the key."""
+    """An API key, without the key itself."""
 
     model_config = shown(API_KEY)
 
     id: uuid.UUID
     name: str
     role: str
-    prefix: str = Field(description="The key's first letters", examples=["autos_3fT9xQ"])
+    prefix: str = Field(description="First characters of the key", examples=["autos_3fT9xQ"])
     is_active: bool
     created_at: datetime
     expires_at: datetime | None
@@ -62,14 +54,14 @@ class ApiKey(Answer):
 
 
 class CreatedApiKey(ApiKey):
-    """A new caller, with the key. It is told this once and kept nowhere."""
+    """A new API key, with the key itself. It is shown only once and not stored."""
 
-    model_config = shown(CREATED_API_KEY)
+    model_config = shown(API_KEY | {"key": "autos_3fT9xQ…"})
 
     key: str
 
 
 class ApiKeyPage(Page):
-    """A page of callers."""
+    """A page of API keys."""
 
     items: list[ApiKey]

@@ -23,13 +23,13 @@ router = APIRouter(
 @router.put(
     "",
     operation_id="set_credential",
-    summary="Set the source's credential; jobs that wait for one go on at once (admin)",
+    summary="Set the source's credential; jobs that wait for one resume at once (admin)",
     responses=responses(ENGINE_UNAVAILABLE),
 )
 async def set_credential(new: NewCredential, services: ServicesDependency) -> WokenJobs:
-    """The credential is stored, encrypted, before any job is told.
+    """The credential is stored, encrypted, before any job is resumed.
 
-    A job that began to wait this very moment may be missed; it tries again by itself in seconds.
+    A job that starts to wait during the request may be missed; it retries by itself within seconds.
     """
     refresh_token = new.refresh_token.get_secret_value() if new.refresh_token else None
     await _store(services).put(Credential(new.access_token.get_secret_value(), refresh_token))
@@ -41,10 +41,10 @@ async def set_credential(new: NewCredential, services: ServicesDependency) -> Wo
 @router.get(
     "",
     operation_id="get_credential",
-    summary="Whether a credential is set, how long it lasts, whether the source takes it (admin)",
+    summary="Retrieve the state of the source's credential (admin)",
 )
 async def get_credential(services: ServicesDependency) -> CredentialState:
-    """Never the tokens. The source is not asked: workers write what it says."""
+    """Never returns the tokens. Sends no request to the source; workers record its refusals."""
     credential = await _store(services).load()
     async with services.records.transaction() as session:
         found = await waits(session)

@@ -1,4 +1,4 @@
-"""What the routes of the source's credential take and answer. No token is ever answered."""
+"""What the routes of the source's credential take and answer. Tokens are never returned."""
 
 from datetime import datetime
 from typing import Annotated
@@ -19,9 +19,9 @@ Token = Annotated[
     Field(
         min_length=1,
         max_length=16_384,
-        description="Alone, without `Bearer`; white space around it is taken away, any within it, "
-        "control characters and letters outside ASCII are refused",
-        # For readers and generators of the schema; `read_token` is what decides.
+        description="Without `Bearer`. Surrounding white space is removed; white space within it, "
+        "control characters and characters outside ASCII are refused",
+        # For readers and generators of the schema; `read_token` decides.
         json_schema_extra={"pattern": r"^[ \t\r\n]*[!-~]+[ \t\r\n]*$"},
     ),
     AfterValidator(_usable),
@@ -29,40 +29,40 @@ Token = Annotated[
 
 
 class NewCredential(BaseModel):
-    """Tokens from a login at the source; Autos itself never logs in."""
+    """Tokens from a login at the source. Autos itself does not log in."""
 
     access_token: Token
     refresh_token: Token | None = None
 
 
 class Wait(Answer):
-    """Running jobs that wait for the same thing for the same reason."""
+    """Running jobs that wait for the same thing, for the same reason."""
 
     waiting_for: WaitReason
-    reason: Reason | None = Field(description="What the source said, where it was asked")
+    reason: Reason | None = Field(description="The source's refusal, if it answered")
     jobs: int
-    since: datetime | None = Field(description="When the first of them began to wait")
+    since: datetime | None = Field(description="When the first of them started to wait")
 
 
 class CredentialState(Answer):
-    """What can be told of the credential without showing it, and how the source takes it."""
+    """The state of the credential, without its tokens."""
 
-    is_set: bool = Field(description="There is one that a request can carry")
+    is_set: bool = Field(description="A usable credential is set")
     refreshable: bool
     expires_at: datetime | None = Field(
-        description="By the token's own word; null for an opaque one"
+        description="As the token itself says; null for an opaque token"
     )
     refused_since: datetime | None = Field(
-        description="Since when the source refuses it; null while it takes it, or was not asked"
+        description="Since when the source refuses it; null if it has not refused it"
     )
     waiting_jobs: int = Field(description="Running jobs that wait for a credential")
     waits: list[Wait] = Field(
-        description="All waits of running jobs, the one with the most jobs first: a source that "
-        "answers 429 to all shows here as `source`, `rate_limited`"
+        description="All waits of running jobs, the one with the most jobs first. A source that "
+        "answers 429 appears as `source`, `rate_limited`"
     )
 
 
 class WokenJobs(Answer):
-    """How many jobs waited for a credential and try again now."""
+    """How many jobs were waiting for a credential and are now resumed."""
 
     woken_jobs: int

@@ -1,4 +1,4 @@
-"""A diagnosis by request: what the service finds when it looks at its parts."""
+"""Route of the diagnosis: checks every part of the service. For administrators only."""
 
 from fastapi import APIRouter
 
@@ -14,16 +14,12 @@ router = APIRouter(tags=["operation"], dependencies=[require_admin], responses=r
 @router.get(
     "/diagnosis",
     operation_id="diagnose",
-    summary="Look at every part of the service, and say what is wrong (admin)",
+    summary="Check every part of the service (admin)",
 )
 async def get_diagnosis(services: ServicesDependency) -> Diagnosis:
-    """Takes up to ten seconds where a part is away.
+    """Takes up to ten seconds if a part does not answer.
 
-    One small object is written to the bucket and deleted again, and the source is asked once.
+    Writes a small object to the bucket and deletes it, and sends one request to the source.
     """
-    return Diagnosis(
-        checks=[
-            Check(name=name, ok=found.ok, detail=found.detail, advice=found.advice)
-            for name, found in (await diagnose(services)).items()
-        ]
-    )
+    found = await diagnose(services)
+    return Diagnosis(checks=[Check.of(finding, name=name) for name, finding in found.items()])

@@ -1,44 +1,42 @@
 """What the routes of health and diagnosis answer."""
 
-from typing import Final
-
 from pydantic import Field
 
-from api.schemas import Answer, Example, shown
-
-HEALTH: Final[Example] = {
-    "ok": True,
-    "parts": {"records": {"ok": True}, "engine": {"ok": True}, "store": {"ok": True}},
-}
+from api.schemas import Answer, shown
 
 
 class PartHealth(Answer):
     """Whether one part can be reached."""
 
     ok: bool
-    detail: str | None = Field(None, description="What is wrong with it")
+    detail: str | None = Field(None, description="Why it is not ok")
 
 
 class Health(Answer):
-    """Whether this API process can do its work."""
+    """Whether this API process can serve requests."""
 
-    model_config = shown(HEALTH)
+    model_config = shown(
+        {
+            "ok": True,
+            "parts": {"records": {"ok": True}, "engine": {"ok": True}, "store": {"ok": True}},
+        }
+    )
 
     ok: bool
     parts: dict[str, PartHealth] = Field(default_factory=dict)
 
 
 class Check(Answer):
-    """What one check found."""
+    """The result of one check."""
 
     name: str
-    ok: bool | None = Field(description="Null where it could not be looked at from the API")
+    ok: bool | None = Field(description="Null if it could not be checked from the API")
     detail: str
     advice: str | None = Field(description="What to do")
 
 
 class Diagnosis(Answer):
-    """What was found."""
+    """The results of all checks."""
 
     model_config = shown(
         {

@@ -34,20 +34,22 @@ router = APIRouter(tags=["documents"], dependencies=[authenticated])
 @router.get(
     "/processes/{number}/documents",
     operation_id="list_documents",
-    summary="Documents by position, as the records have them",
+    summary="List documents by position",
     responses=responses(PROCESS_UNKNOWN),
 )
 async def list_documents(
     case: Case,
     services: ServicesDependency,
-    state: Annotated[DocumentState | None, Query(description="Only those in this state")] = None,
+    state: Annotated[
+        DocumentState | None, Query(description="Only documents in this state")
+    ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.DocumentPage:
-    """Positions are those of the first reading of the source's list; later documents follow.
+    """Positions follow the source's list when it was first read; later documents are appended.
 
-    `source_order` is where the source lists each now. While a job runs, its status is newer than
-    this list by a moment.
+    `source_order` is the document's index in the source's current list. While a job is running,
+    this list may be slightly behind its status.
     """
     async with services.records.transaction() as session:
         if not await processes.existing(session, case.digits):
@@ -68,31 +70,31 @@ async def list_documents(
 @router.get(
     "/processes/{number}/documents/{document_id}",
     operation_id="get_document",
-    summary="One document, by our id or by the source's",
+    summary="Retrieve a document, by its id here or at the source",
     responses=responses(DOCUMENT_UNKNOWN),
 )
 async def get_document(
     case: Case, document_id: uuid.UUID, services: ServicesDependency
 ) -> schemas.Document:
-    """With a link minted now, if it is stored."""
+    """Has a new download link, if the document is stored."""
     return document_answer(await _find(services, case, document_id), services.store)
 
 
 @router.get(
     "/processes/{number}/documents/{document_id}/content",
     operation_id="get_document_content",
-    summary="Redirects to a link to the document, minted now",
+    summary="Redirect to a new download link of the document",
     status_code=307,
     response_class=Response,
     responses={
-        307: {"description": "The document is at `Location` for an hour"},
+        307: {"description": "The document is available at `Location` for an hour"},
         **responses(DOCUMENT_UNKNOWN, DOCUMENT_FAILED, DOCUMENT_GONE, DOCUMENT_PENDING),
     },
 )
 async def get_document_content(
     case: Case, document_id: uuid.UUID, services: ServicesDependency
 ) -> Response:
-    """A client that follows redirects gets the bytes, straight from the store."""
+    """A client that follows redirects downloads the document from the object store."""
     row = await _find(services, case, document_id)
     url = document_link(services.store, row)
     if url is not None:
@@ -108,16 +110,16 @@ async def get_document_content(
 @router.get(
     "/processes/{number}/manifest",
     operation_id="get_manifest",
-    summary="Redirects to a link to what the newest ended job stored, and what failed and why",
+    summary="Redirect to a new download link of the manifest",
     status_code=307,
     response_class=Response,
     responses={
-        307: {"description": "The manifest is at `Location` for an hour, as JSON"},
+        307: {"description": "The manifest is available at `Location` for an hour, as JSON"},
         **responses(PROCESS_UNKNOWN, MANIFEST_MISSING, STORE_UNAVAILABLE),
     },
 )
 async def get_manifest(case: Case, services: ServicesDependency) -> Response:
-    """A client that follows redirects gets the bytes that lie in the store beside the documents."""
+    """The manifest lists what the newest ended job stored, and what failed and why."""
     async with services.records.transaction() as session:
         if not await processes.existing(session, case.digits):
             raise Problem(PROCESS_UNKNOWN)

@@ -67,16 +67,8 @@ FAILED_DOCUMENT: Final[Example] = {
 }
 
 
-DOCUMENT: Final[Example] = STORED_DOCUMENT | {
-    "position": 172,
-    "first_seen_at": "2026-01-15T13:00:00.700000Z",
-    "vanished_at": None,
-    "content_url": f"{CASE_PATH}/documents/{_DOCUMENT_ID}/content",
-}
-
-
 class DocumentStatus(Answer):
-    """One document in a status answer."""
+    """A document in a status."""
 
     id: uuid.UUID
     uuid: str = Field(description="The document's id at the source")
@@ -86,28 +78,32 @@ class DocumentStatus(Answer):
     mime_type: str | None
     sha256: str | None
     download_url: str | None = Field(
-        description="Opens for an hour; ask again for a new one. Of a failed document: the version "
-        "held from before, if there is one"
+        description="Valid for an hour; each response has a new one. For a failed document, the "
+        "version stored before, if there is one"
     )
-    reason: Reason | None = Field(description="Why it failed, or why it is tried again")
+    reason: Reason | None = Field(description="Why it failed, or why it is being retried")
     error_message: str | None
     doubt: Doubt | None = Field(
-        None, description="Why what is stored may not be what the source means; retry-failed asks"
+        None,
+        description="Why the stored file may not be the one the source means; `retry-failed` "
+        "requests it again",
     )
     doubt_message: str | None = None
     origin_id: str | None = Field(
-        None, description="The id in the court's own system, by which the document is cited"
+        None, description="Id in the court's own system, by which the document is cited"
     )
     sequence: int | None = Field(
-        None, description="Its number in its instance; numbers in between may be withheld"
+        None, description="Number within its instance; the court may withhold numbers in between"
     )
-    kind: str | None = Field(None, description="In the source's own words")
-    kind_code: int | None = Field(None, description="In the national table (TPU), where given")
+    kind: str | None = Field(None, description="Kind of document, in the source's words")
+    kind_code: int | None = Field(None, description="Code in the national table (TPU), if given")
     instance: str | None = Field(None, description="Such as `G1`")
-    secrecy: str | None = Field(None, description="In the source's words, such as `PUBLICO`")
-    filed_at: datetime | None = Field(None, description="When it was joined to the case")
+    secrecy: str | None = Field(
+        None, description="Secrecy level in the source's words, such as `PUBLICO`"
+    )
+    filed_at: datetime | None = Field(None, description="When it was filed in the case")
     source_order: int | None = Field(
-        None, description="Its place in the source's list when that was last read, from 0"
+        None, description="Index in the source's list when it was last read, from 0"
     )
     attempts: int
     download_started_at: datetime | None
@@ -115,14 +111,22 @@ class DocumentStatus(Answer):
 
 
 class Document(DocumentStatus):
-    """One document with what the source says of it."""
+    """A document with its metadata."""
 
-    model_config = shown(DOCUMENT)
+    model_config = shown(
+        STORED_DOCUMENT
+        | {
+            "position": 172,
+            "first_seen_at": "2026-01-15T13:00:00.700000Z",
+            "vanished_at": None,
+            "content_url": f"{CASE_PATH}/documents/{_DOCUMENT_ID}/content",
+        }
+    )
 
-    position: int = Field(description="Its place in this list; given once, and never moved")
+    position: int = Field(description="Place in this list; assigned once, never changed")
     first_seen_at: datetime
     vanished_at: datetime | None = Field(description="When the source stopped listing it")
-    content_url: str = Field(description="Answers with a redirect to a link minted at that moment")
+    content_url: str = Field(description="Redirects to a new download link")
 
 
 class DocumentPage(Page):

@@ -1,4 +1,4 @@
-"""What the routes of jobs answer, and the counters that every answer about progress has."""
+"""What the routes of jobs answer, and the counters of every answer about progress."""
 
 from datetime import datetime
 from typing import Final
@@ -7,14 +7,6 @@ from pydantic import Field
 
 from api.schemas import CASE_PATH, JOB_ID, NUMBER, Answer, Example, MaskedNumber, Page, shown
 from autos.contracts.states import JobStatus, Reason, WaitReason
-
-JOB_STARTED: Final[Example] = {
-    "process_number": NUMBER,
-    "job_id": JOB_ID,
-    "status": "pending",
-    "status_url": f"{CASE_PATH}/status",
-}
-
 
 COUNTERS: Final[Example] = {
     "total_documents": 173,
@@ -27,33 +19,17 @@ COUNTERS: Final[Example] = {
 }
 
 
-JOB: Final[Example] = {
-    "id": JOB_ID,
-    "process_number": NUMBER,
-    "status": "completed_with_failures",
-    "waiting_for": None,
-    "waiting_since": None,
-    "waiting_until": None,
-    "next_try_at": None,
-    "reason": None,
-    "error_message": None,
-    "total_documents": 173,
-    "completed_documents": 172,
-    "doubtful_documents": 0,
-    "failed_documents": 1,
-    "bytes_stored": 11274289,
-    "created_at": "2026-01-15T13:00:00Z",
-    "started_at": "2026-01-15T13:00:00.050000Z",
-    "completed_at": "2026-01-15T13:00:05.650000Z",
-    "duration_seconds": 5.6,
-    "status_url": f"{CASE_PATH}/status",
-}
-
-
 class JobStarted(Answer):
-    """A job that runs, or that ended while the request waited for it."""
+    """A job that is running, or that ended while the request waited for it."""
 
-    model_config = shown(JOB_STARTED)
+    model_config = shown(
+        {
+            "process_number": NUMBER,
+            "job_id": JOB_ID,
+            "status": "pending",
+            "status_url": f"{CASE_PATH}/status",
+        }
+    )
 
     process_number: MaskedNumber
     job_id: str = Field(examples=[JOB_ID])
@@ -62,25 +38,45 @@ class JobStarted(Answer):
 
 
 class Counters(Answer):
-    """How many documents are where; completed, failed, pending and processing make the total."""
+    """Documents by state: completed, failed, pending and processing sum to the total."""
 
     total_documents: int
     completed_documents: int
-    doubtful_documents: int = Field(
-        0, description="Of the completed ones: those kept with a doubt, which each document names"
-    )
+    doubtful_documents: int = Field(0, description="Completed documents with a `doubt`")
     failed_documents: int
     pending_documents: int
     processing_documents: int
     progress_percentage: float = Field(
-        description="(completed + failed) / total; 100 only when all of it has ended"
+        description="(completed + failed) / total; 100 only once the job has ended"
     )
 
 
 class Job(Answer):
-    """One job: what it is and how it ended."""
+    """A job and its outcome."""
 
-    model_config = shown(JOB)
+    model_config = shown(
+        {
+            "id": JOB_ID,
+            "process_number": NUMBER,
+            "status": "completed_with_failures",
+            "waiting_for": None,
+            "waiting_since": None,
+            "waiting_until": None,
+            "next_try_at": None,
+            "reason": None,
+            "error_message": None,
+            "total_documents": 173,
+            "completed_documents": 172,
+            "doubtful_documents": 0,
+            "failed_documents": 1,
+            "bytes_stored": 11274289,
+            "created_at": "2026-01-15T13:00:00Z",
+            "started_at": "2026-01-15T13:00:00.050000Z",
+            "completed_at": "2026-01-15T13:00:05.650000Z",
+            "duration_seconds": 5.6,
+            "status_url": f"{CASE_PATH}/status",
+        }
+    )
 
     id: str = Field(examples=[JOB_ID])
     process_number: MaskedNumber

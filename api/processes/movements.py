@@ -16,13 +16,13 @@ router = APIRouter(tags=["movements"], dependencies=[authenticated])
 @router.get(
     "/processes/{number}/movements",
     operation_id="list_movements",
-    summary="Movements as the source lists them: the present instance first, the newest first",
+    summary="List movements in the source's order: current instance first, newest first",
     responses=responses(PROCESS_UNKNOWN),
 )
 async def list_movements(
     case: Case, services: ServicesDependency, limit: Limit = 100, cursor: Cursor = None
 ) -> schemas.MovementPage:
-    """As they were when the metadata was last read."""
+    """As of the last time the metadata was fetched."""
     async with services.records.transaction() as session:
         if not await processes.existing(session, case.digits):
             raise Problem(PROCESS_UNKNOWN)

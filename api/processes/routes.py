@@ -34,12 +34,12 @@ router = APIRouter(tags=["processes"], dependencies=[authenticated])
 @router.get(
     "/processes/{number}",
     operation_id="get_process",
-    summary="The process; its documents are downloaded unless they are held and fresh",
+    summary="Retrieve a process; downloads its documents unless they are stored and fresh",
     response_model=schemas.Process,
     responses={
         202: {
             "model": JobStarted,
-            "description": "A job runs, but the metadata has not arrived yet",
+            "description": "A job is running, but the metadata has not been fetched yet",
         },
         **responses(NO_ACCESS, PROCESS_NOT_FOUND, PROCESS_UNKNOWN, ENGINE_UNAVAILABLE),
     },
@@ -49,20 +49,20 @@ async def get_process(
     services: ServicesDependency,
     caller: CallerDependency,
     auto_download: Annotated[
-        bool, Query(description="False only reads what is held, and starts nothing")
+        bool, Query(description="If false, only reads what is stored and starts no job")
     ] = True,
     webhook_url: Annotated[
         WebhookUrl | None,
         Query(
-            description="Gets one event when the job has ended; none while nothing has changed "
-            "since the last one"
+            description="Receives one event when the job has ended, unless nothing has changed "
+            "since its last event"
         ),
     ] = None,
     force_refresh: Annotated[
-        bool, Query(description="Read the metadata again, however fresh")
+        bool, Query(description="Fetch the metadata again, even if the stored copy is fresh")
     ] = False,
 ) -> Response:
-    """Waits up to three seconds for the metadata of a new process, then answers 202."""
+    """Waits up to three seconds for the metadata of a new process, then returns 202."""
     if auto_download and force_refresh:
         await start(services, caller, case, max_age=0, webhook_url=webhook_url)
     elif auto_download:
@@ -101,18 +101,18 @@ async def get_process(
 @router.get(
     "/processes",
     operation_id="list_processes",
-    summary="Processes, newest first, without their metadata",
+    summary="List processes, newest first, without their metadata",
 )
 async def list_processes(
     services: ServicesDependency,
     court: Annotated[
         str | None, Query(pattern="^[A-Z0-9-]{2,8}$", description="Such as `TJSP`")
     ] = None,
-    status: Annotated[JobStatus | None, Query(description="Of the newest job")] = None,
+    status: Annotated[JobStatus | None, Query(description="Status of the newest job")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.ProcessPage:
-    """A process that has no job yet counts as `pending`, but no filter finds it."""
+    """A process without a job is shown as `pending`, but no `status` filter matches it."""
     async with services.records.transaction() as session:
         rows = await processes.page(
             session,
@@ -134,7 +134,7 @@ async def list_processes(
 @router.delete(
     "/processes/{number}",
     operation_id="purge_process",
-    summary="Delete the process: its objects, then its records (admin)",
+    summary="Delete a process: its objects, then its records (admin)",
     status_code=204,
     dependencies=[require_admin],
     responses=responses(
@@ -142,9 +142,9 @@ async def list_processes(
     ),
 )
 async def purge_process(case: Case, services: ServicesDependency) -> None:
-    """Safe to repeat: if it fails half-way, the records still say what is left to delete.
+    """Safe to repeat: if it fails part-way, the records still say what is left to delete.
 
-    Where a job was asked for in the very moment of the purge it ends, and tells its subscribers so.
+    A job that is requested during the purge still ends and notifies its webhooks.
     """
     async with services.records.transaction() as session:
         if not await processes.existing(session, case.digits):

@@ -1,33 +1,11 @@
 """What the routes of reconciliations take and answer."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from api.schemas import JOB_ID, NUMBER, Answer, Example, RequestBody, masked, shown
+from api.schemas import JOB_ID, NUMBER, Answer, RequestBody, masked, shown
 from autos.contracts.reconciliation import Kind, Step
-
-RECONCILIATION: Final[Example] = {
-    "id": JOB_ID,
-    "status": "completed",
-    "dry_run": False,
-    "left": 0,
-    "findings": [
-        {
-            "kind": "delivery_stopped",
-            "found": 1,
-            "mended": 1,
-            "first": [
-                {
-                    "id": "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e",
-                    "process_number": None,
-                    "mended": True,
-                }
-            ],
-        }
-    ],
-    "unfinished": [],
-}
 
 
 class ReconciliationRequest(RequestBody):
@@ -61,7 +39,29 @@ class Findings(Answer):
 class Reconciliation(Answer):
     """The status of a reconciliation and, once it has ended, its report."""
 
-    model_config = shown(RECONCILIATION)
+    model_config = shown(
+        {
+            "id": JOB_ID,
+            "status": "completed",
+            "dry_run": False,
+            "left": 0,
+            "findings": [
+                {
+                    "kind": "delivery_stopped",
+                    "found": 1,
+                    "mended": 1,
+                    "first": [
+                        {
+                            "id": "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e",
+                            "process_number": None,
+                            "mended": True,
+                        }
+                    ],
+                }
+            ],
+            "unfinished": [],
+        }
+    )
 
     id: str = Field(examples=[JOB_ID])
     status: Literal["pending", "processing", "completed", "failed"] = Field(
