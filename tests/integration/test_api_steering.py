@@ -240,7 +240,7 @@ async def test_what_temporal_refuses_is_called_by_its_cause(registered: bool) ->
             await ask_often()
     (error,) = [entry for entry in logged if entry["event"] == "engine_refused"]
     assert refused.value.kind.name == "engine-unavailable"
-    assert ("sent all that it can take" in refused.value.detail) is registered
+    assert ("as many signals as it can take" in refused.value.detail) is registered
     assert error.get("missing") == (None if registered else [SEARCH_ATTRIBUTES[-1].name])
 
 
