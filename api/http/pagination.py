@@ -22,11 +22,6 @@ def encode(*parts: object) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def page(rows: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
-    """Cut off the one row more that was read to learn whether there is a next page."""
-    return rows[:limit], len(rows) > limit
-
-
 def cut(
     rows: Sequence[Item], limit: int, key: Callable[[Item], tuple[object, ...]]
 ) -> tuple[Sequence[Item], str | None]:
