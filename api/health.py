@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from api.diagnosis.schemas import Health, PartHealth
 from api.http.metrics import Metrics
 from api.problems import STORE_UNAVAILABLE, as_problem, unavailable
-from api.schemas import Health, PartHealth
 from api.services import ServicesDependency
 from autos.records.waits import waits
 from autos.store import Store

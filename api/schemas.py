@@ -1,298 +1,84 @@
-"""What the API takes and answers. Members are only ever added, so clients must ignore new ones."""
+"""The bases of request bodies and answers, and the types that several of them use.
 
-import uuid
+The bodies and answers themselves are in the `schemas.py` of each noun. They are plain pydantic
+models without FastAPI, because the CLI reads them, too. Members are only ever added, so clients
+must ignore new ones. The examples are synthetic: the case and the documents are the sandbox's.
+"""
+
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api import examples
-from api.http.inputs import RequestBody, Timestamp, Whole
-from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
+from autos.cnj import CaseNumber
 
-_address: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
+NUMBER: Final = "9990002-86.2024.8.26.0100"
+JOB_ID: Final = "019aa6f2-3c51-7d0e-8a55-0f6f3f0e9a11"
+CASE_PATH: Final = "/api/v1/processes/99900028620248260100"
 
-
-def _web_address(text: str) -> str:
-    _address.validate_python(text)
-    if any(character.isspace() or not character.isprintable() for character in text):
-        raise ValueError("an address has no white space")
-    return text
+_TIMESTAMP: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
 
 
-WebhookUrl = Annotated[
-    str,
-    Field(max_length=2048, examples=["https://example.org/hooks/autos"]),
-    AfterValidator(_web_address),
-]
-"""Only the shape is checked here: http or https. The text is kept as it was given."""
+def timestamp(text: object) -> datetime:
+    """The time of an RFC 3339 text, in UTC.
+
+    Raises:
+        ValueError: it is no such text, or is outside the years 1 to 9999 once in UTC.
+    """
+    if not isinstance(text, str) or not _TIMESTAMP.fullmatch(text):
+        raise ValueError("give a date and time with its zone, such as 2026-01-31T12:00:00Z")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is outside the calendar") from None
+
+
+def _whole(number: object) -> object:
+    # JSON has one kind of numbers: 1.0 is an integer.
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _mask(number: object) -> object:
+    bare = isinstance(number, str) and len(number) == 20 and number.isdecimal()
+    return CaseNumber(str(number)).masked if bare else number
+
+
+Timestamp: TypeAlias = Annotated[datetime, BeforeValidator(timestamp)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
+masked: Final = BeforeValidator(_mask)
+"""Writes a case number with punctuation, whichever way it is given."""
+MaskedNumber: TypeAlias = Annotated[str, masked, Field(examples=[NUMBER])]
+
+
+class RequestBody(BaseModel):
+    """Base of request bodies: unknown members are refused, and types are not converted.
+
+    FastAPI alone takes `0` for false and any number for a time, which the description of an API
+    does not say.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Answer(BaseModel):
-    """Base of what is answered."""
+    """Base of answers."""
 
     model_config = ConfigDict(frozen=True)
 
+    @classmethod
+    def of(cls, row: object, **members: object) -> Self:
+        """The answer about a row of the records or another object.
 
-def shown(example: examples.Example) -> ConfigDict:
-    """What makes a whole answer the example of its schema."""
-    return ConfigDict(json_schema_extra={"examples": [example]})
-
-
-class DownloadRequest(RequestBody):
-    """How a process is to be downloaded. All members may be left out."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"webhook_url": "https://example.org/hooks/autos"}]}
-    )
-
-    webhook_url: WebhookUrl | None = Field(None, description="Told once when the job has ended")
-    payload: Literal["full", "thin"] = Field(
-        "full", description="What the webhook carries: everything, or ids and links to this API"
-    )
-    force_refresh: bool = Field(False, description="Read the metadata again, however fresh")
-    max_age: Whole | None = Field(
-        None, ge=0, le=31_536_000, description="Seconds a held copy of the metadata is fresh"
-    )
-
-
-class JobStarted(Answer):
-    """A job that runs, or that ended while the request waited for it."""
-
-    model_config = shown(examples.JOB_STARTED)
-
-    process_number: str = Field(examples=[examples.NUMBER])
-    job_id: str = Field(examples=[examples.JOB_ID])
-    status: JobStatus
-    status_url: str = Field(examples=["/api/v1/processes/99900028620248260100/status"])
-
-
-class Counters(Answer):
-    """How many documents are where; completed, failed, pending and processing make the total."""
-
-    total_documents: int
-    completed_documents: int
-    doubtful_documents: int = Field(
-        0, description="Of the completed ones: those kept with a doubt, which each document names"
-    )
-    failed_documents: int
-    pending_documents: int
-    processing_documents: int
-    progress_percentage: float = Field(
-        description="(completed + failed) / total; 100 only when all of it has ended"
-    )
-
-
-class DocumentStatus(Answer):
-    """One document in a status answer."""
-
-    id: uuid.UUID
-    uuid: str = Field(description="The document's id at the source")
-    name: str | None
-    status: DocumentState
-    size: int | None
-    mime_type: str | None
-    sha256: str | None
-    download_url: str | None = Field(
-        description="Opens for an hour; ask again for a new one. Of a failed document: the version "
-        "held from before, if there is one"
-    )
-    reason: Reason | None = Field(description="Why it failed, or why it is tried again")
-    error_message: str | None
-    doubt: Doubt | None = Field(
-        None, description="Why what is stored may not be what the source means; retry-failed asks"
-    )
-    doubt_message: str | None = None
-    origin_id: str | None = Field(
-        None, description="The id in the court's own system, by which the document is cited"
-    )
-    sequence: int | None = Field(
-        None, description="Its number in its instance; numbers in between may be withheld"
-    )
-    kind: str | None = Field(None, description="In the source's own words")
-    kind_code: int | None = Field(None, description="In the national table (TPU), where given")
-    instance: str | None = Field(None, description="Such as `G1`")
-    secrecy: str | None = Field(None, description="In the source's words, such as `PUBLICO`")
-    filed_at: datetime | None = Field(None, description="When it was joined to the case")
-    source_order: int | None = Field(
-        None, description="Its place in the source's list when that was last read, from 0"
-    )
-    attempts: int
-    download_started_at: datetime | None
-    download_completed_at: datetime | None
-
-
-class Document(DocumentStatus):
-    """One document with what the source says of it."""
-
-    model_config = shown(examples.DOCUMENT)
-
-    position: int = Field(description="Its place in this list; given once, and never moved")
-    first_seen_at: datetime
-    vanished_at: datetime | None = Field(description="When the source stopped listing it")
-    content_url: str = Field(description="Answers with a redirect to a link minted at that moment")
-
-
-class Status(Counters):
-    """How far a process is. `live` tells that the numbers are of this moment."""
-
-    model_config = shown(examples.STATUS)
-
-    process_number: str = Field(examples=[examples.NUMBER])
-    status: JobStatus
-    waiting_for: WaitReason | None = None
-    waiting_since: datetime | None = None
-    waiting_until: datetime | None = Field(
-        None, description="When the wait ends and the job gives up; null if only help ends it"
-    )
-    next_try_at: datetime | None = None
-    reason: Reason | None = Field(None, description="Why it failed, or what it waits out")
-    error_message: str | None = None
-    live: bool = Field(description="False: a job runs, but no worker answers for it just now")
-    bytes_stored: int
-    eta_seconds: int | None = Field(
-        None,
-        description="A guess of the seconds to the end; null while the job waits for something",
-    )
-    jobs_ahead: int | None = Field(
-        None, description="Of a job that has not begun: how many were asked for before it"
-    )
-    job_id: str | None = Field(None, examples=[examples.JOB_ID])
-    webhook_url: str | None = Field(None, description="Shown only to the key that gave it")
-    webhook_sent: bool = False
-    webhook_sent_at: datetime | None = None
-    webhook_attempts: int = 0
-    webhook_last_error: str | None = None
-    created_at: datetime | None = None
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
-    documents: list[DocumentStatus] | None = Field(
-        None, description="By position, 1,000 a page; null with documents=none"
-    )
-    documents_next: str | None = Field(None, description="`cursor` of the next page, if any")
-
-
-class Process(Answer):
-    """A process with its metadata."""
-
-    model_config = shown(examples.PROCESS)
-
-    process_number: str = Field(examples=[examples.NUMBER])
-    court: str = Field(examples=["TJSP"])
-    segment: str = Field(examples=["JUSTICA_ESTADUAL"])
-    class_name: str | None
-    subjects: list[str]
-    judging_body: str | None
-    secrecy_level: int | None
-    filed_at: datetime | None
-    details: dict[str, Any] = Field(description="The rest of the source's metadata")
-    fetched_at: datetime | None
-    job_id: str | None
-    status: JobStatus
-    documents: Counters
-    status_url: str
-    documents_url: str
-    movements_url: str
-
-
-class Movement(Answer):
-    """One movement of a process, as the source words it."""
-
-    model_config = shown(examples.MOVEMENT)
-
-    position: int = Field(description="Counted from the oldest; newer readings add above")
-    at: datetime | None
-    text: str | None
-    kind: str | None = Field(description="The movement's type, which some courts name")
-    kind_code: int | None = Field(description="In the national table (TPU), where given")
-    instance: str | None = Field(description="Such as `G1`")
-    document_id: uuid.UUID | None = Field(
-        description="The document it brought in, where the source links one and lists it"
-    )
-    document_uuid: str | None = Field(
-        description="The source's id of that document, also where the document is withheld"
-    )
-
-
-class ListedProcess(Answer):
-    """One line of the list of processes."""
-
-    model_config = shown(examples.LISTED_PROCESS)
-
-    process_number: str = Field(examples=[examples.NUMBER])
-    court: str
-    class_name: str | None
-    total_documents: int
-    status: JobStatus
-    fetched_at: datetime | None
-    created_at: datetime
-
-
-class Job(Answer):
-    """One job: what it is and how it ended."""
-
-    model_config = shown(examples.JOB)
-
-    id: str = Field(examples=[examples.JOB_ID])
-    process_number: str = Field(examples=[examples.NUMBER])
-    status: JobStatus
-    waiting_for: WaitReason | None
-    waiting_since: datetime | None
-    waiting_until: datetime | None = None
-    next_try_at: datetime | None = None
-    reason: Reason | None
-    error_message: str | None
-    total_documents: int
-    completed_documents: int
-    doubtful_documents: int = 0
-    failed_documents: int
-    bytes_stored: int
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    duration_seconds: float | None
-    status_url: str
-
-
-def _to_come(moment: datetime) -> datetime:
-    if moment <= datetime.now(UTC):
-        raise ValueError("a key that expires must do so in the future")
-    return moment
-
-
-class NewApiKey(RequestBody):
-    """A caller to let in."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "billing", "role": "client"}]}
-    )
-
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
-    role: Literal["client", "admin"] = "client"
-    expires_at: Annotated[Timestamp, AfterValidator(_to_come)] | None = None
-
-
-class ApiKey(Answer):
-    """A caller, without the key."""
-
-    model_config = shown(examples.API_KEY)
-
-    id: uuid.UUID
-    name: str
-    role: str
-    prefix: str = Field(description="The key's first letters", examples=["autos_3fT9xQ"])
-    is_active: bool
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class CreatedApiKey(ApiKey):
-    """A new caller, with the key. It is told this once and kept nowhere."""
-
-    model_config = shown(examples.CREATED_API_KEY)
-
-    key: str
+        Args:
+            row: has an attribute for every member that is not given.
+            members: what the row does not have, or has in another form.
+        """
+        for name in cls.model_fields.keys() - members.keys():
+            members[name] = getattr(row, name)
+        return cls.model_validate(members, from_attributes=True)
 
 
 class Page(Answer):
@@ -301,47 +87,9 @@ class Page(Answer):
     next: str | None = None
 
 
-class DocumentPage(Page):
-    """A page of documents."""
-
-    items: list[Document]
+Example: TypeAlias = dict[str, Any]
 
 
-class MovementPage(Page):
-    """A page of movements."""
-
-    items: list[Movement]
-
-
-class ProcessPage(Page):
-    """A page of processes."""
-
-    items: list[ListedProcess]
-
-
-class JobPage(Page):
-    """A page of jobs."""
-
-    items: list[Job]
-
-
-class ApiKeyPage(Page):
-    """A page of callers."""
-
-    items: list[ApiKey]
-
-
-class PartHealth(Answer):
-    """Whether one part can be reached."""
-
-    ok: bool
-    detail: str | None = Field(None, description="What is wrong with it")
-
-
-class Health(Answer):
-    """Whether this API process can do its work."""
-
-    model_config = shown(examples.HEALTH)
-
-    ok: bool
-    parts: dict[str, PartHealth] = Field(default_factory=dict)
+def shown(example: Example) -> ConfigDict:
+    """The model configuration that gives a schema a whole example."""
+    return ConfigDict(json_schema_extra={"examples": [example]})

@@ -1,92 +1,69 @@
-"""Who may use the API; require_admin only."""
+"""Routes of API keys, for administrators only."""
 
 import uuid
 
 from fastapi import APIRouter
 
-from api import schemas
-from api.http import auth as keys
+from api.api_keys import schemas
 from api.http import pagination
-from api.http.auth import require_admin
+from api.http.auth import fingerprint, new_key, prefix, require_admin
 from api.http.inputs import Cursor, Limit
-from api.problems import (
-    API_KEY_UNKNOWN,
-    FORBIDDEN,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
-    UNREADABLE_BODY,
-    Problem,
-    responses,
-)
+from api.problems import API_KEY_UNKNOWN, FORBIDDEN, Problem, responses
 from api.services import ServicesDependency
 from autos.records import api_keys
 
-router = APIRouter(tags=["api keys"], dependencies=[require_admin])
+router = APIRouter(tags=["api keys"], dependencies=[require_admin], responses=responses(FORBIDDEN))
 
 
 @router.post(
     "/api-keys",
     operation_id="create_api_key",
-    summary="Let a new caller in (admin); the key is told this once",
+    summary="Create an API key (admin); it is shown only once",
     status_code=201,
-    responses=responses(
-        UNREADABLE_BODY, INVALID_REQUEST, UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE
-    ),
 )
 async def create_api_key(
     new: schemas.NewApiKey, services: ServicesDependency
 ) -> schemas.CreatedApiKey:
-    """Only a hash of the key is kept: a lost key is replaced, not found again."""
-    key = keys.new_key()
+    """Only a hash of the key is stored. Replace a lost key with a new one."""
+    key = new_key()
     async with services.records.transaction() as session:
         row = await api_keys.add(
             session,
             name=new.name,
             role=new.role,
-            prefix=keys.prefix(key),
-            sha256=keys.fingerprint(key),
+            prefix=prefix(key),
+            sha256=fingerprint(key),
             expires_at=new.expires_at,
         )
-    shown = schemas.ApiKey.model_validate(row, from_attributes=True)
-    return schemas.CreatedApiKey(**shown.model_dump(), key=key)
+    return schemas.CreatedApiKey.of(row, key=key)
 
 
 @router.get(
     "/api-keys",
     operation_id="list_api_keys",
-    summary="Callers, oldest first (admin)",
-    responses=responses(
-        INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, FORBIDDEN, RECORDS_UNAVAILABLE
-    ),
+    summary="List API keys, oldest first (admin)",
 )
 async def list_api_keys(
     services: ServicesDependency,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.ApiKeyPage:
-    """Revoked and expired ones too, for the record of who asked for what."""
+    """Includes revoked and expired keys."""
     async with services.records.transaction() as session:
         rows = await api_keys.page(session, after=pagination.time_and_id(cursor), limit=limit + 1)
-    listed, more = pagination.page(rows, limit)
-    return schemas.ApiKeyPage(
-        items=[schemas.ApiKey.model_validate(row, from_attributes=True) for row in listed],
-        next=pagination.encode(listed[-1].created_at, listed[-1].id) if more else None,
-    )
+    listed, following = pagination.cut(rows, limit, lambda row: (row.created_at, row.id))
+    return schemas.ApiKeyPage(items=[schemas.ApiKey.of(row) for row in listed], next=following)
 
 
 @router.delete(
     "/api-keys/{key_id}",
     operation_id="revoke_api_key",
-    summary="Take a caller's access away (admin)",
+    summary="Revoke an API key (admin)",
     status_code=204,
-    responses=responses(
-        INVALID_REQUEST, UNAUTHORIZED, FORBIDDEN, API_KEY_UNKNOWN, RECORDS_UNAVAILABLE
-    ),
+    responses=responses(API_KEY_UNKNOWN),
 )
 async def revoke_api_key(key_id: uuid.UUID, services: ServicesDependency) -> None:
-    """At once in this process, within ten seconds in others. Safe to repeat."""
+    """Takes effect at once in this API process, within ten seconds in others. Safe to repeat."""
     async with services.records.transaction() as session:
         revoked = await api_keys.revoke(session, key_id)
     if revoked is None:

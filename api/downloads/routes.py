@@ -7,9 +7,11 @@ from fastapi import APIRouter, Body
 from fastapi.responses import JSONResponse
 
 from api.downloads import start as downloads
+from api.downloads.schemas import DownloadRequest
 from api.http import idempotency
 from api.http.auth import Caller, CallerDependency, authenticated
 from api.http.inputs import Case, Wait, status_url
+from api.jobs.schemas import JobStarted
 from api.problems import (
     ENGINE_UNAVAILABLE,
     IDEMPOTENCY_KEY_IN_USE,
@@ -19,7 +21,6 @@ from api.problems import (
     PROCESS_NOT_FOUND,
     responses,
 )
-from api.schemas import DownloadRequest, JobStarted
 from api.services import Services, ServicesDependency
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus

@@ -1,18 +1,15 @@
-"""The parts of requests that several routes take: paths, queries, headers and bodies.
+"""The parts of requests that several routes take: paths, queries and headers.
 
-They are checked before anything else is done. FastAPI alone takes `0` for false and any number for
-a time, which the description of an API does not say; `RequestBody` and `Timestamp` do not.
+Those of bodies are in `api.schemas`, which does not need FastAPI.
 """
 
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from api import examples
 from api.problems import INVALID_CASE_NUMBER, Problem
+from api.schemas import NUMBER
 from autos.cnj import CaseNumber, InvalidCaseNumber
 
 PREFIX: Final = "/api/v1"
@@ -21,9 +18,6 @@ SIGNED_RECEIVER: Final = f"{PREFIX}/webhooks/webhook-test-receiver/"
 """Paths that begin with it take a webhook's signature in place of a key."""
 LONGEST_WAIT: Final = 60
 
-_TIMESTAMP: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
-)
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 
 
@@ -43,9 +37,7 @@ def parse(number: str) -> CaseNumber:
 
 
 async def _case(
-    number: Annotated[
-        str, Path(description="The CNJ number, bare or masked", examples=[examples.NUMBER])
-    ],
+    number: Annotated[str, Path(description="The CNJ number, bare or masked", examples=[NUMBER])],
 ) -> CaseNumber:
     return parse(number)
 
@@ -89,35 +81,3 @@ async def _wait(
 
 
 Wait = Annotated[int | None, Depends(_wait)]
-
-
-# ------------------------------------------------------------------ bodies
-
-
-def timestamp(text: object) -> datetime:
-    """The time of an RFC 3339 text, in UTC.
-
-    Raises:
-        ValueError: it is no such text, or is outside the years 1 to 9999 once in UTC.
-    """
-    if not isinstance(text, str) or not _TIMESTAMP.fullmatch(text):
-        raise ValueError("give a date and time with its zone, such as 2026-01-31T12:00:00Z")
-    try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the moment is outside the calendar") from None
-
-
-def _whole(number: object) -> object:
-    # JSON knows one kind of numbers: 1.0 is an integer.
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-Timestamp: TypeAlias = Annotated[datetime, BeforeValidator(timestamp)]
-Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
-
-
-class RequestBody(BaseModel):
-    """Base of request bodies: unknown members are refused, and no type stands in for another."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)

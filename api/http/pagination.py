@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from api.http.inputs import timestamp
 from api.problems import INVALID_CURSOR, Problem
+from api.schemas import timestamp
 
 Item = TypeVar("Item")
 
@@ -20,11 +20,6 @@ def encode(*parts: object) -> str:
     """A cursor from the sort key of the row at the edge of a page."""
     text = json.dumps([str(part) for part in parts], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def page(rows: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
-    """Cut off the one row more that was read to learn whether there is a next page."""
-    return rows[:limit], len(rows) > limit
 
 
 def cut(

@@ -1,61 +1,42 @@
-"""Jobs: their history, and the steering of those that run."""
+"""Routes of jobs: their history, and cancel, pause, resume and retry."""
 
 import uuid
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 
-from api import schemas
-from api.downloads import start as downloads
+from api.downloads.start import start
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
 from api.http.inputs import Cursor, Limit, parse, status_url
+from api.jobs import schemas
 from api.problems import (
     ENGINE_UNAVAILABLE,
-    INVALID_CASE_NUMBER,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
     JOB_CLOSING,
     JOB_ENDED,
     JOB_RUNNING,
     JOB_UNKNOWN,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
     Problem,
     responses,
 )
 from api.services import Services, ServicesDependency
+from api.status.schemas import Status
 from api.status.snapshots import StatusRequest
 from autos.cnj import CaseNumber
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.states import JobStatus, Reason
 from autos.records import jobs
 from autos.records.downloads import reopen_failed
 from autos.records.models import Job, now
 
-HOWEVER_OLD: Final = 31_536_000
-"""Seconds, a year: the oldest copy of the metadata that a request may ask for."""
+ANY_AGE_SECONDS: Final = 31_536_000
+"""A year, the largest `max_age` of a request: no stored copy of the metadata is fetched again."""
 
 router = APIRouter(tags=["jobs"], dependencies=[authenticated])
 
-_STEERING = responses(
-    INVALID_REQUEST,
-    UNAUTHORIZED,
-    JOB_UNKNOWN,
-    JOB_ENDED,
-    JOB_CLOSING,
-    ENGINE_UNAVAILABLE,
-    RECORDS_UNAVAILABLE,
-)
+_STEERING = responses(JOB_UNKNOWN, JOB_ENDED, JOB_CLOSING, ENGINE_UNAVAILABLE)
 
 
-@router.get(
-    "/jobs",
-    operation_id="list_jobs",
-    summary="Jobs, newest first",
-    responses=responses(
-        INVALID_CASE_NUMBER, INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE
-    ),
-)
+@router.get("/jobs", operation_id="list_jobs", summary="List jobs, newest first")
 async def list_jobs(
     services: ServicesDependency,
     process_number: Annotated[str | None, Query(description="Only jobs of this process")] = None,
@@ -63,44 +44,41 @@ async def list_jobs(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.JobPage:
-    """The counters of a running job are those of the records; its status is newer by a moment."""
+    """Counters of running jobs come from the records, so they may be slightly behind the status."""
     case = parse(process_number) if process_number is not None else None
     async with services.records.transaction() as session:
-        found = await jobs.page(
+        rows = await jobs.page(
             session,
             process_number=case.digits if case else None,
             status=status,
             before=pagination.time_and_text(cursor),
             limit=limit + 1,
         )
-        listed, more = pagination.page(found, limit)
+        listed, following = pagination.cut(rows, limit, lambda job: (job.created_at, job.id))
         counted = await jobs.counted(session, listed)
-    return schemas.JobPage(
-        items=[_shown(job, counted[job.id]) for job in listed],
-        next=pagination.encode(listed[-1].created_at, listed[-1].id) if more else None,
-    )
+    return schemas.JobPage(items=[_answer(job, counted[job.id]) for job in listed], next=following)
 
 
 @router.get(
     "/jobs/{job_id}",
     operation_id="get_job",
-    summary="One job",
-    responses=responses(INVALID_REQUEST, UNAUTHORIZED, JOB_UNKNOWN, RECORDS_UNAVAILABLE),
+    summary="Retrieve a job",
+    responses=responses(JOB_UNKNOWN),
 )
 async def get_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
-    """Of a running job the same numbers as in its process's status."""
+    """A running job has the same counters as the status of its process."""
     return await _live(services, await _find(services, job_id))
 
 
 @router.post(
     "/jobs/{job_id}/cancel",
     operation_id="cancel_job",
-    summary="Stop the job; what is stored stays stored",
+    summary="Cancel a job; stored documents are kept",
     status_code=202,
     responses=_STEERING,
 )
 async def cancel_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
-    """The job ends as `cancelled` and tells its subscribers so."""
+    """The job ends as `cancelled` and notifies its webhooks."""
     job = await _find_running(services, job_id)
     await services.temporal.cancel(job.process_number, job.id)
     services.statuses.forget(job.process_number)
@@ -110,61 +88,52 @@ async def cancel_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas
 @router.post(
     "/jobs/{job_id}/pause",
     operation_id="pause_job",
-    summary="Start no further batch until it is resumed",
+    summary="Pause a job",
     status_code=202,
     responses=_STEERING,
 )
 async def pause_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
-    """What is being downloaded ends normally; the job then waits for the operator."""
+    """Running downloads are finished; no further ones start until the job is resumed."""
     return await _steer(services, job_id, "pause")
 
 
 @router.post(
     "/jobs/{job_id}/resume",
     operation_id="resume_job",
-    summary="Go on after a pause, or try again now instead of at the next time due",
+    summary="Resume a paused job, or retry now what a job is waiting for",
     status_code=202,
     responses=_STEERING,
 )
 async def resume_job(job_id: uuid.UUID, services: ServicesDependency) -> schemas.Job:
-    """Harmless for a job that waits for nothing."""
+    """Has no effect on a job that is not waiting."""
     return await _steer(services, job_id, "resume")
 
 
 @router.post(
     "/jobs/{job_id}/retry-failed",
     operation_id="retry_failed",
-    summary="Ask once more for what this job could not get, and for nothing else",
+    summary="Retry the failed documents of a job",
     status_code=202,
-    responses=responses(
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        JOB_UNKNOWN,
-        JOB_ENDED,
-        JOB_CLOSING,
-        JOB_RUNNING,
-        ENGINE_UNAVAILABLE,
-        RECORDS_UNAVAILABLE,
-    ),
+    responses=responses(JOB_UNKNOWN, JOB_ENDED, JOB_CLOSING, JOB_RUNNING, ENGINE_UNAVAILABLE),
 )
 async def retry_failed(
     job_id: uuid.UUID, services: ServicesDependency, caller: CallerDependency, response: Response
 ) -> schemas.JobStarted:
-    """A running job does so itself; an ended one gets a successor.
+    """A running job retries them itself; for an ended one a new job is started.
 
-    Documents in doubt are asked for again, too, and stay as they are held unless something better
-    comes. What is stored is not asked for again, nor are the metadata, however old.
+    Documents with a `doubt` are retried, too, and replaced only by a better file. Other stored
+    documents and the metadata are not requested again.
     """
     job = await _find(services, job_id)
     case = CaseNumber(job.process_number)
     execution = await services.temporal.execution(case.digits)
     if execution is None or not execution.running:
-        started = await downloads.start(services, caller, case, max_age=HOWEVER_OLD)
+        started = await start(services, caller, case, max_age=ANY_AGE_SECONDS)
     elif execution.first_run_id == job.id and job.is_active:
-        asked_at = now()
+        requested_at = now()
         await services.temporal.steer(case.digits, job.id, "retry_failed")
         async with services.records.transaction() as session:
-            await reopen_failed(session, job.id, until=asked_at)
+            await reopen_failed(session, job.id, until=requested_at)
         services.statuses.forget(case.digits)
         started = job.id
     else:
@@ -202,37 +171,25 @@ async def _steer(services: Services, job_id: uuid.UUID, verb: str) -> schemas.Jo
 
 
 async def _live(services: Services, job: Job) -> schemas.Job:
-    """The job with what its process's status says, as long as it is the one that runs."""
-    shown = _shown(job, jobs.recorded(job))
-    moment = None
-    if job.is_active:
-        moment = await services.statuses.of(StatusRequest(job.process_number, with_documents=False))
-    if moment is None or moment.answer.job_id != job.id:
-        return shown
-    same = schemas.Job.model_fields.keys() & schemas.Status.model_fields.keys()
-    return shown.model_copy(update={name: getattr(moment.answer, name) for name in same})
+    """The job with the numbers of its process's status, if it is the running job."""
+    answer = _answer(job, jobs.recorded(job))
+    if not job.is_active:
+        return answer
+    snapshot = await services.statuses.of(StatusRequest(job.process_number, with_documents=False))
+    if snapshot is None or snapshot.answer.job_id != job.id:
+        return answer
+    common = schemas.Job.model_fields.keys() & Status.model_fields.keys()
+    return answer.model_copy(update={name: getattr(snapshot.answer, name) for name in common})
 
 
-def _shown(job: Job, counted: jobs.Counted) -> schemas.Job:
-    reason = Reason(job.reason) if job.reason else None
-    return schemas.Job(
-        id=job.id,
-        process_number=CaseNumber(job.process_number).masked,
-        status=JobStatus(job.status),
-        waiting_for=WaitReason(job.waiting_for) if job.waiting_for else None,
-        waiting_since=job.waiting_since,
-        waiting_until=job.waiting_until,
-        next_try_at=job.next_try_at,
-        reason=reason,
-        error_message=reason.text if reason else None,
+def _answer(job: Job, counted: jobs.Counted) -> schemas.Job:
+    return schemas.Job.of(
+        job,
+        error_message=Reason(job.reason).text if job.reason else None,
         total_documents=counted.total,
         completed_documents=counted.available,
         doubtful_documents=counted.doubtful,
         failed_documents=counted.failed,
         bytes_stored=counted.bytes_stored,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        completed_at=job.completed_at,
-        duration_seconds=job.duration_seconds,
         status_url=status_url(job.process_number),
     )

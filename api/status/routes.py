@@ -8,8 +8,8 @@ from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
 from api.http.inputs import Case, Cursor, Wait, matches
 from api.problems import PROCESS_UNKNOWN, Problem, responses
-from api.schemas import Status
 from api.services import ServicesDependency
+from api.status.schemas import Status
 from api.status.snapshots import StatusRequest
 
 router = APIRouter(tags=["processes"], dependencies=[authenticated])

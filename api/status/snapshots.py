@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from api import schemas
-from api.documents import answers as documents
+from api.documents.from_rows import document_status
 from api.http import inputs, pagination
+from api.status.schemas import Status
 from api.status.single_flight import SingleFlight
 from api.temporal_client import JobReport, TemporalClient
 from autos.cnj import CaseNumber
@@ -67,7 +67,7 @@ class StatusRequest(NamedTuple):
 class StatusSnapshot:
     """The part of an answer that is the same for every caller, and what is added for each."""
 
-    answer: schemas.Status
+    answer: Status
     body: str
     """The answer as JSON, written once for all callers that share it."""
     digest: str
@@ -195,7 +195,7 @@ class Statuses:
         end = request.start + PAGE
         return {
             "documents": [
-                documents.status_of(
+                document_status(
                     row,
                     STATES[states[row.position]],
                     self._store,
@@ -207,7 +207,7 @@ class Statuses:
             "documents_next": pagination.encode(end) if end < len(states) else None,
         }
 
-    def _digest(self, answer: schemas.Status) -> str:
+    def _digest(self, answer: Status) -> str:
         content = answer.model_dump_json(
             exclude={"eta_seconds": True, "documents": {"__all__": {"download_url"}}}
         )
@@ -253,7 +253,7 @@ def assemble(
     job: Job | None,
     job_id: str | None,
     lost: Execution | None = None,
-) -> schemas.Status:
+) -> Status:
     """A status answer without documents and webhook; the job's report comes before its row.
 
     `lost` is the ended run of a job that did not write its end into its row.
@@ -271,7 +271,7 @@ def assemble(
     if started_at is not None and job is not None:
         # The row of a job is written after it was started.
         started_at = max(started_at, job.created_at)
-    return schemas.Status(
+    return Status(
         **counters(held.states, status),
         process_number=CaseNumber(digits).masked,
         status=status,

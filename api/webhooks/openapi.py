@@ -1,4 +1,4 @@
-"""Tells OpenAPI about the webhooks Autos sends: one entry for each type of event."""
+"""The webhooks that Autos sends, as OpenAPI's `webhooks`: one entry for each type of event."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ _SUMMARIES = {
 }
 
 WebhookId = Annotated[
-    str, Header(alias="webhook-id", description="The event's id, the same over attempts")
+    str, Header(alias="webhook-id", description="The event's id, the same for every attempt")
 ]
 Timestamp = Annotated[
     int, Header(alias="webhook-timestamp", description="Unix time of this attempt, in seconds")
@@ -25,15 +25,14 @@ Signature = Annotated[
 
 
 def describe(webhooks: APIRouter) -> None:
-    """Add the events to an application's `webhooks`, where OpenAPI looks for them."""
+    """Add the events to an application's `webhooks`."""
     for name, summary in _SUMMARIES.items():
-        webhooks.post(name, summary=summary, operation_id=f"on_{name.replace('.', '_')}")(_ended)
-    webhooks.post("webhook.test", summary="A test, sent on demand", operation_id="on_webhook_test")(
-        _tested
-    )
+        add = webhooks.post(name, summary=summary, operation_id=f"on_{name.replace('.', '_')}")
+        add(_on_job_ended)
+    webhooks.post("webhook.test", summary="A test event", operation_id="on_webhook_test")(_on_test)
 
 
-async def _ended(
+async def _on_job_ended(
     webhook_id: WebhookId,
     webhook_timestamp: Timestamp,
     webhook_signature: Signature,
@@ -42,7 +41,7 @@ async def _ended(
     """Answer 2xx within 15 seconds. See docs/webhooks/contract.md for what else to expect."""
 
 
-async def _tested(
+async def _on_test(
     webhook_id: WebhookId,
     webhook_timestamp: Timestamp,
     webhook_signature: Signature,

@@ -1,71 +1,72 @@
-"""The log of deliveries, and delivering again; includes the tools and the secret.
+"""Routes of webhook deliveries: the log, and delivering again under the original event id.
 
-A key sees its own deliveries only, an administrator's sees all. Original event ids are kept,
-whatever is delivered again.
+A key sees its own deliveries only, an administrator's key sees all. The router includes the tools
+(`tools.py`) and the signing secret (`secret.py`).
 """
 
 import asyncio
 import uuid
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from api.http import pagination
 from api.http.auth import Caller, CallerDependency, authenticated
 from api.http.inputs import Cursor, Limit, parse
-from api.problems import (
-    ENGINE_UNAVAILABLE,
-    INVALID_CASE_NUMBER,
-    INVALID_CURSOR,
-    INVALID_REQUEST,
-    RECORDS_UNAVAILABLE,
-    UNAUTHORIZED,
-    UNREADABLE_BODY,
-    Problem,
-    responses,
-)
+from api.problems import ENGINE_UNAVAILABLE, INVALID_CURSOR, Problem, ProblemType, responses
 from api.services import ServicesDependency
-from api.webhooks import schemas as webhook_schemas
-from api.webhooks import secret as webhook_secret
-from api.webhooks import tools as webhook_tools
-from api.webhooks.answers import DELIVERY_UNKNOWN, REDELIVERED_TOO_OFTEN, EventId
-from autos.cnj import CaseNumber
+from api.webhooks import schemas, secret, tools
+from api.webhooks.redeliveries import MOST_PER_HOUR
 from autos.records import deliveries
 from autos.records.models import Attempt
 from autos.webhooks.sender import Failure
 
+DELIVERY_UNKNOWN: Final = ProblemType(
+    "delivery-unknown",
+    404,
+    "There is no such delivery",
+    "Take an id from GET /api/v1/webhooks/deliveries.",
+)
+REDELIVERED_TOO_OFTEN: Final = ProblemType(
+    "redelivered-too-often",
+    429,
+    "The event was redelivered too often",
+    f"An event can be redelivered {MOST_PER_HOUR} times an hour; retry after `Retry-After` "
+    "seconds.",
+)
+
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
-router.include_router(webhook_tools.router)
-router.include_router(webhook_tools.signed_router)
-router.include_router(webhook_secret.router)
-_log = APIRouter(dependencies=[authenticated])
+router.include_router(tools.router)
+router.include_router(tools.signed_router)
+router.include_router(secret.router)
+_deliveries = APIRouter(dependencies=[authenticated])
 
-_RECOVERED_A_CALL: Final = 1_000
-_AT_ONCE: Final = 20
+EventId = Annotated[str, Path(pattern="^evt_[0-9a-f]{32}$", examples=[schemas.EVENT_ID])]
+_RECOVERED_PER_CALL: Final = 1_000
+_PARALLEL_CALLS: Final = 20
 
 
-@_log.get(
+@_deliveries.get(
     "/deliveries",
     operation_id="list_deliveries",
-    summary="Deliveries of events, newest first",
-    responses=responses(
-        INVALID_CASE_NUMBER, INVALID_CURSOR, INVALID_REQUEST, UNAUTHORIZED, RECORDS_UNAVAILABLE
-    ),
+    summary="List deliveries, newest first",
 )
 async def list_deliveries(
     services: ServicesDependency,
     caller: CallerDependency,
     status: Annotated[
-        webhook_schemas.DeliveryStatus | None, Query(description="Only those")
+        schemas.DeliveryStatus | None, Query(description="Only deliveries in this status")
     ] = None,
-    process_number: Annotated[str | None, Query(description="Only of this process")] = None,
-    attempts: Annotated[bool, Query(description="With every attempt")] = False,
+    process_number: Annotated[
+        str | None, Query(description="Only deliveries of this process")
+    ] = None,
+    attempts: Annotated[bool, Query(description="Include every attempt")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> webhook_schemas.DeliveryPage:
-    """What a receiver answered is told by status and length only."""
+) -> schemas.DeliveryPage:
+    """Of a receiver's response, only the status and the length are returned."""
     async with services.records.transaction() as session:
-        found = await deliveries.page(
+        rows = await deliveries.page(
             session,
             owner=_owner(caller),
             status=status,
@@ -74,32 +75,23 @@ async def list_deliveries(
             limit=limit + 1,
             with_attempts=attempts,
         )
-    listed, more = pagination.page(found, limit)
-    edge = listed[-1].delivery if more else None
-    return webhook_schemas.DeliveryPage(
-        items=[_shown(row) for row in listed],
-        next=pagination.encode(edge.created_at, edge.id) if edge else None,
+    listed, following = pagination.cut(
+        rows, limit, lambda row: (row.delivery.created_at, row.delivery.id)
     )
+    return schemas.DeliveryPage(items=[_answer(row) for row in listed], next=following)
 
 
-@_log.post(
+@_deliveries.post(
     "/deliveries/{event_id}/redeliver",
     operation_id="redeliver",
-    summary="Deliver one event again, under its original id",
+    summary="Redeliver one event, under its original id",
     status_code=202,
-    responses=responses(
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        DELIVERY_UNKNOWN,
-        REDELIVERED_TOO_OFTEN,
-        ENGINE_UNAVAILABLE,
-        RECORDS_UNAVAILABLE,
-    ),
+    responses=responses(DELIVERY_UNKNOWN, REDELIVERED_TOO_OFTEN, ENGINE_UNAVAILABLE),
 )
-async def redeliver_one(
+async def redeliver(
     event_id: EventId, services: ServicesDependency, caller: CallerDependency
-) -> webhook_schemas.Redelivery:
-    """Now, and if that fails by the usual schedule anew. Delivered ones are sent again, too."""
+) -> schemas.Redelivery:
+    """Sends the event now and, if that fails, on the usual schedule. Also for delivered events."""
     async with services.records.transaction() as session:
         known = await deliveries.exists(session, event_id, owner=_owner(caller))
     if not known:
@@ -107,84 +99,58 @@ async def redeliver_one(
     if wait := await services.redeliveries.seconds_to_wait(event_id):
         raise Problem(REDELIVERED_TOO_OFTEN, headers={"Retry-After": str(wait)})
     await services.temporal.redeliver(event_id)
-    return webhook_schemas.Redelivery(id=event_id)
+    return schemas.Redelivery(id=event_id)
 
 
-@_log.post(
+@_deliveries.post(
     "/recover",
     operation_id="recover_deliveries",
-    summary="Deliver everything again that never got a 2xx since a moment",
+    summary="Redeliver all events since a point in time that never got a 2xx",
     status_code=202,
-    responses=responses(
-        UNREADABLE_BODY,
-        INVALID_CURSOR,
-        INVALID_REQUEST,
-        UNAUTHORIZED,
-        ENGINE_UNAVAILABLE,
-        RECORDS_UNAVAILABLE,
-    ),
+    responses=responses(INVALID_CURSOR, ENGINE_UNAVAILABLE),
 )
 async def recover(
-    wish: webhook_schemas.Recovery, services: ServicesDependency, caller: CallerDependency
-) -> webhook_schemas.Recovered:
-    """Oldest first, 1,000 a call; what is delivered already is left alone. Safe to repeat.
+    body: schemas.Recovery, services: ServicesDependency, caller: CallerDependency
+) -> schemas.Recovered:
+    """Oldest first, 1,000 per call. Delivered events are not sent again. Safe to repeat.
 
-    An event that was asked for too often within the hour is left out.
+    Events that were redelivered too often within the hour are left out.
     """
     async with services.records.transaction() as session:
-        found = await deliveries.never_delivered(
+        rows = await deliveries.never_delivered(
             session,
             owner=_owner(caller),
-            since=wish.since,
-            after=pagination.time_and_text(wish.cursor),
-            limit=_RECOVERED_A_CALL + 1,
+            since=body.since,
+            after=pagination.time_and_text(body.cursor),
+            limit=_RECOVERED_PER_CALL + 1,
         )
-    listed, more = pagination.page(found, _RECOVERED_A_CALL)
-    waits = [await services.redeliveries.seconds_to_wait(event_id) for _, event_id in listed]
-    ids = [event_id for (_, event_id), wait in zip(listed, waits, strict=True) if not wait]
-    for start in range(0, len(ids), _AT_ONCE):
-        batch = ids[start : start + _AT_ONCE]
+    listed, following = pagination.cut(rows, _RECOVERED_PER_CALL, lambda row: row)
+    wait = services.redeliveries.seconds_to_wait
+    ids = [event_id for _, event_id in listed if not await wait(event_id)]
+    for start in range(0, len(ids), _PARALLEL_CALLS):
+        batch = ids[start : start + _PARALLEL_CALLS]
         await asyncio.gather(*(services.temporal.redeliver(event_id) for event_id in batch))
-    return webhook_schemas.Recovered(ids=ids, next=pagination.encode(*listed[-1]) if more else None)
+    return schemas.Recovered(ids=ids, next=following)
 
 
-router.include_router(_log)
+router.include_router(_deliveries)
 
 
 def _owner(caller: Caller) -> uuid.UUID | None:
     return None if caller.is_admin else caller.id
 
 
-def _shown(row: deliveries.Listed) -> webhook_schemas.Delivery:
-    delivery = row.delivery
-    return webhook_schemas.Delivery.model_validate(
-        {
-            "id": delivery.id,
-            "type": delivery.type,
-            "process_number": CaseNumber(row.process_number).masked,
-            "job_id": delivery.job_id,
-            "api_key_id": row.api_key_id,
-            "payload": row.payload,
-            "status": delivery.status,
-            "attempt_count": delivery.attempts,
-            "last_error": delivery.last_error,
-            "next_attempt_at": delivery.next_attempt_at,
-            "created_at": delivery.created_at,
-            "delivered_at": delivery.delivered_at,
-            "attempts": None if row.attempts is None else [_attempt(one) for one in row.attempts],
-        }
+def _answer(row: deliveries.Listed) -> schemas.Delivery:
+    return schemas.Delivery.of(
+        row.delivery,
+        process_number=row.process_number,
+        api_key_id=row.api_key_id,
+        payload=row.payload,
+        attempt_count=row.delivery.attempts,
+        attempts=None if row.attempts is None else [_attempt(attempt) for attempt in row.attempts],
     )
 
 
-def _attempt(row: Attempt) -> webhook_schemas.Attempt:
-    return webhook_schemas.Attempt(
-        number=row.number,
-        host=row.host,
-        started_at=row.started_at,
-        accepted=row.error is None,
-        status_code=row.status_code,
-        milliseconds=row.milliseconds,
-        response_length=row.response_length,
-        error=row.error,
-        detail=Failure(row.error).text if row.error else None,
-    )
+def _attempt(row: Attempt) -> schemas.Attempt:
+    detail = Failure(row.error).text if row.error else None
+    return schemas.Attempt.of(row, accepted=row.error is None, detail=detail)

@@ -1,4 +1,4 @@
-"""What the webhook routes take and answer. An address is answered to nobody; hosts are."""
+"""What the webhook routes take and answer. URLs are never returned; only their hosts are."""
 
 import uuid
 from datetime import datetime
@@ -6,19 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api import examples
-from api.http.inputs import RequestBody, Timestamp, Whole
-from api.schemas import Answer, Page
+from api.schemas import JOB_ID, Answer, MaskedNumber, Page, RequestBody, Timestamp, Whole
 
-EVENT_EXAMPLE = "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e"
-Address = Annotated[str, Field(max_length=2048, examples=["https://example.org/hooks/autos"])]
+EVENT_ID: str = "evt_5b1f5d5e0a013d0f2b1c7c0a5a559d2e"
+Url = Annotated[str, Field(max_length=2048, examples=["https://example.org/hooks/autos"])]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 
 
 class WebhookAddress(RequestBody):
-    """An address to look at."""
+    """A URL to check."""
 
-    url: Address
+    url: Url
 
 
 class TestDelivery(RequestBody):
@@ -26,19 +24,19 @@ class TestDelivery(RequestBody):
 
     __test__ = False
 
-    url: Address
-    attempts: Whole = Field(1, ge=1, le=3, description="Tries, one after the other, until a 2xx")
+    url: Url
+    attempts: Whole = Field(1, ge=1, le=3, description="Attempts, one after the other, until a 2xx")
 
 
 class Recovery(RequestBody):
-    """From when on to deliver again what never arrived."""
+    """Which undelivered events to deliver again."""
 
     since: Timestamp
-    cursor: str | None = Field(None, max_length=500, description="`next` of the answer before")
+    cursor: str | None = Field(None, max_length=500, description="`next` of the previous answer")
 
 
 class Validation(Answer):
-    """Whether an address may be used for webhooks."""
+    """Whether a URL may be used for webhooks."""
 
     valid: bool
     reason: str | None = Field(
@@ -47,10 +45,10 @@ class Validation(Answer):
     detail: str
 
 
-class Tried(Answer):
-    """What came of one request to a receiver. Of its answer's body only the length is told."""
+class AttemptResult(Answer):
+    """The result of one request to a receiver. Only the length of its response body is returned."""
 
-    accepted: bool = Field(description="It answered 2xx")
+    accepted: bool = Field(description="The receiver answered 2xx")
     status_code: int | None
     milliseconds: int | None
     response_length: int | None
@@ -58,26 +56,26 @@ class Tried(Answer):
     detail: str | None
 
 
-class Connectivity(Tried):
+class Connectivity(AttemptResult):
     """Whether a receiver answers at all."""
 
     reachable: bool = Field(
-        description="It answered, with any status: one that takes only POST may refuse the HEAD "
-        "that is asked. `error` and `detail` tell why it did not"
+        description="The receiver answered, with any status: one that takes only POST may refuse "
+        "the HEAD request. If it did not answer, `error` and `detail` say why"
     )
 
 
 class TestResult(Answer):
-    """What came of a test event."""
+    """The result of sending a test event."""
 
     __test__ = False
 
     event_id: str
     delivered: bool
-    attempts: list[Tried]
+    attempts: list[AttemptResult]
 
 
-class Attempt(Tried):
+class Attempt(AttemptResult):
     """One attempt of a delivery."""
 
     number: int
@@ -86,12 +84,12 @@ class Attempt(Tried):
 
 
 class Delivery(Answer):
-    """One event for one webhook, and how far its delivery is."""
+    """The delivery of one event to one webhook."""
 
-    id: str = Field(description="The `webhook-id` the receiver sees", examples=[EVENT_EXAMPLE])
+    id: str = Field(description="The `webhook-id` that the receiver sees", examples=[EVENT_ID])
     type: str = Field(examples=["process.download.completed"])
-    process_number: str = Field(examples=[examples.NUMBER])
-    job_id: str = Field(examples=[examples.JOB_ID])
+    process_number: MaskedNumber
+    job_id: str = Field(examples=[JOB_ID])
     api_key_id: uuid.UUID
     payload: str
     status: DeliveryStatus
@@ -110,23 +108,25 @@ class DeliveryPage(Page):
 
 
 class Redelivery(Answer):
-    """An event on its way again."""
+    """An event that is being delivered again."""
 
-    id: str = Field(examples=[EVENT_EXAMPLE])
+    id: str = Field(examples=[EVENT_ID])
 
 
 class Recovered(Page):
-    """Events on their way again; with `next`, there are more."""
+    """Events that are being delivered again. If `next` is set, there are more."""
 
     ids: list[str]
 
 
 class SigningSecret(Answer):
-    """A secret, without the secret."""
+    """A signing secret, without its value."""
 
     scheme: Literal["v1", "v1a"]
     created_at: datetime
-    expires_at: datetime | None = Field(description="When it stops signing; null: not rotated")
+    expires_at: datetime | None = Field(
+        description="When it stops signing; null if it has not been rotated"
+    )
 
 
 class SecretState(Answer):
@@ -134,30 +134,30 @@ class SecretState(Answer):
 
     secrets: list[SigningSecret]
     public_keys: list[str] = Field(description="For `v1a`, newest first", examples=[["whpk_…"]])
-    overlap_seconds: int = Field(description="How long a rotated secret goes on signing")
+    overlap_seconds: int = Field(description="How long a rotated secret continues to sign")
 
 
-class ToldSecret(SecretState):
-    """The secret itself. It is told this once."""
+class RevealedSecret(SecretState):
+    """The secret itself. It is shown only once."""
 
     secret: str = Field(examples=["whsec_…"])
 
 
 class Receipt(Answer):
-    """What the test receiver got."""
+    """A request that the test receiver got."""
 
     id: uuid.UUID
     webhook_id: str | None
     type: str | None
     verified: bool
     verdict: str
-    body: str = Field(description="As received, but without the queries of links; 16 KiB at most")
+    body: str = Field(description="As received, without the query strings of links; at most 16 KiB")
     body_length: int
     received_at: datetime
 
 
 class Receipts(Answer):
-    """What the test receiver keeps of this key, newest first."""
+    """The requests that the test receiver keeps for this key, newest first."""
 
-    url: str = Field(description="Give this as a webhook's address; it takes signed ones only")
+    url: str = Field(description="Use it as a webhook's URL; it accepts signed requests only")
     items: list[Receipt]

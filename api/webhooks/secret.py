@@ -1,95 +1,109 @@
-"""The secret that signs a key's webhooks: state, first telling, rotation, and the public keys.
+"""Routes of the secret that signs a key's webhooks.
 
-A secret is told once: when it is created (or, if the first webhook created it, when its owner first
-asks), and at each rotation. Whoever lost it rotates it; the old one signs on for a day.
+A secret is shown once: when it is created (by its owner, or by the first webhook and then shown on
+request), and at each rotation. A lost secret is rotated; the old one signs for another day.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from api.http.auth import Caller, CallerDependency, authenticated
-from api.problems import RECORDS_UNAVAILABLE, UNAUTHORIZED, Problem, responses
+from api.problems import Problem, ProblemType, responses
 from api.services import Services, ServicesDependency
-from api.webhooks.answers import WEBHOOK_SECRET_TOLD, VaultDependency, secret_state
-from api.webhooks.schemas import SecretState, ToldSecret
+from api.webhooks.schemas import RevealedSecret, SecretState, SigningSecret
+from autos.contracts.webhooks import OVERLAP_SECONDS
 from autos.records import webhook_secrets
 from autos.records.models import ApiKey, now
 from autos.vault import Vault
 from autos.webhooks.secrets import Scheme, Secrets
 
+SECRET_ALREADY_SHOWN: Final = ProblemType(
+    "webhook-secret-told",
+    409,
+    "The secret has already been shown",
+    "Rotate it to get a new one: the old one signs for another day.",
+)
+
 router = APIRouter(prefix="/secret", dependencies=[authenticated])
-_PROBLEMS = responses(UNAUTHORIZED, RECORDS_UNAVAILABLE)
+
+
+async def _vault(services: ServicesDependency) -> Vault:
+    return Vault(services.settings.secret_key)
+
+
+VaultDependency = Annotated[Vault, Depends(_vault)]
 
 
 @router.get(
-    "", operation_id="get_webhook_secret", summary="What signs my webhooks", responses=_PROBLEMS
+    "",
+    operation_id="get_webhook_secret",
+    summary="Retrieve the state of the signing secret",
 )
 async def get_secret(
     services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
 ) -> SecretState:
-    """Never the secret itself; the public keys are for everybody."""
+    """Never returns the secret itself. The public keys may be shared."""
     async with services.records.transaction() as session:
         secrets = Secrets.load(await webhook_secrets.read(session, caller.id))
-    return secret_state(secrets, vault, now())
+    return _state(secrets, vault)
 
 
 @router.post(
     "",
     operation_id="create_webhook_secret",
-    summary="Create my secret, or be told the one that the first webhook created",
+    summary="Create the signing secret, or reveal the one that the first webhook created",
     status_code=201,
-    responses=responses(UNAUTHORIZED, WEBHOOK_SECRET_TOLD, RECORDS_UNAVAILABLE),
+    responses=responses(SECRET_ALREADY_SHOWN),
 )
 async def create_secret(
     services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
-) -> ToldSecret:
-    """It is told this once; a lost one is rotated."""
-    async with _held(services, caller) as row:
+) -> RevealedSecret:
+    """The secret is shown once. Rotate a lost one."""
+    async with _locked_key(services, caller) as row:
         secrets = Secrets.load(row.webhook_secrets)
         current = secrets.current(Scheme.SYMMETRIC)
         if current is None:
             secrets = secrets.with_new(Scheme.SYMMETRIC, vault, now())
         elif current.told:
-            raise Problem(WEBHOOK_SECRET_TOLD)
-        return _tell(row, secrets, vault)
+            raise Problem(SECRET_ALREADY_SHOWN)
+        return _reveal(row, secrets, vault)
 
 
 @router.post(
     "/rotate",
     operation_id="rotate_webhook_secret",
-    summary="Replace my secret; for a day webhooks carry both signatures",
+    summary="Rotate the signing secret; for a day webhooks carry both signatures",
     status_code=201,
-    responses=_PROBLEMS,
 )
 async def rotate_secret(
     services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
-) -> ToldSecret:
-    """The key pair is replaced too, if there is one."""
-    async with _held(services, caller) as row:
+) -> RevealedSecret:
+    """Also rotates the key pair, if there is one."""
+    async with _locked_key(services, caller) as row:
         secrets = Secrets.load(row.webhook_secrets)
         if secrets.current(Scheme.ASYMMETRIC) is not None:
             secrets = secrets.with_new(Scheme.ASYMMETRIC, vault, now())
-        return _tell(row, secrets.with_new(Scheme.SYMMETRIC, vault, now()), vault)
+        return _reveal(row, secrets.with_new(Scheme.SYMMETRIC, vault, now()), vault)
 
 
 @router.put(
     "/public-key",
     operation_id="enable_webhook_public_key",
-    summary="Sign with Ed25519 (v1a) as well, and show the public key",
-    responses=_PROBLEMS,
+    summary="Also sign with Ed25519 (v1a), and return the public key",
 )
 async def enable_public_key(
     services: ServicesDependency, caller: CallerDependency, vault: VaultDependency
 ) -> SecretState:
-    """Beside `v1`, not in its place. Safe to repeat."""
-    async with _held(services, caller) as row:
+    """`v1a` signatures are sent beside `v1`, not in place of it. Safe to repeat."""
+    async with _locked_key(services, caller) as row:
         secrets = Secrets.load(row.webhook_secrets)
         if secrets.current(Scheme.ASYMMETRIC) is None:
             secrets = secrets.with_new(Scheme.ASYMMETRIC, vault, now())
             row.webhook_secrets = secrets.stored()
-    return secret_state(secrets, vault, now())
+    return _state(secrets, vault)
 
 
 @router.delete(
@@ -97,21 +111,30 @@ async def enable_public_key(
     operation_id="disable_webhook_public_key",
     summary="Sign with v1 only",
     status_code=204,
-    responses=_PROBLEMS,
 )
 async def disable_public_key(services: ServicesDependency, caller: CallerDependency) -> None:
-    """At once and without an overlap. Safe to repeat."""
-    async with _held(services, caller) as row:
+    """Takes effect at once, without an overlap. Safe to repeat."""
+    async with _locked_key(services, caller) as row:
         row.webhook_secrets = Secrets.load(row.webhook_secrets).without(Scheme.ASYMMETRIC).stored()
 
 
 @asynccontextmanager
-async def _held(services: Services, caller: Caller) -> AsyncIterator[ApiKey]:
+async def _locked_key(services: Services, caller: Caller) -> AsyncIterator[ApiKey]:
     async with services.records.transaction() as session:
         yield await webhook_secrets.hold(session, caller.id)
 
 
-def _tell(row: ApiKey, secrets: Secrets, vault: Vault) -> ToldSecret:
+def _reveal(row: ApiKey, secrets: Secrets, vault: Vault) -> RevealedSecret:
     row.webhook_secrets = secrets.told().stored()
-    state = secret_state(secrets, vault, now())
-    return ToldSecret(**state.model_dump(), secret=secrets.opened(vault, now())[0])
+    [secret, *_] = secrets.opened(vault, now())
+    return RevealedSecret.of(_state(secrets, vault), secret=secret)
+
+
+def _state(secrets: Secrets, vault: Vault) -> SecretState:
+    at = now()
+    in_force = [secret for scheme in Scheme for secret in secrets.in_force(scheme, at)]
+    return SecretState(
+        secrets=[SigningSecret.of(secret) for secret in in_force],
+        public_keys=secrets.public_keys(vault, at),
+        overlap_seconds=OVERLAP_SECONDS,
+    )

@@ -13,9 +13,9 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from api import examples
 from api.app import create_app
 from api.downloads import start as downloads
+from api.schemas import NUMBER
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
 from autos.records.database import Database
@@ -40,7 +40,7 @@ async def test_schemathesis_finds_nothing(
     """(S41) Statuses, types, headers, bodies, methods, keys: all of it is as described."""
     monkeypatch.setattr(downloads, "METADATA_PATIENCE_SECONDS", 0.0)
     # The number that the description has as its example: with it the paths lead somewhere.
-    case = CaseNumber.parse(examples.NUMBER)
+    case = CaseNumber.parse(NUMBER)
     await write_rows(database, case, "apfq")
     await write_job(database, case, JobStatus.COMPLETED_WITH_FAILURES)
     settings = Settings(

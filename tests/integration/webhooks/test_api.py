@@ -15,8 +15,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from api.app import create_app
-from api.webhooks import tools as webhook_tools
-from api.webhooks.answers import name_service
+from api.webhooks import tools
 from api.webhooks.redeliveries import MOST_PER_HOUR
 from autos.cnj import CaseNumber
 from autos.contracts.names import delivery_workflow_id
@@ -70,7 +69,7 @@ async def test_validate_resolves_behind_the_guard(
     owner: Owner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(webhook_tools, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(tools, "TIMEOUT_SECONDS", 0.1)
     production = Settings(secret_key=SecretStr("x" * 32))
     app = create_app(production, opener(database, temporal, store))
 
@@ -86,7 +85,7 @@ async def test_validate_resolves_behind_the_guard(
     async def service() -> Any:
         return resolver
 
-    app.dependency_overrides[name_service] = service
+    app.dependency_overrides[tools.name_resolver] = service
     transport = httpx2.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -317,6 +316,13 @@ async def test_a_secret_that_the_first_webhook_made_can_still_be_told(
     verify(made.json()["secret"], up.requests[0])
 
 
+async def any_lock_wait(database: Database) -> bool:
+    """A transaction sees `pg_stat_activity` as at its first look, so look anew."""
+    async with database.transaction() as session:
+        waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return bool(await session.scalar(waits))
+
+
 async def test_two_at_once_make_one_secret(database: Database, owner: Owner) -> None:
     async def other() -> Secrets:
         async with database.transaction() as session:
@@ -325,9 +331,8 @@ async def test_two_at_once_make_one_secret(database: Database, owner: Owner) -> 
     async with database.transaction() as session:
         made = await secrets_of(session, owner.id, VAULT)
         waiting = asyncio.create_task(other())
-        async with asyncio.timeout(10), database.transaction() as looking:
-            waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            while not waiting.done() and not await looking.scalar(waits):
+        async with asyncio.timeout(10):
+            while not waiting.done() and not await any_lock_wait(database):
                 await asyncio.sleep(0.01)
     assert await waiting == made
     assert await secrets_of_owner(database, owner) == made.opened(VAULT, now())

@@ -60,7 +60,5 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_the_row_too_many_tells_of_a_next_page() -> None:
-    assert pagination.page([1, 2, 3], 2) == ([1, 2], True)
-    assert pagination.page([1, 2], 2) == ([1, 2], False)
     assert pagination.cut([1, 2, 3], 2, lambda row: (row,)) == ([1, 2], pagination.encode(2))
     assert pagination.cut([1, 2], 2, lambda row: (row,)) == ([1, 2], None)

@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from api.documents.answers import details_of, status_of
+from api.documents.from_rows import document_answer, document_status
 from autos.contracts.states import DocumentState, Doubt
-from autos.records.models import Document
+from autos.records.models import Document, now
 from autos.store import Store
 
 
@@ -35,6 +35,7 @@ def row(state: DocumentState, doubt: Doubt | None) -> Document:
         sha256="5e" * 32,
         size=10,
         attempts=1,
+        first_seen_at=now(),
     )
 
 
@@ -43,8 +44,8 @@ def test_a_doubt_is_shown_wherever_the_document_is(doubt: Doubt | None) -> None:
     """(S12) In the list, alone, and in the status; with a sentence."""
     document = row(DocumentState.AVAILABLE, doubt)
     for answer in (
-        details_of(document, STORE),
-        status_of(document, DocumentState.AVAILABLE, STORE),
+        document_answer(document, STORE),
+        document_status(document, DocumentState.AVAILABLE, STORE),
     ):
         assert (answer.doubt, answer.doubt_message) == (doubt, doubt.text if doubt else None)
         assert (answer.origin_id, answer.sequence, answer.source_order) == ("300000012", 12, 7)
@@ -52,4 +53,4 @@ def test_a_doubt_is_shown_wherever_the_document_is(doubt: Doubt | None) -> None:
 
 def test_what_is_asked_for_again_is_in_no_doubt_until_it_is_stored() -> None:
     document = row(DocumentState.PENDING, Doubt.SIZE_MISMATCH)
-    assert status_of(document, DocumentState.PENDING, STORE).doubt is None
+    assert document_status(document, DocumentState.PENDING, STORE).doubt is None

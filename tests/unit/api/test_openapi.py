@@ -10,7 +10,8 @@ import pytest
 from api import problems, schemas
 from api.app import create_app
 from api.problems import MEDIA_TYPE, ProblemType
-from api.webhooks import answers as webhooks
+from api.status.schemas import Status
+from api.webhooks import routes, secret, tools
 from autos.settings import Settings
 
 
@@ -76,7 +77,7 @@ def test_an_example_is_such_an_answer_with_every_member(model: type[schemas.Answ
     (example,) = model.model_json_schema()["examples"]
     assert set(example) == set(model.model_fields)
     read = model.model_validate(example)
-    if isinstance(read, schemas.Status):
+    if isinstance(read, Status):
         parts = ("completed", "failed", "pending", "processing")
         assert sum(example[f"{part}_documents"] for part in parts) == read.total_documents
 
@@ -104,7 +105,7 @@ def test_the_documentation_lists_every_problem() -> None:
     listed = re.findall(r"^\| `([a-z0-9-]+)` \| (\d{3}) \|", text, re.MULTILINE)
     kinds = {
         kind.name: kind.status
-        for module in (problems, webhooks)
+        for module in (problems, routes, secret, tools)
         for kind in vars(module).values()
         if isinstance(kind, ProblemType)
     }

@@ -3,9 +3,14 @@
 import pytest
 from pydantic import BaseModel
 
-from api import problems, schemas
-from api.credentials import routes as credentials
-from api.diagnosis import routes as diagnosis
+from api import problems
+from api.api_keys.schemas import ApiKey, ApiKeyPage, CreatedApiKey
+from api.credentials.schemas import CredentialState
+from api.diagnosis.schemas import Check, Diagnosis
+from api.documents.schemas import Document, DocumentPage
+from api.jobs.schemas import Job, JobStarted
+from api.processes.schemas import Process
+from api.status.schemas import Status
 from cli import answers
 
 NEWER = {"doubt", "doubtful_documents", "waiting_until"}
@@ -15,18 +20,18 @@ NEWER = {"doubt", "doubtful_documents", "waiting_until"}
 @pytest.mark.parametrize(
     ("read", "answered", "newer"),
     [
-        (answers.Started, schemas.JobStarted, set()),
-        (answers.Status, schemas.Status, {"documents_per_second"} | NEWER),
-        (answers.Document, schemas.Document, NEWER),
-        (answers.Page[answers.Document], schemas.DocumentPage, set()),
-        (answers.Process, schemas.Process, set()),
-        (answers.Job, schemas.Job, NEWER),
-        (answers.ApiKey, schemas.ApiKey, set()),
-        (answers.NewApiKey, schemas.CreatedApiKey, set()),
-        (answers.Page[answers.ApiKey], schemas.ApiKeyPage, set()),
-        (answers.CredentialState, credentials.CredentialState, set()),
-        (answers.Check, diagnosis.Check, set()),
-        (answers.Diagnosis, diagnosis.Diagnosis, set()),
+        (answers.Started, JobStarted, set()),
+        (answers.Status, Status, {"documents_per_second"} | NEWER),
+        (answers.Document, Document, NEWER),
+        (answers.Page[answers.Document], DocumentPage, set()),
+        (answers.Process, Process, set()),
+        (answers.Job, Job, NEWER),
+        (answers.ApiKey, ApiKey, set()),
+        (answers.NewApiKey, CreatedApiKey, set()),
+        (answers.Page[answers.ApiKey], ApiKeyPage, set()),
+        (answers.CredentialState, CredentialState, set()),
+        (answers.Check, Check, set()),
+        (answers.Diagnosis, Diagnosis, set()),
         (answers.Problem, problems.ProblemDetails, set()),
     ],
 )
