@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.credentials.routes import get_credential
-from api.problems import as_problem
+from api.http.errors import as_problem
 from api.services import Services
 from autos.cnj import CaseNumber
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
