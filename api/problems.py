@@ -237,7 +237,7 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
-    instance: str = Field(description="The path that was asked for")
+    instance: str = Field(description="The path of the request")
     request_id: str
     errors: list[dict[str, str]] | None = Field(None, description="What does not fit, and where")
     reason: str | None = Field(None, description="Why the source did not give it")
