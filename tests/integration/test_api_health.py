@@ -41,7 +41,7 @@ async def ready(database: Database, temporal: Client) -> AsyncIterator[Ready]:
 
 
 async def test_a_full_bucket_is_told(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
-    """(S43) A bucket that is there and takes nothing is not ready, and says why."""
+    """A bucket that is there and takes nothing is not ready, and says why."""
     ready.store.full = True
     status, parts = await ready.ask()
     assert (status, parts["store"]["ok"]) == (503, False)
@@ -54,7 +54,7 @@ async def test_a_full_bucket_is_told(ready: Ready, monkeypatch: pytest.MonkeyPat
 async def test_the_bucket_is_not_written_to_at_every_question(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S43) Once a minute will do; whether the store answers at all is asked each time."""
+    """Once a minute will do; whether the store answers at all is asked each time."""
     for _ in range(5):
         assert (await ready.ask())[0] == 200
     assert ready.store.probes == 1
@@ -69,7 +69,7 @@ async def test_the_bucket_is_not_written_to_at_every_question(
 async def test_a_part_that_hangs_holds_up_nobody(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S43) Readiness answers in bounded time, whichever part does not."""
+    """Readiness answers in bounded time, whichever part does not."""
     monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
 
     async def hang() -> bool:

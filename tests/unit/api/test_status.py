@@ -36,7 +36,7 @@ def test_counters_sum_to_the_total(states: str, status: JobStatus) -> None:
 
 @given(st.data())
 def test_the_percentage_never_falls_whoever_answers(data: st.DataObject) -> None:
-    """F16: a row ends first, the job hears of it with its batch, and may be silent meanwhile."""
+    """A row ends first, the job hears of it with its batch, and may be silent meanwhile."""
     ends = data.draw(st.lists(st.sampled_from("aqf"), max_size=12))
     rows, job, percentage = "p" * len(ends), "d" * len(ends), 0.0
     while job != "".join(ends):
@@ -65,7 +65,6 @@ def test_the_percentage_never_falls_whoever_answers(data: st.DataObject) -> None
     ],
 )
 def test_what_has_ended_in_its_row_has_ended(rows: str, job: str, shown: str) -> None:
-    """(S23, S36)"""
     assert merged(rows, job) == shown
 
 
@@ -106,14 +105,14 @@ def test_the_jobs_report_comes_before_its_row() -> None:
 
 
 def test_a_job_does_not_start_before_it_was_made() -> None:
-    """(S36) Its row is written by another machine, after it was started."""
+    """Its row is written by another machine, after it was started."""
     progress = _progress().model_copy(update={"started_at": MOMENT - timedelta(seconds=1)})
     answer = _assemble(JobReport(progress), _row(JobStatus.PENDING))
     assert answer["started_at"] == answer["created_at"] == MOMENT
 
 
 def test_the_row_says_until_when_a_job_waits() -> None:
-    """(S16) The job itself says only what it waits for."""
+    """The job itself says only what it waits for."""
     waiting = _progress().model_copy(update={"waiting_for": WaitReason.SOURCE})
     until, next_try = MOMENT + timedelta(days=7), MOMENT + timedelta(minutes=1)
     row = _row(RUNNING, waiting_for="source", waiting_until=until, next_try_at=next_try)
