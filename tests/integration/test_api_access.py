@@ -1,4 +1,4 @@
-"""Who gets in, what errors tell, and what they must not."""
+"""Which keys are accepted, and what errors show and must not show."""
 
 import asyncio
 import io
@@ -36,7 +36,7 @@ async def stranger(api: httpx2.AsyncClient) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=api._transport, base_url="http://api")
 
 
-async def test_nothing_is_told_without_a_key(
+async def test_nothing_is_shown_without_a_key(
     stranger: httpx2.AsyncClient, case: CaseNumber
 ) -> None:
     for address in (path(case), path(case, "/status"), "/api/v1/jobs", "/api/v1/api-keys"):
@@ -110,7 +110,7 @@ async def test_an_expired_key_is_refused(
 
 
 @pytest.mark.parametrize(
-    "moment",
+    "expires_at",
     [
         (datetime.now(UTC) - timedelta(seconds=1)).isoformat(),
         "1970-01-01T00:00:00Z",
@@ -123,9 +123,9 @@ async def test_an_expired_key_is_refused(
         0,
     ],
 )
-async def test_a_key_is_not_made_to_be_dead(api: httpx2.AsyncClient, moment: object) -> None:
-    """A key expires in the future, at a moment that the calendar has."""
-    body = {"name": "dead", "expires_at": moment}
+async def test_a_key_is_not_created_expired(api: httpx2.AsyncClient, expires_at: object) -> None:
+    """A key expires in the future, at a time that the calendar has."""
+    body = {"name": "dead", "expires_at": expires_at}
     refused = problem(await api.post("/api/v1/api-keys", json=body), 422, "invalid-request")
     errors = refused["errors"]
     assert isinstance(errors, list)
@@ -145,7 +145,7 @@ async def test_a_cursor_at_the_edge_of_the_calendar_is_refused(
 
 
 async def test_a_recovery_from_the_edge_of_the_calendar_is_refused(api: httpx2.AsyncClient) -> None:
-    """The same mechanism; and the first moment that there is will do."""
+    """The same check; the first time of the calendar is accepted."""
     path = "/api/v1/webhooks/recover"
     body = {"since": "0001-01-01T00:00:00+14:00"}
     problem(await api.post(path, json=body), 422, "invalid-request")

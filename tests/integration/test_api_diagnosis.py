@@ -30,10 +30,10 @@ class Source:
 
     def __init__(self) -> None:
         self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
-        self.asked = ""
+        self.request = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.request = (await reader.readuntil(b"\r\n\r\n")).decode()
         writer.write(self.answer)
         await writer.drain()
         writer.close()
@@ -85,7 +85,7 @@ async def test_every_part_is_looked_at(doctor: httpx2.AsyncClient, source: Sourc
     assert list(found) == list(diagnosis.CHECKS)
     well = {"records", "engine", "store", "source", "credential", "clock"}
     assert {name: found[name]["detail"] for name in well if found[name]["ok"] is not True} == {}
-    assert "authorization: bearer synthetic-token" in source.asked.lower()
+    assert "authorization: bearer synthetic-token" in source.request.lower()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ async def test_a_token_at_its_end_is_a_finding(doctor: httpx2.AsyncClient) -> No
     assert "expired 2023-11-14" in found["detail"]
 
 
-async def test_a_refused_token_is_a_finding_before_the_source_is_asked_again(
+async def test_a_refused_token_is_a_finding_before_the_next_request(
     doctor: httpx2.AsyncClient, database: Database
 ) -> None:
     """The workers wrote down that the source refuses it."""

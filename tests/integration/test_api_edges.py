@@ -12,8 +12,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from api.app import create_app
-from api.http import admission as gate
-from api.http import server
+from api.http import admission, server
 from autos.records.database import Database
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, problem
@@ -43,7 +42,7 @@ async def client(port: int, admin: dict[str, str]) -> AsyncIterator[httpx2.Async
         yield client
 
 
-async def told(port: int, *pieces: str | bytes) -> bytes:
+async def answer_to(port: int, *pieces: str | bytes) -> bytes:
     """All that the server answers until it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -103,7 +102,7 @@ async def test_an_endless_body_is_cut_off(port: int, key: str, status: int, fram
         "Content-Type: application/json\r\nExpect: 100-continue\r\n"
         f"Content-Length: {ENDLESS}\r\n\r\n"
     )
-    answer = await told(port, head)
+    answer = await answer_to(port, head)
     is_problem(answer, status, {401: "unauthorized", 413: "body-too-large"}[status])
     assert b"100 Continue" not in answer
 
@@ -115,7 +114,7 @@ async def test_a_body_within_the_bound_is_read(client: httpx2.AsyncClient) -> No
     path = "/api/v1/webhooks/webhook-test-receiver"
     fits, longer = body[: LONGEST - 1] + b"}", body[:LONGEST] + b"}"
     assert len(fits) == LONGEST
-    # The receiver has a bound of its own, below this one.
+    # The receiver has a lower bound.
     answer = await client.post(path, content=fits, headers=headers)
     problem(answer, 413, "webhook-too-large")
     problem(await client.post(path, content=longer, headers=headers), 413, "body-too-large")
@@ -132,10 +131,10 @@ async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
     problem(answer, 415, "body-encoded")
 
 
-async def test_without_a_key_nothing_is_told_of_paths_and_bodies(
+async def test_without_a_key_nothing_is_shown_of_paths_and_bodies(
     client: httpx2.AsyncClient,
 ) -> None:
-    """Whoever has no key learns neither which paths there are nor whether a body fits."""
+    """A client without a key learns neither which paths there are nor whether a body fits."""
     del client.headers["authorization"]
     for method, path in (
         ("POST", "/api/v1/webhooks/webhook-validate"),
@@ -151,9 +150,9 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that drips holds a request for a bounded time."""
-    monkeypatch.setattr(gate, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(admission, "BODY_SECONDS", 0.2)
     head = f"POST /api/v1/api-keys HTTP/1.1\r\nHost: api\r\n{KEY}Content-Length: 10\r\n\r\n"
-    is_problem(await told(port, head, "{"), 408, "body-too-slow")
+    is_problem(await answer_to(port, head, "{"), 408, "body-too-slow")
 
 
 @pytest.mark.parametrize("begun", ["", "GET / HT", "GET /health/live HTTP/1.1\r\nX-Slow: "])
@@ -162,7 +161,7 @@ async def test_headers_that_do_not_come_are_not_waited_for(
 ) -> None:
     """A connection without a request is closed after a bounded time."""
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
-    is_problem(await told(port, begun), 408, "request-too-slow")
+    is_problem(await answer_to(port, begun), 408, "request-too-slow")
 
 
 async def test_headers_that_do_not_come_after_a_first_request_are_not_waited_for(
@@ -200,7 +199,7 @@ async def test_headers_that_do_not_come_after_a_first_request_are_not_waited_for
 )
 async def test_what_is_not_http_is_a_problem_too(port: int, request_bytes: bytes) -> None:
     """Also what never reaches the application is answered by a problem document."""
-    is_problem(await told(port, request_bytes), 400, "unreadable-request")
+    is_problem(await answer_to(port, request_bytes), 400, "unreadable-request")
 
 
 async def test_a_body_of_both_framings_smuggles_nothing(port: int) -> None:
@@ -210,7 +209,7 @@ async def test_a_body_of_both_framings_smuggles_nothing(port: int) -> None:
         "Content-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
         '5\r\n{"a":\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n'
     )
-    answer = await told(port, smuggled)
+    answer = await answer_to(port, smuggled)
     assert answer.count(b"HTTP/1.1 ") <= 2
     assert b"HTTP/1.1 5" not in answer
 
@@ -223,7 +222,7 @@ async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     )
     last = f"GET /api/v1/nowhere HTTP/1.1\r\nHost: api\r\n{KEY}Connection: close\r\n\r\n"
-    answer = await told(port, one, one, last)
+    answer = await answer_to(port, one, one, last)
     statuses = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
     assert len(statuses) == 3
     assert statuses[2] == 404

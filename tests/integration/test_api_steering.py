@@ -1,4 +1,4 @@
-"""What a request does to a job that runs: it steers it, joins it, or finds nothing to do."""
+"""What a request does to a running job: it steers it, joins it, or finds nothing to do."""
 
 import asyncio
 import sys
@@ -43,7 +43,7 @@ async def attached(temporal: Client, case: CaseNumber) -> int:
     return len(await job_of(temporal, case).query("attached", result_type=list[Attach]))
 
 
-async def tell(database: Database, case: CaseNumber, job_id: str) -> list[str]:
+async def make_events(database: Database, case: CaseNumber, job_id: str) -> list[str]:
     """Make the events of a job's end for every open subscription, as `close_job` does."""
     async with database.transaction() as session:
         opened = await session.scalars(
@@ -198,7 +198,7 @@ async def test_an_idempotency_key_alone_changes_nothing(
 async def test_in_doubt_a_post_is_sent(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """Without a worker nobody can say that it changes nothing: nothing accepted is lost."""
+    """Without a worker it is not known that it changes nothing: nothing accepted is lost."""
     for _ in range(3):
         assert (await api.post(path(case, "/downloads"))).status_code == 202
     async with Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
@@ -248,10 +248,10 @@ async def test_what_temporal_refuses_is_called_by_its_cause(registered: bool) ->
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_get_tells_a_webhook_once_per_change(
+async def test_a_get_notifies_a_webhook_once_per_change(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """Of a complete and fresh process: the first of three starts a job, which tells it."""
+    """Of a complete and fresh process: the first of three starts a job, which notifies it."""
 
     async def look(url: str = HOOK) -> str | None:
         answer = await api.get(path(case), params={"webhook_url": url})
@@ -263,16 +263,16 @@ async def test_a_get_tells_a_webhook_once_per_change(
     await settle(database, case)
     first = await look()
     assert first is not None
-    await tell(database, case, first)
+    await make_events(database, case, first)
     await end(temporal, database, case)
     for _ in range(2):
         assert await look() == first
     assert await events_of(database, case) == 1
-    # Another address is told, too; and every one when a document has changed.
+    # Another URL is notified, too; and every one when a document has changed.
     other = await look(f"{HOOK}/other")
     assert other not in (None, first)
     assert other is not None
-    await tell(database, case, other)
+    await make_events(database, case, other)
     await end(temporal, database, case)
     assert await look() == other
     async with database.transaction() as session:
@@ -285,19 +285,19 @@ async def test_a_get_tells_a_webhook_once_per_change(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_post_is_always_told(
+async def test_a_post_always_notifies(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """It is a command: whoever gave it gets one event for it, whatever there was to do."""
+    """It is a command: every webhook gets one event for it, whatever there was to do."""
     await write_rows(database, case, "aa")
     await settle(database, case)
-    told = []
+    event_ids = []
     for _ in range(2):
         answer = await api.post(path(case, "/downloads"), json={"webhook_url": HOOK})
         job_id = answer.json()["job_id"]
-        told += await tell(database, case, job_id)
+        event_ids += await make_events(database, case, job_id)
         await end(temporal, database, case)
-    assert len(set(told)) == 2
+    assert len(set(event_ids)) == 2
 
 
 async def settle(database: Database, case: CaseNumber) -> None:

@@ -23,7 +23,7 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def job(case: CaseNumber, minute: int, status: JobStatus, **more: object) -> Job:
-    """A job that was asked for in this minute."""
+    """A job that was requested in this minute."""
     created = BEGINNING + timedelta(minutes=minute)
     values = {"id": str(uuid.uuid4()), "process_number": case.digits, "status": status}
     return Job(**values, created_at=created, **more)
