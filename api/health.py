@@ -12,7 +12,7 @@ from api.http.metrics import Metrics
 from api.problems import Problem
 from api.schemas import Health, PartHealth
 from api.services import ServicesDependency
-from autos.records.waits import waits
+from autos.records.jobs import waits
 
 router = APIRouter(tags=["operation"])
 

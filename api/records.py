@@ -8,8 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.problems import RECORDS_UNAVAILABLE, unavailable
 from autos.records import api_keys
-from autos.records.database import Database
-from autos.records.errors import is_outage
+from autos.records.database import Database, is_outage
 from autos.records.models import ApiKey
 
 log = structlog.get_logger(__name__)

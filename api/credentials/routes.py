@@ -21,7 +21,7 @@ from api.services import Services, ServicesDependency
 from autos.contracts.states import Reason, WaitReason
 from autos.records import jobs
 from autos.records.credentials import DatabaseCredentialStore
-from autos.records.waits import waits
+from autos.records.jobs import waits
 from autos.source import Credential, read_token
 
 router = APIRouter(prefix="/credentials/pdpj", tags=["credentials"], dependencies=[require_admin])

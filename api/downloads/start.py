@@ -104,7 +104,7 @@ async def start(
         # A purge may have come in between; the job that was just promised has its place again.
         await processes.ensure(session, case)
         if subscription is not None:
-            await subscriptions.put_back(session, subscription)
+            await subscriptions.restore(session, subscription)
         await jobs.add_pending(session, job_id=job_id, process_number=case.digits)
     services.statuses.forget(case.digits)
     return job_id

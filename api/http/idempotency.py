@@ -25,7 +25,7 @@ from api.problems import (
 from api.records import Records
 from autos.records import idempotency
 
-RENEWAL_SECONDS: Final = idempotency.ABANDONED.total_seconds() / 4
+RENEWAL_SECONDS: Final = idempotency.CLAIM_TIMEOUT.total_seconds() / 4
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 Key = Annotated[

@@ -29,7 +29,7 @@ from api.status.snapshots import StatusRequest
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.records import jobs
-from autos.records.downloads import reopen_failed
+from autos.records.documents import reopen_failed
 from autos.records.models import Job, now
 
 HOWEVER_OLD: Final = 31_536_000
@@ -203,7 +203,7 @@ async def _steer(services: Services, job_id: uuid.UUID, verb: str) -> schemas.Jo
 
 async def _live(services: Services, job: Job) -> schemas.Job:
     """The job with what its process's status says, as long as it is the one that runs."""
-    shown = _shown(job, jobs.recorded(job))
+    shown = _shown(job, job)
     moment = None
     if job.is_active:
         moment = await services.statuses.of(StatusRequest(job.process_number, with_documents=False))
@@ -213,7 +213,7 @@ async def _live(services: Services, job: Job) -> schemas.Job:
     return shown.model_copy(update={name: getattr(moment.answer, name) for name in same})
 
 
-def _shown(job: Job, counted: jobs.Counted) -> schemas.Job:
+def _shown(job: Job, counted: Job | jobs.JobCounts) -> schemas.Job:
     reason = Reason(job.reason) if job.reason else None
     return schemas.Job(
         id=job.id,
@@ -225,10 +225,10 @@ def _shown(job: Job, counted: jobs.Counted) -> schemas.Job:
         next_try_at=job.next_try_at,
         reason=reason,
         error_message=reason.text if reason else None,
-        total_documents=counted.total,
-        completed_documents=counted.available,
-        doubtful_documents=counted.doubtful,
-        failed_documents=counted.failed,
+        total_documents=counted.total_documents,
+        completed_documents=counted.available_documents,
+        doubtful_documents=counted.doubtful_documents,
+        failed_documents=counted.failed_documents,
         bytes_stored=counted.bytes_stored,
         created_at=job.created_at,
         started_at=job.started_at,

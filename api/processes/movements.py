@@ -51,6 +51,6 @@ async def list_movements(
         raise Problem(PROCESS_UNKNOWN)
     listed, more = pagination.page(found, limit)
     return schemas.MovementPage(
-        items=[schemas.Movement.model_validate(row, from_attributes=True) for row in listed],
-        next=pagination.encode(listed[-1].position) if more else None,
+        items=[schemas.Movement.model_validate(row) for row in listed],
+        next=pagination.encode(listed[-1]["position"]) if more else None,
     )

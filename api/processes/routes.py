@@ -144,6 +144,7 @@ async def list_processes(
             limit=limit + 1,
         )
     listed, more = pagination.page(rows, limit)
+    edge = listed[-1][0] if more else None
     return schemas.ProcessPage(
         items=[
             schemas.ListedProcess(
@@ -151,13 +152,13 @@ async def list_processes(
                 court=row.court,
                 class_name=row.class_name,
                 total_documents=row.total_documents,
-                status=JobStatus(row.status or JobStatus.PENDING),
+                status=JobStatus(newest or JobStatus.PENDING),
                 fetched_at=row.fetched_at,
                 created_at=row.created_at,
             )
-            for row in listed
+            for row, newest in listed
         ],
-        next=pagination.encode(listed[-1].created_at, listed[-1].number) if more else None,
+        next=pagination.encode(edge.created_at, edge.number) if edge else None,
     )
 
 
@@ -187,7 +188,7 @@ async def purge_process(case: Case, services: ServicesDependency) -> None:
     async with services.records.transaction() as session:
         if not await processes.existing(session, case.digits):
             raise Problem(PROCESS_UNKNOWN)
-        known = await processes.claims(session, case.digits)
+        known = await processes.unfinished(session, case.digits)
     execution = await services.temporal.execution(case.digits)
     if execution is not None and execution.running:
         raise Problem(JOB_RUNNING)

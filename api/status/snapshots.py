@@ -44,7 +44,7 @@ from autos.contracts.download import (
 )
 from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 from autos.records import documents as document_rows
-from autos.records import jobs, processes, queue, subscriptions
+from autos.records import jobs, processes, subscriptions
 from autos.records.changes import Changes
 from autos.records.models import Document, Job
 from autos.records.subscriptions import SubscriptionStatus
@@ -226,7 +226,7 @@ class Statuses:
             subscription_statuses = await subscriptions.subscription_statuses(
                 session, request.digits, job_id
             )
-            place = await queue.place(session, job) if job else None
+            place = await jobs.queue_place(session, job) if job else None
         states = merged(held.states, word.progress.states if word.progress else "")
         answer = assemble(
             request,

@@ -156,16 +156,16 @@ def _owner(caller: Caller) -> uuid.UUID | None:
     return None if caller.is_admin else caller.id
 
 
-def _shown(row: deliveries.Listed) -> webhook_schemas.Delivery:
+def _shown(row: deliveries.DeliveryRow) -> webhook_schemas.Delivery:
     delivery = row.delivery
     return webhook_schemas.Delivery.model_validate(
         {
             "id": delivery.id,
             "type": delivery.type,
-            "process_number": CaseNumber(row.process_number).masked,
+            "process_number": CaseNumber(row.subscription.process_number).masked,
             "job_id": delivery.job_id,
-            "api_key_id": row.api_key_id,
-            "payload": row.payload,
+            "api_key_id": row.subscription.api_key_id,
+            "payload": row.subscription.payload,
             "status": delivery.status,
             "attempt_count": delivery.attempts,
             "last_error": delivery.last_error,

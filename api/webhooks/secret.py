@@ -15,7 +15,7 @@ from api.problems import RECORDS_UNAVAILABLE, UNAUTHORIZED, Problem, responses
 from api.services import Services, ServicesDependency
 from api.webhooks.answers import WEBHOOK_SECRET_TOLD, VaultDependency, secret_state
 from api.webhooks.schemas import SecretState, ToldSecret
-from autos.records import webhook_secrets
+from autos.records import api_keys
 from autos.records.models import ApiKey, now
 from autos.vault import Vault
 from autos.webhooks.secrets import Scheme, Secrets
@@ -32,7 +32,7 @@ async def get_secret(
 ) -> SecretState:
     """Never the secret itself; the public keys are for everybody."""
     async with services.records.transaction() as session:
-        secrets = Secrets.load(await webhook_secrets.read(session, caller.id))
+        secrets = Secrets.load(await api_keys.webhook_secrets(session, caller.id))
     return secret_state(secrets, vault, now())
 
 
@@ -109,7 +109,7 @@ async def disable_public_key(services: ServicesDependency, caller: CallerDepende
 @asynccontextmanager
 async def _held(services: Services, caller: Caller) -> AsyncIterator[ApiKey]:
     async with services.records.transaction() as session:
-        yield await webhook_secrets.hold(session, caller.id)
+        yield await api_keys.lock(session, caller.id)
 
 
 def _tell(row: ApiKey, secrets: Secrets, vault: Vault) -> ToldSecret:

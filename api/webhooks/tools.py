@@ -33,7 +33,7 @@ from api.webhooks.answers import (
 )
 from autos import telemetry
 from autos.contracts.webhooks import TIMEOUT_SECONDS
-from autos.records import receipts, webhook_secrets
+from autos.records import api_keys, deliveries
 from autos.records.models import Receipt, now
 from autos.vault import Vault
 from autos.webhooks import signing
@@ -173,7 +173,7 @@ async def received(
 ) -> webhook_schemas.Receipts:
     """Newest first."""
     async with services.records.transaction() as session:
-        rows = await receipts.newest(session, caller.id)
+        rows = await deliveries.receipts(session, caller.id)
     return webhook_schemas.Receipts(
         url=f"{services.settings.api_url.rstrip('/')}{SIGNED_RECEIVER}{caller.id}",
         items=[_shown(row) for row in rows],
@@ -185,7 +185,7 @@ async def _receive(
 ) -> webhook_schemas.Receipt:
     body = await _body(request)
     async with services.records.transaction() as session:
-        stored = await webhook_secrets.find(session, api_key_id)
+        stored = await api_keys.active_webhook_secrets(session, api_key_id)
     secrets = Secrets.load(stored or {}).opened(vault, now())
     verified = signing.verified(secrets, request.headers, body)
     if only_signed and not verified:
@@ -203,7 +203,7 @@ async def _receive(
         received_at=now(),
     )
     async with services.records.transaction() as session:
-        await receipts.keep(session, receipt, most=_KEPT)
+        await deliveries.keep_receipt(session, receipt, most=_KEPT)
     return _shown(receipt)
 
 
