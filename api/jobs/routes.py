@@ -203,7 +203,7 @@ async def _steer(services: Services, job_id: uuid.UUID, verb: str) -> schemas.Jo
 
 async def _live(services: Services, job: Job) -> schemas.Job:
     """The job with what its process's status says, as long as it is the one that runs."""
-    shown = _shown(job, job)
+    shown = _shown(job, jobs.JobCounts.of(job))
     moment = None
     if job.is_active:
         moment = await services.statuses.of(StatusRequest(job.process_number, with_documents=False))
@@ -213,7 +213,7 @@ async def _live(services: Services, job: Job) -> schemas.Job:
     return shown.model_copy(update={name: getattr(moment.answer, name) for name in same})
 
 
-def _shown(job: Job, counted: Job | jobs.JobCounts) -> schemas.Job:
+def _shown(job: Job, counted: jobs.JobCounts) -> schemas.Job:
     reason = Reason(job.reason) if job.reason else None
     return schemas.Job(
         id=job.id,

@@ -6,7 +6,7 @@ activity again if its worker died.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -37,6 +37,11 @@ class JobCounts(NamedTuple):
     """Of the available ones."""
     failed_documents: int = 0
     bytes_stored: int = 0
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The counters in a job's row, which are written when it ends."""
+        return cls(*(getattr(job, name) for name in cls._fields))
 
 
 class Wait(NamedTuple):
@@ -96,15 +101,15 @@ async def page(
     return (await session.scalars(query)).all()
 
 
-async def counted(session: AsyncSession, jobs: Sequence[Job]) -> Mapping[str, Job | JobCounts]:
-    """What holds the counters of each job, by job id.
+async def counted(session: AsyncSession, jobs: Sequence[Job]) -> Mapping[str, JobCounts]:
+    """The counters of jobs, by job id.
 
-    An ended job's row does. For running jobs the documents are counted, in one query; what failed
-    in an earlier job does not count.
+    An ended job has them in its row. For running jobs the documents are counted, in one query; what
+    failed in an earlier job does not count.
     """
     running = [job.id for job in jobs if job.is_active]
     counts = await _count(session, running) if running else {}
-    return {job.id: counts.get(job.id, job) for job in jobs}
+    return {job.id: JobCounts.of(job) for job in jobs} | counts
 
 
 async def waiting(session: AsyncSession, reason: WaitReason) -> Sequence[str]:
