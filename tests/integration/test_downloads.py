@@ -89,6 +89,15 @@ async def test_new_documents_get_new_positions_and_known_ones_keep_theirs(
     assert [row.source_id for row in await rows(database, case)] == ["a", "b", "new"]
 
 
+async def test_what_is_listed_is_in_the_rows(database: Database, case: CaseNumber) -> None:
+    listed = document("a", "other")
+    await read(database, case, f"1-{case}", listed)
+    (row,) = await rows(database, case)
+    for name in listings.DOCUMENT_FIELDS - {"addresses"}:
+        assert getattr(row, name) == getattr(listed, name), name
+    assert (row.addresses, row.alternate_ids) == ([*listed.addresses], ["other"])
+
+
 async def test_a_second_run_wants_only_what_is_missing(
     database: Database, case: CaseNumber
 ) -> None:
