@@ -21,8 +21,8 @@ from autos.contracts.webhooks import (
 )
 from autos.records import deliveries
 from autos.records.database import Database
-from autos.records.deliveries import AttemptRecord, Order
-from autos.records.models import now
+from autos.records.deliveries import DeliveryContext
+from autos.records.models import Attempt, now
 from autos.vault import Vault
 from autos.webhooks import signing
 from autos.webhooks.events import LONGEST_LIST, encode
@@ -52,7 +52,7 @@ class WebhookActivities:
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
         """Try once; the receiver's failure is an outcome, never an error of the activity."""
         async with self._database.transaction() as session:
-            order = await deliveries.order(session, request.event_id, most_documents=LONGEST_LIST)
+            order = await deliveries.context(session, request.event_id, most_documents=LONGEST_LIST)
             if order is None:
                 return AttemptedDelivery(outcome=DeliveryOutcome.PURGED)
             secrets = await secrets_of(session, order.subscription.api_key_id, self._vault)
@@ -68,7 +68,7 @@ class WebhookActivities:
         async with self._database.transaction() as session:
             await deliveries.record_attempt(
                 session,
-                AttemptRecord(
+                Attempt(
                     delivery_id=request.event_id,
                     origin=f"{activity.info().workflow_run_id}/{request.number}",
                     host=host,
@@ -78,9 +78,9 @@ class WebhookActivities:
                     error=reply.failure,
                     response_length=reply.length,
                     response_excerpt=_excerpt(reply),
-                    delivered=reply.accepted,
-                    retry_in=None if retry_in is None else timedelta(seconds=retry_in),
                 ),
+                delivered=reply.accepted,
+                retry_in=None if retry_in is None else timedelta(seconds=retry_in),
             )
         self._tell(request, order, reply, retry_in, host)
         return AttemptedDelivery(
@@ -97,7 +97,7 @@ class WebhookActivities:
     def _tell(
         self,
         request: AttemptDelivery,
-        order: Order,
+        order: DeliveryContext,
         reply: Reply,
         retry_in: float | None,
         host: str,

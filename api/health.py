@@ -13,7 +13,7 @@ from api.diagnosis.schemas import Health, PartHealth
 from api.http.metrics import Metrics
 from api.problems import STORE_UNAVAILABLE, as_problem, unavailable
 from api.services import ServicesDependency
-from autos.records.waits import waits
+from autos.records.jobs import waits
 from autos.store import Store
 
 router = APIRouter(tags=["operation"])

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from temporalio.service import RPCError
 
-from autos.records.errors import DatabaseUnreachable, is_outage
+from autos.records.database import DatabaseUnreachable, is_outage
 from autos.store import StoreError
 from autos.vault import SealBroken
 

@@ -8,7 +8,7 @@ import uuid
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.records import webhook_secrets
+from autos.records import api_keys
 from autos.records.models import now
 from autos.vault import Vault
 from autos.webhooks.secrets import Scheme, Secrets
@@ -16,10 +16,10 @@ from autos.webhooks.secrets import Scheme, Secrets
 
 async def secrets_of(session: AsyncSession, api_key_id: uuid.UUID, vault: Vault) -> Secrets:
     """The secrets of a key, at least one of them symmetric."""
-    secrets = Secrets.load(await webhook_secrets.read(session, api_key_id))
+    secrets = Secrets.load(await api_keys.webhook_secrets(session, api_key_id))
     if secrets.current(Scheme.SYMMETRIC) is not None:
         return secrets
-    row = await webhook_secrets.hold(session, api_key_id)
+    row = await api_keys.lock(session, api_key_id)
     secrets = Secrets.load(row.webhook_secrets)
     # Somebody else may have made it while the row was waited for.
     if secrets.current(Scheme.SYMMETRIC) is None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
 from autos.filenames import DEFAULT_TYPE, ending
-from autos.records.deliveries import Order
+from autos.records.deliveries import DeliveryContext
 from autos.records.models import Document
 from autos.store.keys import document_key, manifest_key
 from autos.webhooks.events import (
@@ -33,7 +33,7 @@ class Linker(Protocol):
         ...
 
 
-def compose(order: Order, store: Linker, api_url: str) -> FullEvent | ThinEvent:
+def compose(order: DeliveryContext, store: Linker, api_url: str) -> FullEvent | ThinEvent:
     """The event of a delivery.
 
     Args:
@@ -62,7 +62,7 @@ def compose(order: Order, store: Linker, api_url: str) -> FullEvent | ThinEvent:
     )
 
 
-def _ending(order: Order, number: CaseNumber, base: str) -> dict[str, Any]:
+def _ending(order: DeliveryContext, number: CaseNumber, base: str) -> dict[str, Any]:
     job = order.job
     reason = Reason(job.reason) if job.reason else None
     return {

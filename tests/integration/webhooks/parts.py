@@ -14,7 +14,7 @@ from activities.webhooks import WebhookActivities
 from autos.cnj import CaseNumber
 from autos.contracts.names import WEBHOOKS_QUEUE
 from autos.contracts.states import JobStatus
-from autos.records import api_keys, events, subscriptions
+from autos.records import api_keys, subscriptions
 from autos.records.database import Database
 from autos.records.models import ApiKey, Attempt, Delivery, Job, now
 from autos.settings import Settings
@@ -92,9 +92,7 @@ async def new_event(
             url=url,
             payload=payload,
         )
-        (event_id,) = await events.take_up_subscriptions(
-            session, job_id, status, [str(subscription.id)]
-        )
+        (event_id,) = await subscriptions.claim(session, job_id, status, [str(subscription.id)])
     return event_id
 
 

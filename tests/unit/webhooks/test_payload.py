@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from autos.contracts.states import DocumentState, Doubt, Reason
-from autos.records.deliveries import Order
+from autos.records.deliveries import DeliveryContext
 from autos.records.models import Delivery, Document, Job, Subscription
 from autos.webhooks.events import LONGEST_LIST, FullEvent, TestEvent, ThinEvent, encode
 from autos.webhooks.payload import compose
@@ -59,8 +59,10 @@ def document(position: int, state: DocumentState = DocumentState.AVAILABLE) -> D
     )
 
 
-def an_order(documents: list[Document], payload: str = "full", status: str = "completed") -> Order:
-    return Order(
+def an_order(
+    documents: list[Document], payload: str = "full", status: str = "completed"
+) -> DeliveryContext:
+    return DeliveryContext(
         delivery=Delivery(id="evt_1", type=f"process.download.{status}", created_at=NOW),
         subscription=Subscription(url="https://receiver.example/?token=1", payload=payload),
         job=Job(
@@ -80,7 +82,7 @@ def an_order(documents: list[Document], payload: str = "full", status: str = "co
     )
 
 
-def body(order: Order, links: Links | None = None) -> dict[str, Any]:
+def body(order: DeliveryContext, links: Links | None = None) -> dict[str, Any]:
     event = compose(order, links or Links(), "https://autos.example/")
     decoded: dict[str, Any] = json.loads(encode(event))
     return decoded
