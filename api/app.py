@@ -19,7 +19,7 @@ from api.credentials import routes as credentials
 from api.diagnosis import routes as diagnosis
 from api.documents import routes as documents
 from api.downloads import routes as downloads
-from api.http import auth
+from api.http import auth, errors
 from api.http.admission import Admission
 from api.http.inputs import PREFIX
 from api.http.metrics import Metrics
@@ -106,7 +106,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
     )
     app.state.metrics = Metrics()
     app.state.store_probe = health.StoreProbe()
-    problems.install(app)
+    errors.install(app)
     for noun in (
         processes,
         downloads,

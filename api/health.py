@@ -10,8 +10,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.diagnosis.schemas import Health, PartHealth
+from api.http.errors import as_problem
 from api.http.metrics import Metrics
-from api.problems import STORE_UNAVAILABLE, as_problem, unavailable
+from api.problems import STORE_UNAVAILABLE, unavailable
 from api.services import ServicesDependency
 from autos.records.jobs import waits
 from autos.store import Store

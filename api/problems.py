@@ -1,30 +1,17 @@
 """Errors as RFC 9457 problem details: a stable `type`, a sentence for the reader, the request id.
 
-Routes raise `Problem`, or let the errors of the database, Temporal and the store pass; `install`
-registers the handlers that turn these into problems. The text of any other exception does not reach
-the client: it is in the log under the request id.
+Routes raise `Problem`. They let the errors of the database, Temporal and the store pass, which
+`api.http.errors` turns into problems.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.exceptions import HTTPException
-from starlette.routing import Match
-from temporalio.service import RPCError
-
-from autos.records.database import DatabaseUnreachable, is_outage
-from autos.store import StoreError
-from autos.vault import SealBroken
-
-log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -223,10 +210,6 @@ INTERNAL_ERROR: Final = ProblemType(
 
 OF_EVERY_ROUTE: Final = (BODY_TOO_SLOW, BODY_TOO_LARGE, BODY_ENCODED, INTERNAL_ERROR)
 """Problems that any request may meet; in the description of every route."""
-_OF_THE_FRAMEWORK: Final = {
-    kind.status: kind for kind in (UNREADABLE_BODY, PATH_UNKNOWN, METHOD_NOT_ALLOWED)
-}
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Problem(Exception):
@@ -254,7 +237,7 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
-    instance: str = Field(description="The path that was asked for")
+    instance: str = Field(description="The path of the request")
     request_id: str
     errors: list[dict[str, str]] | None = Field(None, description="What does not fit, and where")
     reason: str | None = Field(None, description="Why the source did not give it")
@@ -263,30 +246,6 @@ class ProblemDetails(BaseModel):
 def unavailable(kind: ProblemType, detail: str | None = None) -> Problem:
     """The database, Temporal or the store is away for the moment."""
     return Problem(kind, detail, headers={"Retry-After": "5"})
-
-
-_OUTAGES: Final = (SealBroken, SQLAlchemyError, DatabaseUnreachable, RPCError, StoreError)
-"""Errors that `as_problem` translates; of SQLAlchemy's only those that `is_outage` names."""
-
-
-def as_problem(error: BaseException) -> Problem | None:
-    """The problem that answers an error; None for an error that is a fault of the code."""
-    match error:
-        case Problem():
-            return error
-        case SealBroken():
-            # Its text names the setting and no secret.
-            return unavailable(RECORDS_UNAVAILABLE, str(error))
-        case RPCError():
-            log.warning("engine_unavailable", status=error.status.name)
-            return unavailable(ENGINE_UNAVAILABLE)
-        case StoreError():
-            log.warning("store_unavailable", error=type(error).__name__)
-            return unavailable(STORE_UNAVAILABLE)
-        case _ if is_outage(error):
-            log.warning("records_unavailable", error=type(error).__name__)
-            return unavailable(RECORDS_UNAVAILABLE)
-    return None
 
 
 def document(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
@@ -311,14 +270,14 @@ def respond(request: Request, problem: Problem) -> JSONResponse:
 def responses(*kinds: ProblemType) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI part of a route or router: the problems it may answer, each with an example.
 
-    Those that follow from a route's inputs are added to every route (see `_implied`).
+    `api.http.errors` adds those that follow from what a route takes.
     """
     described: dict[int | str, dict[str, Any]] = {}
-    _describe(described, kinds)
+    describe(described, kinds)
     return described
 
 
-def _describe(described: dict[Any, dict[str, Any]], kinds: Iterable[ProblemType]) -> None:
+def describe(described: dict[Any, dict[str, Any]], kinds: Iterable[ProblemType]) -> None:
     """Add problems to the responses of an operation."""
     for kind in kinds:
         entry = described.setdefault(
@@ -339,83 +298,3 @@ def _describe(described: dict[Any, dict[str, Any]], kinds: Iterable[ProblemType]
                 "request_id": "5f0c6f0e3d5b4c0d9a3f5f6f6a0b1c2d",
             },
         }
-
-
-def _implied(path: str, operation: Mapping[str, Any]) -> Iterator[ProblemType]:
-    """The problems that follow from what an operation takes: a key, a number, a cursor, a body."""
-    parameters = {parameter["name"] for parameter in operation.get("parameters", ())}
-    if "security" in operation:
-        yield UNAUTHORIZED
-        yield RECORDS_UNAVAILABLE
-    if "{number}" in path or "process_number" in parameters:
-        yield INVALID_CASE_NUMBER
-    if "cursor" in parameters:
-        yield INVALID_CURSOR
-    if "requestBody" in operation:
-        yield UNREADABLE_BODY
-    if parameters or "requestBody" in operation:
-        yield INVALID_REQUEST
-
-
-def install(app: FastAPI) -> None:
-    """Make every error of the app a problem, the framework's own ones too."""
-
-    async def on_error(request: Request, error: Exception) -> JSONResponse:
-        problem = as_problem(error)
-        if problem is None:
-            raise error
-        return respond(request, problem)
-
-    async def on_validation(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-        # What was sent is not echoed: it may hold a webhook URL with a secret in it.
-        errors = [
-            {"where": ".".join(str(part) for part in entry["loc"]), "message": entry["msg"]}
-            for entry in error.errors()
-        ]
-        broken = any(entry["type"] == "json_invalid" for entry in error.errors())
-        return respond(
-            request, Problem(UNREADABLE_BODY if broken else INVALID_REQUEST, errors=errors)
-        )
-
-    async def on_http(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101 - as above
-        kind = _OF_THE_FRAMEWORK[error.status_code]
-        headers = dict(error.headers or {})
-        if kind is METHOD_NOT_ALLOWED:
-            # The framework's own header names the methods of the first route that fits only.
-            headers["Allow"] = ", ".join(_allowed(app, request))
-        return respond(request, Problem(kind, headers=headers))
-
-    for error in (Problem, *_OUTAGES):
-        app.add_exception_handler(error, on_error)
-    app.add_exception_handler(RequestValidationError, on_validation)
-    app.add_exception_handler(HTTPException, on_http)
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is not None:
-            return app.openapi_schema
-        description = describe()
-        for path, operations in description["paths"].items():
-            for operation in operations.values():
-                # FastAPI's own description of a request that does not fit is not what is answered.
-                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
-                    del operation["responses"]["422"]
-                _describe(operation["responses"], _implied(path, operation))
-        description["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
-        return description
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to add to it
-
-
-def _allowed(app: FastAPI, request: Request) -> list[str]:
-    """The methods that the request's path takes."""
-    return [
-        method
-        for method in _METHODS
-        if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL
-            for route in app.routes
-        )
-    ]

@@ -268,7 +268,7 @@ class TemporalClient:
                 raise
 
     async def _refused(self, message: str) -> Problem:
-        """Why Temporal calls the start of a job invalid: its status code does not tell."""
+        """Why Temporal refuses to start or signal a job as INVALID_ARGUMENT."""
         missing = await self.missing_search_attributes()
         if missing != []:
             log.error(
@@ -381,7 +381,7 @@ class TemporalClient:
 
     @asynccontextmanager
     async def _call(self, seconds: float | None = None) -> AsyncIterator[None]:
-        """Connect, and bound the block in time; raises `RPCError` for every way to be away."""
+        """Connect, and bound the block in time; raises `RPCError` if Temporal does not answer."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS if seconds is None else seconds):
                 await self._connect()

@@ -1,8 +1,7 @@
-"""Looks at every part of the service and says what is wrong and what to do about it.
+"""Checks of every part of the service: what is wrong, and what to do about it.
 
-Each check has its own bound in time, and none keeps another from being made. The checks are made
-from the API's process: whether a worker reaches the same part they do not say. No check answers
-with a token, a key or an address.
+The checks run side by side, each bounded in time. They run in the API's process, and do not say
+whether a worker reaches the same part. No check answers with a token, a key or an address.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.credentials.routes import get_credential
-from api.problems import as_problem
+from api.http.errors import as_problem
 from api.services import Services
 from autos.cnj import CaseNumber
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
@@ -36,24 +35,24 @@ log = structlog.get_logger(__name__)
 
 CHECK_SECONDS: Final = 10.0
 SKEW: Final = timedelta(seconds=30)
-"""Stores refuse signatures from 15 minutes on; what differs by less than this is well."""
+"""A smaller difference does no harm; stores refuse signatures from 15 minutes on."""
 FREE_BYTES: Final = 2_000_000_000
 FREE_SHARE: Final = 0.05
 """Of the disk; less than both is too little."""
 _BODY_BYTES: Final = 1024 * 1024
 _ANY_NUMBER: Final = CaseNumber.build(9_999_999, 2024, 4, 3, 6100)
-"""No case has it; that the source says so is the answer of a source that works."""
+"""No case has this number; a source that works says so."""
 _QUEUES: Final = (JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE)
 
 _NEW_CREDENTIAL: Final = "Set a new one with `autos credentials set`; waiting jobs go on at once."
-_ASK_SLOWLY: Final = (
+_SLOW_DOWN: Final = (
     "Lower AUTOS_SOURCE_MAX_IN_FLIGHT and set AUTOS_SOURCE_MAX_PER_SECOND for the workers; for "
     "`blocked` check AUTOS_PDPJ_USER_AGENT, too. Jobs wait and go on by themselves."
 )
 _SOURCE_ADVICE: Final = {
     Reason.CREDENTIAL: _NEW_CREDENTIAL,
-    Reason.RATE_LIMITED: _ASK_SLOWLY,
-    Reason.BLOCKED: _ASK_SLOWLY,
+    Reason.RATE_LIMITED: _SLOW_DOWN,
+    Reason.BLOCKED: _SLOW_DOWN,
 }
 _WAIT_ADVICE: Final = {
     WaitReason.CREDENTIAL: _NEW_CREDENTIAL,
@@ -66,7 +65,7 @@ _WAIT_ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a check found; `ok` is None where it could not be looked at."""
+    """What a check found; `ok` is None where the check could not be made."""
 
     ok: bool | None
     detail: str
@@ -77,7 +76,7 @@ Check = Callable[[Services], Awaitable[Found]]
 
 
 async def diagnose(services: Services) -> dict[str, Found]:
-    """Every check's finding by its name, in the order of `CHECKS`."""
+    """What each check found, by its name and in the order of `CHECKS`."""
     found = await asyncio.gather(*(_bounded(name, services) for name in CHECKS))
     return dict(zip(CHECKS, found, strict=True))
 
@@ -117,9 +116,9 @@ async def engine(services: Services) -> Found:
     await services.temporal.ready()
     missing = await services.temporal.missing_search_attributes()
     if missing is None:
-        return Found(None, "Temporal answers; it does not let this key see search attributes.")
+        return Found(None, "Temporal answers; this key may not list search attributes.")
     if missing:
-        text = f"Temporal answers, and lacks the search attributes {', '.join(missing)}."
+        text = f"Temporal answers, but lacks the search attributes {', '.join(missing)}."
         return Found(False, text, "Register them as the README says; no job starts without them.")
     return Found(True, "Temporal answers and knows the search attributes.")
 
@@ -129,7 +128,7 @@ async def workers(services: Services) -> Found:
     counts = [await services.temporal.pollers(queue) for queue in _QUEUES]
     idle = [queue for queue, count in zip(_QUEUES, counts, strict=True) if not count]
     if idle:
-        text = f"Nothing polls {', '.join(idle)}: jobs stand still."
+        text = f"No worker polls {', '.join(idle)}: jobs stand still."
         return Found(False, text, "Start `autos worker`, or look at its log.")
     return Found(True, f"{min(counts)} at work.")
 
@@ -149,7 +148,7 @@ async def source(services: Services) -> Found:
     """One request to the source, with the credential in use: reachable, and not refused."""
     settings = services.settings
     if not settings.pdpj_base_url:
-        return Found(None, "Not looked at: AUTOS_PDPJ_BASE_URL is not set for the API.")
+        return Found(None, "Not checked: AUTOS_PDPJ_BASE_URL is not set for the API.")
     headers = {"User-Agent": settings.pdpj_user_agent, "Accept": "application/json"}
     token = await _token(services)
     if token:
@@ -174,13 +173,13 @@ async def source(services: Services) -> Found:
     if isinstance(judged, Answer) or judged.reason in (Reason.NOT_FOUND, Reason.NO_ACCESS):
         return Found(True, "It answers.")
     if judged.reason is Reason.CREDENTIAL and not token:
-        return Found(True, "It answers, and asks for a credential.")
+        return Found(True, "It answers, and requires a credential.")
     advice = _SOURCE_ADVICE.get(judged.reason, "Nothing, as a rule: jobs wait and go on.")
     return Found(False, f"{judged.reason.text} ({judged.reason.value})", advice)
 
 
 async def _token(services: Services) -> str | None:
-    """The access token, unless there is none that could work."""
+    """The access token; None if there is none, or it cannot work."""
     try:
         held = await DatabaseCredentialStore(services.records, services.settings).load()
     except SealBroken:
@@ -194,7 +193,7 @@ async def credential(services: Services) -> Found:
     try:
         state = await get_credential(services)
     except SealBroken:
-        text = "The stored credential does not open: AUTOS_SECRET_KEY is another than before."
+        text = "The stored credential cannot be decrypted: AUTOS_SECRET_KEY has changed."
         return Found(False, text, f"Restore the key. {_NEW_CREDENTIAL}")
     if not state.is_set:
         return Found(False, "None is set.", _NEW_CREDENTIAL)
@@ -230,7 +229,7 @@ async def jobs(services: Services) -> Found:
 
 
 async def clock(services: Services) -> Found:
-    """The API's clock against the database's, and the store's where it has its own endpoint."""
+    """The API's clock against the database's, and the store's where an endpoint is set."""
     async with services.records.transaction() as session:
         skews = {"the database": await database.clock(session) - _now()}
     if services.settings.s3_endpoint:
@@ -239,14 +238,12 @@ async def clock(services: Services) -> Found:
                 reply = await http.head(services.settings.s3_endpoint)
             skews["the store"] = parsedate_to_datetime(reply.headers["Date"]) - _now()
         except (httpx2.HTTPError, KeyError, ValueError):
-            # The check of the store says that it is away.
+            # The check of the store reports that it is away.
             log.info("store_tells_no_time")
     apart = [name for name, skew in skews.items() if abs(skew) > SKEW]
     if apart:
         text = f"The API's clock differs from that of {' and '.join(apart)} by more than {SKEW}."
-        return Found(
-            False, text, "Let all machines keep time (NTP): links and tokens depend on it."
-        )
+        return Found(False, text, "Synchronise the clocks (NTP): links and tokens depend on them.")
     return Found(True, f"The API's agrees with that of {' and '.join(skews)}.")
 
 
@@ -261,7 +258,7 @@ async def disk(services: Services) -> Found:
 
 
 def _usage(folder: Path) -> tuple[int, int]:
-    """Bytes in all and free on the disk that the folder is on, or would be."""
+    """Total and free bytes of the disk that the folder is on, or would be on."""
     usage = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists()))
     return usage.total, usage.free
 

@@ -14,13 +14,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.auth import authenticate
+from api.http.errors import as_problem
 from api.http.inputs import PREFIX, SIGNED_RECEIVER
 from api.problems import (
     BODY_ENCODED,
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
     Problem,
-    as_problem,
     respond,
 )
 

@@ -27,7 +27,6 @@ class Metrics:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
             registry=self.registry,
         )
-
         self.jobs_waiting = Gauge(
             "autos_jobs_waiting",
             "Running jobs that wait, by what they wait for, as the records have it",
@@ -42,7 +41,7 @@ class Metrics:
         )
 
     def show_waits(self, waits: Sequence[Wait]) -> None:
-        """Set what running jobs wait for; what none waits for is 0."""
+        """Set the gauges of waiting jobs; a reason that no job waits for is 0."""
         now = datetime.now(UTC)
         for waiting_for in WaitReason:
             these = [wait for wait in waits if wait.waiting_for is waiting_for]

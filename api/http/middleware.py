@@ -1,7 +1,7 @@
-"""What every request gets: an id, a log line, its metrics, and an answer even to our own bugs.
+"""An id, a log line and metrics for every request, and an answer even to a fault of the code.
 
-Written as plain ASGI, around everything else, so that nothing an inner layer raises gets past it.
-The query is never logged: it may hold a webhook URL.
+Plain ASGI around everything else, so that every exception of an inner layer is caught here. The
+query is never logged: it may hold a webhook URL.
 """
 
 import time
@@ -23,7 +23,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class RequestMiddleware:
-    """See the module."""
+    """Serves requests; see the module."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -53,14 +53,14 @@ class RequestMiddleware:
         except Exception:
             log.exception("request_failed", method=scope["method"], path=scope["path"])
             if status:
-                # The answer has begun; only breaking the connection tells that it is not whole.
+                # The answer has begun; only breaking the connection shows that it is not whole.
                 raise
             problem = respond(Request(scope), Problem(INTERNAL_ERROR))
             await problem(scope, receive, answer)
         finally:
-            self._tell(scope, status, time.perf_counter() - began)
+            self._record(scope, status, time.perf_counter() - began)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.observe(method, route, status, seconds)

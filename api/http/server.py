@@ -1,7 +1,7 @@
-"""The HTTP server: uvicorn, with bounds and problem documents where it has none of its own.
+"""The HTTP server: uvicorn, with a bound for headers and with problem documents.
 
-uvicorn waits for a request's headers without end, and answers what is not HTTP in plain text.
-Not promised: protection from very many connections at once; that is a proxy's work.
+By itself uvicorn waits for a request's headers without end, and answers what is not HTTP in plain
+text. Does not protect from very many connections at once; that is a proxy's work.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from autos.settings import Settings
 HEADER_SECONDS: Final = 15.0
 """For all headers of a request, from the connection or the request's first byte."""
 SHUTDOWN_SECONDS: Final = 20
-"""For requests in flight on SIGTERM; a long poll that lasts longer is cut and asked again."""
+"""For requests in flight on SIGTERM; a client repeats a long poll that was cut."""
 
 
 def options(settings: Settings) -> dict[str, Any]:
-    """What uvicorn is started with."""
+    """The options of uvicorn."""
     return {
         "host": settings.api_host,
         "port": settings.api_port,
@@ -48,27 +48,27 @@ class Protocol(H11Protocol):
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """Begin to wait for the first request."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Start the deadline of the first request."""
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sends."""
+        """Read what the client sends, and start or end the deadline."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """End the deadline."""
         self._forget()
         super().connection_lost(exc)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the problem says it better
-        """Answer what is not HTTP, and close the connection."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - a problem is sent instead
+        """Answer bytes that are not HTTP, and close the connection."""
         self._refuse(UNREADABLE_REQUEST)
 
     def _watch(self) -> None:
-        """Have a deadline exactly while the headers of a request are awaited."""
+        """Hold a deadline exactly while the headers of a request are awaited."""
         if self.conn.their_state is not h11.IDLE:
             self._forget()
         elif self._deadline is None:

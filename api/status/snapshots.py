@@ -22,7 +22,6 @@ from api.http import inputs, pagination
 from api.status.schemas import Status
 from api.status.single_flight import SingleFlight
 from api.temporal_client import JobReport, TemporalClient
-from autos.cnj import CaseNumber
 from autos.contracts.download import (
     AVAILABLE,
     DOUBTFUL,
@@ -273,7 +272,7 @@ def assemble(
         started_at = max(started_at, job.created_at)
     return Status(
         **counters(held.states, status),
-        process_number=CaseNumber(digits).masked,
+        process_number=digits,
         status=status,
         waiting_for=waiting_for,
         waiting_since=source.waiting_since if source else None,
