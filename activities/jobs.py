@@ -10,7 +10,7 @@ from autos.records import downloads, events, movements, processes
 from autos.records.database import Database
 from autos.records.models import Document
 from autos.store import Store
-from autos.store.keys import manifest_key
+from autos.store.object_keys import manifest_key
 
 
 class JobActivities:

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import structlog
 
 from api.problems import STORE_UNAVAILABLE, unavailable
-from autos.store import Held, StoreError
-from autos.store.keys import PROCESSES_PREFIX
+from autos.store import StoredObject, StoreError
+from autos.store.object_keys import PROCESSES_PREFIX
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ class Store(Protocol):
         """Mint an address; asks nobody."""
         ...
 
-    async def head(self, key: str) -> Held | None:
+    async def head(self, key: str) -> StoredObject | None:
         """Say what is held under a key."""
         ...
 

@@ -7,7 +7,7 @@ from api.object_store import ObjectStore
 from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.filenames import DEFAULT_TYPE, filename
 from autos.records.models import Document
-from autos.store.keys import document_key
+from autos.store.object_keys import document_key
 
 ENDED: Final = (DocumentState.AVAILABLE, DocumentState.FAILED)
 

@@ -32,7 +32,7 @@ from autos.contracts.states import DocumentState, Reason
 from autos.records import documents as rows
 from autos.records import processes
 from autos.records.models import Document
-from autos.store.keys import manifest_key
+from autos.store.object_keys import manifest_key
 
 router = APIRouter(tags=["documents"], dependencies=[authenticated])
 

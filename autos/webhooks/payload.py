@@ -12,7 +12,7 @@ from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
 from autos.filenames import DEFAULT_TYPE, ending
 from autos.records.deliveries import Order
 from autos.records.models import Document
-from autos.store.keys import document_key, manifest_key
+from autos.store.object_keys import document_key, manifest_key
 from autos.webhooks.events import (
     LONGEST_LIST,
     EventDocument,
