@@ -25,10 +25,9 @@ from autos.records.deliveries import AttemptRecord, Order
 from autos.records.models import now
 from autos.vault import Vault
 from autos.webhooks import signing
-from autos.webhooks.events import LONGEST_LIST, encode
+from autos.webhooks.events import MAX_DOCUMENTS, Linker, compose, encode
 from autos.webhooks.guard import host_of
-from autos.webhooks.keeping import secrets_of
-from autos.webhooks.payload import Linker, compose
+from autos.webhooks.secrets import secrets_of
 from autos.webhooks.sender import EXCERPT_BYTES, Failure, Reply, Sender
 
 log = structlog.get_logger(__name__)
@@ -52,7 +51,7 @@ class WebhookActivities:
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
         """Try once; the receiver's failure is an outcome, never an error of the activity."""
         async with self._database.transaction() as session:
-            order = await deliveries.order(session, request.event_id, most_documents=LONGEST_LIST)
+            order = await deliveries.order(session, request.event_id, most_documents=MAX_DOCUMENTS)
             if order is None:
                 return AttemptedDelivery(outcome=DeliveryOutcome.PURGED)
             secrets = await secrets_of(session, order.subscription.api_key_id, self._vault)

@@ -52,7 +52,7 @@ async def create_secret(
         current = secrets.current(Scheme.SYMMETRIC)
         if current is None:
             secrets = secrets.with_new(Scheme.SYMMETRIC, vault, now())
-        elif current.told:
+        elif current.shown:
             raise Problem(WEBHOOK_SECRET_TOLD)
         return _tell(row, secrets, vault)
 
@@ -113,6 +113,6 @@ async def _held(services: Services, caller: Caller) -> AsyncIterator[ApiKey]:
 
 
 def _tell(row: ApiKey, secrets: Secrets, vault: Vault) -> ToldSecret:
-    row.webhook_secrets = secrets.told().stored()
+    row.webhook_secrets = secrets.marked_shown().stored()
     state = secret_state(secrets, vault, now())
     return ToldSecret(**state.model_dump(), secret=secrets.opened(vault, now())[0])
