@@ -11,7 +11,7 @@ from autos.records import jobs, movements, processes, subscriptions
 from autos.records.database import Database
 from autos.records.models import Document
 from autos.store import Store
-from autos.store.keys import manifest_key
+from autos.store.object_keys import manifest_key
 
 
 class JobActivities:

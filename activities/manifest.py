@@ -18,7 +18,7 @@ from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
 from autos.filenames import filename
 from autos.records.models import Document, Process, now
 from autos.records.movements import Movement
-from autos.store.keys import document_key
+from autos.store.object_keys import document_key
 
 _LINES: Final = 500
 """Documents or movements in one piece: some 300 KB."""

@@ -28,7 +28,7 @@ from autos.records import database, migrate
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.jobs import waits
 from autos.source.replies.judge import Answer, judge_listing
-from autos.store.keys import PROCESSES_PREFIX
+from autos.store.object_keys import PROCESSES_PREFIX
 from autos.vault import SealBroken
 
 log = structlog.get_logger(__name__)

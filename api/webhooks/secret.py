@@ -67,7 +67,7 @@ async def create_secret(
         current = secrets.current(Scheme.SYMMETRIC)
         if current is None:
             secrets = secrets.with_new(Scheme.SYMMETRIC, vault, now())
-        elif current.told:
+        elif current.shown:
             raise Problem(SECRET_ALREADY_SHOWN)
         return _reveal(row, secrets, vault)
 
@@ -125,7 +125,7 @@ async def _locked_key(services: Services, caller: Caller) -> AsyncIterator[ApiKe
 
 
 def _reveal(row: ApiKey, secrets: Secrets, vault: Vault) -> RevealedSecret:
-    row.webhook_secrets = secrets.told().stored()
+    row.webhook_secrets = secrets.marked_shown().stored()
     [secret, *_] = secrets.opened(vault, now())
     return RevealedSecret.of(_state(secrets, vault), secret=secret)
 

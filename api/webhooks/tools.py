@@ -27,8 +27,7 @@ from autos.vault import Vault
 from autos.webhooks import signing
 from autos.webhooks.events import TestEvent, encode
 from autos.webhooks.guard import HTTPS_PORT, Blocked, Resolver, check_url, resolve, screen
-from autos.webhooks.keeping import secrets_of
-from autos.webhooks.secrets import Secrets
+from autos.webhooks.secrets import Secrets, secrets_of
 from autos.webhooks.sender import Reply, Sender
 
 WEBHOOK_TOO_LARGE: Final = ProblemType(

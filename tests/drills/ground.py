@@ -25,7 +25,7 @@ from autos.records.database import Server
 from autos.records.permits import LOCK_SPACE as PERMIT_SPACE
 from autos.settings import Settings
 from autos.store import ObjectMissing, Store
-from autos.store.keys import manifest_key, process_prefix
+from autos.store.object_keys import manifest_key, process_prefix
 from cli.stack import Stack
 from cli.stack.parts import BUCKET
 from tests.drills.client import Caller

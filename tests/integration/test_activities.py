@@ -21,8 +21,7 @@ from autos.records import documents, jobs, listings, processes
 from autos.records.database import Database
 from autos.records.models import Document, now
 from autos.source.listing.models import ListedDocument
-from autos.store import Store, StoreError, StoreUnavailable
-from autos.store.client import Body, Readable
+from autos.store import Body, Readable, Store, StoreError, StoreUnavailable
 from tests.integration.test_downloads import document, listing, rows
 from tests.unit.source.clients import client_of
 from tests.unit.source.server import FakeServer, RequestBody, always, reply, running

@@ -19,9 +19,9 @@ from autos.records.database import Database
 from autos.records.models import ApiKey, Attempt, Delivery, Job, now
 from autos.settings import Settings
 from autos.vault import Vault
+from autos.webhooks.guard import GuardedTransport
 from autos.webhooks.secrets import Secrets
 from autos.webhooks.sender import Sender
-from autos.webhooks.transport import GuardedTransport
 from tests.integration.api_parts import FakeStore, write_job, write_rows
 from tests.unit.webhooks.receiver import Received
 from workflows.deliver_webhook import DeliverWebhookWorkflow

@@ -12,8 +12,7 @@ from pydantic import TypeAdapter
 from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.records.deliveries import DeliveryContext
 from autos.records.models import Delivery, Document, Job, Subscription
-from autos.webhooks.events import LONGEST_LIST, FullEvent, TestEvent, ThinEvent, encode
-from autos.webhooks.payload import compose
+from autos.webhooks.events import MAX_DOCUMENTS, FullEvent, TestEvent, ThinEvent, compose, encode
 
 DIGITS = "99900028620248260100"
 SHA256 = "5e" * 32
@@ -145,7 +144,7 @@ def test_a_thin_payload_opens_nothing() -> None:
     assert all(address.startswith("https://autos.example/api/v1/") for address in addresses)
 
 
-@pytest.mark.parametrize(("count", "listed"), [(LONGEST_LIST, True), (LONGEST_LIST + 1, False)])
+@pytest.mark.parametrize(("count", "listed"), [(MAX_DOCUMENTS, True), (MAX_DOCUMENTS + 1, False)])
 def test_a_long_case_is_told_by_its_manifest(count: int, listed: bool) -> None:
     data = body(an_order([document(position) for position in range(count)]))["data"]
     assert (data["documents"] is not None) is listed
