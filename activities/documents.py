@@ -21,9 +21,9 @@ from autos import progress
 from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted
 from autos.contracts.errors import RECORDS
 from autos.contracts.states import DocumentState, Doubt, Reason
-from autos.records import downloads
+from autos.records import documents
 from autos.records.database import Database
-from autos.records.downloads import DocumentRecord
+from autos.records.documents import DocumentRecord
 from autos.records.models import Document, now
 from autos.source import Downloaded, Refused, SourceClient
 from autos.source.listing.addresses import is_text
@@ -66,7 +66,7 @@ class DocumentActivities:
             attempts = {wanted.position: wanted for wanted in request.documents}
             info = activity.info()
             async with self._database.transaction() as session:
-                rows = await downloads.wanted_documents(
+                rows = await documents.wanted_documents(
                     session,
                     request.process_number,
                     attempts,

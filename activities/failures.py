@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.heartbeat import LineTooLong
 from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
-from autos.records.errors import is_outage
+from autos.records.database import is_outage
 from autos.store import StoreError
 
 log = structlog.get_logger(__name__)

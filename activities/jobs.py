@@ -6,11 +6,12 @@ from activities.manifest import Manifest
 from autos.cnj import CaseNumber
 from autos.contracts.download import ClosedJob, CloseJob, RecordJob
 from autos.contracts.states import DocumentState, JobStatus, Reason
-from autos.records import downloads, events, movements, processes
+from autos.records import documents as document_rows
+from autos.records import jobs, movements, processes, subscriptions
 from autos.records.database import Database
 from autos.records.models import Document
 from autos.store import Store
-from autos.store.keys import manifest_key
+from autos.store.object_keys import manifest_key
 
 
 class JobActivities:
@@ -25,8 +26,8 @@ class JobActivities:
         """Write where the job stands, for readers who find no worker to ask."""
         number = CaseNumber.parse(request.process_number)
         async with self._database.transaction() as session:
-            await downloads.open_job(session, request.job_id, number)
-            await downloads.record_status(
+            await jobs.open_job(session, request.job_id, number)
+            await jobs.record_status(
                 session,
                 request.job_id,
                 request.status,
@@ -42,8 +43,8 @@ class JobActivities:
         """Write the documents' ends, the manifest, the final row and the events, in this order."""
         number = CaseNumber.parse(request.process_number)
         async with self._database.transaction() as session:
-            await downloads.open_job(session, request.job_id, number)
-            documents = await downloads.settle_documents(
+            await jobs.open_job(session, request.job_id, number)
+            documents = await document_rows.settle_documents(
                 session,
                 request.job_id,
                 number.digits,
@@ -55,14 +56,14 @@ class JobActivities:
         if not request.minimal:
             await self._write_manifest(number, request.job_id, status, documents)
         async with self._database.transaction() as session:
-            await downloads.end_job(session, request.job_id, status, reason, documents)
-            deliveries = await events.take_up_subscriptions(
+            await jobs.end_job(session, request.job_id, status, reason, documents)
+            deliveries = await subscriptions.claim(
                 session, request.job_id, status, request.subscriptions
             )
         return ClosedJob(
             status=status,
             reason=reason,
-            states=downloads.state_string(documents),
+            states=document_rows.state_string(documents),
             bytes_stored=sum(row.size or 0 for row in documents if row.is_available),
             deliveries=deliveries,
         )

@@ -9,7 +9,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -19,7 +18,7 @@ from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
 from autos.filenames import filename
 from autos.records.models import Document, Process, now
 from autos.records.movements import Movement
-from autos.store.keys import document_key
+from autos.store.object_keys import document_key
 
 _LINES: Final = 500
 """Documents or movements in one piece: some 300 KB."""
@@ -62,7 +61,7 @@ class Manifest:
     def _lines(self) -> Iterator[str]:
         yield json.dumps(self._head(), ensure_ascii=False, indent=1, default=_text)[: -len("\n}")]
         yield from _list("documents", (self._document(row) for row in self._documents))
-        yield from _list("movements", (asdict(row) for row in self._movements))
+        yield from _list("movements", iter(self._movements))
         yield "\n}\n"
 
     def _head(self) -> dict[str, object]:

@@ -11,7 +11,7 @@ from autos.contracts.download import AwaitSource, FetchedProcess, FetchProcess, 
 from autos.contracts.errors import SOURCE_REFUSED
 from autos.contracts.retries import OUTAGE_DELAYS
 from autos.contracts.states import Reason
-from autos.records import downloads, listings
+from autos.records import documents, jobs, listings, processes
 from autos.records.database import Database
 from autos.records.models import now
 from autos.source import SourceClient, SourceRefused
@@ -30,8 +30,8 @@ class ProcessActivities:
         number = CaseNumber.parse(request.process_number)
         max_age = timedelta(seconds=request.max_age_seconds)
         async with self._database.transaction() as session:
-            await downloads.open_job(session, request.job_id, number)
-            fresh = await listings.metadata_is_fresh(session, number.digits, max_age)
+            await jobs.open_job(session, request.job_id, number)
+            fresh = await processes.is_fresh(session, number.digits, max_age)
         if not fresh:
             try:
                 listed = await self._source.process(number)
@@ -44,11 +44,12 @@ class ProcessActivities:
             async with self._database.transaction() as session:
                 await listings.save_listing(session, listed)
         async with self._database.transaction() as session:
-            begun = await downloads.start_documents(
+            started = await documents.start_documents(
                 session, request.job_id, number.digits, again=request.again
             )
+            fetched_at = await processes.fetched_at(session, number.digits)
         return FetchedProcess(
-            states=begun.states, bytes_stored=begun.bytes_stored, fetched_at=begun.fetched_at
+            states=started.states, bytes_stored=started.bytes_stored, fetched_at=fetched_at
         )
 
     @activity.defn
@@ -84,8 +85,8 @@ class ProcessActivities:
         number = CaseNumber.parse(request.process_number)
         waits = check.waiting_for is not None
         async with self._database.transaction() as session:
-            await downloads.open_job(session, request.job_id, number)
-            await downloads.record_status(
+            await jobs.open_job(session, request.job_id, number)
+            await jobs.record_status(
                 session,
                 request.job_id,
                 request.status,

@@ -6,10 +6,9 @@ next ones gather. Nothing is reported as done before its row is written.
 
 import asyncio
 
-from autos.records import downloads
-from autos.records.database import Database
-from autos.records.downloads import DocumentRecord
-from autos.records.errors import is_outage
+from autos.records import documents
+from autos.records.database import Database, is_outage
+from autos.records.documents import DocumentRecord
 
 
 class Recorder:
@@ -41,7 +40,7 @@ class Recorder:
     ) -> None:
         try:
             async with self._database.transaction() as session:
-                await downloads.record_attempts(session, [record for record, _ in entries])
+                await documents.record_attempts(session, [record for record, _ in entries])
         except Exception as error:  # noqa: BLE001 - each waiting document is told, none is lost
             if len(entries) > 1 and not is_outage(error):
                 # One of them cannot be written; the others must not fail with it.

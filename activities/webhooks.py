@@ -21,14 +21,13 @@ from autos.contracts.webhooks import (
 )
 from autos.records import deliveries
 from autos.records.database import Database
-from autos.records.deliveries import AttemptRecord, Order
-from autos.records.models import now
+from autos.records.deliveries import DeliveryContext
+from autos.records.models import Attempt, now
 from autos.vault import Vault
 from autos.webhooks import signing
-from autos.webhooks.events import LONGEST_LIST, encode
+from autos.webhooks.events import MAX_DOCUMENTS, Linker, compose, encode
 from autos.webhooks.guard import host_of
-from autos.webhooks.keeping import secrets_of
-from autos.webhooks.payload import Linker, compose
+from autos.webhooks.secrets import secrets_of
 from autos.webhooks.sender import EXCERPT_BYTES, Failure, Reply, Sender
 
 log = structlog.get_logger(__name__)
@@ -52,23 +51,25 @@ class WebhookActivities:
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
         """Try once; the receiver's failure is an outcome, never an error of the activity."""
         async with self._database.transaction() as session:
-            order = await deliveries.order(session, request.event_id, most_documents=LONGEST_LIST)
-            if order is None:
+            context = await deliveries.context(
+                session, request.event_id, most_documents=MAX_DOCUMENTS
+            )
+            if context is None:
                 return AttemptedDelivery(outcome=DeliveryOutcome.PURGED)
-            secrets = await secrets_of(session, order.subscription.api_key_id, self._vault)
+            secrets = await secrets_of(session, context.subscription.api_key_id, self._vault)
         started = now()
-        body = encode(compose(order, self._store, self._api_url))
+        body = encode(compose(context, self._store, self._api_url))
         headers = signing.headers(
             secrets.signers(self._vault, started), request.event_id, started, body
         )
-        reply = await self._sender.post(order.subscription.url, headers, body.encode())
+        reply = await self._sender.post(context.subscription.url, headers, body.encode())
         outcome = _OUTCOMES.get(reply.failure, DeliveryOutcome.FAILED)
         retry_in = _retry_in(request, outcome, reply)
-        host = host_of(order.subscription.url)
+        host = host_of(context.subscription.url)
         async with self._database.transaction() as session:
             await deliveries.record_attempt(
                 session,
-                AttemptRecord(
+                Attempt(
                     delivery_id=request.event_id,
                     origin=f"{activity.info().workflow_run_id}/{request.number}",
                     host=host,
@@ -78,11 +79,11 @@ class WebhookActivities:
                     error=reply.failure,
                     response_length=reply.length,
                     response_excerpt=_excerpt(reply),
-                    delivered=reply.accepted,
-                    retry_in=None if retry_in is None else timedelta(seconds=retry_in),
                 ),
+                delivered=reply.accepted,
+                retry_in=None if retry_in is None else timedelta(seconds=retry_in),
             )
-        self._tell(request, order, reply, retry_in, host)
+        self._tell(request, context, reply, retry_in, host)
         return AttemptedDelivery(
             outcome=outcome, status_code=reply.status_code, retry_in_seconds=retry_in
         )
@@ -97,7 +98,7 @@ class WebhookActivities:
     def _tell(
         self,
         request: AttemptDelivery,
-        order: Order,
+        context: DeliveryContext,
         reply: Reply,
         retry_in: float | None,
         host: str,
@@ -106,7 +107,7 @@ class WebhookActivities:
         (log.error if given_up else log.info)(
             "webhook_given_up" if given_up else "webhook_attempted",
             event_id=request.event_id,
-            job_id=order.job.id,
+            job_id=context.job.id,
             host=host,
             attempt=request.number,
             status=reply.status_code,

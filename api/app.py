@@ -37,8 +37,7 @@ from api.webhooks import routes as webhooks
 from api.webhooks.redeliveries import Redeliveries
 from autos.records import api_keys as key_rows
 from autos.records.changes import Changes
-from autos.records.database import Database
-from autos.records.errors import is_outage
+from autos.records.database import Database, is_outage
 from autos.settings import Settings
 from autos.store import Store
 

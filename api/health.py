@@ -14,7 +14,7 @@ from api.http.errors import as_problem
 from api.http.metrics import Metrics
 from api.problems import STORE_UNAVAILABLE, unavailable
 from api.services import ServicesDependency
-from autos.records.waits import waits
+from autos.records.jobs import waits
 from autos.store import Store
 
 router = APIRouter(tags=["operation"])

@@ -12,7 +12,7 @@ from activities.reconciliation.findings import Findings
 from activities.reconciliation.jobs import LostJobs
 from activities.reconciliation.objects import LostObjects
 from autos.contracts.reconciliation import ReconciledPage, ReconcilePage, Step
-from autos.records import leftovers
+from autos.records import reconciliation
 from autos.records.database import Database
 from autos.settings import Settings
 from autos.store import Store
@@ -48,12 +48,12 @@ class ReconciliationActivities:
         """What is past its lifetime: so much of each kind at a time."""
         findings = Findings(request)
         more = False
-        for kind, lifetime in leftovers.lifetimes(self._settings).items():
+        for kind, lifetime in reconciliation.lifetimes(self._settings).items():
             async with self._database.transaction() as session:
                 if findings.dry_run:
-                    found, mended = await leftovers.count(session, kind, lifetime), 0
+                    found, mended = await reconciliation.count_expired(session, kind, lifetime), 0
                 else:
-                    found = mended = await leftovers.remove(
+                    found = mended = await reconciliation.delete_expired(
                         session, kind, lifetime, limit=_LEFTOVERS
                     )
             findings.tallies.count(kind, found=found, mended=mended)

@@ -24,7 +24,7 @@ from autos.contracts.errors import INTERNAL_ERROR
 from autos.contracts.names import job_workflow_id, process_number_of
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
 from autos.contracts.states import JobStatus, Reason
-from autos.records import documents, jobs, listings, processes, reconciliation
+from autos.records import documents, jobs, processes, reconciliation
 from autos.records.database import Database
 from autos.records.models import Job, Subscription
 from autos.settings import Settings
@@ -110,7 +110,7 @@ class LostJobs:
                 return
             untold = await reconciliation.open_subscriptions(session, digits, until=findings.until)
             held = await documents.held(session, digits, None)
-            fresh = await listings.metadata_is_fresh(session, digits, max_age)
+            fresh = await processes.is_fresh(session, digits, max_age)
         if findings.dry_run:
             findings.note(Kind.JOB_UNKNOWN, job.id, digits, mended=False)
             return

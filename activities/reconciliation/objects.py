@@ -24,8 +24,8 @@ from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
 from autos.records import reconciliation
 from autos.records.database import Database
 from autos.records.reconciliation import Stored
-from autos.store import Listed, Store, document_key
-from autos.store.keys import MANIFEST, PROCESSES_PREFIX, read_key
+from autos.store import ListedObject, Store, document_key
+from autos.store.object_keys import MANIFEST, PROCESSES_PREFIX, read_key
 
 PAGE: Final = 1000
 """Objects and rows; the store lists no more in one call."""
@@ -78,7 +78,9 @@ class LostObjects:
         page.objects_known = objects_known
         return page
 
-    async def _delete_orphans(self, orphans: dict[Stored, Listed], findings: Findings) -> None:
+    async def _delete_orphans(
+        self, orphans: dict[Stored, ListedObject], findings: Findings
+    ) -> None:
         old: dict[str, list[Stored]] = {}
         for place, one in orphans.items():
             if one.modified_at <= findings.objects_until:

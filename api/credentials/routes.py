@@ -9,7 +9,7 @@ from api.services import Services, ServicesDependency
 from autos.contracts.states import WaitReason
 from autos.records import jobs
 from autos.records.credentials import DatabaseCredentialStore
-from autos.records.waits import waits
+from autos.records.jobs import waits
 from autos.source import Credential
 
 router = APIRouter(

@@ -24,11 +24,11 @@ from api.services import Services
 from autos.cnj import CaseNumber
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
 from autos.contracts.states import Reason, WaitReason
-from autos.records import diagnosis as rows
+from autos.records import database, migrate
 from autos.records.credentials import DatabaseCredentialStore
-from autos.records.waits import waits
+from autos.records.jobs import waits
 from autos.source.replies.judge import Answer, judge_listing
-from autos.store.keys import PROCESSES_PREFIX
+from autos.store.object_keys import PROCESSES_PREFIX
 from autos.vault import SealBroken
 
 log = structlog.get_logger(__name__)
@@ -100,9 +100,9 @@ async def _bounded(name: str, services: Services) -> Found:
 
 async def records(services: Services) -> Found:
     """PostgreSQL, and whether its schema is this release's."""
-    needed = await asyncio.to_thread(rows.newest_schema)
+    needed = await asyncio.to_thread(migrate.newest_schema)
     async with services.records.transaction() as session:
-        held = await rows.schema(session)
+        held = await migrate.schema(session)
     if held != needed:
         text = (
             f"PostgreSQL answers; its schema is {held or 'missing'}, this release needs {needed}."
@@ -231,7 +231,7 @@ async def jobs(services: Services) -> Found:
 async def clock(services: Services) -> Found:
     """The API's clock against the database's, and the store's where an endpoint is set."""
     async with services.records.transaction() as session:
-        skews = {"the database": await rows.clock(session) - _now()}
+        skews = {"the database": await database.clock(session) - _now()}
     if services.settings.s3_endpoint:
         try:
             async with httpx2.AsyncClient(trust_env=False, timeout=CHECK_SECONDS / 2) as http:

@@ -7,7 +7,7 @@ from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.filenames import DEFAULT_TYPE, filename
 from autos.records.models import Document
 from autos.store import Store
-from autos.store.keys import document_key
+from autos.store.object_keys import document_key
 
 _ENDED: Final = (DocumentState.AVAILABLE, DocumentState.FAILED)
 

@@ -26,7 +26,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState, Reason
 from autos.records import documents, processes
 from autos.records.models import Document
-from autos.store.keys import manifest_key
+from autos.store.object_keys import manifest_key
 
 router = APIRouter(tags=["documents"], dependencies=[authenticated])
 

@@ -92,7 +92,7 @@ async def start(
         # A purge in between may have deleted what the accepted job needs.
         await processes.ensure(session, case)
         if subscription is not None:
-            await subscriptions.put_back(session, subscription)
+            await subscriptions.restore(session, subscription)
         await jobs.add_pending(session, job_id=job_id, process_number=case.digits)
     services.statuses.forget(case.digits)
     return job_id

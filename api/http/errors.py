@@ -35,7 +35,7 @@ from api.problems import (
     respond,
     unavailable,
 )
-from autos.records.errors import DatabaseUnreachable, is_outage
+from autos.records.database import DatabaseUnreachable, is_outage
 from autos.store import StoreError
 from autos.vault import SealBroken
 

@@ -23,11 +23,10 @@ from api.problems import (
     Problem,
 )
 from autos.records import idempotency
-from autos.records.database import Database
-from autos.records.errors import is_outage
+from autos.records.database import Database, is_outage
 from autos.records.models import IdempotencyKey
 
-RENEWAL_SECONDS: Final = idempotency.ABANDONED.total_seconds() / 4
+RENEWAL_SECONDS: Final = idempotency.CLAIM_TIMEOUT.total_seconds() / 4
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS: Final = ("location", "retry-after", "preference-applied")
 

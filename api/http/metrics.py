@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from autos.contracts.states import WaitReason
-from autos.records.waits import Waits
+from autos.records.jobs import Wait
 
 
 class Metrics:
@@ -40,7 +40,7 @@ class Metrics:
             registry=self.registry,
         )
 
-    def show_waits(self, waits: Sequence[Waits]) -> None:
+    def show_waits(self, waits: Sequence[Wait]) -> None:
         """Set the gauges of waiting jobs; a reason that no job waits for is 0."""
         now = datetime.now(UTC)
         for waiting_for in WaitReason:

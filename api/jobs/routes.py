@@ -25,7 +25,7 @@ from api.status.snapshots import StatusRequest
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, Reason
 from autos.records import jobs
-from autos.records.downloads import reopen_failed
+from autos.records.documents import reopen_failed
 from autos.records.models import Job, now
 
 ANY_AGE_SECONDS: Final = 31_536_000
@@ -172,7 +172,7 @@ async def _steer(services: Services, job_id: uuid.UUID, verb: str) -> schemas.Jo
 
 async def _live(services: Services, job: Job) -> schemas.Job:
     """The job with the numbers of its process's status, if it is the running job."""
-    answer = _answer(job, jobs.recorded(job))
+    answer = _answer(job, jobs.JobCounts.of(job))
     if not job.is_active:
         return answer
     snapshot = await services.statuses.of(StatusRequest(job.process_number, with_documents=False))
@@ -182,14 +182,14 @@ async def _live(services: Services, job: Job) -> schemas.Job:
     return answer.model_copy(update={name: getattr(snapshot.answer, name) for name in common})
 
 
-def _answer(job: Job, counted: jobs.Counted) -> schemas.Job:
+def _answer(job: Job, counts: jobs.JobCounts) -> schemas.Job:
     return schemas.Job.of(
         job,
         error_message=Reason(job.reason).text if job.reason else None,
-        total_documents=counted.total,
-        completed_documents=counted.available,
-        doubtful_documents=counted.doubtful,
-        failed_documents=counted.failed,
-        bytes_stored=counted.bytes_stored,
+        total_documents=counts.total_documents,
+        completed_documents=counts.available_documents,
+        doubtful_documents=counts.doubtful_documents,
+        failed_documents=counts.failed_documents,
+        bytes_stored=counts.bytes_stored,
         status_url=status_url(job.process_number),
     )

@@ -32,5 +32,6 @@ async def list_movements(
             before=None if cursor is None else pagination.position(cursor),
             limit=limit + 1,
         )
-    listed, following = pagination.cut(rows, limit, lambda row: (row.position,))
-    return schemas.MovementPage(items=[schemas.Movement.of(row) for row in listed], next=following)
+    listed, following = pagination.cut(rows, limit, lambda row: (row["position"],))
+    items = [schemas.Movement.model_validate(row) for row in listed]
+    return schemas.MovementPage(items=items, next=following)

@@ -121,12 +121,12 @@ async def list_processes(
             before=pagination.time_and_text(cursor),
             limit=limit + 1,
         )
-    listed, following = pagination.cut(rows, limit, lambda row: (row.created_at, row.number))
+    listed, following = pagination.cut(rows, limit, lambda row: (row[0].created_at, row[0].number))
     items = [
         schemas.ListedProcess.of(
-            row, process_number=row.number, status=row.status or JobStatus.PENDING
+            process, process_number=process.number, status=status or JobStatus.PENDING
         )
-        for row in listed
+        for process, status in listed
     ]
     return schemas.ProcessPage(items=items, next=following)
 
@@ -149,7 +149,7 @@ async def purge_process(case: Case, services: ServicesDependency) -> None:
     async with services.records.transaction() as session:
         if not await processes.existing(session, case.digits):
             raise Problem(PROCESS_UNKNOWN)
-        known = await processes.claims(session, case.digits)
+        known = await processes.unfinished(session, case.digits)
     execution = await services.temporal.execution(case.digits)
     if execution is not None and execution.running:
         raise Problem(JOB_RUNNING)

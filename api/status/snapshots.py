@@ -14,7 +14,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from api.documents.from_rows import document_status
@@ -34,7 +34,7 @@ from autos.contracts.download import (
 )
 from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 from autos.records import documents as document_rows
-from autos.records import jobs, processes, queue, subscriptions
+from autos.records import jobs, processes, subscriptions
 from autos.records.changes import Changes
 from autos.records.database import Database
 from autos.records.documents import Held
@@ -169,9 +169,9 @@ class Statuses:
             subscription_statuses = await subscriptions.subscription_statuses(
                 session, digits, job_id
             )
-            place = await queue.place(session, job) if job else None
+            place = await jobs.queue_place(session, job) if job else None
         if report.progress is not None:
-            held = replace(held, states=merged(held.states, report.progress.states))
+            held = held._replace(states=merged(held.states, report.progress.states))
         answer = assemble(digits, held, report, job, job_id, lost)
         more: dict[str, object] = {}
         if place and answer.status is JobStatus.PENDING and not answer.waiting_for:

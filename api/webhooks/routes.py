@@ -140,12 +140,12 @@ def _owner(caller: Caller) -> uuid.UUID | None:
     return None if caller.is_admin else caller.id
 
 
-def _answer(row: deliveries.Listed) -> schemas.Delivery:
+def _answer(row: deliveries.DeliveryRow) -> schemas.Delivery:
     return schemas.Delivery.of(
         row.delivery,
-        process_number=row.process_number,
-        api_key_id=row.api_key_id,
-        payload=row.payload,
+        process_number=row.subscription.process_number,
+        api_key_id=row.subscription.api_key_id,
+        payload=row.subscription.payload,
         attempt_count=row.delivery.attempts,
         attempts=None if row.attempts is None else [_attempt(attempt) for attempt in row.attempts],
     )

@@ -15,7 +15,7 @@ from api.problems import Problem, ProblemType, responses
 from api.services import Services, ServicesDependency
 from api.webhooks.schemas import RevealedSecret, SecretState, SigningSecret
 from autos.contracts.webhooks import OVERLAP_SECONDS
-from autos.records import webhook_secrets
+from autos.records import api_keys
 from autos.records.models import ApiKey, now
 from autos.vault import Vault
 from autos.webhooks.secrets import Scheme, Secrets
@@ -47,7 +47,7 @@ async def get_secret(
 ) -> SecretState:
     """Never returns the secret itself. The public keys may be shared."""
     async with services.records.transaction() as session:
-        secrets = Secrets.load(await webhook_secrets.read(session, caller.id))
+        secrets = Secrets.load(await api_keys.webhook_secrets(session, caller.id))
     return _state(secrets, vault)
 
 
@@ -67,7 +67,7 @@ async def create_secret(
         current = secrets.current(Scheme.SYMMETRIC)
         if current is None:
             secrets = secrets.with_new(Scheme.SYMMETRIC, vault, now())
-        elif current.told:
+        elif current.shown:
             raise Problem(SECRET_ALREADY_SHOWN)
         return _reveal(row, secrets, vault)
 
@@ -121,11 +121,11 @@ async def disable_public_key(services: ServicesDependency, caller: CallerDepende
 @asynccontextmanager
 async def _locked_key(services: Services, caller: Caller) -> AsyncIterator[ApiKey]:
     async with services.records.transaction() as session:
-        yield await webhook_secrets.hold(session, caller.id)
+        yield await api_keys.lock(session, caller.id)
 
 
 def _reveal(row: ApiKey, secrets: Secrets, vault: Vault) -> RevealedSecret:
-    row.webhook_secrets = secrets.told().stored()
+    row.webhook_secrets = secrets.marked_shown().stored()
     [secret, *_] = secrets.opened(vault, now())
     return RevealedSecret.of(_state(secrets, vault), secret=secret)
 

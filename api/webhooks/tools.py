@@ -21,14 +21,13 @@ from api.webhooks import schemas
 from api.webhooks.secret import VaultDependency
 from autos import telemetry
 from autos.contracts.webhooks import TIMEOUT_SECONDS
-from autos.records import receipts, webhook_secrets
+from autos.records import api_keys, deliveries
 from autos.records.models import Receipt, now
 from autos.vault import Vault
 from autos.webhooks import signing
 from autos.webhooks.events import TestEvent, encode
 from autos.webhooks.guard import HTTPS_PORT, Blocked, Resolver, check_url, resolve, screen
-from autos.webhooks.keeping import secrets_of
-from autos.webhooks.secrets import Secrets
+from autos.webhooks.secrets import Secrets, secrets_of
 from autos.webhooks.sender import Reply, Sender
 
 WEBHOOK_TOO_LARGE: Final = ProblemType(
@@ -178,7 +177,7 @@ async def receive_signed(
 async def received(services: ServicesDependency, caller: CallerDependency) -> schemas.Receipts:
     """Newest first."""
     async with services.records.transaction() as session:
-        rows = await receipts.newest(session, caller.id)
+        rows = await deliveries.receipts(session, caller.id)
     return schemas.Receipts(
         url=f"{services.settings.api_url.rstrip('/')}{SIGNED_RECEIVER}{caller.id}",
         items=[schemas.Receipt.of(row) for row in rows],
@@ -190,7 +189,7 @@ async def _receive(
 ) -> schemas.Receipt:
     body = await _body(request)
     async with services.records.transaction() as session:
-        stored = await webhook_secrets.find(session, api_key_id)
+        stored = await api_keys.active_webhook_secrets(session, api_key_id)
     secrets = Secrets.load(stored or {}).opened(vault, now())
     verified = signing.verified(secrets, request.headers, body)
     if only_signed and not verified:
@@ -208,7 +207,7 @@ async def _receive(
         received_at=now(),
     )
     async with services.records.transaction() as session:
-        await receipts.keep(session, receipt, most=_MAX_RECEIPTS)
+        await deliveries.keep_receipt(session, receipt, most=_MAX_RECEIPTS)
     return schemas.Receipt.of(receipt)
 
 

@@ -1,5 +1,6 @@
-"""The records: PostgreSQL tables and the repositories that are the only place with SQL.
+"""The records: the PostgreSQL tables, and the only modules that hold SQL.
 
-A repository method takes an open session, does its reads and writes, and returns plain values or
-rows. Nobody makes a network call while a session is open (DESIGN §3).
+There is one module per noun. Its functions take a session that the caller has opened
+(`Database.transaction`), read and write, and return rows or plain values. A caller makes no
+network call while a session is open (tests/unit/test_transactions.py).
 """

@@ -1,8 +1,12 @@
-"""Callers of the API: only a key's hash and its first letters are ever kept (F36)."""
+"""API keys of callers, and the sealed secrets that sign their webhooks.
+
+Only a key's hash and its first letters are ever stored.
+"""
 
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -12,7 +16,7 @@ from autos.records.models import ApiKey, now
 
 
 async def by_hash(session: AsyncSession, sha256: str) -> ApiKey | None:
-    """The caller whose key has this hash, active or not."""
+    """The key with this hash, active or not."""
     return await session.scalar(select(ApiKey).where(ApiKey.sha256 == sha256))
 
 
@@ -25,7 +29,7 @@ async def add(
     sha256: str,
     expires_at: datetime | None = None,
 ) -> ApiKey:
-    """Record a new caller."""
+    """Insert a new key."""
     key = ApiKey(name=name, role=role, prefix=prefix, sha256=sha256, expires_at=expires_at)
     session.add(key)
     await session.flush()
@@ -33,18 +37,10 @@ async def add(
 
 
 async def ensure_admin(session: AsyncSession, *, prefix: str, sha256: str) -> None:
-    """Record the bootstrap admin key unless it is there; a revoked one stays revoked."""
+    """Insert the bootstrap admin key unless it exists; a revoked one stays revoked."""
     await session.execute(
         insert(ApiKey)
-        .values(
-            id=uuid.uuid4(),
-            name="bootstrap",
-            role="admin",
-            prefix=prefix,
-            sha256=sha256,
-            webhook_secrets={},
-            created_at=now(),
-        )
+        .values(name="bootstrap", role="admin", prefix=prefix, sha256=sha256)
         .on_conflict_do_nothing(index_elements=[ApiKey.sha256])
     )
 
@@ -52,7 +48,7 @@ async def ensure_admin(session: AsyncSession, *, prefix: str, sha256: str) -> No
 async def page(
     session: AsyncSession, *, after: tuple[datetime, uuid.UUID] | None, limit: int
 ) -> Sequence[ApiKey]:
-    """Callers, oldest first, after the given one."""
+    """Keys, oldest first, after the given one."""
     query = select(ApiKey).order_by(ApiKey.created_at, ApiKey.id).limit(limit)
     if after is not None:
         query = query.where(tuple_(ApiKey.created_at, ApiKey.id) > after)
@@ -60,7 +56,7 @@ async def page(
 
 
 async def revoke(session: AsyncSession, key_id: uuid.UUID) -> ApiKey | None:
-    """Take a caller's access away; None if there is no such caller. The row stays, for its jobs."""
+    """Revoke a key; None if there is no such key. The row stays, because its jobs refer to it."""
     revoked = await session.scalar(
         update(ApiKey)
         .where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
@@ -68,3 +64,32 @@ async def revoke(session: AsyncSession, key_id: uuid.UUID) -> ApiKey | None:
         .returning(ApiKey)
     )
     return revoked or await session.get(ApiKey, key_id)
+
+
+async def webhook_secrets(session: AsyncSession, key_id: uuid.UUID) -> dict[str, Any]:
+    """A key's sealed secrets; empty before the first one.
+
+    Raises:
+        NoResultFound: there is no such key.
+    """
+    query = select(ApiKey.webhook_secrets).where(ApiKey.id == key_id)
+    stored: dict[str, Any] = (await session.execute(query)).scalar_one()
+    return stored
+
+
+async def active_webhook_secrets(session: AsyncSession, key_id: uuid.UUID) -> dict[str, Any] | None:
+    """A key's sealed secrets; None if there is no such key, or if it is not active."""
+    row = await session.get(ApiKey, key_id)
+    return row.webhook_secrets if row is not None and row.is_active else None
+
+
+async def lock(session: AsyncSession, key_id: uuid.UUID) -> ApiKey:
+    """A key's row, locked to the end of the transaction; assign `webhook_secrets` to change them.
+
+    The lock keeps two requests from each creating a first secret.
+
+    Raises:
+        NoResultFound: there is no such key.
+    """
+    query = select(ApiKey).where(ApiKey.id == key_id).with_for_update()
+    return (await session.execute(query)).scalar_one()

@@ -1,8 +1,8 @@
-"""Tells who waits for a process that something of it has changed, by LISTEN/NOTIFY.
+"""Notifies waiting requests that a process has changed, by LISTEN/NOTIFY.
 
-A transaction announces the process it writes about; one connection in each API process listens.
-While that connection is down, everybody who waits is woken every few seconds to look for
-themselves. A wake-up says that something may be new, not what, and not that it is much.
+A transaction announces the process whose rows it writes; one connection in each API process
+listens. While that connection is down, every waiter is woken every few seconds to check for itself.
+A wake-up does not say what has changed, and may be spurious.
 """
 
 import asyncio
@@ -23,26 +23,27 @@ log = structlog.get_logger(__name__)
 
 CHANNEL: Final = "autos_process"
 _CHECK_SECONDS: Final = 10.0
-"""Between two questions that find out whether the server is still there."""
+"""Between two checks that the server still answers."""
+_FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
-"""Between two tries to connect, and so between two wake-ups while there is no connection."""
-_REMEMBERED: Final = 10_000
-"""Processes of which it is known when they changed last."""
+"""Seconds between two attempts to connect, and so between wake-ups while disconnected."""
+_MAX_REMEMBERED: Final = 10_000
+"""Number of processes whose last change is remembered."""
 
 
 async def announce(session: AsyncSession, digits: str) -> None:
-    """Say at the end of the transaction that it changes something of this process."""
+    """Notify on commit that rows of this process have changed."""
     await session.execute(select(func.pg_notify(CHANNEL, digits)))
 
 
 async def announce_jobs(session: AsyncSession, job_ids: Iterable[str]) -> None:
-    """The same of the processes of these jobs."""
+    """Notify on commit that rows of the processes of these jobs have changed."""
     numbers = select(Job.process_number).where(Job.id.in_(set(job_ids))).distinct().subquery()
     await session.execute(select(func.pg_notify(CHANNEL, numbers.c.process_number)))
 
 
 class Watch:
-    """One who waits for changes of one process."""
+    """Waits for changes of one process."""
 
     def __init__(self, changes: "Changes", digits: str) -> None:
         self._changes = changes
@@ -50,11 +51,11 @@ class Watch:
         self._changed = asyncio.Event()
 
     def wake(self) -> None:
-        """Something may have changed."""
+        """Report a possible change."""
         self._changed.set()
 
     async def change(self, seconds: float) -> None:
-        """Return at the next change, or after this time."""
+        """Return at the next change, or after this many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
@@ -62,7 +63,7 @@ class Watch:
 
     @property
     def changed_at(self) -> float:
-        """An answer that was begun after this moment of the loop's clock is not out of date."""
+        """Event loop time of the last change; an answer begun after it is up to date."""
         return self._changes.changed_at(self._digits)
 
 
@@ -77,7 +78,7 @@ class Changes:
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Listen while the block lasts."""
+        """Listen for the duration of the block."""
         task = asyncio.create_task(self._follow())
         try:
             yield
@@ -88,7 +89,7 @@ class Changes:
 
     @contextlib.contextmanager
     def watching(self, digits: str) -> Iterator[Watch]:
-        """Be woken by changes of this process while the block lasts."""
+        """Watch a process for the duration of the block."""
         watch = Watch(self, digits)
         self._watches.setdefault(digits, set()).add(watch)
         try:
@@ -100,16 +101,16 @@ class Changes:
                 del self._watches[digits]
 
     def changed(self, digits: str) -> None:
-        """Wake who waits for this process."""
+        """Wake the watches of this process."""
         self._changed[digits] = asyncio.get_running_loop().time()
         self._changed.move_to_end(digits)
-        if len(self._changed) > _REMEMBERED:
+        if len(self._changed) > _MAX_REMEMBERED:
             self._changed.popitem(last=False)
         for watch in self._watches.get(digits, ()):
             watch.wake()
 
     def changed_at(self, digits: str) -> float:
-        """When the process changed last, as far as it is known here."""
+        """Event loop time of the process's last known change; 0 if none is known."""
         return max(self._changed.get(digits, 0.0), self._all_changed)
 
     def _all_may_have_changed(self) -> None:
@@ -119,19 +120,19 @@ class Changes:
                 watch.wake()
 
     async def _follow(self) -> None:
-        pause = 0.1
+        pause = _FIRST_PAUSE
         while True:
             try:
                 connection = await self._database.connect("changes")
                 try:
                     await connection.add_listener(CHANNEL, self._on_notification)
-                    # What changed while nothing was heard.
+                    # Notifications were missed while disconnected.
                     self._all_may_have_changed()
-                    pause = 0.1
+                    pause = _FIRST_PAUSE
                     await _until_lost(connection)
                 finally:
                     connection.terminate()
-            except Exception as error:  # noqa: BLE001 - whatever it is, listening must go on
+            except Exception as error:  # noqa: BLE001 - listening must go on after any error
                 log.warning("changes_not_followed", error=type(error).__name__)
             self._all_may_have_changed()
             await asyncio.sleep(pause)

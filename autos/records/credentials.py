@@ -1,9 +1,9 @@
-"""The source's credential in the records: sealed, and replaced by one refresher at a time.
+"""The source's credential, stored encrypted and replaced by one refresher at a time.
 
-The row is locked while it is compared and replaced, so of several refreshers one wins and the
-others use what it stored. The settings' token comes first until something newer is stored; a
-*changed* token in the settings is newer than the row. That the source refuses the credential is
-kept in clear beside it, for whoever asks what jobs wait for.
+The row is locked while it is compared and replaced, so one of several refreshers wins and the
+others use what it stored. The settings' token is used until another one is stored; a token that is
+*changed* in the settings replaces the stored one. Since when the source refuses the credential is
+stored unencrypted beside it.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from autos.records.database import Transactions
 from autos.records.models import StoredCredential, now
 from autos.settings import Settings
-from autos.source import Credential, StaticCredentialStore
+from autos.source import Credential
 from autos.vault import Vault
 
 _NAME: Final = "pdpj"
@@ -31,33 +31,31 @@ class DatabaseCredentialStore:
     def __init__(self, database: Transactions, settings: Settings) -> None:
         self._database = database
         self._vault = Vault(settings.secret_key)
-        self._settings = StaticCredentialStore.of(settings)
-        # Tells a changed setting from the one that the stored credential grew out of.
-        given = settings.pdpj_token, settings.pdpj_refresh_token
-        self._seed = hashlib.sha256(
-            " ".join(token.get_secret_value().strip() for token in given).encode(
-                errors="backslashreplace"
-            )
-        ).hexdigest()
+        token = settings.pdpj_token.get_secret_value().strip()
+        refresh_token = settings.pdpj_refresh_token.get_secret_value().strip()
+        self._initial = Credential(token, refresh_token or None) if token or refresh_token else None
+        # Stored with the credential, to notice that the setting has changed since.
+        seed = f"{token} {refresh_token}".encode(errors="backslashreplace")
+        self._seed = hashlib.sha256(seed).hexdigest()
 
     async def load(self) -> Credential | None:
         """The stored credential, else the one of the settings.
 
         Raises:
-            SealBroken: `AUTOS_SECRET_KEY` is not the one that sealed it.
+            SealBroken: `AUTOS_SECRET_KEY` is not the key that encrypted it.
         """
         async with self._database.transaction() as session:
             row = await session.scalar(select(StoredCredential).filter_by(name=_NAME))
-        return await self._present(row)
+        return self._present(row)
 
     async def replace(self, old: Credential, new: Credential) -> bool:
-        """Put `new` in place of `old`; False, and no change, if `old` is not there any more.
+        """Replace `old` by `new`; False, and no change, if `old` is no longer stored.
 
-        A refusal stands until the source has taken the new one.
+        A refusal stands until the source has accepted the new one.
         """
         async with self._database.transaction() as session:
             row = await self._locked(session)
-            present = await self._present(row)
+            present = self._present(row)
             if present != old:
                 return False
             self._write(row, new)
@@ -65,28 +63,24 @@ class DatabaseCredentialStore:
         return True
 
     async def put(self, credential: Credential) -> None:
-        """Set a new credential, whatever was there before."""
+        """Store a new credential unconditionally."""
         async with self._database.transaction() as session:
             row = await self._locked(session)
             self._write(row, credential)
             row.refused_at = None
 
     async def note(self, token: str, *, refused: bool) -> None:
-        """Keep that the source refuses this access token, or takes it again.
+        """Record that the source refuses this access token, or accepts it again.
 
-        Nothing changes if another one is set. The first moment of a refusal stands.
+        Nothing changes if another one is stored. A refusal keeps the time of its first report.
         """
         async with self._database.transaction() as session:
             row = await self._locked(session)
-            present = await self._present(row)
+            present = self._present(row)
             if present is None or present.access_token != token:
                 return
             self._write(row, present if refused else replace(present, after_refusal=False))
             row.refused_at = (present.refused_since or now()) if refused else None
-
-    async def _present(self, row: StoredCredential | None) -> Credential | None:
-        stored = self._opened(row)
-        return stored if stored is not None else await self._settings.load()
 
     async def _locked(self, session: AsyncSession) -> StoredCredential:
         await session.execute(
@@ -98,17 +92,25 @@ class DatabaseCredentialStore:
         return (await session.scalars(query)).one()
 
     def _write(self, row: StoredCredential, credential: Credential) -> None:
-        row.secret = self._sealed(credential)
+        claimed = credential.claimed_until
+        values = {
+            "access_token": credential.access_token,
+            "refresh_token": credential.refresh_token,
+            "claimed_until": claimed.isoformat() if claimed else None,
+            "after_refusal": credential.after_refusal,
+            "seed": self._seed,
+        }
+        row.secret = self._vault.seal(json.dumps(values))
         row.version += 1
         row.expires_at = credential.expires_at
         row.updated_at = now()
 
-    def _opened(self, row: StoredCredential | None) -> Credential | None:
+    def _present(self, row: StoredCredential | None) -> Credential | None:
         if row is None or not row.secret:
-            return None
+            return self._initial
         values = json.loads(self._vault.open(row.secret))
         if values["seed"] != self._seed:
-            return None
+            return self._initial
         claimed = values["claimed_until"]
         return Credential(
             access_token=values["access_token"],
@@ -116,18 +118,4 @@ class DatabaseCredentialStore:
             claimed_until=datetime.fromisoformat(claimed) if claimed else None,
             after_refusal=values.get("after_refusal", False),
             refused_since=row.refused_at,
-        )
-
-    def _sealed(self, credential: Credential) -> bytes:
-        claimed = credential.claimed_until
-        return self._vault.seal(
-            json.dumps(
-                {
-                    "access_token": credential.access_token,
-                    "refresh_token": credential.refresh_token,
-                    "claimed_until": claimed.isoformat() if claimed else None,
-                    "after_refusal": credential.after_refusal,
-                    "seed": self._seed,
-                }
-            )
         )

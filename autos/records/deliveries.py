@@ -1,24 +1,23 @@
-"""Deliveries of events: what one tells about, how its attempts went, and which never arrived.
+"""Deliveries of events with their attempts, and the webhooks that the test receiver got.
 
-A function that takes an `owner` sees that API key's deliveries only; None sees all.
+A function with an `owner` sees only that API key's deliveries; None sees all.
 """
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import case, func, select, tuple_, update
+from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
-from autos.records.models import Attempt, Delivery, Document, Job, Subscription, now
+from autos.records.models import Attempt, Delivery, Document, Job, Receipt, Subscription, now
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One delivery with everything it tells about."""
+class DeliveryContext(NamedTuple):
+    """One delivery with everything that its event reports."""
 
     delivery: Delivery
     subscription: Subscription
@@ -26,42 +25,22 @@ class Order:
     documents: Sequence[Document]
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One delivery as its owner's log shows it."""
+class DeliveryRow(NamedTuple):
+    """One delivery as the log of deliveries lists it."""
 
     delivery: Delivery
-    process_number: str
-    api_key_id: uuid.UUID
-    payload: str
+    subscription: Subscription
     attempts: Sequence[Attempt] | None
-    """None when they were not asked for."""
+    """None if they were not requested."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
-    """What came of one attempt, ready to be written."""
+async def context(
+    session: AsyncSession, event_id: str, *, most_documents: int
+) -> DeliveryContext | None:
+    """A delivery with what its event reports; None if its process was purged.
 
-    delivery_id: str
-    origin: str
-    """Which try of which workflow run it was; a repeated activity writes the same row."""
-    host: str
-    started_at: datetime
-    milliseconds: int
-    status_code: int | None
-    error: str | None
-    response_length: int | None
-    response_excerpt: bytes | None
-    delivered: bool
-    retry_in: timedelta | None
-    """Time to the next attempt; None when there will be none."""
-
-
-async def order(session: AsyncSession, event_id: str, *, most_documents: int) -> Order | None:
-    """A delivery with what it tells; None when its process was purged.
-
-    Documents come by position, and only one more than `most_documents`: who reads that many knows
-    that there are too many. A thin payload has none.
+    A thin payload has no documents. Of more than `most_documents` one more is read than these, so
+    that the caller sees that there are too many.
     """
     found = (
         await session.execute(
@@ -83,53 +62,53 @@ async def order(session: AsyncSession, event_id: str, *, most_documents: int) ->
             .limit(most_documents + 1)
         )
         documents = (await session.scalars(query)).all()
-    return Order(delivery, subscription, job, documents)
+    return DeliveryContext(delivery, subscription, job, documents)
 
 
-async def record_attempt(session: AsyncSession, record: AttemptRecord) -> None:
-    """Write an attempt and what it means for its delivery; the same record twice changes nothing.
+async def record_attempt(
+    session: AsyncSession, attempt: Attempt, *, delivered: bool, retry_in: timedelta | None
+) -> None:
+    """Write an attempt and the delivery's new status; the same attempt twice changes nothing.
 
-    What was delivered once stays delivered: a replay that fails does not undo it.
+    What was delivered once stays delivered, even if a later replay fails.
+
+    Args:
+        session: in a transaction.
+        attempt: a new row without `number`, which is set here.
+        delivered: the receiver accepted it.
+        retry_in: time to the next attempt; None if there is none.
     """
-    delivery = await session.get(Delivery, record.delivery_id, with_for_update=True)
+    delivery = await session.get(Delivery, attempt.delivery_id, with_for_update=True)
     if delivery is None:
         return
+    identity = ("delivery_id", "origin")
     values = {
-        "host": record.host,
-        "started_at": record.started_at,
-        "milliseconds": record.milliseconds,
-        "status_code": record.status_code,
-        "error": record.error,
-        "response_length": record.response_length,
-        "response_excerpt": record.response_excerpt,
+        name: getattr(attempt, name)
+        for name in Attempt.__table__.columns.keys()  # noqa: SIM118 - iterating gives columns
+        if name not in ("id", "number", *identity)
     }
     await session.execute(
         insert(Attempt)
         .values(
-            delivery_id=record.delivery_id,
-            origin=record.origin,
+            delivery_id=attempt.delivery_id,
+            origin=attempt.origin,
             number=delivery.attempts + 1,
             **values,
         )
-        .on_conflict_do_update(index_elements=["delivery_id", "origin"], set_=values)
+        .on_conflict_do_update(index_elements=identity, set_=values)
     )
-    counted = select(func.count()).where(Attempt.delivery_id == record.delivery_id)
-    ended = record.retry_in is None
-    await session.execute(
-        update(Delivery)
-        .where(Delivery.id == record.delivery_id)
-        .values(
-            attempts=counted.scalar_subquery(),
-            status=_status(delivered=record.delivered, ended=ended),
-            last_error=record.error,
-            next_attempt_at=None if record.retry_in is None else now() + record.retry_in,
-            delivered_at=func.coalesce(Delivery.delivered_at, now() if record.delivered else None),
-        )
-    )
+    counted = select(func.count()).where(Attempt.delivery_id == delivery.id)
+    delivery.attempts = (await session.execute(counted)).scalar_one()
+    delivery.last_error = attempt.error
+    delivery.next_attempt_at = None if retry_in is None else now() + retry_in
+    if delivered and delivery.delivered_at is None:
+        delivery.delivered_at = now()
+    undelivered = "failed" if retry_in is None else "pending"
+    delivery.status = undelivered if delivery.delivered_at is None else "delivered"
 
 
 async def abandon(session: AsyncSession, delivery_id: str, error: str) -> None:
-    """End a delivery of which no attempt can be made, unless it had arrived before."""
+    """Fail a delivery of which no attempt can be made, unless it has been delivered."""
     await session.execute(
         update(Delivery)
         .where(Delivery.id == delivery_id, Delivery.delivered_at.is_(None))
@@ -146,12 +125,12 @@ async def page(
     before: tuple[datetime, str] | None = None,
     limit: int,
     with_attempts: bool = False,
-) -> list[Listed]:
+) -> list[DeliveryRow]:
     """Deliveries, newest first, before the given one."""
     query = (
         select(Delivery, Subscription)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
-        .where(*_of(owner))
+        .where(*_owned_by(owner))
         .order_by(Delivery.created_at.desc(), Delivery.id.desc())
         .limit(limit)
     )
@@ -168,23 +147,17 @@ async def page(
         for attempt in await session.scalars(rows):
             attempts[attempt.delivery_id].append(attempt)
     return [
-        Listed(
-            delivery,
-            subscription.process_number,
-            subscription.api_key_id,
-            subscription.payload,
-            attempts[delivery.id] if with_attempts else None,
-        )
+        DeliveryRow(delivery, subscription, attempts[delivery.id] if with_attempts else None)
         for delivery, subscription in found
     ]
 
 
 async def exists(session: AsyncSession, event_id: str, *, owner: uuid.UUID | None) -> bool:
-    """True if there is such a delivery for this owner to see."""
+    """True if the owner has such a delivery."""
     query = (
         select(Delivery.id)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
-        .where(Delivery.id == event_id, *_of(owner))
+        .where(Delivery.id == event_id, *_owned_by(owner))
     )
     return await session.scalar(query) is not None
 
@@ -197,11 +170,11 @@ async def never_delivered(
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[tuple[datetime, str]]:
-    """Times and ids of the events since a moment that never got a 2xx, oldest first."""
+    """Times and ids of the events since `since` that never got a 2xx, oldest first."""
     query = (
         select(Delivery.created_at, Delivery.id)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
-        .where(Delivery.delivered_at.is_(None), Delivery.created_at >= since, *_of(owner))
+        .where(Delivery.delivered_at.is_(None), Delivery.created_at >= since, *_owned_by(owner))
         .order_by(Delivery.created_at, Delivery.id)
         .limit(limit)
     )
@@ -210,12 +183,32 @@ async def never_delivered(
     return [(created_at, event_id) for created_at, event_id in await session.execute(query)]
 
 
-def _of(owner: uuid.UUID | None) -> list[ColumnElement[bool]]:
+def _owned_by(owner: uuid.UUID | None) -> list[ColumnElement[bool]]:
     return [] if owner is None else [Subscription.api_key_id == owner]
 
 
-def _status(*, delivered: bool, ended: bool) -> str | ColumnElement[str]:
-    if delivered:
-        return "delivered"
-    undelivered = "failed" if ended else "pending"
-    return case((Delivery.delivered_at.is_not(None), "delivered"), else_=undelivered)
+async def keep_receipt(session: AsyncSession, receipt: Receipt, *, most: int) -> None:
+    """Insert what the test receiver got; only the newest `most` of its API key remain."""
+    session.add(receipt)
+    await session.flush()
+    kept = (
+        select(Receipt.id)
+        .where(Receipt.api_key_id == receipt.api_key_id)
+        .order_by(Receipt.received_at.desc(), Receipt.id)
+        .limit(most)
+    )
+    await session.execute(
+        delete(Receipt).where(
+            Receipt.api_key_id == receipt.api_key_id, Receipt.id.not_in(kept.scalar_subquery())
+        )
+    )
+
+
+async def receipts(session: AsyncSession, api_key_id: uuid.UUID) -> Sequence[Receipt]:
+    """What the test receiver got for an API key, newest first."""
+    query = (
+        select(Receipt)
+        .where(Receipt.api_key_id == api_key_id)
+        .order_by(Receipt.received_at.desc(), Receipt.id)
+    )
+    return (await session.scalars(query)).all()

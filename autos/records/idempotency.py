@@ -1,4 +1,4 @@
-"""Requests that said they may be repeated, and what they were answered (IETF Idempotency-Key)."""
+"""Requests with an `Idempotency-Key`, and their answers (IETF draft)."""
 
 import uuid
 from datetime import timedelta
@@ -7,23 +7,25 @@ from typing import Any, Final
 from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
 
 from autos.records.models import IdempotencyKey, now
 
-LIFETIME: Final = timedelta(hours=24)
-ABANDONED: Final = timedelta(seconds=10)
-"""A claim this old that was not renewed was left by a crash; nobody waits for it any longer."""
+KEY_LIFETIME: Final = timedelta(hours=24)
+"""How long an answer is repeated."""
+CLAIM_TIMEOUT: Final = timedelta(seconds=10)
+"""A claim that was not renewed for this long was left by a crash and may be taken over."""
 
 
 async def claim(
     session: AsyncSession, *, api_key_id: uuid.UUID, key: str, fingerprint: str
 ) -> IdempotencyKey | None:
-    """Take the key for a request; None when it is ours now, else what holds it."""
+    """Take the key for a request; None on success, else the row that holds it."""
     present = now()
     abandoned = and_(
-        IdempotencyKey.status_code.is_(None), IdempotencyKey.created_at < present - ABANDONED
+        IdempotencyKey.status_code.is_(None), IdempotencyKey.created_at < present - CLAIM_TIMEOUT
     )
-    expired = IdempotencyKey.created_at < present - LIFETIME
+    expired = IdempotencyKey.created_at < present - KEY_LIFETIME
     await session.execute(
         delete(IdempotencyKey).where(_is(api_key_id, key), or_(abandoned, expired))
     )
@@ -37,13 +39,13 @@ async def claim(
         if claimed is not None:
             return None
         held = await session.scalar(select(IdempotencyKey).where(_is(api_key_id, key)))
-        # Its holder may have failed and given it back in between.
+        # None if its holder failed and released it in between.
         if held is not None:
             return held
 
 
 async def renew(session: AsyncSession, *, api_key_id: uuid.UUID, key: str) -> None:
-    """Say that the request still runs."""
+    """Keep the claim of a request that is still running."""
     await session.execute(
         update(IdempotencyKey)
         .where(_is(api_key_id, key), IdempotencyKey.status_code.is_(None))
@@ -59,7 +61,7 @@ async def answer(
     status_code: int,
     answer: dict[str, Any],
 ) -> None:
-    """Keep what the request was answered, for its repetitions."""
+    """Store the request's answer for its repetitions."""
     await session.execute(
         update(IdempotencyKey)
         .where(_is(api_key_id, key))
@@ -68,9 +70,9 @@ async def answer(
 
 
 async def release(session: AsyncSession, *, api_key_id: uuid.UUID, key: str) -> None:
-    """Give the key back after a request that failed, so that it may be tried again."""
+    """Delete the claim of a request that failed, so that it may be repeated."""
     await session.execute(delete(IdempotencyKey).where(_is(api_key_id, key)))
 
 
-def _is(api_key_id: uuid.UUID, key: str) -> Any:
-    return (IdempotencyKey.api_key_id == api_key_id) & (IdempotencyKey.key == key)
+def _is(api_key_id: uuid.UUID, key: str) -> ColumnElement[bool]:
+    return and_(IdempotencyKey.api_key_id == api_key_id, IdempotencyKey.key == key)

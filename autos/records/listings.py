@@ -1,43 +1,52 @@
-"""What the source lists for a process, brought into its rows."""
+"""What the source lists for a process, brought into the rows of the process and its documents.
+
+A field of `ListedDocument` or `ListedProcess` that has the name of a column is copied into that
+column at each reading: a new field needs a column, its migration and the reader in `autos.source`,
+and no change here.
+"""
 
 import uuid
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.contracts.states import DocumentState
 from autos.records import movements
-from autos.records.models import Document, Process, now
+from autos.records.models import Base, Document, Process, now
 from autos.source import ListedDocument, ListedProcess
 
 
-async def metadata_is_fresh(session: AsyncSession, digits: str, max_age: timedelta) -> bool:
-    """True when the held copy of the metadata is younger than `max_age`."""
-    fetched_at = await session.scalar(select(Process.fetched_at).where(Process.number == digits))
-    return fetched_at is not None and now() - fetched_at < max_age
+def _columns_of(listing: type[ListedDocument | ListedProcess], table: type[Base]) -> frozenset[str]:
+    """The names that a listing's fields share with a table's columns."""
+    return frozenset(field.name for field in fields(listing)) & set(table.__table__.columns.keys())
+
+
+DOCUMENT_FIELDS: Final = _columns_of(ListedDocument, Document) - {"source_id", "alternate_ids"}
+PROCESS_FIELDS: Final = _columns_of(ListedProcess, Process) - {"number", "movements"}
+"""Fields that are copied at each reading. The others are written by code of their own."""
 
 
 async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
-    """Bring a process and the list of its documents to what the source says now.
+    """Bring a process and its documents to what the source lists now.
 
-    A document is recognised by any of its source ids. A new one gets the next free position: the
-    first reading numbers them as the source lists them, and what is listed later comes after. One
-    that the source no longer lists is marked and kept; one that it lists in another size than
-    before is to be had again, and what is held of it stays until then.
+    A document is recognized by any of its source ids. A new one gets the next free position: the
+    first reading numbers them in the source's order, later ones follow. A document that is no
+    longer listed is marked and kept. One whose listed size changed is pending again; its stored
+    version is kept until the new one is stored.
     """
     digits = listed.number.digits
-    # Two listings of one process must not hand out the same position.
+    # Serializes readings of one process, so that no position is used twice.
     process = (
         await session.execute(select(Process).where(Process.number == digits).with_for_update())
     ).scalar_one()
     rows = (await session.scalars(select(Document).where(Document.process_number == digits))).all()
-    known = _recognised(listed.documents, rows)
+    known = _recognize(listed.documents, rows)
     listed_rows: set[uuid.UUID] = set()
     position = max((row.position for row in rows), default=-1) + 1
     for document in listed.documents:
-        source_ids = (document.source_id, *document.alternate_ids)
         row = known.get(document.source_id)
         if row is None:
             row = Document(
@@ -50,65 +59,58 @@ async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
             session.add(row)
             position += 1
         listed_rows.add(row.id)
-        if row.is_available and _lists_another_version(row, document):
+        if row.is_available and _is_another_version(row, document):
             row.state, row.reason, row.doubt = DocumentState.PENDING, None, None
+        _copy(document, row, DOCUMENT_FIELDS)
+        source_ids = (document.source_id, *document.alternate_ids)
         row.alternate_ids = [other for other in source_ids if other != row.source_id]
-        row.addresses = list(document.addresses)
-        row.name = document.name
-        row.kind = document.kind
-        row.kind_code = document.kind_code
-        row.instance = document.instance
-        row.origin_id = document.origin_id
-        row.sequence = document.sequence
-        row.secrecy = document.secrecy
-        row.filed_at = document.filed_at
-        row.declared_type = document.declared_type
-        row.expected_size = document.expected_size
-        row.source_order = document.source_order
         row.vanished_at = None
-        if document.refusal is not None and row.state != DocumentState.AVAILABLE:
+        if document.refusal is not None and not row.is_available:
             row.state, row.reason = DocumentState.FAILED, document.refusal
     for row in rows:
         if row.id not in listed_rows and row.vanished_at is None:
             row.vanished_at, row.source_order = now(), None
-    process.class_name = listed.class_name
-    process.subjects = list(listed.subjects)
-    process.judging_body = listed.judging_body
-    process.secrecy_level = listed.secrecy_level
-    process.filed_at = listed.filed_at
+    _copy(listed, process, PROCESS_FIELDS)
     process.details = listed.metadata
-    process.movements = movements.rows(listed.movements)
+    process.movements = movements.stored(listed.movements)
     process.total_documents = position
     process.fetched_at = now()
 
 
-def _lists_another_version(row: Document, listed: ListedDocument) -> bool:
-    """True if the size, the only mark of a document's content in a listing, is another than before.
+def _copy(listed: ListedDocument | ListedProcess, row: Base, names: Iterable[str]) -> None:
+    for name in names:
+        value = getattr(listed, name)
+        # Arrays are loaded as lists; another type would count as a change and be written.
+        setattr(row, name, list(value) if isinstance(value, tuple) else value)
 
-    Where none was listed before, the size of what is stored stands for it: not every court lists
-    sizes, and some list them for new documents only (docs/source.md#documents).
+
+def _is_another_version(row: Document, listed: ListedDocument) -> bool:
+    """True if the listed size, the only sign of changed content in a listing, has changed.
+
+    If no size was listed before, the stored one is compared: not every court lists sizes, and some
+    list them for new documents only (docs/source.md#documents).
     """
     known = row.size if row.expected_size is None else row.expected_size
     return listed.expected_size is not None and listed.expected_size != known
 
 
-def _recognised(
+def _recognize(
     documents: Sequence[ListedDocument], rows: Sequence[Document]
 ) -> dict[str, Document]:
     """The row of each listed document that has one, by the document's source id.
 
-    No row stands for two documents: what was taken for two listings of one document may be listed
-    as two another day, and then the second gets a row of its own.
+    No row stands for two documents: two listings that were taken for one document may later be
+    listed apart, and then the second gets a new row.
     """
     by_id = {row.source_id: row for row in rows}
     by_alternate = {other: row for row in rows for other in row.alternate_ids}
     known: dict[str, Document] = {}
     taken: set[uuid.UUID] = set()
-    for place in (by_id, by_alternate):
+    for candidates in (by_id, by_alternate):
         for document in documents:
             if document.source_id in known:
                 continue
-            fitting = (place.get(i) for i in (document.source_id, *document.alternate_ids))
+            fitting = (candidates.get(i) for i in (document.source_id, *document.alternate_ids))
             row = next((row for row in fitting if row is not None and row.id not in taken), None)
             if row is not None:
                 known[document.source_id] = row

@@ -1,7 +1,7 @@
-"""The tables. Times are UTC with zone; what a reader may compute is computed here.
+"""The tables. Times are UTC with zone; values derived from one row are properties.
 
-The database's own constraints carry two promises: one row per document of a process, and one event
-per job and subscription. Not promised here: one active job per process; Temporal's workflow id is.
+Constraints guarantee one row per document of a process, and one event per job and subscription.
+Does not guarantee one active job per process: Temporal's workflow id does.
 """
 
 import uuid
@@ -24,13 +24,15 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
 
 from autos.contracts.states import DocumentState, JobStatus
 
 
 def now() -> datetime:
-    """The present moment in UTC."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -55,7 +57,7 @@ class Base(DeclarativeBase):
 
 
 class Process(Base):
-    """A court case that somebody asked for; metadata is there once `fetched_at` is set."""
+    """A requested court case; the metadata is there once `fetched_at` is set."""
 
     __tablename__ = "processes"
 
@@ -71,7 +73,7 @@ class Process(Base):
     movements: Mapped[list[dict[str, Any]]] = mapped_column(
         JSONB, default=list, server_default=text("'[]'::jsonb"), deferred=True
     )
-    """The oldest first, as `autos.records.movements` writes and reads them."""
+    """Oldest first (`autos.records.movements`)."""
     total_documents: Mapped[int] = mapped_column(default=0)
     fetched_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -83,7 +85,7 @@ class Process(Base):
 
 
 class Document(Base):
-    """One document of a process; `position` is given once, never moved and never used again."""
+    """One document of a process; its `position` never changes and is never reused."""
 
     __tablename__ = "documents"
 
@@ -106,7 +108,7 @@ class Document(Base):
     expected_size: Mapped[int | None] = mapped_column(BigInteger)
 
     source_order: Mapped[int | None]
-    """The place in the source's own list as last read, from 0."""
+    """Place in the source's list at the last reading, from 0; None if it is no longer listed."""
 
     state: Mapped[str] = mapped_column(String(12), default=DocumentState.PENDING)
     reason: Mapped[str | None]
@@ -116,7 +118,7 @@ class Document(Base):
     size: Mapped[int | None] = mapped_column(BigInteger)
     content_type: Mapped[str | None]
     mismatch_sha256: Mapped[str | None] = mapped_column(String(64))
-    """Of bytes that came in another size than listed; if they come again, they are kept."""
+    """Hash of bytes whose size differed from the listed one; the same bytes again are stored."""
     job_id: Mapped[str | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
@@ -136,14 +138,14 @@ class Document(Base):
         CheckConstraint("state <> 'failed' OR reason IS NOT NULL", name="failed_says_why"),
     )
 
-    @property
+    @hybrid_property
     def is_available(self) -> bool:
-        """True when what the source lists is in the store."""
+        """True if the version that the source lists is in the store."""
         return self.state == DocumentState.AVAILABLE
 
     @property
     def is_held(self) -> bool:
-        """True when bytes of it are in the store: what the source lists, or what it did before."""
+        """True if any version is in the store: the one that the source lists, or an earlier one."""
         return self.sha256 is not None
 
 
@@ -158,7 +160,7 @@ class Job(Base):
     waiting_for: Mapped[str | None]
     waiting_since: Mapped[datetime | None]
     waiting_until: Mapped[datetime | None]
-    """When the wait ends by itself, and the job with it; None where nothing ends it but help."""
+    """When the job gives up waiting; None if it waits until someone intervenes."""
     next_try_at: Mapped[datetime | None]
     reason: Mapped[str | None]
     total_documents: Mapped[int] = mapped_column(default=0)
@@ -177,23 +179,28 @@ class Job(Base):
         Index("ix_jobs_status_created_at_id", "status", "created_at", "id"),
     )
 
-    @property
+    @hybrid_property
     def is_active(self) -> bool:
         """True while the job has not ended."""
         return not JobStatus(self.status).ended
 
+    @is_active.inplace.expression
+    @classmethod
+    def _is_active_in_sql(cls) -> ColumnElement[bool]:
+        return cls.status.in_([status for status in JobStatus if not status.ended])
+
     @property
     def duration_seconds(self) -> float | None:
-        """From the first step to the end, or to now; None while nothing has begun."""
+        """From start to end, or to now; None before the start."""
         if self.started_at is None:
             return None
         return ((self.completed_at or now()) - self.started_at).total_seconds()
 
 
 class Subscription(Base):
-    """A webhook URL that somebody attached to a job; the URL is shown only to the key that gave it.
+    """A webhook URL attached to a job; it is shown only to the API key that gave it.
 
-    `job_id` is set when the workflow has taken the subscription up.
+    `job_id` is None until a job has claimed the subscription.
     """
 
     __tablename__ = "subscriptions"
@@ -214,7 +221,7 @@ class Subscription(Base):
 
 
 class Delivery(Base):
-    """One event for one subscription; `id` is the event id, the same over attempts and replays."""
+    """One event for one subscription; `id` is the event id, the same for attempts and replays."""
 
     __tablename__ = "deliveries"
 
@@ -240,10 +247,10 @@ class Delivery(Base):
 
 
 class Attempt(Base):
-    """One try of a delivery: what was asked of whom and what came back.
+    """One attempt of a delivery and the receiver's response.
 
-    `origin` names the workflow run and its try: an activity that is repeated because its worker
-    died finds its own row again.
+    `origin` names the workflow run and the attempt's number in it: an activity that Temporal runs
+    again writes to the same row.
     """
 
     __tablename__ = "attempts"
@@ -267,7 +274,7 @@ class Attempt(Base):
 
 
 class Receipt(Base):
-    """A webhook that the test receiver got from an API key's owner; the newest few are kept."""
+    """A webhook that the test receiver got for an API key; the newest few are kept."""
 
     __tablename__ = "test_receipts"
 
@@ -287,7 +294,7 @@ class Receipt(Base):
 
 
 class ApiKey(Base):
-    """A caller of the API. Only the hash of the key is kept; the prefix tells keys apart."""
+    """A caller of the API. Only the key's hash is kept; the prefix helps to tell keys apart."""
 
     __tablename__ = "api_keys"
 
@@ -305,12 +312,12 @@ class ApiKey(Base):
 
     @property
     def is_active(self) -> bool:
-        """True while the key opens the API."""
+        """True if the key is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now())
 
 
 class IdempotencyKey(Base):
-    """A request that said it may be repeated, and the answer it got (IETF Idempotency-Key)."""
+    """A request with an `Idempotency-Key` header (IETF draft), and its answer once it has one."""
 
     __tablename__ = "idempotency_keys"
 
@@ -327,7 +334,7 @@ class IdempotencyKey(Base):
 
 
 class StoredCredential(Base):
-    """The source's credential, encrypted; `version` lets one refresher win (DESIGN §6)."""
+    """The source's credential, encrypted; `version` counts its changes."""
 
     __tablename__ = "credentials"
 

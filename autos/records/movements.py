@@ -1,14 +1,18 @@
-"""Movements of a process: kept in one column of its row, and read a page at a time.
+"""Movements of a process: kept in one JSON column of its row, and read a page at a time.
 
-They are numbered from the oldest, so that a number stays with its movement when the source adds
-newer ones. The source gives movements no id: one that it removes or rewords moves the numbers of
-those after it.
+They are numbered from the oldest, so a number stays with its movement when the source adds newer
+ones. The source gives movements no id: removing or rewording one moves the numbers of those after
+it.
+
+A stored movement is a JSON object with the fields of `ListedMovement` (`at` in ISO 8601). One that
+is read also has its `position`, in `document_uuid` the source's id of the document that it brought
+in, and in `document_id` our id of it, None also where the source withholds the document. A new
+field of `ListedMovement` needs no change here.
 """
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import column, func, or_, select, true
@@ -18,51 +22,29 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from autos.records.models import Document, Process
 from autos.source import ListedMovement
 
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """One movement, with the document it brought in where the source links one."""
-
-    position: int
-    at: datetime | None
-    text: str | None
-    kind: str | None
-    kind_code: int | None
-    instance: str | None
-    document_id: uuid.UUID | None
-    """Ours; None also where the source withholds the document that it links."""
-    document_uuid: str | None
-    """The source's."""
+Movement = dict[str, Any]
 
 
-def rows(listed: Sequence[ListedMovement]) -> list[dict[str, Any]]:
+def stored(listed: Sequence[ListedMovement]) -> list[Movement]:
     """The column's value for a listing, which names the newest first."""
-    return [
-        {
-            "at": movement.at.isoformat() if movement.at else None,
-            "text": movement.text,
-            "kind": movement.kind,
-            "kind_code": movement.kind_code,
-            "instance": movement.instance,
-            "document": movement.document_id,
-        }
-        for movement in reversed(listed)
-    ]
+    kept = []
+    for movement in reversed(listed):
+        values = asdict(movement)
+        # The position in the list says the same for all movements, a sequence only for some.
+        del values["sequence"]
+        kept.append({**values, "at": movement.at.isoformat() if movement.at else None})
+    return kept
 
 
-def read(row: Mapping[str, Any], position: int, documents: Mapping[str, uuid.UUID]) -> Movement:
+def read(kept: Movement, position: int, documents: Mapping[str, uuid.UUID]) -> Movement:
     """A movement out of the column; `documents` are our ids by the source's."""
-    at, linked = row.get("at"), row.get("document")
-    return Movement(
-        position=position,
-        at=datetime.fromisoformat(at) if at else None,
-        text=row.get("text"),
-        kind=row.get("kind"),
-        kind_code=row.get("kind_code"),
-        instance=row.get("instance"),
-        document_id=documents.get(linked) if linked else None,
-        document_uuid=linked,
-    )
+    linked = kept.get("document_id")
+    return {
+        "position": position,
+        **kept,
+        "document_id": documents.get(linked) if linked else None,
+        "document_uuid": linked,
+    }
 
 
 def ids_by_source(documents: Iterable[Document]) -> dict[str, uuid.UUID]:
@@ -91,16 +73,14 @@ async def page(
     )
     if before is not None:
         query = query.where(each.c.place <= before)
-    found = [(value, place - 1) for value, place in await session.execute(query)]
-    linked = [value["document"] for value, _ in found if value.get("document")]
-    documents: dict[str, uuid.UUID] = {}
-    if linked:
-        known = select(Document).where(
-            Document.process_number == process_number,
-            or_(Document.source_id.in_(linked), Document.alternate_ids.overlap(linked)),
-        )
-        documents = ids_by_source(await session.scalars(known))
-    return [read(value, position, documents) for value, position in found]
+    found = [(kept, place - 1) for kept, place in await session.execute(query)]
+    linked = [kept["document_id"] for kept, _ in found if kept.get("document_id")]
+    known = select(Document).where(
+        Document.process_number == process_number,
+        or_(Document.source_id.in_(linked), Document.alternate_ids.overlap(linked)),
+    )
+    documents = ids_by_source(await session.scalars(known)) if linked else {}
+    return [read(kept, position, documents) for kept, position in found]
 
 
 async def of(
@@ -109,4 +89,4 @@ async def of(
     """All movements, given all documents of the process."""
     kept = await session.scalar(select(Process.movements).where(Process.number == process_number))
     known = ids_by_source(documents)
-    return [read(row, position, known) for position, row in reversed(list(enumerate(kept or [])))]
+    return [read(one, position, known) for position, one in reversed(list(enumerate(kept or [])))]

@@ -1,22 +1,20 @@
-"""A bound that holds over all worker processes: so many requests towards the source at once.
+"""A bound on the concurrent requests to the source, over all worker processes.
 
-Permit *i* of *N* is PostgreSQL's advisory lock number *i*. A worker takes locks as its own demand
-grows and gives back what it has not needed for a while, so in the steady state a request costs no
-question to the database. The locks belong to one connection of the worker's own: when a worker
-dies, even by kill -9, the server frees them at once.
+Permit *i* of *N* is PostgreSQL's advisory lock number *i*. A worker takes locks as its demand grows
+and releases those that it has not needed for a while, so in the steady state a request costs no
+query. A worker's locks belong to one connection: when the worker dies, even by kill -9, the server
+frees them at once. See docs/decisions/0003-permits-are-advisory-locks.md.
 
-A permit is not a certain lock: a worker lets as many requests run as it holds locks. When it loses
-its connection, and so all locks, its requests in flight go on, and the first locks that it gets
-again stand for them. Until all of them have one, nothing new is let through; and for
-`GRACE_SECONDS` no other lock is taken, so that workers that lost theirs at the same moment find
-their places free.
+A permit is not a particular lock: a worker runs as many requests as it holds locks. If it loses its
+connection, and so all locks, its requests in flight go on, and the first locks it gets again count
+for them; no new request starts before each of them has one. For `GRACE_SECONDS` it takes no other
+locks, so that workers that lost theirs at the same moment can take them back.
 
-A worker that waits for permits says so by a shared lock; who holds more than its share then lets
-the rest go, so a busy worker cannot starve another. What cannot be shared out evenly goes round.
+A worker that waits for permits holds a shared lock; workers that hold more than their share then
+release the rest, so a busy worker cannot starve another. A remainder goes round in turns.
 
-Not promised: that shares are always equal. And when one worker alone loses its connection, others
-may take its locks before it does; then the bound is exceeded by no more than the requests it had
-in flight at that moment, and for no longer than these last.
+Does not guarantee equal shares. If one worker alone loses its connection, others may take its locks
+first; then the bound is exceeded by no more than the requests it had in flight, while these last.
 """
 
 import asyncio
@@ -29,37 +27,36 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from autos.records.database import Database
-from autos.records.errors import DatabaseUnreachable
+from autos.records.database import Database, DatabaseUnreachable
 
 log = structlog.get_logger(__name__)
 
 GRACE_SECONDS: Final = 3.0
-"""After a lost connection, only requests in flight get locks for so long."""
+"""After a lost connection, only requests in flight get locks for this long."""
 OUTAGE_SECONDS: Final = 30.0
-"""Who waits for a permit while there is no connection learns after so long that there is none."""
+"""Without a connection, a wait for a permit fails after this long."""
 LOCK_SPACE: Final = 7_239_002
 _WAITING_SPACE: Final = 7_239_003
 _RETRY_SECONDS: Final = 0.1
-"""Between two looks for a permit that another worker holds."""
+"""Between two attempts to take a lock that another worker holds."""
 _LONGEST_PAUSE: Final = 1.0
-"""Between two tries to connect; well within the grace."""
+"""Seconds between two attempts to connect; well below `GRACE_SECONDS`."""
 _IDLE_SECONDS: Final = 1.0
-"""A permit that was not needed for this long goes back."""
+"""A lock that was not needed for this long is released."""
 _TURN_SECONDS: Final = 5
-"""After this time another worker gets what cannot be shared out evenly."""
+"""How long a worker keeps the remainder that cannot be shared out evenly."""
 
-# The candidates are chosen here, not by a second condition: the planner may evaluate that one last,
-# and a lock that is taken twice is not freed by one unlock.
+# The caller excludes locks that it holds, instead of a second condition: the planner may evaluate
+# that one last, and a lock that is taken twice is not freed by one unlock.
 _TAKE: Final = (
     f"SELECT number FROM unnest($1::int[]) AS number "  # noqa: S608 - our own constants
     f"WHERE pg_try_advisory_lock({LOCK_SPACE}, number) LIMIT $2"
 )
-_GIVE_BACK: Final = (
+_RELEASE: Final = (
     f"SELECT pg_advisory_unlock({LOCK_SPACE}, number) FROM unnest($1::int[]) AS number"  # noqa: S608 - our own constants
 )
-_SAY_WAITING: Final = f"SELECT pg_try_advisory_lock_shared({_WAITING_SPACE}, 0)"
-_SAY_SERVED: Final = f"SELECT pg_advisory_unlock_shared({_WAITING_SPACE}, 0)"
+_ANNOUNCE_WAITING: Final = f"SELECT pg_try_advisory_lock_shared({_WAITING_SPACE}, 0)"
+_WITHDRAW_WAITING: Final = f"SELECT pg_advisory_unlock_shared({_WAITING_SPACE}, 0)"
 _OTHERS_WAITING: Final = (
     "SELECT count(*) AS others, "  # noqa: S608 - our own constants
     "count(*) FILTER (WHERE pid < pg_backend_pid()) AS before, "
@@ -70,7 +67,7 @@ _OTHERS_WAITING: Final = (
 
 
 class DatabasePermits:
-    """At most `most` requests in flight over all processes that share the database."""
+    """At most `most` requests at once over all processes that share the database."""
 
     def __init__(self, database: Database, most: int) -> None:
         self._database = database
@@ -81,18 +78,18 @@ class DatabasePermits:
         self._in_flight = 0
         self._least_spare = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._said_waiting = False
+        self._announced = False
         self._no_growth_until = 0.0
-        self._look_around_at = 0.0
-        self._something_to_do = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._next_review = 0.0
+        self._wake_up = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def permit(self, key: str) -> AsyncIterator[None]:  # noqa: ARG002 - one bound for all
         """Wait for a permit and hold it.
 
         Raises:
-            DatabaseUnreachable: the records have been away for `OUTAGE_SECONDS`.
+            DatabaseUnreachable: the database has been unreachable for `OUTAGE_SECONDS`.
         """
         await self._acquire()
         try:
@@ -101,33 +98,33 @@ class DatabasePermits:
             self._release()
 
     async def close(self) -> None:
-        """Give everything back."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        """Release every lock."""
+        if self._task is not None:
+            self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+                await self._task
         self._lose_connection()
 
-    # ------------------------------------------------------------------ the requests' side
+    # ---------------------------------------------------------------------------------- requests
 
     @property
     def _spare(self) -> int:
-        """Locks that no request uses; negative while requests go on whose locks were lost."""
+        """Locks that no request uses; negative while requests run whose locks were lost."""
         return len(self._locked) - self._in_flight
 
     async def _acquire(self) -> None:
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep())
+        if self._task is None:
+            self._task = asyncio.create_task(self._maintain())
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._serve()
         if not waiter.done():
-            self._something_to_do.set()
+            self._wake_up.set()
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                # The permit and the cancellation came in the same moment.
+                # The permit was granted before the cancellation arrived.
                 self._release()
             raise
 
@@ -135,11 +132,11 @@ class DatabasePermits:
         self._in_flight -= 1
         self._serve()
         if len(self._locked) > self._share:
-            # The keeper gives it back, so that a worker with less than its share gets it.
-            self._something_to_do.set()
+            # The task releases it to a worker that has less than its share.
+            self._wake_up.set()
 
     def _serve(self) -> None:
-        """Let requests through, the oldest first, as far as there are locks for them."""
+        """Grant permits, the longest wait first, as far as there are locks."""
         while self._waiters and self._in_flight < min(len(self._locked), self._share):
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -147,18 +144,18 @@ class DatabasePermits:
                 waiter.set_result(None)
         self._least_spare = min(self._least_spare, self._spare)
 
-    def _refuse(self) -> None:
-        """Let nobody wait in silence for records that stay away."""
+    def _fail_waiters(self) -> None:
+        """Fail every wait for a permit: the database stays unreachable."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(DatabaseUnreachable("There is no connection for permits"))
         self._waiters.clear()
 
-    # ------------------------------------------------------------------ the database's side
+    # ------------------------------------------------------------------------------ the database
 
     @property
     def _lacking(self) -> int:
-        """Locks to be taken now."""
+        """Number of locks to be taken now."""
         wanted = self._in_flight
         if asyncio.get_running_loop().time() >= self._no_growth_until:
             wanted = max(wanted, min(wanted + self._waiting, self._share))
@@ -168,67 +165,67 @@ class DatabasePermits:
     def _waiting(self) -> int:
         return sum(not waiter.done() for waiter in self._waiters)
 
-    async def _keep(self) -> None:
-        """Keep as many locks as are needed; alone uses the connection, and outlives its loss."""
+    async def _maintain(self) -> None:
+        """Hold as many locks as are needed; the only user of the connection, restores it."""
         pause = _RETRY_SECONDS
         away_since: float | None = None
         while True:
-            self._something_to_do.clear()
+            self._wake_up.clear()
             try:
                 if self._connection is None and (self._in_flight or self._waiting):
                     await self._connect()
                 if self._connection is not None:
-                    await self._keep_up(self._connection)
+                    await self._adjust(self._connection)
                     away_since = None
                 pause = _RETRY_SECONDS
-            except Exception as error:  # noqa: BLE001 - whoever waits must be served when it is over
+            except Exception as error:  # noqa: BLE001 - waits must be served once it is over
                 log.warning("permits_lost", error=type(error).__name__, in_flight=self._in_flight)
                 self._lose_connection()
-                moment = asyncio.get_running_loop().time()
-                away_since = away_since or moment
-                if moment >= away_since + OUTAGE_SECONDS:
-                    self._refuse()
+                present = asyncio.get_running_loop().time()
+                away_since = away_since or present
+                if present >= away_since + OUTAGE_SECONDS:
+                    self._fail_waiters()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             short = self._lacking > 0 or self._waiting > 0
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_RETRY_SECONDS if short else _IDLE_SECONDS):
-                    await self._something_to_do.wait()
+                    await self._wake_up.wait()
 
-    async def _keep_up(self, connection: asyncpg.Connection) -> None:
-        await self._give_back(connection, len(self._locked) - self._share)
+    async def _adjust(self, connection: asyncpg.Connection) -> None:
+        await self._unlock(connection, len(self._locked) - self._share)
         if (lacking := self._lacking) > 0:
             candidates = [number for number in range(self._most) if number not in self._locked]
             rows = await connection.fetch(_TAKE, candidates, lacking)
             self._locked.update(row["number"] for row in rows)
         self._serve()
-        await self._say_whether_waiting(connection)
-        if asyncio.get_running_loop().time() >= self._look_around_at:
-            await self._look_around(connection)
+        await self._announce_waiting(connection)
+        if asyncio.get_running_loop().time() >= self._next_review:
+            await self._review_share(connection)
 
-    async def _give_back(self, connection: asyncpg.Connection, most: int) -> None:
+    async def _unlock(self, connection: asyncpg.Connection, most: int) -> None:
         numbers = sorted(self._locked, reverse=True)[: max(0, min(most, self._spare))]
         if numbers:
-            # Counted out first: a request must not be let through on a lock that is on its way.
+            # Removed first: no request may be granted a lock that is being released.
             self._locked.difference_update(numbers)
-            await connection.execute(_GIVE_BACK, numbers)
+            await connection.execute(_RELEASE, numbers)
 
-    async def _say_whether_waiting(self, connection: asyncpg.Connection) -> None:
+    async def _announce_waiting(self, connection: asyncpg.Connection) -> None:
         waiting = self._lacking > 0 or self._waiting > 0
-        if waiting != self._said_waiting:
-            await connection.execute(_SAY_WAITING if waiting else _SAY_SERVED)
-            self._said_waiting = waiting
+        if waiting != self._announced:
+            await connection.execute(_ANNOUNCE_WAITING if waiting else _WITHDRAW_WAITING)
+            self._announced = waiting
 
-    async def _look_around(self, connection: asyncpg.Connection) -> None:
-        """Once in a while: give back what was idle, and learn who else waits."""
-        await self._give_back(connection, self._least_spare)
+    async def _review_share(self, connection: asyncpg.Connection) -> None:
+        """Release idle locks, and compute this worker's share from who else waits."""
+        await self._unlock(connection, self._least_spare)
         self._least_spare = self._spare
         row = await connection.fetchrow(_OTHERS_WAITING)
         workers = row["others"] + 1
         place = (row["before"] + row["turn"]) % workers
         self._share = self._most * (place + 1) // workers - self._most * place // workers
-        self._look_around_at = asyncio.get_running_loop().time() + _IDLE_SECONDS
+        self._next_review = asyncio.get_running_loop().time() + _IDLE_SECONDS
 
     async def _connect(self) -> None:
         connection = await self._database.connect("permits")
@@ -238,12 +235,12 @@ class DatabasePermits:
     def _on_termination(self, connection: Any) -> None:
         if connection is self._connection:
             self._lose_connection()
-            self._something_to_do.set()
+            self._wake_up.set()
 
     def _lose_connection(self) -> None:
         connection, self._connection = self._connection, None
         self._locked.clear()
-        self._said_waiting = False
+        self._announced = False
         if connection is not None:
             self._no_growth_until = asyncio.get_running_loop().time() + GRACE_SECONDS
             connection.terminate()

@@ -1,45 +1,24 @@
-"""Processes as the API reads them. Their metadata is written by the activities."""
+"""Processes: their rows, the list of them, and how one is purged."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import Text, cast, delete, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import load_only
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
 from autos.records.changes import announce
-from autos.records.jobs import ACTIVE
 from autos.records.models import Document, Job, Process, Subscription, now
 
 
-@dataclass(frozen=True, slots=True)
-class ListedProcess:
-    """One line of the list: no metadata beyond what a list needs (F47)."""
-
-    number: str
-    court: str
-    class_name: str | None
-    total_documents: int
-    status: str | None
-    fetched_at: datetime | None
-    created_at: datetime
-
-
 async def ensure(session: AsyncSession, case: CaseNumber) -> None:
-    """Make sure the process has a row."""
+    """Insert the process unless it exists."""
     await session.execute(
         insert(Process)
-        .values(
-            number=case.digits,
-            court=case.court,
-            segment=case.segment,
-            subjects=[],
-            details={},
-            total_documents=0,
-            created_at=now(),
-        )
+        .values(number=case.digits, court=case.court, segment=case.segment)
         .on_conflict_do_nothing(index_elements=[Process.number])
     )
 
@@ -49,6 +28,23 @@ async def get(session: AsyncSession, number: str) -> Process | None:
     return await session.get(Process, number)
 
 
+async def existing(session: AsyncSession, number: str) -> bool:
+    """True if the process has a row."""
+    found = await session.scalar(select(Process.number).where(Process.number == number))
+    return found is not None
+
+
+async def fetched_at(session: AsyncSession, number: str) -> datetime | None:
+    """When the metadata was last read from the source; None if never, or if there is no row."""
+    return await session.scalar(select(Process.fetched_at).where(Process.number == number))
+
+
+async def is_fresh(session: AsyncSession, number: str, max_age: timedelta) -> bool:
+    """True if the stored metadata is younger than `max_age`."""
+    read_at = await fetched_at(session, number)
+    return read_at is not None and now() - read_at < max_age
+
+
 async def page(
     session: AsyncSession,
     *,
@@ -56,8 +52,11 @@ async def page(
     status: JobStatus | None,
     before: tuple[datetime, str] | None,
     limit: int,
-) -> list[ListedProcess]:
-    """Processes with the status of their newest job, newest first, before the given one."""
+) -> Sequence[tuple[Process, str | None]]:
+    """Processes with the status of their newest job, newest first, before the given one.
+
+    Only the columns that a list shows are loaded.
+    """
     newest = (
         select(Job.status)
         .where(Job.process_number == Process.number)
@@ -66,14 +65,15 @@ async def page(
         .lateral("newest")
     )
     query = (
-        select(
-            Process.number,
-            Process.court,
-            Process.class_name,
-            Process.total_documents,
-            newest.c.status,
-            Process.fetched_at,
-            Process.created_at,
+        select(Process, newest.c.status)
+        .options(
+            load_only(
+                Process.court,
+                Process.class_name,
+                Process.total_documents,
+                Process.fetched_at,
+                Process.created_at,
+            )
         )
         .outerjoin(newest, true())
         .order_by(Process.created_at.desc(), Process.number.desc())
@@ -85,35 +85,34 @@ async def page(
         query = query.where(newest.c.status == status)
     if before is not None:
         query = query.where(tuple_(Process.created_at, Process.number) < before)
-    return [ListedProcess(*row) for row in await session.execute(query)]
+    return [(process, newest) for process, newest in await session.execute(query)]
 
 
-async def existing(session: AsyncSession, number: str) -> bool:
-    """True when somebody asked for the process before."""
-    found = await session.scalar(select(Process.number).where(Process.number == number))
-    return found is not None
-
-
-async def claims(session: AsyncSession, number: str) -> set[str]:
-    """The ids of what is still owed an end: active jobs, and subscriptions no job has taken up."""
-    active = select(Job.id).where(Job.process_number == number, Job.status.in_(ACTIVE))
-    untold = select(cast(Subscription.id, Text)).where(
+async def unfinished(session: AsyncSession, number: str) -> set[str]:
+    """The ids of the process's active jobs and of its subscriptions that no job has claimed."""
+    active = select(Job.id).where(Job.process_number == number, Job.is_active)
+    unclaimed = select(cast(Subscription.id, Text)).where(
         Subscription.process_number == number, Subscription.job_id.is_(None)
     )
-    return set(await session.scalars(active.union_all(untold)))
+    return set(await session.scalars(active.union_all(unclaimed)))
 
 
 async def purge(session: AsyncSession, number: str, known: set[str]) -> bool:
     """Delete the process with its documents, jobs, subscriptions and deliveries.
 
-    False, and only the documents are deleted, if there are claims beyond those that were known
-    before the purge began: somebody was promised a job meanwhile, and it must be able to tell them
-    its end.
+    Args:
+        session: in a transaction.
+        number: the process's digits.
+        known: what was `unfinished` before the purge began.
+
+    Returns:
+        False if more is unfinished than was known: a caller was promised a job meanwhile. Then
+        only the documents and the time of the last reading are deleted.
     """
-    # Whoever adds a job or a subscription waits for this, and this for them.
+    # Serializes the purge with the insert of a job or a subscription.
     await session.execute(select(Process.number).filter_by(number=number).with_for_update())
     await announce(session, number)
-    if await claims(session, number) <= known:
+    if await unfinished(session, number) <= known:
         await session.execute(delete(Process).where(Process.number == number))
         return True
     await session.execute(delete(Document).where(Document.process_number == number))

@@ -1,28 +1,20 @@
-"""All bytes to and from S3 (DESIGN §7)."""
+"""The object store (S3): all bytes to and from it, and links to them."""
 
-from autos.store.client import (
-    Body,
-    Held,
-    Listed,
-    ObjectMissing,
-    Readable,
-    Store,
-    StoreError,
-    StoreRefused,
-    StoreUnavailable,
-)
-from autos.store.keys import document_key, manifest_key, process_prefix
+from autos.store.bucket import ListedObject
+from autos.store.client import Body, Readable, Store, StoredObject
+from autos.store.errors import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
+from autos.store.object_keys import document_key, manifest_key, process_prefix
 
 __all__ = [
     "Body",
-    "Held",
-    "Listed",
+    "ListedObject",
     "ObjectMissing",
     "Readable",
     "Store",
     "StoreError",
     "StoreRefused",
     "StoreUnavailable",
+    "StoredObject",
     "document_key",
     "manifest_key",
     "process_prefix",

@@ -1,6 +1,6 @@
-"""The rare calls about the bucket itself: make it, list it, empty a prefix.
+"""Calls on the bucket as a whole: create it, list it, delete objects.
 
-These go through boto3 in a thread; documents never do: it takes three times the CPU.
+They go through boto3 in a thread. Documents do not: boto3 would take three times the CPU.
 """
 
 import asyncio
@@ -10,98 +10,94 @@ from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autos.store.errors import StoreRefused, StoreUnavailable
+from autos.settings import Settings
+from autos.store.access_keys import AccessKeyProvider
+from autos.store.errors import StoreError, StoreRefused, StoreUnavailable
+from autos.store.object_keys import PROCESSES_PREFIX, process_prefix
 
-_AT_ONCE: Final = 1000
-"""S3 deletes at most so many keys in one call."""
+_MAX_KEYS: Final = 1000
+"""Keys in one call of S3, listed or deleted."""
 
 
-class Listed(NamedTuple):
+class ListedObject(NamedTuple):
     """One object of a listing."""
 
     key: str
     modified_at: datetime
 
 
-class Control:
-    """Calls about one bucket.
+class Bucket:
+    """The bucket of the settings. Methods raise StoreUnavailable or StoreRefused.
 
     Args:
-        open_client: makes a boto3 client; called in a thread, with the first call.
-        bucket: its name.
-        region: where it is made.
+        settings: bucket, endpoint, region, access keys.
     """
 
-    def __init__(self, open_client: Callable[[], Any], bucket: str, region: str) -> None:
-        self._open_client = open_client
+    def __init__(self, settings: Settings) -> None:
+        self._bucket = settings.s3_bucket
+        self._region = settings.s3_region
+        self._access_keys = AccessKeyProvider(settings)
         self._client: Any = None
-        self._bucket = bucket
-        self._region = region
 
     async def ensure_bucket(self) -> None:
-        """Make the bucket unless it is there.
-
-        Raises:
-            StoreUnavailable, StoreRefused: it is not there and cannot be made.
-        """
-        if await self.has_bucket():
+        """Find the access keys, and create the bucket unless it exists."""
+        await self._access_keys.wait()
+        if await self._exists():
             return
-        place: dict[str, Any] = {}
+        location: dict[str, Any] = {}
         if self._region != "us-east-1":
-            place["CreateBucketConfiguration"] = {"LocationConstraint": self._region}
+            location["CreateBucketConfiguration"] = {"LocationConstraint": self._region}
         try:
-            await self._call("create_bucket", **place)
+            await self._call("create_bucket", **location)
         except StoreRefused:
-            # Somebody else may have made it meanwhile.
-            if not await self.has_bucket():
+            # Another process may have created it meanwhile.
+            if not await self._exists():
                 raise
 
-    async def has_bucket(self) -> bool:
-        """True if the bucket is there.
-
-        Raises:
-            StoreUnavailable, StoreRefused: the store does not say.
-        """
+    async def reachable(self) -> bool:
+        """True if the store answers and the bucket exists and is open to these access keys."""
         try:
-            await asyncio.to_thread(self._in_thread, "head_bucket", {})
-        except ClientError as error:
-            if _status(error) == 404:
-                return False
-            raise self._translated(error, "") from None
-        except BotoCoreError as error:
-            raise self._translated(error, "") from None
-        return True
+            return await self._exists()
+        except StoreError:
+            return False
 
     async def list_keys(self, prefix: str) -> AsyncIterator[str]:
-        """The keys that begin with `prefix`, in the store's order."""
-        page: dict[str, str] = {}
-        while True:
-            answer = await self._call("list_objects_v2", prefix, Prefix=prefix, **page)
-            for item in answer.get("Contents", ()):
-                yield item["Key"]
-            if not answer.get("IsTruncated"):
-                return
-            page = {"ContinuationToken": answer["NextContinuationToken"]}
+        """The keys that begin with `prefix`, in order."""
+        key, more = "", True
+        while more:
+            objects, more = await self.list_page(key, _MAX_KEYS, prefix)
+            for key, _ in objects:
+                yield key
 
-    async def list_page(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:
-        """At most `limit` objects under `prefix` that come after `after`; and whether more do."""
-        place = {"StartAfter": after} if after else {}
+    async def list_page(
+        self, after: str, limit: int, prefix: str = PROCESSES_PREFIX
+    ) -> tuple[list[ListedObject], bool]:
+        """One page of objects, by key; and True if more follow.
+
+        Args:
+            after: the last key of the page before; empty for the first page.
+            limit: objects of this page; at most 1,000.
+            prefix: of the keys; by default documents and manifests of all processes.
+        """
+        start = {"StartAfter": after} if after else {}
         answer = await self._call(
-            "list_objects_v2", prefix, Prefix=prefix, MaxKeys=min(limit, _AT_ONCE), **place
+            "list_objects_v2", prefix, Prefix=prefix, MaxKeys=min(limit, _MAX_KEYS), **start
         )
-        listed = [Listed(item["Key"], item["LastModified"]) for item in answer.get("Contents", ())]
+        listed = [
+            ListedObject(item["Key"], item["LastModified"]) for item in answer.get("Contents", ())
+        ]
         return listed, bool(answer.get("IsTruncated"))
 
-    async def delete_prefix(self, prefix: str) -> int:
-        """Delete every object under `prefix`; answers how many there were."""
-        keys = [key async for key in self.list_keys(prefix)]
+    async def delete_prefix(self, digits: str) -> int:
+        """Delete all objects of a process; returns how many there were."""
+        keys = [key async for key in self.list_keys(process_prefix(digits))]
         await self.delete(keys)
         return len(keys)
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete these objects; one that is not there is deleted already."""
-        for start in range(0, len(keys), _AT_ONCE):
-            batch = [{"Key": key} for key in keys[start : start + _AT_ONCE]]
+        """Delete these objects; deleting one that does not exist succeeds."""
+        for start in range(0, len(keys), _MAX_KEYS):
+            batch = [{"Key": key} for key in keys[start : start + _MAX_KEYS]]
             answer = await self._call(
                 "delete_objects", keys[start], Delete={"Objects": batch, "Quiet": True}
             )
@@ -112,21 +108,30 @@ class Control:
                     keys[start],
                 )
 
+    async def _exists(self) -> bool:
+        try:
+            await asyncio.to_thread(self._call_in_thread, "head_bucket", {})
+        except ClientError as error:
+            if _status(error) == 404:
+                return False
+            raise self._translated(error, "") from None
+        except BotoCoreError as error:
+            raise self._translated(error, "") from None
+        return True
+
     async def _call(self, operation: str, key: str = "", **parameters: Any) -> dict[str, Any]:
         try:
-            return await asyncio.to_thread(self._in_thread, operation, parameters)
+            return await asyncio.to_thread(self._call_in_thread, operation, parameters)
         except (ClientError, BotoCoreError) as error:
             raise self._translated(error, key) from None
 
-    def _in_thread(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _call_in_thread(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         if self._client is None:
-            self._client = self._open_client()
+            self._client = self._access_keys.open_client()
         call: Callable[..., dict[str, Any]] = getattr(self._client, operation)
         return call(Bucket=self._bucket, **parameters)
 
-    def _translated(
-        self, error: ClientError | BotoCoreError, key: str
-    ) -> StoreRefused | StoreUnavailable:
+    def _translated(self, error: ClientError | BotoCoreError, key: str) -> StoreError:
         if isinstance(error, ClientError) and 400 <= _status(error) < 500:
             what = (
                 f"The store refused {error.operation_name} with HTTP {_status(error)}: "

@@ -1,8 +1,8 @@
-"""What can go wrong with the store. Errors name bucket and key, never a signature."""
+"""Errors of the object store. Messages name the bucket and the key, never a signature."""
 
 
 class StoreError(Exception):
-    """Something was not stored or not found."""
+    """A call to the object store failed."""
 
     def __init__(self, what: str, bucket: str, key: str) -> None:
         super().__init__(f"{what} (bucket {bucket!r}, key {key!r})")
@@ -11,12 +11,12 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The store does not answer, or not well; the same call may work later."""
+    """The store did not answer, or answered with an error of its side; a retry may succeed."""
 
 
 class StoreRefused(StoreError):
-    """The store refuses the call as it is: keys, bucket or rights are wrong."""
+    """The store refused the call; bucket, access keys or their rights have to be corrected."""
 
 
 class ObjectMissing(StoreError):
-    """There is no such object."""
+    """No object exists under the key."""

@@ -1,10 +1,10 @@
-"""Signed addresses of objects (SigV4 in the query): what a request is sent to, what a link is.
+"""Presigned URLs of S3 (AWS Signature Version 4 in the query), for requests and for links.
 
-They are what boto3 would sign, at a tenth of its price: boto3 derives the day's key and builds a
-request anew for each. Where an object is, is still for boto3 to say.
+The result equals boto3's at a tenth of its cost: boto3 derives the signing key and builds a request
+anew for every URL. boto3 still decides the address of an object.
 
-A signed address is a secret for as long as it lasts: it goes into requests and answers, never into
-a log line, an error or the records.
+A presigned URL is a secret while it lasts: it goes into requests and answers, never into a log
+line, an error or the database.
 """
 
 import hashlib
@@ -18,37 +18,36 @@ import boto3
 from botocore import UNSIGNED
 
 from autos.settings import Settings
-from autos.store.access import Access, Keys, client_options
+from autos.store.access_keys import AccessKey, AccessKeyProvider, client_options
 
 SIGNED_FOR_SECONDS: Final = 900
-"""How long the store's own requests may take to begin."""
-LONGEST_LINK_SECONDS: Final = 604_800
-"""SigV4's own limit, 7 days; stores refuse longer ones when they are opened."""
+"""How long a URL that this service requests itself is valid."""
+MAX_LINK_SECONDS: Final = 604_800
+"""The limit of SigV4, 7 days; stores refuse a URL with more when it is opened."""
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
-_USUAL_PORTS: Final = {"http": 80, "https": 443}
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class Signer:
+class UrlSigner:
     """Signs requests for one bucket at one endpoint.
 
     Args:
         settings: bucket and region.
-        access: the keys to sign with.
-        endpoint: of the store, as those reach it who open the address; empty for AWS.
+        access_keys: provides the key to sign with.
+        endpoint: of the store, as the users of the URL reach it; empty for AWS.
     """
 
-    def __init__(self, settings: Settings, access: Access, endpoint: str) -> None:
-        # The address of an object, less the object.
-        place = urlsplit(_address_of(settings, endpoint, "k").removesuffix("/k"))
-        port = "" if place.port in (None, _USUAL_PORTS.get(place.scheme)) else f":{place.port}"
-        name = f"[{place.hostname}]" if ":" in (place.hostname or "") else place.hostname
-        self._origin = f"{place.scheme}://{place.netloc}"
+    def __init__(self, settings: Settings, access_keys: AccessKeyProvider, endpoint: str) -> None:
+        bucket = urlsplit(_object_url(settings, endpoint, "k").removesuffix("/k"))
+        port = "" if bucket.port in (None, _DEFAULT_PORTS.get(bucket.scheme)) else f":{bucket.port}"
+        name = f"[{bucket.hostname}]" if ":" in (bucket.hostname or "") else bucket.hostname
+        self._origin = f"{bucket.scheme}://{bucket.netloc}"
         self._host = f"{name}{port}"
-        self._path = place.path
+        self._path = bucket.path
         self._region = settings.s3_region
-        self._access = access
-        self._day: tuple[Keys, str, bytes] | None = None
+        self._access_keys = access_keys
+        self._day_key: tuple[AccessKey, str, bytes] | None = None
 
     def url(
         self,
@@ -60,35 +59,35 @@ class Signer:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> str:
-        """The signed address for one request.
+        """The presigned URL for one request.
 
         Args:
             method: of the request.
             key: of the object.
-            seconds: for which the address opens; at most 7 days.
-            at: when those begin, in seconds since the epoch.
-            query: what the request asks for beside the object; names of letters and dashes.
-            headers: that the request must carry, by lower-case names.
+            seconds: how long the URL is valid; at most 7 days.
+            at: start of the validity, in seconds since the epoch.
+            query: further query parameters; names of letters and dashes.
+            headers: headers the request must carry, by lower-case name.
 
         Raises:
             StoreUnavailable: there are no access keys.
         """
-        keys = self._access.held()
-        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
-        scope = f"{moment[:8]}/{self._region}/s3/aws4_request"
+        access_key = self._access_keys.current()
+        timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+        scope = f"{timestamp[:8]}/{self._region}/s3/aws4_request"
         signed = sorted({"host": self._host, **(headers or {})}.items())
         names = ";".join(name for name, _ in signed)
-        members = {
+        parameters = {
             **(query or {}),
             "X-Amz-Algorithm": _ALGORITHM,
-            "X-Amz-Credential": f"{keys.id}/{scope}",
-            "X-Amz-Date": moment,
-            "X-Amz-Expires": str(min(seconds, LONGEST_LINK_SECONDS)),
+            "X-Amz-Credential": f"{access_key.id}/{scope}",
+            "X-Amz-Date": timestamp,
+            "X-Amz-Expires": str(min(seconds, MAX_LINK_SECONDS)),
             "X-Amz-SignedHeaders": names,
         }
-        if keys.token is not None:
-            members["X-Amz-Security-Token"] = keys.token
-        pairs = [(name, quote(value, safe="")) for name, value in members.items()]
+        if access_key.token is not None:
+            parameters["X-Amz-Security-Token"] = access_key.token
+        pairs = [(name, quote(value, safe="")) for name, value in parameters.items()]
         path = self._path + "/" + quote(key, safe="/")
         request = "\n".join(
             (
@@ -103,27 +102,27 @@ class Signer:
         )
         digest = hashlib.sha256(request.encode()).hexdigest()
         signature = hmac.digest(
-            self._key(keys, moment[:8]),
-            f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}".encode(),
+            self._signing_key(access_key, timestamp[:8]),
+            f"{_ALGORITHM}\n{timestamp}\n{scope}\n{digest}".encode(),
             "sha256",
         ).hex()
-        given = "&".join(f"{name}={value}" for name, value in pairs)
-        return f"{self._origin}{path}?{given}&X-Amz-Signature={signature}"
+        unsorted = "&".join(f"{name}={value}" for name, value in pairs)
+        return f"{self._origin}{path}?{unsorted}&X-Amz-Signature={signature}"
 
-    def _key(self, keys: Keys, day: str) -> bytes:
-        """The key that signs on one day, derived once."""
-        if self._day is None or self._day[:2] != (keys, day):
-            derived = f"AWS4{keys.secret}".encode()
+    def _signing_key(self, access_key: AccessKey, day: str) -> bytes:
+        """The signing key of a day, derived once."""
+        if self._day_key is None or self._day_key[:2] != (access_key, day):
+            derived = f"AWS4{access_key.secret}".encode()
             for part in (day, self._region, "s3", "aws4_request"):
                 derived = hmac.digest(derived, part.encode(), "sha256")
-            self._day = (keys, day, derived)
-        return self._day[2]
+            self._day_key = (access_key, day, derived)
+        return self._day_key[2]
 
 
-def _address_of(settings: Settings, endpoint: str, key: str) -> str:
-    """Where boto3 has an object; asks nobody and needs no keys."""
+def _object_url(settings: Settings, endpoint: str, key: str) -> str:
+    """boto3's URL of an object, unsigned; makes no network call."""
     client = boto3.client("s3", **client_options(settings, endpoint, signature_version=UNSIGNED))
-    address: str = client.generate_presigned_url(
+    url: str = client.generate_presigned_url(
         "get_object", Params={"Bucket": settings.s3_bucket, "Key": key}
     )
-    return address
+    return url

@@ -1,1 +1,1 @@
-"""Webhooks: what they say, how they are signed, and where they may go (DESIGN §11)."""
+"""Webhooks: events, signatures and secrets, the guard against SSRF, the sender."""

@@ -1,20 +1,26 @@
-"""What a webhook's body says: `{type, timestamp, data}` (Standard Webhooks), full or thin.
+"""The events that webhooks carry: `{type, timestamp, data}` (Standard Webhooks), full or thin.
 
-Members are only ever added. No name of a party or of a document is in it: documents are known by
-ids, and a link gives a file the name of its place in the case. These models are the published
-schema (`docs/webhooks/schemas/`, OpenAPI's `webhooks`).
+The models are the published schema (`docs/webhooks/schemas/`, OpenAPI's `webhooks`); members are
+only ever added. Events contain no name of a party or of a document: documents have ids, and a link
+names a file by its place in the case. For a new event: a model here and in `Event`, an entry in
+`api/webhooks/openapi.py`, and `python -m tests.unit.webhooks.schemas` to publish its schema.
 """
 
 import uuid
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
+from autos.filenames import DEFAULT_TYPE, ending
+from autos.records.deliveries import DeliveryContext
+from autos.records.models import Document
+from autos.store.object_keys import document_key, manifest_key
 
-LONGEST_LIST: Final = 1_000
-"""Documents a full payload lists; a longer case's are read from the manifest or the API."""
+MAX_DOCUMENTS: Final = 1_000
+"""Documents that a full payload lists; those of larger cases are in the manifest and the API."""
 
 EventType = Literal[
     "process.download.completed",
@@ -22,15 +28,16 @@ EventType = Literal[
     "process.download.failed",
     "process.download.cancelled",
 ]
+_TYPE_PREFIX: Final = "process.download."
 _EXAMPLE_TIME: Final = "2026-11-24T03:45:01.120000Z"
 
 
-class _Part(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class EventDocument(_Part):
-    """One document, as it stands when the attempt is made."""
+class EventDocument(_Model):
+    """One document, in its state when the attempt is made."""
 
     id: uuid.UUID
     uuid: str = Field(description="The document's id at the source")
@@ -61,8 +68,8 @@ class EventDocument(_Part):
     doubt_message: str | None
 
 
-class Ending(_Part):
-    """How a job ended: what full and thin payloads have in common."""
+class JobData(_Model):
+    """How a job ended; common to full and thin payloads."""
 
     process_number: str = Field(examples=["9990002-86.2024.8.26.0100"])
     court: str = Field(examples=["TJSP"])
@@ -81,15 +88,15 @@ class Ending(_Part):
     documents_url: str = Field(description="At this API: the documents, page by page")
 
 
-class ThinData(Ending):
-    """Ids, numbers and links to this API; nothing that opens a document by itself."""
+class ThinData(JobData):
+    """Ids, numbers and links to this API; no link that opens a document without an API key."""
 
     payload: Literal["thin"] = "thin"
     manifest_url: str = Field(description="At this API")
 
 
-class FullData(Ending):
-    """Everything, with links that open the documents."""
+class FullData(JobData):
+    """All data, with links that open the documents."""
 
     payload: Literal["full"] = "full"
     manifest_url: str = Field(description="Opens the manifest for an hour; made for this attempt")
@@ -99,7 +106,7 @@ class FullData(Ending):
     )
 
 
-class _Event(_Part):
+class _Event(_Model):
     timestamp: datetime = Field(
         description="When the job ended; the same over attempts and replays",
         examples=[_EXAMPLE_TIME],
@@ -107,21 +114,21 @@ class _Event(_Part):
 
 
 class FullEvent(_Event):
-    """A job has ended; told to a subscription with `payload=full`."""
+    """A job has ended; sent to a subscription with `payload=full`."""
 
     type: EventType
     data: FullData
 
 
 class ThinEvent(_Event):
-    """A job has ended; told to a subscription with `payload=thin`."""
+    """A job has ended; sent to a subscription with `payload=thin`."""
 
     type: EventType
     data: ThinData
 
 
-class TestData(_Part):
-    """Nothing but a word for the person who tests."""
+class TestData(_Model):
+    """A message for the person who tests."""
 
     __test__ = False
 
@@ -141,6 +148,105 @@ class TestEvent(_Event):
 Event = FullEvent | ThinEvent | TestEvent
 
 
+class Linker(Protocol):
+    """Makes links; `autos.store.Store` does."""
+
+    def link(self, key: str, filename: str, content_type: str) -> str:
+        """A URL that opens the object for a while."""
+        ...
+
+
 def encode(event: Event) -> str:
-    """The body of the request: JSON without needless white space."""
+    """The body of the request: compact JSON."""
     return event.model_dump_json()
+
+
+def compose(context: DeliveryContext, store: Linker, api_url: str) -> FullEvent | ThinEvent:
+    """The event of a delivery, with links made for this attempt.
+
+    Counts are those at the end of the job. Documents are in their present state, so that a delivery
+    repeated after a later job shows what is available now.
+
+    Args:
+        context: the delivery with its job and documents.
+        store: makes the links of a full payload.
+        api_url: where clients reach this API; empty makes links to it relative.
+    """
+    number = CaseNumber(context.job.process_number)
+    base = f"{api_url.rstrip('/')}/api/v1/processes/{number.digits}"
+    envelope: dict[str, Any] = {
+        "type": context.delivery.type,
+        "timestamp": context.delivery.created_at,
+    }
+    job = _job_data(context, number, base)
+    if context.subscription.payload == "thin":
+        return ThinEvent(**envelope, data=ThinData(**job, manifest_url=f"{base}/manifest"))
+    return FullEvent(
+        **envelope,
+        data=FullData(
+            **job,
+            manifest_url=store.link(
+                manifest_key(number.digits), f"{number.masked}-manifest.json", "application/json"
+            ),
+            documents=None
+            if len(context.documents) > MAX_DOCUMENTS
+            else [_document(row, number, store, base) for row in context.documents],
+        ),
+    )
+
+
+def _job_data(context: DeliveryContext, number: CaseNumber, base: str) -> dict[str, Any]:
+    job = context.job
+    reason = Reason(job.reason) if job.reason else None
+    return {
+        "process_number": number.masked,
+        "court": number.court,
+        "job_id": job.id,
+        # The status at the time of the event; the job's row may have changed since.
+        "status": JobStatus(context.delivery.type.removeprefix(_TYPE_PREFIX)),
+        "reason": reason,
+        "error_message": reason.text if reason else None,
+        "total_documents": job.total_documents,
+        "completed_documents": job.available_documents,
+        "doubtful_documents": job.doubtful_documents,
+        "failed_documents": job.failed_documents,
+        "bytes_stored": job.bytes_stored,
+        "started_at": job.started_at,
+        "completed_at": job.completed_at,
+        "status_url": f"{base}/status",
+        "documents_url": f"{base}/documents",
+    }
+
+
+def _document(row: Document, number: CaseNumber, store: Linker, base: str) -> EventDocument:
+    link = None
+    if row.sha256 is not None:
+        content_type = row.content_type or DEFAULT_TYPE
+        # The source's file names may contain names of parties.
+        filename = f"{number.masked}-{row.position + 1:04}{ending(content_type)}"
+        link = store.link(document_key(number.digits, row.sha256), filename, content_type)
+    reason = Reason(row.reason) if row.reason else None
+    doubt = Doubt(row.doubt) if row.is_available and row.doubt else None
+    return EventDocument(
+        id=row.id,
+        uuid=row.source_id,
+        origin_id=row.origin_id,
+        position=row.position,
+        source_order=row.source_order,
+        sequence=row.sequence,
+        kind=row.kind,
+        kind_code=row.kind_code,
+        instance=row.instance,
+        secrecy=row.secrecy,
+        filed_at=row.filed_at,
+        status=DocumentState(row.state),
+        size=row.size if link else row.expected_size,
+        mime_type=row.content_type if link else row.declared_type,
+        sha256=row.sha256 if link else None,
+        download_url=link,
+        content_url=f"{base}/documents/{row.id}/content",
+        reason=reason,
+        error_message=reason.text if reason else None,
+        doubt=doubt,
+        doubt_message=doubt.text if doubt else None,
+    )

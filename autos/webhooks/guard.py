@@ -1,46 +1,94 @@
-"""Keeps webhooks out of our own network (DESIGN §11, failure F8).
+"""Guards against server-side request forgery: webhooks reach public addresses only.
 
-Two gates. `check_url` looks at the address as it is written. `GuardedBackend` looks at where the
-name leads, at the moment of connecting: it resolves once, refuses if any of the addresses is not
-public, and dials one of those it has looked at, so that a name which changes its answer gains
-nothing. TLS and the `Host` header still use the name.
-
-Not promised: that the receiver is the one its owner meant; that is what TLS and signatures are for.
+`check_url` checks a URL as it is written. `GuardedTransport` checks every request: it resolves the
+host once per connection, refuses it if any of its addresses is not public, and connects to one of
+the addresses it has checked, so a name that changes its answer (DNS rebinding) gains nothing. TLS
+and the `Host` header still use the name. Does not promise that a receiver is the one its owner
+meant; TLS and signatures are for that.
 """
 
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
-from functools import partial
-from ipaddress import IPv6Address, ip_address
+from functools import cache, partial
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import Final, TypeAlias
 
 import httpcore2
 import httpx2
 
-from autos.webhooks.addresses import Address, why_refused
-
+Address: TypeAlias = IPv4Address | IPv6Address
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
-"""The addresses of a host name; raises OSError when it has none."""
+"""The addresses of a host and port; raises OSError when it has none."""
 
 HTTPS_PORT: Final = 443
 _LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
-"""A last label like this makes software read the whole host as an IPv4 address (WHATWG URL)."""
-_DIAL_SECONDS: Final = 4.0
-"""For each address but the last: one that swallows all packets must not use up the attempt."""
+"""With a last label like this, software reads the whole host as an IPv4 address (WHATWG URL)."""
+_CONNECT_SECONDS: Final = 4.0
+"""For each address but the last, so that an unresponsive one does not use up the attempt."""
 _LOOKUPS: Final = ThreadPoolExecutor(400, "name-lookup")
-"""Looking a name up holds a thread, for half a minute if its name servers are silent, even when its
-attempt has given up after 15 s. So they have threads of their own, twice as many as a worker's
-attempts: in the loop's few, names that hang would hold up all other names, and all documents."""
+"""A lookup holds a thread for up to 30 s if the name servers are silent, longer than its attempt
+(15 s). Its pool has twice as many threads as a worker has attempts: in the event loop's own small
+pool, hanging names would delay all other names and all documents."""
+
+# From the IANA special-purpose address registries (RFC 6890), not Python's `is_global`, which
+# changes between versions and calls multicast, 6to4 and NAT64 global.
+_REFUSED: Final[dict[IPv4Network | IPv6Network, str]] = {
+    ip_network(network): kind
+    for network, kind in {
+        "0.0.0.0/8": "this network",
+        "10.0.0.0/8": "private",
+        "100.64.0.0/10": "carrier-grade NAT",
+        "127.0.0.0/8": "loopback",
+        "168.63.129.16/32": "a cloud platform's own",
+        "169.254.0.0/16": "link-local",
+        "172.16.0.0/12": "private",
+        "192.0.0.0/24": "reserved for protocols",
+        "192.0.2.0/24": "documentation",
+        "192.88.99.0/24": "a 6to4 relay",
+        "192.168.0.0/16": "private",
+        "198.18.0.0/15": "benchmarking",
+        "198.51.100.0/24": "documentation",
+        "203.0.113.0/24": "documentation",
+        "224.0.0.0/4": "multicast",
+        "240.0.0.0/4": "reserved",
+        "::/128": "unspecified",
+        "::1/128": "loopback",
+        "::ffff:0:0/96": "IPv4 written as IPv6",
+        "64:ff9b::/96": "NAT64",
+        "64:ff9b:1::/48": "NAT64",
+        "100::/64": "discard-only",
+        "2001::/23": "reserved for protocols",
+        "2001:db8::/32": "documentation",
+        "2002::/16": "6to4",
+        "3fff::/20": "documentation",
+        "5f00::/16": "segment routing",
+        "fc00::/7": "private",
+        "fe80::/10": "link-local",
+        "ff00::/8": "multicast",
+    }.items()
+}
+_PUBLIC_IPV6: Final = IPv6Network("2000::/3")
+
+
+"""IPv6 addresses outside of it are refused, as are those inside that contain an IPv4 address."""
 
 
 class BlockedFor(StrEnum):
-    """Why the guard does not let a webhook go."""
+    """Why the guard refused."""
 
     SHAPE = "shape"
     SCHEME = "scheme"
@@ -51,24 +99,34 @@ class BlockedFor(StrEnum):
 
 
 class Blocked(Exception):
-    """The guard refused; the message tells the webhook's owner why and what to do."""
+    """The guard refused; the message says why and what to do, for the webhook's owner."""
 
     def __init__(self, reason: BlockedFor, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-def check_url(text: str, *, allow_private: bool) -> httpx2.URL:
-    """Check a webhook's address as it is written, before anybody resolves or dials it.
+def why_refused(address: Address) -> str | None:
+    """The kind of an address that webhooks may not be sent to; None if it is public."""
+    for network, kind in _REFUSED.items():
+        if address.version == network.version and address in network:
+            return kind
+    if isinstance(address, IPv6Address) and address not in _PUBLIC_IPV6:
+        return "not public"
+    return None
 
-    An IP address in it is screened here already; a name, when it is used.
+
+def check_url(text: str, *, allow_private: bool) -> httpx2.URL:
+    """Check a webhook's URL as it is written, including an IP address in it.
+
+    A host name is only resolved and checked when a request is sent.
 
     Args:
-        text: the address as its owner gave it.
-        allow_private: also let http, any port and any IP address pass, for demos and tests.
+        text: the URL as its owner gave it.
+        allow_private: also accept http, any port and any IP address, for demos and tests.
 
     Raises:
-        Blocked: it may not be used; the message says what to write instead.
+        Blocked: the URL may not be used; the message says what to write instead.
     """
     try:
         url = httpx2.URL(text)
@@ -93,7 +151,7 @@ def check_url(text: str, *, allow_private: bool) -> httpx2.URL:
 
 
 def host_of(text: str) -> str:
-    """The host of an address, for logs: never the path or the query; empty if there is none."""
+    """The host of a URL, for logs, without path and query; empty if there is none."""
     try:
         return httpx2.URL(text).host
     except httpx2.InvalidURL:
@@ -133,7 +191,7 @@ def _not_public(kind: str) -> Blocked:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that the host spells out in its one canonical form; None for anything else."""
+    """The IP address that the host is, in canonical form; None for anything else."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -143,10 +201,10 @@ def _literal(host: str) -> Address | None:
 
 
 async def resolve(host: str, port: int) -> Sequence[Address]:
-    """Ask the system for the addresses of a host.
+    """The addresses of a host by the system's resolver.
 
     Raises:
-        OSError: it has none, or the name service does not answer.
+        OSError: the host has none, or the name service does not answer.
     """
     look_up = partial(
         socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
@@ -158,10 +216,10 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
 async def screen(
     host: str, port: int, resolver: Resolver, *, allow_private: bool
 ) -> Sequence[Address]:
-    """The addresses of a host, all of them fit to be dialled.
+    """The addresses of a host, all checked.
 
     Raises:
-        Blocked: one of them is not public. One is enough: no honest name mixes them.
+        Blocked: one of them is not public; no legitimate host mixes public and private ones.
         OSError: the host has no address.
     """
     literal = _literal(host)
@@ -176,12 +234,12 @@ async def screen(
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Opens connections to screened addresses only.
+    """Opens connections to checked addresses only.
 
     Args:
-        allow_private: let every address and port pass, for demos and tests.
-        resolver: asked once per connection.
-        dialler: opens a connection to an address that was screened; tests put their own here.
+        allow_private: accept every address and port, for demos and tests.
+        resolver: called once per connection.
+        dialler: connects to a checked address; replaced in tests.
     """
 
     def __init__(
@@ -199,14 +257,14 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface's own
+        timeout: float | None = None,  # noqa: ASYNC109 - part of the interface
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Resolve, screen, dial; see the base class for the arguments.
+        """Resolve, check, connect; see the base class for the arguments.
 
         Raises:
-            Blocked: the host may not be dialled.
+            Blocked: the host may not be connected to.
             httpcore2.ConnectError, httpcore2.ConnectTimeout: none of its addresses answers.
         """
         if port != HTTPS_PORT and not self._allow_private:
@@ -215,15 +273,63 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             addresses = await screen(host, port, self._resolver, allow_private=self._allow_private)
         except OSError as error:
             raise httpcore2.ConnectError("The host's name could not be resolved.") from error
-        failure: httpcore2.ConnectError | httpcore2.ConnectTimeout | None = None
-        for address in addresses:
-            last = address is addresses[-1]
-            patience = timeout if last else min(timeout or _DIAL_SECONDS, _DIAL_SECONDS)
+        *others, last = addresses
+        for address in others:
             try:
                 return await self._dialler.connect_tcp(
-                    str(address), port, patience, local_address, socket_options
+                    str(address),
+                    port,
+                    min(timeout or _CONNECT_SECONDS, _CONNECT_SECONDS),
+                    local_address,
+                    socket_options,
                 )
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failure = error
-        assert failure is not None  # noqa: S101 - there was an address, and it failed
-        raise failure
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._dialler.connect_tcp(
+            str(last), port, timeout, local_address, socket_options
+        )
+
+
+@cache
+def _default_ssl_context() -> ssl.SSLContext:
+    return httpx2.create_ssl_context(trust_env=False)
+
+
+class GuardedTransport(httpx2.AsyncHTTPTransport):
+    """Sends requests to public addresses only, each over a new connection that is checked.
+
+    It is used without a client: redirects are not followed, cookies not kept, proxies not used.
+
+    Args:
+        allow_private: `AUTOS_WEBHOOK_ALLOW_PRIVATE`.
+        backend: opens the connections; a plain `GuardedBackend` by default.
+        ssl_context: the trusted authorities; the usual ones by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        backend: GuardedBackend | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        ssl_context = ssl_context or _default_ssl_context()
+        super().__init__(verify=ssl_context, trust_env=False)
+        self._allow_private = allow_private
+        # httpx2 has no argument for a network backend.
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=ssl_context,
+            max_connections=None,
+            max_keepalive_connections=0,
+            network_backend=backend or GuardedBackend(allow_private=allow_private),
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request.
+
+        Raises:
+            Blocked: the guard refuses the URL or an address of its host.
+            httpx2.TransportError: no connection, or no answer.
+        """
+        check_url(str(request.url), allow_private=self._allow_private)
+        return await super().handle_async_request(request)

@@ -1,22 +1,24 @@
-"""The signing secrets of an API key: made, sealed, rotated, opened.
+"""The signing secrets of an API key: created, encrypted, rotated, decrypted.
 
-They lie sealed in `api_keys.webhook_secrets`. Every event is signed with all that are in force:
-a rotated secret stays so for a day (`OVERLAP_SECONDS`), beside the new one. A symmetric secret is
-told once; the private half of a pair is never told at all.
-
-Not promised: that more than the newest few of each kind stay in force when somebody rotates often.
+They are stored encrypted in `api_keys.webhook_secrets`. Every event is signed with all secrets in
+force: a rotated one stays in force for a day (`OVERLAP_SECONDS`) beside the new one, but only the
+newest few of each scheme do. A symmetric secret is shown once; a private key is never shown.
 """
 
 import base64
 import secrets
+import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.contracts.webhooks import OVERLAP_SECONDS
+from autos.records import api_keys
+from autos.records.models import now
 from autos.vault import Vault
 from autos.webhooks.signing import (
     PRIVATE_PREFIX,
@@ -27,32 +29,32 @@ from autos.webhooks.signing import (
 )
 
 _RANDOM_BYTES: Final = 32
-"""For both kinds: within the 24 to 64 bytes of the specification, and Ed25519's seed."""
+"""For both schemes: Standard Webhooks asks for 24 to 64, Ed25519's seed has 32."""
 _MOST_IN_FORCE: Final = 5
 _PREFIXES: Final = {"v1": SECRET_PREFIX, "v1a": PRIVATE_PREFIX}
 
 
 class Scheme(StrEnum):
-    """How a secret signs, by its version in the signature header."""
+    """A signature scheme, by its version in the signature header."""
 
     SYMMETRIC = "v1"
     ASYMMETRIC = "v1a"
 
 
 class Secret(BaseModel):
-    """One sealed secret."""
+    """One secret, encrypted."""
 
     scheme: Scheme
     sealed: str
     created_at: datetime
     expires_at: datetime | None = None
-    """When it stops signing; None for the one that is not rotated yet."""
-    told: bool = False
-    """True once its owner has been shown it."""
+    """When it stops signing; None until it is rotated."""
+    shown: bool = False
+    """True once it was shown to its owner."""
 
 
 class Secrets(BaseModel):
-    """All of a key's secrets, newest first. Methods answer with a changed copy."""
+    """All secrets of an API key, newest first. Methods return a changed copy."""
 
     secrets: list[Secret] = Field(default_factory=list)
 
@@ -62,22 +64,16 @@ class Secrets(BaseModel):
         return cls.model_validate(stored)
 
     def stored(self) -> dict[str, Any]:
-        """What the column holds."""
+        """The column's value."""
         return self.model_dump(mode="json")
 
     def current(self, scheme: Scheme) -> Secret | None:
         """The secret of this scheme that has not been rotated."""
-        return next(
-            (
-                secret
-                for secret in self.secrets
-                if secret.scheme is scheme and not secret.expires_at
-            ),
-            None,
-        )
+        of_scheme = (one for one in self.secrets if one.scheme is scheme)
+        return next((one for one in of_scheme if not one.expires_at), None)
 
     def in_force(self, scheme: Scheme, at: datetime) -> list[Secret]:
-        """The secrets of this scheme that sign at that moment, newest first."""
+        """The secrets of this scheme that sign at that time, newest first."""
         return [
             secret
             for secret in self.secrets
@@ -85,7 +81,7 @@ class Secrets(BaseModel):
         ][:_MOST_IN_FORCE]
 
     def with_new(self, scheme: Scheme, vault: Vault, at: datetime) -> Self:
-        """With a new secret; the one so far signs on for the overlap, the expired are dropped."""
+        """With a new secret; the one before expires after the overlap, expired ones are dropped."""
         text = _PREFIXES[scheme] + base64.b64encode(secrets.token_bytes(_RANDOM_BYTES)).decode()
         new = Secret(scheme=scheme, sealed=vault.seal(text).decode(), created_at=at)
         ends = at + timedelta(seconds=OVERLAP_SECONDS)
@@ -100,40 +96,50 @@ class Secrets(BaseModel):
 
     def without(self, scheme: Scheme) -> Self:
         """With no secret of this scheme."""
-        return self.model_copy(
-            update={"secrets": [one for one in self.secrets if one.scheme is not scheme]}
-        )
+        kept = [one for one in self.secrets if one.scheme is not scheme]
+        return self.model_copy(update={"secrets": kept})
 
-    def told(self) -> Self:
-        """With the symmetric secret marked as shown to its owner."""
-        shown = self.current(Scheme.SYMMETRIC)
-        return self.model_copy(
-            update={
-                "secrets": [
-                    one.model_copy(update={"told": True}) if one is shown else one
-                    for one in self.secrets
-                ]
-            }
-        )
+    def marked_shown(self) -> Self:
+        """With the current symmetric secret marked as shown to its owner."""
+        current = self.current(Scheme.SYMMETRIC)
+        secrets = [
+            one.model_copy(update={"shown": True}) if one is current else one
+            for one in self.secrets
+        ]
+        return self.model_copy(update={"secrets": secrets})
 
     def signers(self, vault: Vault, at: datetime) -> list[Signer]:
-        """What signs a webhook at that moment.
+        """The signers of a webhook sent at that time.
 
         Raises:
-            SealBroken: `AUTOS_SECRET_KEY` is another than when they were sealed.
+            SealBroken: `AUTOS_SECRET_KEY` does not contain the key that encrypted them.
         """
         symmetric = self._open(self.in_force(Scheme.SYMMETRIC, at), vault)
         asymmetric = self._open(self.in_force(Scheme.ASYMMETRIC, at), vault)
         return [*map(SymmetricSigner, symmetric), *map(AsymmetricSigner, asymmetric)]
 
     def opened(self, vault: Vault, at: datetime) -> list[str]:
-        """The symmetric secrets themselves, newest first; raises as `signers` does."""
+        """The symmetric secrets in plain text, newest first; raises like `signers`."""
         return list(self._open(self.in_force(Scheme.SYMMETRIC, at), vault))
 
     def public_keys(self, vault: Vault, at: datetime) -> list[str]:
-        """The `whpk_…` keys a receiver may verify with, newest first; raises as `signers` does."""
+        """The `whpk_…` keys a receiver may verify with, newest first; raises like `signers`."""
         pairs = self._open(self.in_force(Scheme.ASYMMETRIC, at), vault)
         return [AsymmetricSigner(private).public_key for private in pairs]
 
     def _open(self, sealed: Iterable[Secret], vault: Vault) -> Iterable[str]:
         return (vault.open(secret.sealed.encode()) for secret in sealed)
+
+
+async def secrets_of(session: AsyncSession, api_key_id: uuid.UUID, vault: Vault) -> Secrets:
+    """The secrets of an API key; creates and stores a symmetric one if there is none."""
+    secrets = Secrets.load(await api_keys.webhook_secrets(session, api_key_id))
+    if secrets.current(Scheme.SYMMETRIC) is not None:
+        return secrets
+    row = await api_keys.lock(session, api_key_id)
+    secrets = Secrets.load(row.webhook_secrets)
+    # Another transaction may have created one while this one waited for the row's lock.
+    if secrets.current(Scheme.SYMMETRIC) is None:
+        secrets = secrets.with_new(Scheme.SYMMETRIC, vault, now())
+        row.webhook_secrets = secrets.stored()
+    return secrets

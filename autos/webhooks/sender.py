@@ -1,7 +1,7 @@
-"""Sends one request to a receiver and says what came back, in numbers and one word.
+"""Sends one request to a receiver and reports the outcome as a status code and a reason.
 
-An answer in time is decided by its status alone. Its body is read only for the log, as far as that
-needs and time allows: a receiver that drips, or sends gigabytes, holds nobody up.
+The status code alone decides. The body is read for the log only, within limits of size and time, so
+a slow or huge one does not delay the delivery.
 """
 
 import asyncio
@@ -18,11 +18,10 @@ import httpx2
 
 from autos.contracts.webhooks import TIMEOUT_SECONDS
 from autos.settings import Settings
-from autos.webhooks.guard import Blocked
-from autos.webhooks.transport import GuardedTransport
+from autos.webhooks.guard import Blocked, GuardedTransport
 
 EXCERPT_BYTES: Final = 2048
-_LONGEST_BODY: Final = 65_536
+_MAX_BODY_BYTES: Final = 65_536
 _BODY_SECONDS: Final = 2.0
 _GONE: Final = 410
 _HEADERS: Final = {
@@ -33,7 +32,7 @@ _HEADERS: Final = {
 
 
 class Failure(StrEnum):
-    """Why an attempt did not count."""
+    """Why an attempt failed."""
 
     STATUS = "status"
     REDIRECT = "redirect"
@@ -43,41 +42,41 @@ class Failure(StrEnum):
     PROTOCOL = "protocol"
     BLOCKED = "blocked"
     INTERNAL_ERROR = "internal_error"
-    """Not of an attempt, but of a delivery for which none could be made."""
+    """No attempt could be made."""
 
     @property
     def text(self) -> str:
-        """One sentence for a person who reads the log."""
+        """One sentence for people."""
         return _TEXTS[self]
 
 
 _TEXTS: Final = {
     Failure.STATUS: "The receiver answered with another status than 2xx.",
-    Failure.REDIRECT: "The receiver redirects, which is not followed; give its final address.",
-    Failure.GONE: "The receiver answered 410: it wants no more of this.",
+    Failure.REDIRECT: "The receiver redirects; redirects are not followed, register the final URL.",
+    Failure.GONE: "The receiver answered 410 Gone: it does not accept further deliveries.",
     Failure.TIMEOUT: f"The receiver did not answer within {TIMEOUT_SECONDS:.0f} seconds.",
-    Failure.CONNECTION: "There was no connection to the receiver, or it broke.",
-    Failure.PROTOCOL: "The receiver broke the connection off, or sent something that is not HTTP.",
-    Failure.BLOCKED: "The address may not be used for webhooks; see webhook-validate for why.",
-    Failure.INTERNAL_ERROR: "Autos failed on this by a defect of its own; see the worker's log.",
+    Failure.CONNECTION: "The connection to the receiver failed or broke.",
+    Failure.PROTOCOL: "The receiver closed the connection early, or did not answer in HTTP.",
+    Failure.BLOCKED: "The URL may not be used for webhooks; webhook-validate says why.",
+    Failure.INTERNAL_ERROR: "An internal error of Autos; see the worker's log.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of one request."""
+    """The outcome of one request."""
 
     milliseconds: int
     failure: Failure | None
     """None for a 2xx."""
     status_code: int | None = None
-    """None when there was no answer."""
+    """None without an answer."""
     retry_after: float | None = None
-    """Seconds, if a failing answer asks for some."""
+    """Seconds, from a failed answer's `Retry-After`."""
     length: int | None = None
-    """Bytes of the answer's body, as far as it was read (64 KiB at most)."""
+    """Bytes of the body that were read, at most 64 KiB."""
     excerpt: bytes | None = None
-    """The first 2 KiB of it."""
+    """The first 2 KiB of the body."""
 
     @property
     def accepted(self) -> bool:
@@ -86,11 +85,11 @@ class Reply:
 
 
 class Sender:
-    """Sends to receivers; nothing of one request is kept for the next.
+    """Sends requests to receivers; requests share no state.
 
     Args:
         transport: `GuardedTransport`, closed with `close`.
-        timeout: seconds for one request in all.
+        timeout: seconds for one whole request.
     """
 
     def __init__(
@@ -101,15 +100,15 @@ class Sender:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """A sender with the guard that the settings ask for."""
+        """A sender guarded as the settings say."""
         return cls(GuardedTransport(allow_private=settings.webhook_allow_private))
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """POST a webhook's body. Never raises for the receiver's sake."""
+        """POST a webhook. Failures of the receiver are in the reply, not raised."""
         return await self._send("POST", url, {"Content-Type": "application/json", **headers}, body)
 
     async def probe(self, url: str) -> Reply:
-        """Ask the receiver for headers only (HEAD), to see whether it answers at all."""
+        """Send a HEAD request, to check that the receiver answers."""
         return await self._send("HEAD", url, {}, b"")
 
     async def close(self) -> None:
@@ -117,27 +116,23 @@ class Sender:
         await self._transport.aclose()
 
     async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        began = time.monotonic()
-
-        def failed(failure: Failure) -> Reply:
-            return Reply(_since(began), failure)
-
+        start = time.monotonic()
         response: httpx2.Response | None = None
         deadline = asyncio.get_running_loop().time() + self._timeout
         try:
             async with asyncio.timeout_at(deadline):
                 request = httpx2.Request(method, url, headers={**_HEADERS, **headers}, content=body)
                 response = await self._transport.handle_async_request(request)
-            milliseconds = _since(began)
+            milliseconds = _since(start)
             length, excerpt = await _read(response, deadline)
         except (Blocked, httpx2.InvalidURL):
-            return failed(Failure.BLOCKED)
+            return Reply(_since(start), Failure.BLOCKED)
         except (TimeoutError, httpx2.TimeoutException):
-            return failed(Failure.TIMEOUT)
+            return Reply(_since(start), Failure.TIMEOUT)
         except httpx2.ProtocolError:
-            return failed(Failure.PROTOCOL)
+            return Reply(_since(start), Failure.PROTOCOL)
         except (httpx2.TransportError, OSError):
-            return failed(Failure.CONNECTION)
+            return Reply(_since(start), Failure.CONNECTION)
         finally:
             if response is not None:
                 await response.aclose()
@@ -153,7 +148,7 @@ class Sender:
 
 
 def judge(status_code: int) -> Failure | None:
-    """What an answer's status means (Standard Webhooks: 2xx is success, 410 the end of it)."""
+    """The failure that a status code means; None for 2xx (Standard Webhooks)."""
     if 200 <= status_code < 300:
         return None
     if 300 <= status_code < 400:
@@ -176,17 +171,17 @@ def retry_after(value: str | None) -> float | None:
 
 
 async def _read(response: httpx2.Response, deadline: float) -> tuple[int, bytes]:
-    """As much of a body as the log wants; what is wrong with the rest is nobody's business."""
+    """Read up to 64 KiB for the log, for up to 2 s; errors while reading are ignored."""
     body = bytearray()
     enough = asyncio.get_running_loop().time() + _BODY_SECONDS
     with contextlib.suppress(TimeoutError, httpx2.TransportError):
         async with asyncio.timeout_at(min(enough, deadline)):
             async for piece in response.aiter_raw():
                 body += piece
-                if len(body) >= _LONGEST_BODY:
+                if len(body) >= _MAX_BODY_BYTES:
                     break
-    return min(len(body), _LONGEST_BODY), bytes(body[:EXCERPT_BYTES])
+    return min(len(body), _MAX_BODY_BYTES), bytes(body[:EXCERPT_BYTES])
 
 
-def _since(began: float) -> int:
-    return round((time.monotonic() - began) * 1000)
+def _since(start: float) -> int:
+    return round((time.monotonic() - start) * 1000)

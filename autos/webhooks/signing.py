@@ -1,8 +1,7 @@
 """Signs and verifies by Standard Webhooks 1.0: `v1` (HMAC-SHA256) and `v1a` (Ed25519).
 
-`v1` is the `standardwebhooks` package's own; it knows no `v1a`, which is the same signed text with
-another key. What is signed is `{id}.{timestamp}.{body}`, so the body must be sent as it was signed,
-byte by byte.
+The `standardwebhooks` package does `v1`; it lacks `v1a`, which signs the same text with another
+key. The signed text is `{id}.{timestamp}.{body}`, so the body must be sent exactly as signed.
 """
 
 import base64
@@ -29,7 +28,7 @@ class Signer(Protocol):
 
 
 class SymmetricSigner:
-    """`v1`: HMAC-SHA256 with a secret that both sides know, written `whsec_…`."""
+    """`v1`: HMAC-SHA256 with a shared secret, written `whsec_…`."""
 
     def __init__(self, secret: str) -> None:
         self._webhook = Webhook(secret)
@@ -53,7 +52,7 @@ class AsymmetricSigner:
 
     @property
     def public_key(self) -> str:
-        """What the receiver verifies with, written `whpk_…`."""
+        """The key that receivers verify with, written `whpk_…`."""
         raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return PUBLIC_PREFIX + base64.b64encode(raw).decode()
 
@@ -63,8 +62,8 @@ def headers(signers: Sequence[Signer], webhook_id: str, at: datetime, body: str)
 
     Args:
         webhook_id: the event's id, the same over attempts and replays.
-        at: the moment of this attempt.
-        body: exactly what will be sent.
+        at: time of this attempt.
+        body: exactly as it will be sent.
     """
     return {
         "webhook-id": webhook_id,
@@ -82,6 +81,6 @@ def _verified(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     try:
         Webhook(secret).verify(body, dict(headers), json_parse=False)
     except (WebhookVerificationError, ValueError, binascii.Error):
-        # The package lets some malformed headers out as plain ValueErrors.
+        # The package raises plain ValueErrors for some malformed headers.
         return False
     return True

@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from autos.records.connections import Server
+from autos.records.database import Server
 from cli.stack import Stack
 from tests.drills.harms import DatabaseLine, Harms, Room, can_mount
 from tests.e2e.conftest import FAST

@@ -21,11 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from autos.contracts.names import delivery_workflow_id, job_workflow_id
-from autos.records.connections import Server
+from autos.records.database import Server
 from autos.records.permits import LOCK_SPACE as PERMIT_SPACE
 from autos.settings import Settings
 from autos.store import ObjectMissing, Store
-from autos.store.keys import manifest_key, process_prefix
+from autos.store.object_keys import manifest_key, process_prefix
 from cli.stack import Stack
 from cli.stack.parts import BUCKET
 from tests.drills.client import Caller

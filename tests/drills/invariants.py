@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from autos.contracts.states import DocumentState, JobStatus, Reason
-from autos.store.keys import document_key, manifest_key
+from autos.store.object_keys import document_key, manifest_key
 from tests.drills.evidence import Evidence, Known, Row
 
 BATCHES: Final = 2

@@ -22,7 +22,7 @@ from autos.records.changes import announce, announce_jobs
 from autos.records.database import Database
 from autos.records.models import Document, Job, Process
 from autos.settings import Settings
-from autos.store import Held, ObjectMissing, Readable, Store, StoreUnavailable
+from autos.store import ObjectMissing, Readable, Store, StoredObject, StoreUnavailable
 
 ADMIN_KEY = "autos_admin-key-of-the-tests-0123456789abcdef"
 SHA256 = "5e" * 32
@@ -44,9 +44,9 @@ class FakeStore(Store):
         self.minted += 1
         return f"https://store.example/{key}?X-Amz-Signature={self.minted}"
 
-    async def head(self, key: str) -> Held | None:
+    async def head(self, key: str) -> StoredObject | None:
         self._require(key)
-        return Held(len(self.objects[key]), None) if key in self.objects else None
+        return StoredObject(len(self.objects[key]), None) if key in self.objects else None
 
     async def get(self, key: str) -> bytes:
         self._require(key)

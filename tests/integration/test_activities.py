@@ -17,12 +17,11 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import ClosedJob, CloseJob, DownloadBatch, Outcome, Wanted
 from autos.contracts.errors import STORAGE
 from autos.contracts.states import JobStatus, Reason
-from autos.records import downloads, listings, processes
+from autos.records import documents, jobs, listings, processes
 from autos.records.database import Database
 from autos.records.models import Document, now
 from autos.source.listing.models import ListedDocument
-from autos.store import Store, StoreError, StoreUnavailable
-from autos.store.client import Body, Readable
+from autos.store import Body, Readable, Store, StoreError, StoreUnavailable
 from tests.integration.test_downloads import document, listing, rows
 from tests.unit.source.clients import client_of
 from tests.unit.source.server import FakeServer, RequestBody, always, reply, running
@@ -69,12 +68,12 @@ class Parts:
             expected_size=expected_size,
         )
 
-    async def begin(self, *documents: ListedDocument) -> str:
+    async def begin(self, *listed: ListedDocument) -> str:
         """List these documents and begin the job on them; the states."""
         async with self.database.transaction() as session:
-            await downloads.open_job(session, self.job, self.case)
-            await listings.save_listing(session, listing(self.case, *documents))
-            begun = await downloads.start_documents(session, self.job, self.case.digits)
+            await jobs.open_job(session, self.job, self.case)
+            await listings.save_listing(session, listing(self.case, *listed))
+            begun = await documents.start_documents(session, self.job, self.case.digits)
         return begun.states
 
     def batch(self, *positions: int, tried: dict[Reason, int] | None = None) -> DownloadBatch:

@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, Reason, WaitReason
-from autos.records import downloads
+from autos.records import jobs
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
 from autos.records.models import Job, now
@@ -34,7 +34,7 @@ async def no_credential(database: Database) -> None:
 async def wait_for(database: Database, job_id: str, reason: WaitReason) -> None:
     """Write that the job waits, as its workflow has it written."""
     async with database.transaction() as session:
-        await downloads.record_status(session, job_id, JobStatus.PROCESSING, reason, now())
+        await jobs.record_status(session, job_id, JobStatus.PROCESSING, reason, now())
 
 
 async def test_a_credential_is_set_and_never_shown(api: httpx2.AsyncClient) -> None:
@@ -126,15 +126,15 @@ async def test_what_jobs_wait_for_is_counted_by_reason(
         (WaitReason.OPERATOR, None),
     ]
     since = now()
-    jobs = []
+    job_ids = []
     async with database.transaction() as session:
         for number, (waiting_for, reason) in enumerate(waits):
             case = CaseNumber.build(9_998_000 + number, 2024, 8, 26, 100)
-            await downloads.open_job(session, job_id := f"wait-{number}", case)
-            jobs.append(job_id)
+            await jobs.open_job(session, job_id := f"wait-{number}", case)
+            job_ids.append(job_id)
             job = await session.get_one(Job, job_id)
             job.waiting_for, job.waiting_since, job.reason = waiting_for, since, reason
-        ended = await session.get_one(Job, jobs[0])
+        ended = await session.get_one(Job, job_ids[0])
         ended.status = JobStatus.FAILED
     state = (await api.get(PATH)).json()
     assert state["waiting_jobs"] == before["waiting_jobs"] + 1
@@ -145,7 +145,7 @@ async def test_what_jobs_wait_for_is_counted_by_reason(
     assert datetime.fromisoformat(limited["since"]) <= since
     assert await waiting_for_source(api) == limited_before + 3
     async with database.transaction() as session:
-        for job_id in jobs:
+        for job_id in job_ids:
             (await session.get_one(Job, job_id)).status = JobStatus.CANCELLED
 
 

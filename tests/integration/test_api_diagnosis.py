@@ -15,8 +15,8 @@ from api.app import create_app
 from api.diagnosis import checks as diagnosis
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, WaitReason
-from autos.records import diagnosis as rows
-from autos.records import downloads
+from autos.records import database as records_database
+from autos.records import jobs, migrate
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
 from autos.settings import Settings
@@ -138,7 +138,7 @@ async def test_what_jobs_wait_for_is_counted(
     job_id = (await doctor.post(path(case, "/downloads"))).json()["job_id"]
     since = datetime(2026, 1, 31, 12, tzinfo=UTC)
     async with database.transaction() as session:
-        await downloads.record_status(
+        await jobs.record_status(
             session, job_id, JobStatus.PROCESSING, WaitReason.CREDENTIAL, since
         )
     found = (await checks(doctor))["jobs"]
@@ -146,7 +146,7 @@ async def test_what_jobs_wait_for_is_counted(
     assert "wait for credential since 2026-01-31 12:00 UTC" in found["detail"]
     assert "autos credentials set" in found["advice"]
     async with database.transaction() as session:
-        await downloads.record_status(session, job_id, JobStatus.PROCESSING, None, None)
+        await jobs.record_status(session, job_id, JobStatus.PROCESSING, None, None)
 
 
 async def test_a_store_that_takes_nothing_is_a_finding(
@@ -173,8 +173,8 @@ async def test_an_old_schema_a_wrong_clock_and_a_full_disk_are_findings(
     async def tomorrow(_: object) -> datetime:
         return datetime.now(UTC) + timedelta(days=1)
 
-    monkeypatch.setattr(rows, "newest_schema", lambda: "9999")
-    monkeypatch.setattr(rows, "clock", tomorrow)
+    monkeypatch.setattr(migrate, "newest_schema", lambda: "9999")
+    monkeypatch.setattr(records_database, "clock", tomorrow)
     monkeypatch.setattr(diagnosis, "_usage", lambda _: (10**12, 10**8))
     found = await checks(doctor)
     assert "autos migrate" in found["records"]["advice"]

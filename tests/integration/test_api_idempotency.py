@@ -12,7 +12,7 @@ from temporalio.client import Client
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach
 from autos.records.database import Database
-from autos.records.idempotency import ABANDONED, LIFETIME
+from autos.records.idempotency import CLAIM_TIMEOUT, KEY_LIFETIME
 from autos.records.models import IdempotencyKey, Subscription, now
 from tests.integration.api_parts import end, job_of, job_started, path, problem
 
@@ -90,9 +90,9 @@ async def test_a_request_that_runs_long_keeps_its_key(
         api.post(path(case, "/downloads"), headers={**headers, "Prefer": "wait=20"})
     )
     await job_started(api, case)
-    await age(database, key, ABANDONED, answered=False)
+    await age(database, key, CLAIM_TIMEOUT, answered=False)
     async with asyncio.timeout(10):
-        while await claimed_at(database, key) < now() - ABANDONED / 2:
+        while await claimed_at(database, key) < now() - CLAIM_TIMEOUT / 2:
             await asyncio.sleep(0.05)
     problem(
         await api.post(path(case, "/downloads"), headers=headers), 409, "idempotency-key-in-use"
@@ -136,10 +136,10 @@ async def test_a_key_is_good_for_a_day(
     headers = {"Idempotency-Key": key}
     await api.post(path(case, "/downloads"), json=BODY, headers=headers)
     minute = timedelta(minutes=1)
-    await age(database, key, LIFETIME - minute)
+    await age(database, key, KEY_LIFETIME - minute)
     await api.post(path(case, "/downloads"), json=BODY, headers=headers)
     assert len(await attached(temporal, case)) == 1
-    await age(database, key, LIFETIME + minute)
+    await age(database, key, KEY_LIFETIME + minute)
     await api.post(path(case, "/downloads"), json=BODY | {"payload": "thin"}, headers=headers)
     assert len(await attached(temporal, case)) == 2
 
@@ -156,7 +156,7 @@ async def test_after_a_crash_the_repetition_is_the_same_webhook(
     early = await api.post(path(case, "/downloads"), json=BODY, headers=headers)
     problem(early, 409, "idempotency-key-in-use")
     assert int(early.headers["retry-after"]) >= 1
-    await age(database, key, ABANDONED, answered=False)
+    await age(database, key, CLAIM_TIMEOUT, answered=False)
     again = await api.post(path(case, "/downloads"), json=BODY, headers=headers)
     assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
     one, other = await attached(temporal, case)
@@ -167,7 +167,7 @@ async def test_after_a_crash_the_repetition_is_the_same_webhook(
         (subscription,) = await session.scalars(query)
         # As the job's end leaves it.
         subscription.job_id = first.json()["job_id"]
-    await age(database, key, ABANDONED, answered=False)
+    await age(database, key, CLAIM_TIMEOUT, answered=False)
     late = await api.post(path(case, "/downloads"), json=BODY, headers=headers)
     assert (late.status_code, late.json()["job_id"]) == (200, first.json()["job_id"])
     assert (await job_of(temporal, case).describe()).run_id == first.json()["job_id"]

@@ -23,7 +23,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, JobOptions
 from autos.contracts.names import JOBS_QUEUE, SEARCH_ATTRIBUTES
 from autos.contracts.states import JobStatus
-from autos.records import events
+from autos.records import subscriptions
 from autos.records.database import Database
 from autos.records.models import Delivery, Document, Job, Subscription, now
 from tests.integration.api_parts import end, job_of, path, problem, show, write_rows
@@ -51,7 +51,7 @@ async def make_events(database: Database, case: CaseNumber, job_id: str) -> list
                 Subscription.process_number == case.digits, Subscription.job_id.is_(None)
             )
         )
-        return await events.take_up_subscriptions(
+        return await subscriptions.claim(
             session, job_id, JobStatus.COMPLETED, [str(one) for one in opened]
         )
 

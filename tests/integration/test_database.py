@@ -20,9 +20,7 @@ from temporalio.client import Client
 from api.app import create_app
 from autos.cnj import CaseNumber
 from autos.records import processes
-from autos.records.connections import InvalidAddress, Server
-from autos.records.database import Database
-from autos.records.errors import is_outage
+from autos.records.database import Database, InvalidAddress, Server, is_outage
 from autos.records.migrate import migrate
 from autos.settings import DatabaseAway, Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, path, problem

@@ -14,8 +14,7 @@ from activities.documents import DocumentActivities
 from autos.contracts.download import Outcome
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import Doubt, Reason
-from autos.records.database import Database
-from autos.records.errors import DatabaseUnreachable
+from autos.records.database import Database, DatabaseUnreachable
 from autos.source import Downloaded, Refused, SourceClient
 from tests.integration.test_activities import (
     PDF,

@@ -10,17 +10,9 @@ from sqlalchemy import select, update
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
-from autos.records import (
-    documents,
-    downloads,
-    events,
-    jobs,
-    listings,
-    processes,
-    subscriptions,
-)
+from autos.records import documents, jobs, listings, processes, subscriptions
 from autos.records.database import Database
-from autos.records.downloads import DocumentRecord
+from autos.records.documents import DocumentRecord
 from autos.records.models import ApiKey, Delivery, Document, Job, Subscription, now
 from autos.source import ListedDocument, ListedProcess
 
@@ -60,12 +52,12 @@ def listing(case: CaseNumber, *documents: ListedDocument) -> ListedProcess:
     )
 
 
-async def read(database: Database, case: CaseNumber, job: str, *documents: ListedDocument) -> str:
+async def read(database: Database, case: CaseNumber, job: str, *listed: ListedDocument) -> str:
     """Save a listing and begin a job on it; the states."""
     async with database.transaction() as session:
-        await downloads.open_job(session, job, case)
-        await listings.save_listing(session, listing(case, *documents))
-        return (await downloads.start_documents(session, job, case.digits)).states
+        await jobs.open_job(session, job, case)
+        await listings.save_listing(session, listing(case, *listed))
+        return (await documents.start_documents(session, job, case.digits)).states
 
 
 def stored(row: Document, job: str) -> DocumentRecord:
@@ -97,6 +89,15 @@ async def test_new_documents_get_new_positions_and_known_ones_keep_theirs(
     assert [row.source_id for row in await rows(database, case)] == ["a", "b", "new"]
 
 
+async def test_what_is_listed_is_in_the_rows(database: Database, case: CaseNumber) -> None:
+    listed = document("a", "other")
+    await read(database, case, f"1-{case}", listed)
+    (row,) = await rows(database, case)
+    for name in listings.DOCUMENT_FIELDS - {"addresses"}:
+        assert getattr(row, name) == getattr(listed, name), name
+    assert (row.addresses, row.alternate_ids) == ([*listed.addresses], ["other"])
+
+
 async def test_a_second_run_wants_only_what_is_missing(
     database: Database, case: CaseNumber
 ) -> None:
@@ -106,11 +107,11 @@ async def test_a_second_run_wants_only_what_is_missing(
     a, b = await rows(database, case)
     failed = replace(stored(b, first), state=DocumentState.FAILED, reason=Reason.SECRET)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [stored(a, first), failed])
+        await documents.record_attempts(session, [stored(a, first), failed])
     assert await read(database, case, second, document("a"), document("b")) == "ap"
     late = replace(stored(a, first), state=DocumentState.FAILED, reason=Reason.TIMEOUT)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [late])
+        await documents.record_attempts(session, [late])
     available, pending = await rows(database, case)
     assert (available.state, available.attempts) == ("available", 1)
     assert (pending.state, pending.attempts, pending.reason) == ("pending", 0, None)
@@ -125,7 +126,7 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
     await read(database, case, first, *old)
     records = [stored(row, first) for row in await rows(database, case)]
     async with database.transaction() as session:
-        await downloads.record_attempts(session, records)
+        await documents.record_attempts(session, records)
     # Twice: the activity may be run again after it has written.
     for _ in range(2):
         assert await read(database, case, second, old[0], larger, unlisted) == "apa"
@@ -138,7 +139,7 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
         content_type=None,
     )
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [failed])
+        await documents.record_attempts(session, [failed])
     row = (await rows(database, case))[1]
     assert (row.state, row.reason, row.attempts) == ("failed", "secret", 1)
     # A failure takes away nothing that is held.
@@ -148,7 +149,7 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
     assert await read(database, case, third, old[0], larger, old[2]) == "apa"
     newer = replace(stored(row, third), sha256="b" * 64, size=101)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [newer])
+        await documents.record_attempts(session, [newer])
     row = (await rows(database, case))[1]
     assert (row.state, row.sha256, row.size) == ("available", "b" * 64, 101)
     assert await read(database, case, f"4-{case}", old[0], larger, old[2]) == "aaa"
@@ -163,7 +164,7 @@ async def test_a_size_that_is_listed_wrong_is_not_a_new_version_at_every_reading
     (row,) = await rows(database, case)
     kept = replace(stored(row, job), size=90, reason=Reason.SIZE_MISMATCH)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [kept])
+        await documents.record_attempts(session, [kept])
     assert await read(database, case, f"2-{case}", document("a")) == "a"
 
 
@@ -175,7 +176,7 @@ async def test_an_activity_that_runs_twice_keeps_what_its_job_found_out(
     _, b = await rows(database, case)
     failed = replace(stored(b, job), state=DocumentState.FAILED, reason=Reason.SECRET)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [failed])
+        await documents.record_attempts(session, [failed])
     assert await read(database, case, job, document("a"), document("b")) == "pf"
 
 
@@ -189,11 +190,11 @@ async def test_a_try_that_ends_late_does_not_make_a_failed_document_wait_again(
     failed = replace(stored(row, job), state=DocumentState.FAILED, reason=Reason.SECRET)
     late = replace(failed, state=DocumentState.PENDING, reason=Reason.TIMEOUT)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [failed, late])
+        await documents.record_attempts(session, [failed, late])
     (row,) = await rows(database, case)
     assert (row.state, row.reason, row.attempts) == ("failed", "secret", 1)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [stored(row, job)])
+        await documents.record_attempts(session, [stored(row, job)])
     (row,) = await rows(database, case)
     assert row.state == "available"
 
@@ -207,12 +208,12 @@ async def test_a_failed_document_that_is_asked_for_again_is_open_again(
     (row,) = await rows(database, case)
     failed = replace(stored(row, job), state=DocumentState.FAILED, reason=Reason.SECRET)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [failed])
+        await documents.record_attempts(session, [failed])
     async with database.transaction() as session:
-        await downloads.wanted_documents(session, case.digits, [0])
+        await documents.wanted_documents(session, case.digits, [0])
     again = replace(failed, state=DocumentState.PENDING, reason=Reason.TIMEOUT)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [again])
+        await documents.record_attempts(session, [again])
     (row,) = await rows(database, case)
     assert (row.state, row.reason, row.attempts) == ("pending", "timeout", 2)
 
@@ -225,10 +226,12 @@ async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
     await read(database, case, before, document("a"), document("b"))
     a, _ = await rows(database, case)
     async with database.transaction() as session:
-        await processes.purge(session, case.digits, await processes.claims(session, case.digits))
+        await processes.purge(
+            session, case.digits, await processes.unfinished(session, case.digits)
+        )
     assert await read(database, case, f"2-{case}", document("b"), document("a")) == "pp"
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [stored(a, before)])
+        await documents.record_attempts(session, [stored(a, before)])
     assert {row.state for row in await rows(database, case)} == {"pending"}
 
 
@@ -267,7 +270,7 @@ async def test_a_vanished_document_is_marked_and_kept(database: Database, case: 
     await read(database, case, first, document("a"), document("b"), document("c"))
     a, *_ = await rows(database, case)
     async with database.transaction() as session:
-        await downloads.record_attempts(session, [stored(a, first)])
+        await documents.record_attempts(session, [stored(a, first)])
     assert await read(database, case, f"2-{case}", document("c")) == "afp"
     kept, missed, _ = await rows(database, case)
     assert kept.vanished_at is not None
@@ -304,12 +307,12 @@ async def test_freshness_is_the_age_of_the_last_reading(
     database: Database, case: CaseNumber
 ) -> None:
     async with database.transaction() as session:
-        await downloads.open_job(session, f"1-{case}", case)
+        await jobs.open_job(session, f"1-{case}", case)
         hour = timedelta(hours=1)
-        assert not await listings.metadata_is_fresh(session, case.digits, hour)
+        assert not await processes.is_fresh(session, case.digits, hour)
         await listings.save_listing(session, listing(case))
-        assert await listings.metadata_is_fresh(session, case.digits, hour)
-        assert not await listings.metadata_is_fresh(session, case.digits, timedelta(0))
+        assert await processes.is_fresh(session, case.digits, hour)
+        assert not await processes.is_fresh(session, case.digits, timedelta(0))
 
 
 async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
@@ -327,19 +330,19 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
             process_number=case.digits, api_key_id=key.id, url="https://receiver.example/hook"
         )
         session.add(subscription)
-        await downloads.record_attempts(session, [stored(a, job)])
+        await documents.record_attempts(session, [stored(a, job)])
     for _ in range(2):
         async with database.transaction() as session:
-            documents = await downloads.settle_documents(
+            settled = await documents.settle_documents(
                 session, job, case.digits, "aff", Reason.TIMEOUT, all_of_them=False
             )
             status = JobStatus.COMPLETED_WITH_FAILURES
-            await downloads.end_job(session, job, status, None, documents)
-            made = await events.take_up_subscriptions(
+            await jobs.end_job(session, job, status, None, settled)
+            made = await subscriptions.claim(
                 session, job, status, [str(subscription.id), str(uuid.uuid4())]
             )
-    assert downloads.state_string(documents) == "aff"
-    assert {row.reason for row in documents} == {None, "timeout"}
+    assert documents.state_string(settled) == "aff"
+    assert {row.reason for row in settled} == {None, "timeout"}
     async with database.transaction() as session:
         row = await session.get_one(Job, job)
         deliveries = (await session.scalars(select(Delivery).filter_by(job_id=job))).all()
@@ -349,9 +352,7 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
     assert [delivery.id for delivery in deliveries] == made
     await read(database, case, f"2-{case}")
     async with database.transaction() as session:
-        later = await events.take_up_subscriptions(
-            session, f"2-{case}", status, [str(subscription.id)]
-        )
+        later = await subscriptions.claim(session, f"2-{case}", status, [str(subscription.id)])
         assert later == []
         # The row above was written by another session.
         assert (await session.get_one(Subscription, subscription.id)).job_id == job
@@ -363,8 +364,8 @@ async def test_one_address_is_told_once_however_often_its_owner_gave_it(
     """F11: one event for each receiver, and for each other caller, address and payload."""
     job, later = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
-        await downloads.open_job(session, job, case)
-        await downloads.open_job(session, later, case)
+        await jobs.open_job(session, job, case)
+        await jobs.open_job(session, later, case)
         keys = [ApiKey(name="test", prefix="autos_x", sha256=uuid.uuid4().hex * 2) for _ in "ab"]
         session.add_all(keys)
         await session.flush()
@@ -386,11 +387,11 @@ async def test_one_address_is_told_once_however_often_its_owner_gave_it(
     made = []
     for told_by in (job, job, later):
         async with database.transaction() as session:
-            events_made = await events.take_up_subscriptions(
+            events_made = await subscriptions.claim(
                 session, told_by, JobStatus.COMPLETED, [*given, *distinct]
             )
             made.append(sorted(events_made))
-    expected = [events.event_id(job, uuid.UUID(each)) for each in (given[-1], *distinct)]
+    expected = [subscriptions.event_id(job, uuid.UUID(each)) for each in (given[-1], *distinct)]
     # A repetition makes the same ones, and what one job has told no other job tells again.
     assert made == [sorted(expected), sorted(expected), []]
     async with database.transaction() as session:
@@ -406,7 +407,7 @@ def doubtful(row: Document, job: str, doubt: Doubt = Doubt.SIZE_MISMATCH) -> Doc
 
 async def record(database: Database, *records: DocumentRecord) -> None:
     async with database.transaction() as session:
-        await downloads.record_attempts(session, records)
+        await documents.record_attempts(session, records)
 
 
 async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_better(
@@ -417,7 +418,7 @@ async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_bette
     await read(database, case, first, document("a"), document("b"))
     a, b = await rows(database, case)
     await record(database, doubtful(a, first), stored(b, first))
-    assert downloads.state_string(await rows(database, case)) == "qa"
+    assert documents.state_string(await rows(database, case)) == "qa"
     async with database.transaction() as session:
         held = await documents.held(session, case.digits, None)
     assert (held.states, held.settled, held.bytes_stored) == ("qa", True, 199)
@@ -447,7 +448,7 @@ async def test_a_job_counts_its_documents_in_doubt_at_its_end(
     a, b = await rows(database, case)
     await record(database, doubtful(a, job, Doubt.TEXT_ONLY), stored(b, job))
     async with database.transaction() as session:
-        await downloads.end_job(
+        await jobs.end_job(
             session, job, JobStatus.COMPLETED_WITH_FAILURES, None, await rows(database, case)
         )
     async with database.transaction() as session:
@@ -468,7 +469,7 @@ async def test_a_running_job_is_counted_from_its_documents(
     async with database.transaction() as session:
         running = await session.get_one(Job, first)
         counted = await jobs.counted(session, [running])
-    assert counted[first] == jobs.Counted(4, 2, 1, 1, 199)
+    assert counted[first] == jobs.JobCounts(4, 2, 1, 1, 199)
     assert (running.total_documents, running.available_documents) == (4, 0)
     # One that is lost ends with the same numbers.
     async with database.transaction() as session:
@@ -478,8 +479,8 @@ async def test_a_running_job_is_counted_from_its_documents(
         both = [await session.get_one(Job, job) for job in (first, second)]
         counted = await jobs.counted(session, both)
     assert [counted[job] for job in (first, second)] == [
-        jobs.Counted(4, 2, 1, 1, 199),
-        jobs.Counted(4, 2, 1, 0, 199),
+        jobs.JobCounts(4, 2, 1, 1, 199),
+        jobs.JobCounts(4, 2, 1, 0, 199),
     ]
 
 
@@ -487,11 +488,11 @@ async def test_a_job_never_starts_before_it_was_made(database: Database, case: C
     """(S36) Whoever writes its row first, and whatever the other machine's clock says."""
     ours, theirs = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
-        await downloads.open_job(session, ours, case)
+        await jobs.open_job(session, ours, case)
         await jobs.add_pending(session, job_id=theirs, process_number=case.digits)
         ahead = {"created_at": now() + timedelta(seconds=3)}
         await session.execute(update(Job).where(Job.id == theirs).values(ahead))
-        await downloads.open_job(session, theirs, case)
+        await jobs.open_job(session, theirs, case)
     async with database.transaction() as session:
         for job in (ours, theirs):
             row = await session.get_one(Job, job, populate_existing=True)
@@ -506,8 +507,8 @@ async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
     job = f"1-{case}"
     since, until, later = (MOMENT + timedelta(days=days) for days in (0, 7, 1))
     async with database.transaction() as session:
-        await downloads.open_job(session, job, case)
-        await downloads.record_status(
+        await jobs.open_job(session, job, case)
+        await jobs.record_status(
             session,
             job,
             JobStatus.PROCESSING,
@@ -522,7 +523,7 @@ async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
         found = (row.waiting_for, row.waiting_since, row.waiting_until, row.next_try_at, row.reason)
     assert found == ("source", since, until, later, "unavailable")
     async with database.transaction() as session:
-        await downloads.record_status(session, job, JobStatus.PROCESSING, None, None)
+        await jobs.record_status(session, job, JobStatus.PROCESSING, None, None)
     async with database.transaction() as session:
         row = await session.get_one(Job, job)
         assert (row.waiting_for, row.waiting_until, row.next_try_at) == (None, None, None)
@@ -534,13 +535,13 @@ async def test_what_comes_late_does_not_open_a_job_that_has_ended(
     """(S43) A worker that was frozen writes its wait after another has written the end."""
     job = f"1-{case}"
     async with database.transaction() as session:
-        await downloads.open_job(session, job, case)
-        await downloads.end_job(session, job, JobStatus.CANCELLED, None, [])
-        await downloads.record_status(session, job, JobStatus.PROCESSING, WaitReason.SOURCE, MOMENT)
+        await jobs.open_job(session, job, case)
+        await jobs.end_job(session, job, JobStatus.CANCELLED, None, [])
+        await jobs.record_status(session, job, JobStatus.PROCESSING, WaitReason.SOURCE, MOMENT)
     async with database.transaction() as session:
         row = await session.get_one(Job, job)
         assert (row.status, row.waiting_for) == ("cancelled", None)
-        await downloads.record_status(session, job, JobStatus.PROCESSING, None, None, reopens=True)
+        await jobs.record_status(session, job, JobStatus.PROCESSING, None, None, reopens=True)
     async with database.transaction() as session:
         row = await session.get_one(Job, job)
         assert (row.status, row.completed_at) == ("processing", None)
@@ -557,7 +558,7 @@ async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
     await record(database, failed)
     for since, state in ((MOMENT - timedelta(minutes=1), "failed"), (MOMENT, "pending")):
         async with database.transaction() as session:
-            await downloads.wanted_documents(session, case.digits, [0], since=since)
+            await documents.wanted_documents(session, case.digits, [0], since=since)
         assert (await rows(database, case))[0].state == state
 
 
@@ -573,5 +574,5 @@ async def test_what_a_running_job_is_to_retry_is_pending_at_once(
     again = replace(failed, document_id=b.id, completed_at=later + timedelta(seconds=1))
     await record(database, failed, again, stored(c, job))
     async with database.transaction() as session:
-        await downloads.reopen_failed(session, job, until=later)
+        await documents.reopen_failed(session, job, until=later)
     assert [row.state for row in await rows(database, case)] == ["pending", "failed", "available"]

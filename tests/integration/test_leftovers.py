@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from autos.cnj import CaseNumber
 from autos.contracts.reconciliation import Kind
 from autos.contracts.states import JobStatus
-from autos.records import events, idempotency, leftovers, subscriptions
+from autos.records import idempotency, reconciliation, subscriptions
 from autos.records.database import Database
 from autos.records.models import ApiKey, Attempt, IdempotencyKey, Receipt, now
 from autos.settings import Settings
@@ -73,10 +73,12 @@ async def test_the_oldest_go_first_and_no_more_than_asked_for(
             for number in range(6)
         )
     kind = Kind.IDEMPOTENCY_KEY_EXPIRED
-    lifetime = leftovers.lifetimes(Settings())[kind] + DAY / 2
+    lifetime = reconciliation.lifetimes(Settings())[kind] + DAY / 2
     async with database.transaction() as session:
-        assert await leftovers.count(session, kind, lifetime) == 4
-        gone = [await leftovers.remove(session, kind, lifetime, limit=3) for _ in range(3)]
+        assert await reconciliation.count_expired(session, kind, lifetime) == 4
+        gone = [
+            await reconciliation.delete_expired(session, kind, lifetime, limit=3) for _ in range(3)
+        ]
     assert gone == [3, 1, 0]
     assert await kept(database, key_id) == ["0", "1"]
 
@@ -96,7 +98,7 @@ async def test_attempts_and_receipts_are_kept_as_long_as_the_settings_say(
             url="https://receiver.example/",
             payload="full",
         )
-        (event,) = await events.take_up_subscriptions(
+        (event,) = await subscriptions.claim(
             session, job_id, JobStatus.COMPLETED, [str(subscription.id)]
         )
         for number, days in enumerate((100, 50, 1)):
@@ -117,15 +119,18 @@ async def test_attempts_and_receipts_are_kept_as_long_as_the_settings_say(
                 )
             )
             await session.flush()
-    assert set(leftovers.lifetimes(Settings(attempts_days=0, receipts_days=0))) == {
+    assert set(reconciliation.lifetimes(Settings(attempts_days=0, receipts_days=0))) == {
         Kind.IDEMPOTENCY_KEY_EXPIRED
     }
-    lifetimes = leftovers.lifetimes(Settings(attempts_days=90, receipts_days=20))
+    lifetimes = reconciliation.lifetimes(Settings(attempts_days=90, receipts_days=20))
     for kind, table, left in (
         (Kind.ATTEMPT_EXPIRED, Attempt, 2),
         (Kind.RECEIPT_EXPIRED, Receipt, 1),
     ):
         async with database.transaction() as session:
-            assert await leftovers.count(session, kind, lifetimes[kind]) == 3 - left
-            assert await leftovers.remove(session, kind, lifetimes[kind], limit=10) == 3 - left
+            assert await reconciliation.count_expired(session, kind, lifetimes[kind]) == 3 - left
+            assert (
+                await reconciliation.delete_expired(session, kind, lifetimes[kind], limit=10)
+                == 3 - left
+            )
             assert await session.scalar(select(func.count()).select_from(table)) == left

@@ -10,7 +10,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.jobs import JobActivities
 from autos.cnj import CaseNumber
 from autos.contracts.download import CloseJob
-from autos.records import downloads, listings
+from autos.records import jobs, listings
 from autos.records.database import Database
 from autos.source import ListedDocument, ListedMovement
 from autos.store import manifest_key
@@ -39,7 +39,7 @@ async def save(
     placed = (replace(each, source_order=place) for place, each in enumerate(documents))
     listed = replace(listing(case, *placed), movements=movements)
     async with database.transaction() as session:
-        await downloads.open_job(session, f"job-{case}", case)
+        await jobs.open_job(session, f"job-{case}", case)
         await listings.save_listing(session, listed)
 
 

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from autos.records import permits as records_permits
-from autos.records.database import Database
-from autos.records.errors import DatabaseUnreachable, is_outage
+from autos.records.database import Database, DatabaseUnreachable, is_outage
 from autos.records.permits import DatabasePermits
 from autos.settings import Settings
 from tests.integration.busy_source import BusySource, keep_busy

@@ -15,8 +15,8 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, WaitReason
 from autos.records import processes
 from autos.records.database import Database
+from autos.records.jobs import QueuePlace, queue_place
 from autos.records.models import Job
-from autos.records.queue import Place, place
 from tests.integration.api_parts import end, end_row, path, show
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,13 +32,13 @@ def job(case: CaseNumber, minute: int, status: JobStatus, **more: object) -> Job
 @pytest.mark.parametrize(
     ("running", "ended", "expected"),
     [
-        (2, 5, Place(jobs_ahead=3, eta_seconds=25)),
-        (2, 0, Place(jobs_ahead=3, eta_seconds=None)),
-        (0, 5, Place(jobs_ahead=3, eta_seconds=None)),
+        (2, 5, QueuePlace(jobs_ahead=3, eta_seconds=25)),
+        (2, 0, QueuePlace(jobs_ahead=3, eta_seconds=None)),
+        (0, 5, QueuePlace(jobs_ahead=3, eta_seconds=None)),
     ],
 )
 async def test_the_place_of_a_job_and_its_estimate(
-    database: Database, case: CaseNumber, running: int, ended: int, expected: Place
+    database: Database, case: CaseNumber, running: int, ended: int, expected: QueuePlace
 ) -> None:
     """Three before it, two at once, ten seconds each; who waits for something is not at work.
 
@@ -60,11 +60,11 @@ async def test_the_place_of_a_job_and_its_estimate(
         queued = [job(case, minute, JobStatus.PENDING) for minute in range(2, 7)]
         session.add_all(queued)
         await session.flush()
-        assert await place(session, queued[3]) == expected
+        assert await queue_place(session, queued[3]) == expected
         begun = job(case, 8, JobStatus.PENDING, started_at=BEGINNING)
         session.add(begun)
         await session.flush()
-        assert await place(session, begun) is None
+        assert await queue_place(session, begun) is None
         await session.rollback()
 
 

@@ -11,7 +11,7 @@ from activities.recorder import Recorder
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState
 from autos.records.database import Database
-from autos.records.downloads import DocumentRecord
+from autos.records.documents import DocumentRecord
 from tests.integration.test_downloads import MOMENT, document, read, rows
 
 

@@ -16,7 +16,7 @@ from autos.contracts.states import JobStatus
 from autos.records.database import Database
 from autos.settings import Settings
 from autos.store import Store
-from autos.store.signing import Signer
+from autos.store.signing import UrlSigner
 from tests.integration.api_parts import ADMIN_KEY, opener, path, write_job, write_rows
 
 
@@ -40,15 +40,15 @@ def counted_statements(database: Database) -> Iterator[list[str]]:
 def counted_signatures() -> Iterator[list[str]]:
     """Every link that is really signed."""
     signed: list[str] = []
-    url = Signer.url
+    url = UrlSigner.url
 
-    def note(signer: Signer, *arguments: Any, **options: Any) -> str:
+    def note(signer: UrlSigner, *arguments: Any, **options: Any) -> str:
         link = url(signer, *arguments, **options)
         signed.append(link)
         return link
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Signer, "url", note)
+        patch.setattr(UrlSigner, "url", note)
         yield signed
 
 

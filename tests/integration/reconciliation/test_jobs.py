@@ -19,7 +19,7 @@ from autos.contracts.download import DownloadProcess
 from autos.contracts.names import delivery_workflow_id, job_workflow_id
 from autos.contracts.reconciliation import Kind
 from autos.contracts.states import JobStatus
-from autos.records import events, jobs
+from autos.records import jobs, subscriptions
 from autos.records.models import Delivery, Document
 from tests.integration.reconciliation.world import World
 
@@ -228,10 +228,10 @@ async def test_a_subscription_that_was_told_is_not_told_by_another_job(
     await world.ended(case)
     assert await world.told(case) == [(subscription, first, "completed")]
     async with world.database.transaction() as session:
-        again = await events.take_up_subscriptions(
+        again = await subscriptions.claim(
             session, first, JobStatus.COMPLETED, [str(subscription), str(uuid.uuid4())]
         )
-    assert again == [events.event_id(first, subscription)]
+    assert again == [subscriptions.event_id(first, subscription)]
 
 
 async def test_a_delivery_that_stopped_is_started_again(world: World, case: CaseNumber) -> None:
@@ -239,7 +239,7 @@ async def test_a_delivery_that_stopped_is_started_again(world: World, case: Case
     await world.process(case, "a")
     job_id, subscription = await world.accept(case)
     await world.ended(case)
-    event_id = events.event_id(job_id, subscription)
+    event_id = subscriptions.event_id(job_id, subscription)
     handle = world.client.get_workflow_handle(delivery_workflow_id(event_id))
     assert await world.reconcile() == {}
     await handle.terminate()
@@ -263,7 +263,7 @@ async def test_what_ends_while_it_is_looked_at_is_not_called_lost(
     await world.process(case, "a")
     job_id, subscription = await world.accept(case)
     await world.ended(case)
-    event_id = events.event_id(job_id, subscription)
+    event_id = subscriptions.event_id(job_id, subscription)
     await world.client.get_workflow_handle(delivery_workflow_id(event_id)).terminate()
     other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 100)
     await world.process(other, "p")
@@ -297,7 +297,7 @@ async def test_all_are_looked_at_over_many_pages(
         await world.process(case, "a")
         job_id, subscription = await world.accept(case)
         await world.ended(case)
-        event_id = events.event_id(job_id, subscription)
+        event_id = subscriptions.event_id(job_id, subscription)
         await world.client.get_workflow_handle(delivery_workflow_id(event_id)).terminate()
     world.going_on.clear()
     for case in unknown:

@@ -40,9 +40,9 @@ from autos.contracts.names import (
 )
 from autos.contracts.reconciliation import Kind, Reconcile, ReconcileOptions, Report
 from autos.contracts.states import DocumentState
-from autos.records import downloads, jobs, processes, subscriptions
+from autos.records import documents, jobs, processes, subscriptions
 from autos.records.database import Database
-from autos.records.downloads import DocumentRecord
+from autos.records.documents import DocumentRecord
 from autos.records.models import ApiKey, Base, Delivery, Document, Job, Process, Subscription, now
 from autos.settings import Settings
 from autos.store import Store, document_key
@@ -275,10 +275,10 @@ class World:
             await asyncio.wait([asyncio.ensure_future(self.going_on.wait())], timeout=1)
         async with self.database.transaction() as session:
             number = CaseNumber(request.process_number)
-            await downloads.open_job(session, request.job_id, number)
+            await jobs.open_job(session, request.job_id, number)
             process = await session.get_one(Process, number.digits)
             process.fetched_at = now()
-            begun = await downloads.start_documents(session, request.job_id, number.digits)
+            begun = await documents.start_documents(session, request.job_id, number.digits)
         return FetchedProcess(
             states=begun.states, bytes_stored=begun.bytes_stored, fetched_at=now()
         )
@@ -290,7 +290,7 @@ class World:
             content = f"{case.digits}/{wanted.position}".encode()
             await self.put(case, content)
             async with self.database.transaction() as session:
-                (row,) = await downloads.wanted_documents(session, case.digits, [wanted.position])
+                (row,) = await documents.wanted_documents(session, case.digits, [wanted.position])
             record = DocumentRecord(
                 document_id=row.id,
                 job_id=request.job_id,
@@ -302,7 +302,7 @@ class World:
                 size=len(content),
             )
             async with self.database.transaction() as session:
-                await downloads.record_attempts(session, [record])
+                await documents.record_attempts(session, [record])
         return BatchResult(
             outcomes=[Outcome(position=wanted.position, size=25) for wanted in request.documents]
         )

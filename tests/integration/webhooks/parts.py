@@ -14,14 +14,14 @@ from activities.webhooks import WebhookActivities
 from autos.cnj import CaseNumber
 from autos.contracts.names import WEBHOOKS_QUEUE
 from autos.contracts.states import JobStatus
-from autos.records import api_keys, events, subscriptions
+from autos.records import api_keys, subscriptions
 from autos.records.database import Database
 from autos.records.models import ApiKey, Attempt, Delivery, Job, now
 from autos.settings import Settings
 from autos.vault import Vault
+from autos.webhooks.guard import GuardedTransport
 from autos.webhooks.secrets import Secrets
 from autos.webhooks.sender import Sender
-from autos.webhooks.transport import GuardedTransport
 from tests.integration.api_parts import FakeStore, write_job, write_rows
 from tests.unit.webhooks.receiver import Received
 from workflows.deliver_webhook import DeliverWebhookWorkflow
@@ -92,9 +92,7 @@ async def new_event(
             url=url,
             payload=payload,
         )
-        (event_id,) = await events.take_up_subscriptions(
-            session, job_id, status, [str(subscription.id)]
-        )
+        (event_id,) = await subscriptions.claim(session, job_id, status, [str(subscription.id)])
     return event_id
 
 

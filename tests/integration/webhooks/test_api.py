@@ -22,8 +22,7 @@ from autos.contracts.names import delivery_workflow_id
 from autos.records.database import Database
 from autos.records.models import now
 from autos.settings import Settings
-from autos.webhooks.keeping import secrets_of
-from autos.webhooks.secrets import Secrets
+from autos.webhooks.secrets import Secrets, secrets_of
 from tests.integration.api_parts import FakeStore, opener, problem
 from tests.integration.webhooks.parts import (
     VAULT,

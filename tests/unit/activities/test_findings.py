@@ -3,7 +3,7 @@
 import pytest
 
 from activities.reconciliation import findings
-from autos.records.errors import DatabaseUnreachable
+from autos.records.database import DatabaseUnreachable
 
 
 async def looked_at(trouble: Exception, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -71,7 +71,7 @@ async def test_a_bucket_alone_can_be_read() -> None:
         document(1, doubt=Doubt.TEXT_ONLY, content_type="text/plain"),
         document(2, state=DocumentState.FAILED, reason=Reason.SECRET, sha256=None, size=None),
     )
-    kept = {"at": MOMENT.isoformat(), "text": "Juntada", "document": doubtful.source_id}
+    kept = {"at": MOMENT.isoformat(), "text": "Juntada", "document_id": doubtful.source_id}
     movement = read(kept, 0, ids_by_source([stored, doubtful, failed]))
     made = manifest([stored, doubtful, failed], movement)
     told = json.loads(await text(made))

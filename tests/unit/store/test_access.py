@@ -12,7 +12,7 @@ import pytest
 from botocore.credentials import CredentialProvider, RefreshableCredentials
 
 from autos.settings import Settings
-from autos.store import Store, StoreUnavailable, access
+from autos.store import Store, StoreUnavailable, access_keys
 from tests.unit.store.conftest import ACCESS_KEY, Endpoint
 
 
@@ -56,7 +56,7 @@ def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
     role = Role()
     find = "botocore.credentials.CredentialResolver.load_credentials"
     monkeypatch.setattr(find, lambda _resolver: role.load())
-    monkeypatch.setattr(access, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(access_keys, "_RETRY_SECONDS", 0.0)
     yield role
     role.slow.set()
 
@@ -101,7 +101,7 @@ async def test_keys_are_renewed_before_they_end_and_nobody_waits(role: Role) -> 
     role.slow.set()
     async with asyncio.timeout(5):
         while link(opened, "k1") == first:
-            opened._links._held.clear()
+            opened._links._links.clear()
             await asyncio.sleep(0.01)
     asked = role.asked
     assert link(opened, "k2") == (f"ASIA{asked}", f"token-{asked}")
@@ -150,7 +150,7 @@ async def test_keys_that_have_ended_sign_nothing(role: Role) -> None:
                 link(opened, f"k{role.asked}")
             except StoreUnavailable:
                 break
-            opened._links._held.clear()
+            opened._links._links.clear()
             await asyncio.sleep(0.05)
 
 

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from autos.settings import Settings
 from autos.store.client import Store
-from autos.store.disposition import attachment
-from autos.store.links import SPAN_SECONDS
+from autos.store.links import REUSE_SECONDS, attachment
 from tests.unit.store.conftest import saved_name
 
 
 class Clock:
     def __init__(self) -> None:
-        self.at = 1_000_000.0 * SPAN_SECONDS
+        self.at = 1_000_000.0 * REUSE_SECONDS
 
     def __call__(self) -> float:
         return self.at
@@ -44,8 +43,8 @@ def test_given_again_for_a_while_and_never_too_short() -> None:
     clock = Clock()
     links = store(clock)
     first = links.link("k", "a.pdf", "application/pdf")
-    assert seconds(first) == 3600 + SPAN_SECONDS
-    clock.at += SPAN_SECONDS - 1
+    assert seconds(first) == 3600 + REUSE_SECONDS
+    clock.at += REUSE_SECONDS - 1
     assert links.link("k", "a.pdf", "application/pdf") is first
     assert links.link("k", "b.pdf", "application/pdf") != first
     clock.at += 1
@@ -55,7 +54,7 @@ def test_given_again_for_a_while_and_never_too_short() -> None:
 def test_every_process_mints_the_same_link() -> None:
     """(S29) So an ETag of a status holds behind a load balancer, too."""
     clocks = Clock(), Clock()
-    clocks[1].at += SPAN_SECONDS - 1
+    clocks[1].at += REUSE_SECONDS - 1
     one, other = (store(clock).link("k", "a.pdf", "application/pdf") for clock in clocks)
     assert one == other
 

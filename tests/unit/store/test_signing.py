@@ -9,9 +9,9 @@ import pytest
 from botocore.config import Config
 
 from autos.settings import Settings
-from autos.store.access import Access, Keys
-from autos.store.disposition import attachment
-from autos.store.signing import LONGEST_LINK_SECONDS, Signer
+from autos.store.access_keys import AccessKey, AccessKeyProvider
+from autos.store.links import attachment
+from autos.store.signing import MAX_LINK_SECONDS, UrlSigner
 
 NOON: Final = datetime(2026, 11, 24, 12, 0, 1, tzinfo=UTC)
 KEY: Final = "processes/99900028620248260100/" + "5e" * 32
@@ -23,12 +23,12 @@ NAMES: Final = (
 )
 
 
-class Held(Access):
-    """Keys as the test has them."""
+class FixedKey(AccessKeyProvider):
+    """The key of the test."""
 
     def __init__(self, settings: Settings, token: str | None) -> None:
         super().__init__(settings)
-        self._keys = Keys("AKID/WITH+SIGNS", "secret/+=", token)
+        self._key = AccessKey("AKID/WITH+SIGNS", "secret/+=", token)
 
 
 def settings(**changes: object) -> Settings:
@@ -83,7 +83,10 @@ def test_addresses_are_boto3s_to_the_byte(
     """(S29) Reading with any name, writing under conditions, looking; with temporary keys, too."""
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda **_: NOON.replace(tzinfo=None))
     given = settings(s3_endpoint=endpoint, s3_bucket=bucket, s3_region=region)
-    signer, theirs = Signer(given, Held(given, token), endpoint), client(given, endpoint, token)
+    signer, theirs = (
+        UrlSigner(given, FixedKey(given, token), endpoint),
+        client(given, endpoint, token),
+    )
 
     def boto3s(operation: str, key: str, seconds: int, **parameters: str) -> str:
         url: str = theirs.generate_presigned_url(
@@ -128,26 +131,28 @@ def test_addresses_are_boto3s_to_the_byte(
 def test_the_day_of_the_signature_changes_at_midnight() -> None:
     """(S29) The key that is kept is the day's."""
     given = settings()
-    signer = Signer(given, Access(given), given.s3_endpoint)
+    signer = UrlSigner(given, AccessKeyProvider(given), given.s3_endpoint)
     midnight = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
     before, after = signer.url("GET", "k", 60, midnight - 1), signer.url("GET", "k", 60, midnight)
     assert "%2F20261124%2F" in before
     assert "%2F20261125%2F" in after
-    again = Signer(given, Access(given), given.s3_endpoint)
+    again = UrlSigner(given, AccessKeyProvider(given), given.s3_endpoint)
     assert again.url("GET", "k", 60, midnight) == after
 
 
 def test_no_address_opens_for_longer_than_sigv4_allows() -> None:
     given = settings()
-    url = Signer(given, Access(given), given.s3_endpoint).url("GET", "k", 10_000_000, 0.0)
-    assert f"X-Amz-Expires={LONGEST_LINK_SECONDS}&" in url
+    url = UrlSigner(given, AccessKeyProvider(given), given.s3_endpoint).url(
+        "GET", "k", 10_000_000, 0.0
+    )
+    assert f"X-Amz-Expires={MAX_LINK_SECONDS}&" in url
 
 
 def test_a_thousand_addresses_cost_a_fraction_of_boto3s() -> None:
     """(S29) Measured side by side, in CPU time, so that a busy machine slows both."""
     given = settings()
     signer, theirs = (
-        Signer(given, Access(given), given.s3_endpoint),
+        UrlSigner(given, AccessKeyProvider(given), given.s3_endpoint),
         client(given, "http://s", None),
     )
     dispositions = [attachment(f"Petição {number}.pdf") for number in range(1000)]

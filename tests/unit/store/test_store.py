@@ -15,7 +15,7 @@ import pytest
 
 from autos.source.spool import Spool
 from autos.store import Store, document_key, manifest_key
-from autos.store.keys import read_key
+from autos.store.object_keys import read_key
 from tests.unit.store.conftest import Endpoint, saved_name
 
 PIECE = b"%PDF-1.4 a piece"

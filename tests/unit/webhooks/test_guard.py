@@ -13,9 +13,15 @@ import httpx2
 import pytest
 
 from autos.contracts.webhooks import TIMEOUT_SECONDS
-from autos.webhooks.addresses import Address
-from autos.webhooks.guard import Blocked, BlockedFor, GuardedBackend, check_url, resolve
-from autos.webhooks.transport import GuardedTransport
+from autos.webhooks.guard import (
+    Address,
+    Blocked,
+    BlockedFor,
+    GuardedBackend,
+    GuardedTransport,
+    check_url,
+    resolve,
+)
 from tests.unit.webhooks.certificates import certificate
 from tests.unit.webhooks.receiver import drop, receiver, status
 from tests.unit.webhooks.test_addresses import PUBLIC, REFUSED

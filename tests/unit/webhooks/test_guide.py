@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from autos.contracts.webhooks import LONGEST_RETRY_AFTER, OVERLAP_SECONDS, TIMEOUT_SECONDS
 from autos.vault import Vault
-from autos.webhooks.events import LONGEST_LIST, TestEvent, encode
+from autos.webhooks.events import MAX_DOCUMENTS, TestEvent, encode
 from autos.webhooks.secrets import Scheme, Secrets
 from autos.webhooks.sender import Failure
 from autos.webhooks.signing import headers
@@ -117,7 +117,7 @@ def test_the_contracts_numbers_are_the_codes() -> None:
     assert f"**{TIMEOUT_SECONDS:.0f} seconds**" in words
     assert f"never more than {LONGEST_RETRY_AFTER // 3600} hours" in words
     assert f"**{OVERLAP_SECONDS // 3600} hours**" in words
-    assert f"more than {LONGEST_LIST:,} documents" in words
+    assert f"more than {MAX_DOCUMENTS:,} documents" in words
 
 
 @pytest.mark.parametrize("failure", Failure)

@@ -10,10 +10,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from autos.contracts.states import DocumentState, Doubt, Reason
-from autos.records.deliveries import Order
+from autos.records.deliveries import DeliveryContext
 from autos.records.models import Delivery, Document, Job, Subscription
-from autos.webhooks.events import LONGEST_LIST, FullEvent, TestEvent, ThinEvent, encode
-from autos.webhooks.payload import compose
+from autos.webhooks.events import MAX_DOCUMENTS, FullEvent, TestEvent, ThinEvent, compose, encode
 
 DIGITS = "99900028620248260100"
 SHA256 = "5e" * 32
@@ -59,8 +58,10 @@ def document(position: int, state: DocumentState = DocumentState.AVAILABLE) -> D
     )
 
 
-def an_order(documents: list[Document], payload: str = "full", status: str = "completed") -> Order:
-    return Order(
+def an_order(
+    documents: list[Document], payload: str = "full", status: str = "completed"
+) -> DeliveryContext:
+    return DeliveryContext(
         delivery=Delivery(id="evt_1", type=f"process.download.{status}", created_at=NOW),
         subscription=Subscription(url="https://receiver.example/?token=1", payload=payload),
         job=Job(
@@ -80,7 +81,7 @@ def an_order(documents: list[Document], payload: str = "full", status: str = "co
     )
 
 
-def body(order: Order, links: Links | None = None) -> dict[str, Any]:
+def body(order: DeliveryContext, links: Links | None = None) -> dict[str, Any]:
     event = compose(order, links or Links(), "https://autos.example/")
     decoded: dict[str, Any] = json.loads(encode(event))
     return decoded
@@ -143,7 +144,7 @@ def test_a_thin_payload_opens_nothing() -> None:
     assert all(address.startswith("https://autos.example/api/v1/") for address in addresses)
 
 
-@pytest.mark.parametrize(("count", "listed"), [(LONGEST_LIST, True), (LONGEST_LIST + 1, False)])
+@pytest.mark.parametrize(("count", "listed"), [(MAX_DOCUMENTS, True), (MAX_DOCUMENTS + 1, False)])
 def test_a_long_case_is_told_by_its_manifest(count: int, listed: bool) -> None:
     data = body(an_order([document(position) for position in range(count)]))["data"]
     assert (data["documents"] is not None) is listed

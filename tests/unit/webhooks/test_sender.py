@@ -7,10 +7,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from autos.webhooks.addresses import Address
-from autos.webhooks.guard import GuardedBackend
+from autos.webhooks.guard import Address, GuardedBackend, GuardedTransport
 from autos.webhooks.sender import EXCERPT_BYTES, Failure, Reply, Sender, retry_after
-from autos.webhooks.transport import GuardedTransport
 from tests.unit.webhooks.receiver import (
     Answer,
     drip_body,

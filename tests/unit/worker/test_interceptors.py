@@ -19,8 +19,7 @@ from activities.failures import SENTENCES
 from autos import progress
 from autos.contracts.download import DownloadBatch
 from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
-from autos.records.database import Database
-from autos.records.errors import DatabaseUnreachable
+from autos.records.database import Database, DatabaseUnreachable
 from autos.settings import Settings
 from autos.source import SourceClient
 from autos.store import Store, StoreRefused, StoreUnavailable
