@@ -73,6 +73,7 @@ async def test_a_client_is_no_administrator(
 
 
 async def test_only_a_hash_of_a_key_is_kept(api: httpx2.AsyncClient, database: Database) -> None:
+    """F36."""
     created = (await api.post("/api/v1/api-keys", json={"name": "hashed"})).json()
     assert re.fullmatch(r"autos_[A-Za-z0-9_-]{43}", created["key"])
     async with database.transaction() as session:
@@ -124,7 +125,7 @@ async def test_an_expired_key_is_refused(
     ],
 )
 async def test_a_key_is_not_created_expired(api: httpx2.AsyncClient, expires_at: object) -> None:
-    """A key expires in the future, at a time that the calendar has."""
+    """(S43, S41) A key expires in the future, at a time that the calendar has."""
     body = {"name": "dead", "expires_at": expires_at}
     refused = problem(await api.post("/api/v1/api-keys", json=body), 422, "invalid-request")
     errors = refused["errors"]
@@ -139,13 +140,13 @@ async def test_a_key_is_not_created_expired(api: httpx2.AsyncClient, expires_at:
 async def test_a_cursor_at_the_edge_of_the_calendar_is_refused(
     api: httpx2.AsyncClient, path: str, edge: str
 ) -> None:
-    """In UTC these are in the years 0 and 10000."""
+    """(S41) In UTC these are in the years 0 and 10000."""
     cursor = pagination.encode(edge, UUID(int=0))
     problem(await api.get(path, params={"cursor": cursor}), 400, "invalid-cursor")
 
 
 async def test_a_recovery_from_the_edge_of_the_calendar_is_refused(api: httpx2.AsyncClient) -> None:
-    """The same check; the first time of the calendar is accepted."""
+    """(S41) The same check; the first time of the calendar is accepted."""
     path = "/api/v1/webhooks/recover"
     body = {"since": "0001-01-01T00:00:00+14:00"}
     problem(await api.post(path, json=body), 422, "invalid-request")
@@ -204,6 +205,7 @@ async def test_what_went_wrong_is_in_the_log_only(
     monkeypatch: pytest.MonkeyPatch,
     log_lines: io.StringIO,
 ) -> None:
+    """F37, F32."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError(
@@ -276,7 +278,7 @@ async def test_records_that_go_and_come_back(
 async def test_records_that_return_cost_no_request(
     temporal: Client, store: FakeStore, case: CaseNumber
 ) -> None:
-    """Connections that a restart closed are replaced, not handed out for one more 503."""
+    """(S43) Connections that a restart closed are replaced, not handed out for one more 503."""
     with postgres() as server:
         await migrate(server.get_uri())
         settings = Settings(database_url=server.get_uri(), admin_key=SecretStr(ADMIN_KEY))

@@ -80,7 +80,7 @@ async def checks(api: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.usefixtures("worker")
 async def test_every_part_is_looked_at(doctor: httpx2.AsyncClient, source: Source) -> None:
-    """Source, credential, store, Temporal, records, clock, disk, jobs, workers."""
+    """(S34) Source, credential, store, Temporal, records, clock, disk, jobs, workers."""
     found = await checks(doctor)
     assert list(found) == list(diagnosis.CHECKS)
     well = {"records", "engine", "store", "source", "credential", "clock"}
@@ -99,7 +99,7 @@ async def test_every_part_is_looked_at(doctor: httpx2.AsyncClient, source: Sourc
 async def test_a_source_that_refuses_is_a_finding(
     doctor: httpx2.AsyncClient, source: Source, status: str, says: str
 ) -> None:
-    """A revoked token, and a source that answers 429 to all."""
+    """(S34) A revoked token, and a source that answers 429 to all."""
     source.refuse(status)
     found = (await checks(doctor))["source"]
     assert found["ok"] is False
@@ -107,11 +107,12 @@ async def test_a_source_that_refuses_is_a_finding(
 
 
 async def test_without_an_address_the_source_is_not_called_well(api: httpx2.AsyncClient) -> None:
-    """The API needs none in production."""
+    """(S34) The API needs none in production."""
     assert (await checks(api))["source"]["ok"] is None
 
 
 async def test_a_token_at_its_end_is_a_finding(doctor: httpx2.AsyncClient) -> None:
+    """(S34)"""
     expired = "e30.eyJleHAiOjE3MDAwMDAwMDB9.x"
     reply = await doctor.put("/api/v1/credentials/pdpj", json={"access_token": expired})
     assert reply.status_code == 200
@@ -123,7 +124,7 @@ async def test_a_token_at_its_end_is_a_finding(doctor: httpx2.AsyncClient) -> No
 async def test_a_refused_token_is_a_finding_before_the_next_request(
     doctor: httpx2.AsyncClient, database: Database
 ) -> None:
-    """The workers wrote down that the source refuses it."""
+    """(S34) The workers wrote down that the source refuses it."""
     settings = Settings(secret_key=SecretStr("k" * 32), pdpj_token=SecretStr("synthetic-token"))
     await DatabaseCredentialStore(database, settings).note("synthetic-token", refused=True)
     found = (await checks(doctor))["credential"]
@@ -135,6 +136,7 @@ async def test_a_refused_token_is_a_finding_before_the_next_request(
 async def test_what_jobs_wait_for_is_counted(
     doctor: httpx2.AsyncClient, database: Database, case: CaseNumber
 ) -> None:
+    """(S34)"""
     job_id = (await doctor.post(path(case, "/downloads"))).json()["job_id"]
     since = datetime(2026, 1, 31, 12, tzinfo=UTC)
     async with database.transaction() as session:
@@ -152,7 +154,7 @@ async def test_what_jobs_wait_for_is_counted(
 async def test_a_store_that_takes_nothing_is_a_finding(
     doctor: httpx2.AsyncClient, store: FakeStore
 ) -> None:
-    """It is written to and not only looked at; nothing stays behind."""
+    """(S34) It is written to and not only looked at; nothing stays behind."""
     before = dict(store.objects)
     assert (await checks(doctor))["store"]["ok"] is True
     assert store.objects == before
@@ -169,6 +171,7 @@ async def test_a_store_that_takes_nothing_is_a_finding(
 async def test_an_old_schema_a_wrong_clock_and_a_full_disk_are_findings(
     doctor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """(S34)"""
 
     async def tomorrow(_: object) -> datetime:
         return datetime.now(UTC) + timedelta(days=1)
@@ -186,6 +189,7 @@ async def test_an_old_schema_a_wrong_clock_and_a_full_disk_are_findings(
 async def test_a_check_that_hangs_keeps_no_other_from_being_made(
     doctor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """(S34)"""
 
     async def hangs(_: object) -> diagnosis.Found:
         await asyncio.Event().wait()

@@ -54,7 +54,7 @@ async def test_a_post_starts_one_job(
 async def test_no_limit_of_time_is_set_for_a_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """Neither for one run of its workflow nor for all of them."""
+    """F20: neither for one run of its workflow nor for all of them."""
     await api.post(path(case, "/downloads"))
     configuration = (await job_of(temporal, case).describe()).raw_description.execution_config
     assert configuration.workflow_execution_timeout.ToTimedelta() == timedelta(0)
@@ -64,6 +64,7 @@ async def test_no_limit_of_time_is_set_for_a_job(
 async def test_many_at_once_are_one_job_and_no_webhook_is_lost(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
+    """F6, F11."""
     hooks = [f"https://receiver.example/{number}" for number in range(20)]
     answers = await asyncio.gather(
         *(api.post(path(case, "/downloads"), json={"webhook_url": hook}) for hook in hooks),
@@ -118,6 +119,7 @@ async def test_a_request_that_does_not_fit_says_where(
 async def test_wrong_check_digits_are_refused_before_anything_else(
     api: httpx2.AsyncClient,
 ) -> None:
+    """F38."""
     wrong = "99900029920248260100"
     answer = problem(await api.get(f"/api/v1/processes/{wrong}"), 400, "invalid-case-number")
     assert "check digits" in str(answer["detail"])
@@ -171,6 +173,7 @@ async def test_what_the_source_refuses_is_a_problem(
 async def test_a_get_of_an_unknown_process_starts_its_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
+    """F13."""
     waiting = asyncio.create_task(api.get(path(case)))
     await job_started(api, case)
     await show(temporal, database, case, "ddp")
@@ -234,7 +237,7 @@ async def test_a_look_starts_nothing(
 async def test_a_row_that_outlived_its_job_blocks_nothing(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """A job that was terminated never wrote its end."""
+    """F1: a job that was terminated never wrote its end."""
     lost = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await job_of(temporal, case).terminate()
     assert (await api.get(path(case, "/status"))).json()["status"] == "cancelled"

@@ -75,7 +75,7 @@ def is_problem(answer: bytes, status: int, name: str) -> None:
 )
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 async def test_an_endless_body_is_cut_off(port: int, key: str, status: int, framing: str) -> None:
-    """The server reads neither 200 MB without a key nor more than the bound with one."""
+    """(S22) The server reads neither 200 MB without a key nor more than the bound with one."""
     piece = b"x" * 65_536
     lengths = {"length": f"Content-Length: {ENDLESS}", "chunks": "Transfer-Encoding: chunked"}
     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -108,7 +108,7 @@ async def test_an_endless_body_is_cut_off(port: int, key: str, status: int, fram
 
 
 async def test_a_body_within_the_bound_is_read(client: httpx2.AsyncClient) -> None:
-    """The bound holds for the body alone, and to the byte."""
+    """(S22) The bound holds for the body alone, and to the byte."""
     body = b'{"url": "https://example.org/"' + b" " * LONGEST + b"}"
     headers = {"Content-Type": "application/json"}
     path = "/api/v1/webhooks/webhook-test-receiver"
@@ -121,7 +121,7 @@ async def test_a_body_within_the_bound_is_read(client: httpx2.AsyncClient) -> No
 
 
 async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
-    """A few bytes that would become many are not unpacked."""
+    """(S22) A few bytes that would become many are not unpacked."""
     bomb = gzip.compress(b'{"url": "' + b"x" * 10_000_000 + b'"}')
     answer = await client.post(
         "/api/v1/webhooks/webhook-validate",
@@ -134,7 +134,7 @@ async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
 async def test_without_a_key_nothing_is_shown_of_paths_and_bodies(
     client: httpx2.AsyncClient,
 ) -> None:
-    """A client without a key learns neither which paths there are nor whether a body fits."""
+    """(S22) A client without a key learns neither which paths there are nor whether a body fits."""
     del client.headers["authorization"]
     for method, path in (
         ("POST", "/api/v1/webhooks/webhook-validate"),
@@ -149,7 +149,7 @@ async def test_without_a_key_nothing_is_shown_of_paths_and_bodies(
 async def test_a_body_that_does_not_come_is_not_waited_for(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A body that drips holds a request for a bounded time."""
+    """(S22) A body that drips holds a request for a bounded time."""
     monkeypatch.setattr(admission, "BODY_SECONDS", 0.2)
     head = f"POST /api/v1/api-keys HTTP/1.1\r\nHost: api\r\n{KEY}Content-Length: 10\r\n\r\n"
     is_problem(await answer_to(port, head, "{"), 408, "body-too-slow")
@@ -159,7 +159,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 async def test_headers_that_do_not_come_are_not_waited_for(
     port: int, monkeypatch: pytest.MonkeyPatch, begun: str
 ) -> None:
-    """A connection without a request is closed after a bounded time."""
+    """(S22) A connection without a request is closed after a bounded time."""
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
     is_problem(await answer_to(port, begun), 408, "request-too-slow")
 
@@ -167,7 +167,7 @@ async def test_headers_that_do_not_come_are_not_waited_for(
 async def test_headers_that_do_not_come_after_a_first_request_are_not_waited_for(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is the second request of a connection."""
+    """(S22) Nor is the second request of a connection."""
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -198,12 +198,12 @@ async def test_headers_that_do_not_come_after_a_first_request_are_not_waited_for
     ],
 )
 async def test_what_is_not_http_is_a_problem_too(port: int, request_bytes: bytes) -> None:
-    """Also what never reaches the application is answered by a problem document."""
+    """(S41) Also what never reaches the application is answered by a problem document."""
     is_problem(await answer_to(port, request_bytes), 400, "unreadable-request")
 
 
 async def test_a_body_of_both_framings_smuggles_nothing(port: int) -> None:
-    """`Content-Length` beside chunks is refused or ignored, never a second request."""
+    """(S22) `Content-Length` beside chunks is refused or ignored, never a second request."""
     smuggled = (
         f"POST /api/v1/webhooks/webhook-validate HTTP/1.1\r\nHost: api\r\n{KEY}"
         "Content-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -215,7 +215,7 @@ async def test_a_body_of_both_framings_smuggles_nothing(port: int) -> None:
 
 
 async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
-    """Bodies in one packet stay apart, and a refused one does not swallow the next."""
+    """(S41) Bodies in one packet stay apart, and a refused one does not swallow the next."""
     body = '{"url": "https://example.org:99999999/"}'
     one = (
         f"POST /api/v1/webhooks/webhook-test-connectivity HTTP/1.1\r\nHost: api\r\n{KEY}"
@@ -242,7 +242,7 @@ async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
 async def test_allow_names_every_method_of_a_path(
     client: httpx2.AsyncClient, method: str, path: str, allow: str
 ) -> None:
-    """All of them, not those of the first route alone."""
+    """(S41) All of them, not those of the first route alone."""
     answer = await client.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allow)
     if method != "HEAD":
@@ -268,7 +268,7 @@ async def test_allow_names_every_method_of_a_path(
 async def test_odd_headers_break_nothing(
     client: httpx2.AsyncClient, headers: dict[str, str]
 ) -> None:
-    """Whatever a header says, an answer is below 500 and has one of our two types."""
+    """(S41) Whatever a header says, an answer is below 500 and has one of our two types."""
     sent = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     for path in ("/api/v1/processes/99900028620248260100/status", "/health/live"):
         answer = await client.get(path, headers=sent)
@@ -283,7 +283,7 @@ async def test_odd_headers_break_nothing(
 async def test_a_body_that_is_no_json_in_utf_8_is_unreadable(
     client: httpx2.AsyncClient, body: bytes
 ) -> None:
-    """As docs/api.md says of `unreadable-body`."""
+    """(S38) As docs/api.md says of `unreadable-body`."""
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
     problem(answer, 400, "unreadable-body")
@@ -295,7 +295,7 @@ async def test_a_body_that_is_no_json_in_utf_8_is_unreadable(
 async def test_a_body_that_is_json_and_does_not_fit_is_invalid(
     client: httpx2.AsyncClient, body: bytes
 ) -> None:
-    """The other of the two."""
+    """(S38) The other of the two."""
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
     assert problem(answer, 422, "invalid-request")["errors"]
@@ -305,5 +305,5 @@ async def test_a_body_that_is_json_and_does_not_fit_is_invalid(
 async def test_no_redirect_leads_where_the_host_header_says(
     client: httpx2.AsyncClient, path: str
 ) -> None:
-    """Behind a proxy it would lead from https to http, and the key would follow."""
+    """(S41) Behind a proxy it would lead from https to http, and the key would follow."""
     problem(await client.get(path, headers={"Host": "evil.example"}), 404, "not-found")

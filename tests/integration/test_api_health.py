@@ -41,7 +41,7 @@ async def ready(database: Database, temporal: Client) -> AsyncIterator[Ready]:
 
 
 async def test_a_full_bucket_is_reported(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bucket that is there and takes nothing is not ready, and says why."""
+    """(S43) A bucket that is there and takes nothing is not ready, and says why."""
     ready.store.full = True
     status, parts = await ready.ask()
     assert (status, parts["store"]["ok"]) == (503, False)
@@ -54,7 +54,7 @@ async def test_a_full_bucket_is_reported(ready: Ready, monkeypatch: pytest.Monke
 async def test_the_bucket_is_not_written_to_at_every_check(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is probed once a minute; whether the store answers at all is checked each time."""
+    """(S43) It is probed once a minute; whether the store answers at all is checked each time."""
     for _ in range(5):
         assert (await ready.ask())[0] == 200
     assert ready.store.probes == 1
@@ -69,7 +69,7 @@ async def test_the_bucket_is_not_written_to_at_every_check(
 async def test_a_part_that_hangs_does_not_delay_the_others(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Readiness answers in bounded time, whichever part does not."""
+    """(S43) Readiness answers in bounded time, whichever part does not."""
     monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
 
     async def hang() -> bool:

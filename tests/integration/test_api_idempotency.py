@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is repeated is one request (IETF draft)."""
+"""`Idempotency-Key`: a request that is repeated is one request (IETF draft, DESIGN §9)."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -147,7 +147,7 @@ async def test_a_key_is_good_for_a_day(
 async def test_after_a_crash_the_repetition_is_the_same_webhook(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """The job was signalled, but the answer was not kept; there is still one event for one URL."""
+    """F11: the job was signalled but the answer not kept; there is one event for one URL."""
     key = str(uuid4())
     headers = {"Idempotency-Key": key}
     first = await api.post(path(case, "/downloads"), json=BODY, headers=headers)

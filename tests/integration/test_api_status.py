@@ -131,7 +131,7 @@ async def test_a_job_that_temporal_lost_has_not_ended(
 async def test_a_job_that_ended_without_writing_so_is_shown_as_ended(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """A poller can stop. The reader writes nothing: reconciliation notifies the subscribers."""
+    """F15: a poller can stop. The reader writes nothing; reconciliation notifies subscribers."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await write_rows(database, case, "ap")
     await job_of(temporal, case).terminate()
@@ -244,6 +244,7 @@ async def test_a_long_list_is_paged(
 async def test_a_webhook_is_shown_to_its_owner_only(
     api: httpx2.AsyncClient, case: CaseNumber, worker: Worker
 ) -> None:
+    """F35."""
     keys = [
         (await api.post("/api/v1/api-keys", json={"name": name})).json()["key"]
         for name in ("a", "b")

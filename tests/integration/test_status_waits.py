@@ -52,7 +52,7 @@ async def waiting_clients(
 async def test_all_who_wait_for_a_change_share_what_it_costs(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
-    """Nothing is read while nothing changes; then one answer is made for all."""
+    """(S28) Nothing is read while nothing changes; then one answer is made for all."""
     await api.post(path(case, "/downloads"))
     await show(temporal, database, case, "dp")
     waiting = await waiting_clients(api, case, 30)
@@ -73,7 +73,7 @@ async def test_all_who_wait_for_a_change_share_what_it_costs(
 async def test_many_changes_cost_a_few_answers(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """A busy job does not make the API busier than polling would."""
+    """(S28) A busy job does not make the API busier than polling would."""
     await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "p" * 30)
 
@@ -98,7 +98,7 @@ async def test_many_changes_cost_a_few_answers(
 async def test_a_change_is_noticed_though_the_listening_connection_was_lost(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """What was missed meanwhile is looked for when it is back."""
+    """(S28) What was missed meanwhile is looked for when it is back."""
     job_id = await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "ap")
     waiting = await waiting_clients(api, case, 3)
@@ -136,7 +136,7 @@ async def silent_temporal() -> AsyncIterator[str]:
 async def test_while_temporal_is_silent_the_rows_answer_at_once(
     database: Database, case: CaseNumber, store: FakeStore, admin: dict[str, str]
 ) -> None:
-    """The first poll waits for a second; those that follow share its result."""
+    """(S26) The first poll waits for a second; those that follow share its result."""
     job_id = await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "aaqfp", job_id)
     async with silent_temporal() as address:

@@ -102,7 +102,7 @@ async def test_what_changed_is_made_anew_even_while_a_call_runs() -> None:
 
 
 async def test_who_knows_of_a_change_gets_no_answer_from_before() -> None:
-    """All who know of it share one new answer, and it is not fetched more often than that."""
+    """(S28) All who know of it share one new answer, and it is not fetched more often than that."""
     maker = Maker()
     flights = SingleFlight(maker, lambda _: 0.05)
     loop = asyncio.get_running_loop()

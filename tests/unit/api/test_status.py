@@ -36,7 +36,7 @@ def test_counters_sum_to_the_total(states: str, status: JobStatus) -> None:
 
 @given(st.data())
 def test_the_percentage_never_falls_when_job_and_rows_take_turns(data: st.DataObject) -> None:
-    """A row ends first; the job knows of it with its batch, and may not answer in between."""
+    """F16: A row ends first; the job knows of it with its batch, and may not answer in between."""
     ends = data.draw(st.lists(st.sampled_from("aqf"), max_size=12))
     rows, job, percentage = "p" * len(ends), "d" * len(ends), 0.0
     while job != "".join(ends):
@@ -65,6 +65,7 @@ def test_the_percentage_never_falls_when_job_and_rows_take_turns(data: st.DataOb
     ],
 )
 def test_what_has_ended_in_its_row_has_ended(rows: str, job: str, shown: str) -> None:
+    """(S23, S36)"""
     assert merged(rows, job) == shown
 
 
@@ -105,14 +106,14 @@ def test_the_jobs_report_comes_before_its_row() -> None:
 
 
 def test_a_job_does_not_start_before_it_was_made() -> None:
-    """Its row is written by another machine, after it was started."""
+    """(S36) Its row is written by another machine, after it was started."""
     progress = _progress().model_copy(update={"started_at": NOON - timedelta(seconds=1)})
     answer = _assemble(JobReport(progress), _row(JobStatus.PENDING))
     assert answer["started_at"] == answer["created_at"] == NOON
 
 
 def test_the_row_says_until_when_a_job_waits() -> None:
-    """The job itself says only what it waits for."""
+    """(S16) The job itself says only what it waits for."""
     waiting = _progress().model_copy(update={"waiting_for": WaitReason.SOURCE})
     until, next_try = NOON + timedelta(days=7), NOON + timedelta(minutes=1)
     row = _row(RUNNING, waiting_for="source", waiting_until=until, next_try_at=next_try)
