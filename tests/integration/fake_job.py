@@ -22,7 +22,7 @@ asked: dict[str, int] = {}
 
 @workflow.defn(name="DownloadProcessWorkflow", sandboxed=False)
 class FakeJob:
-    """Runs until it is told to end; answers with the progress it was shown."""
+    """Runs until a signal ends it; answers with the progress that a signal set."""
 
     @workflow.init
     def __init__(self, request: DownloadProcess) -> None:
@@ -93,7 +93,7 @@ class FakeJob:
         if request.job_id != workflow.info().first_execution_run_id:
             raise ApplicationError("Another job is meant.", type=errors.JOB_ENDED)
         if self._closing:
-            raise ApplicationError("As told.", type=errors.JOB_CLOSING)
+            raise ApplicationError("As the test set it.", type=errors.JOB_CLOSING)
 
     @workflow.signal
     def close(self) -> None:
@@ -118,12 +118,12 @@ class FakeJob:
 
     @workflow.query
     def retried(self) -> int:
-        """To the test: how often it was told to retry what failed."""
+        """To the test: how often it was requested to retry what failed."""
         return self._retried
 
     @workflow.query
     def woken(self) -> int:
-        """To the test: how often it was told of a new credential."""
+        """To the test: how often it was notified of a new credential."""
         return self._woken
 
     @workflow.query

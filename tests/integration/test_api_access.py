@@ -1,4 +1,4 @@
-"""Who gets in, what errors tell, and what they must not."""
+"""Which keys are accepted, and what errors show and must not show."""
 
 import asyncio
 import io
@@ -36,7 +36,7 @@ async def stranger(api: httpx2.AsyncClient) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=api._transport, base_url="http://api")
 
 
-async def test_nothing_is_told_without_a_key(
+async def test_nothing_is_shown_without_a_key(
     stranger: httpx2.AsyncClient, case: CaseNumber
 ) -> None:
     for address in (path(case), path(case, "/status"), "/api/v1/jobs", "/api/v1/api-keys"):
@@ -73,7 +73,6 @@ async def test_a_client_is_no_administrator(
 
 
 async def test_only_a_hash_of_a_key_is_kept(api: httpx2.AsyncClient, database: Database) -> None:
-    """F36."""
     created = (await api.post("/api/v1/api-keys", json={"name": "hashed"})).json()
     assert re.fullmatch(r"autos_[A-Za-z0-9_-]{43}", created["key"])
     async with database.transaction() as session:
@@ -111,7 +110,7 @@ async def test_an_expired_key_is_refused(
 
 
 @pytest.mark.parametrize(
-    "moment",
+    "expires_at",
     [
         (datetime.now(UTC) - timedelta(seconds=1)).isoformat(),
         "1970-01-01T00:00:00Z",
@@ -124,9 +123,9 @@ async def test_an_expired_key_is_refused(
         0,
     ],
 )
-async def test_a_key_is_not_made_to_be_dead(api: httpx2.AsyncClient, moment: object) -> None:
-    """(S43, S41) A key expires in the future, at a moment that the calendar has."""
-    body = {"name": "dead", "expires_at": moment}
+async def test_a_key_is_not_created_expired(api: httpx2.AsyncClient, expires_at: object) -> None:
+    """A key expires in the future, at a time that the calendar has."""
+    body = {"name": "dead", "expires_at": expires_at}
     refused = problem(await api.post("/api/v1/api-keys", json=body), 422, "invalid-request")
     errors = refused["errors"]
     assert isinstance(errors, list)
@@ -140,13 +139,13 @@ async def test_a_key_is_not_made_to_be_dead(api: httpx2.AsyncClient, moment: obj
 async def test_a_cursor_at_the_edge_of_the_calendar_is_refused(
     api: httpx2.AsyncClient, path: str, edge: str
 ) -> None:
-    """(S41) In UTC these are in the years 0 and 10000."""
+    """In UTC these are in the years 0 and 10000."""
     cursor = pagination.encode(edge, UUID(int=0))
     problem(await api.get(path, params={"cursor": cursor}), 400, "invalid-cursor")
 
 
 async def test_a_recovery_from_the_edge_of_the_calendar_is_refused(api: httpx2.AsyncClient) -> None:
-    """(S41) The same mechanism; and the first moment that there is will do."""
+    """The same check; the first time of the calendar is accepted."""
     path = "/api/v1/webhooks/recover"
     body = {"since": "0001-01-01T00:00:00+14:00"}
     problem(await api.post(path, json=body), 422, "invalid-request")
@@ -205,7 +204,6 @@ async def test_what_went_wrong_is_in_the_log_only(
     monkeypatch: pytest.MonkeyPatch,
     log_lines: io.StringIO,
 ) -> None:
-    """F37, F32."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError(
@@ -278,7 +276,7 @@ async def test_records_that_go_and_come_back(
 async def test_records_that_return_cost_no_request(
     temporal: Client, store: FakeStore, case: CaseNumber
 ) -> None:
-    """(S43) Connections that a restart closed are replaced, not handed out for one more 503."""
+    """Connections that a restart closed are replaced, not handed out for one more 503."""
     with postgres() as server:
         await migrate(server.get_uri())
         settings = Settings(database_url=server.get_uri(), admin_key=SecretStr(ADMIN_KEY))

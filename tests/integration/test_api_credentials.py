@@ -55,7 +55,7 @@ async def test_a_credential_is_set_and_never_shown(api: httpx2.AsyncClient) -> N
 async def test_a_credential_that_another_key_sealed_is_no_server_error(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S37) An API that was started with another AUTOS_SECRET_KEY says so."""
+    """An API that was started with another AUTOS_SECRET_KEY says so."""
     other = Settings(secret_key=SecretStr("o" * 32))
     await DatabaseCredentialStore(database, other).put(Credential("synthetic-token-1"))
     refused = problem(await api.get(PATH), 503, "records-unavailable")
@@ -70,7 +70,7 @@ async def test_a_credential_that_another_key_sealed_is_no_server_error(
 async def test_a_token_that_cannot_be_sent_is_refused(
     api: httpx2.AsyncClient, member: str, token: str
 ) -> None:
-    """(S39) When it is set, and not as an outage of the source in every job."""
+    """When it is set, and not as an outage of the source in every job."""
     body = {"access_token": "good-token", "refresh_token": "good-token"} | {member: token}
     reply = await api.put(PATH, json=body)
     problem(reply, 422, "invalid-request")
@@ -81,7 +81,7 @@ async def test_a_token_that_cannot_be_sent_is_refused(
 async def test_white_space_around_a_token_is_taken_away(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S39) As it is pasted or read from a file."""
+    """As it is pasted or read from a file."""
     body = {"access_token": " access-token\n", "refresh_token": "\trefresh-token\r\n"}
     assert (await api.put(PATH, json=body)).status_code == 200
     stored = await DatabaseCredentialStore(database, SETTINGS).load()
@@ -91,7 +91,7 @@ async def test_white_space_around_a_token_is_taken_away(
 async def test_a_credential_that_the_source_refuses_says_so(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S34) Since when, and how many jobs it holds up; until it works, or another is set."""
+    """Since when, and how many jobs it holds up; until it works, or another is set."""
     assert (await api.get(PATH)).json()["refused_since"] is None
     await api.put(PATH, json={"access_token": "revoked"})
     store = DatabaseCredentialStore(database, SETTINGS)
@@ -117,7 +117,7 @@ async def waiting_for_source(api: httpx2.AsyncClient) -> float:
 async def test_what_jobs_wait_for_is_counted_by_reason(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S34) A source that answers 429 to all is seen here, as is a credential that is missing."""
+    """A source that answers 429 to all is seen here, as is a credential that is missing."""
     before = (await api.get(PATH)).json()
     limited_before = await waiting_for_source(api)
     waits = [

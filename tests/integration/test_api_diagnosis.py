@@ -30,10 +30,10 @@ class Source:
 
     def __init__(self) -> None:
         self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
-        self.asked = ""
+        self.request = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.request = (await reader.readuntil(b"\r\n\r\n")).decode()
         writer.write(self.answer)
         await writer.drain()
         writer.close()
@@ -80,12 +80,12 @@ async def checks(api: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.usefixtures("worker")
 async def test_every_part_is_looked_at(doctor: httpx2.AsyncClient, source: Source) -> None:
-    """(S34) Source, credential, store, Temporal, records, clock, disk, jobs, workers."""
+    """Source, credential, store, Temporal, records, clock, disk, jobs, workers."""
     found = await checks(doctor)
     assert list(found) == list(diagnosis.CHECKS)
     well = {"records", "engine", "store", "source", "credential", "clock"}
     assert {name: found[name]["detail"] for name in well if found[name]["ok"] is not True} == {}
-    assert "authorization: bearer synthetic-token" in source.asked.lower()
+    assert "authorization: bearer synthetic-token" in source.request.lower()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ async def test_every_part_is_looked_at(doctor: httpx2.AsyncClient, source: Sourc
 async def test_a_source_that_refuses_is_a_finding(
     doctor: httpx2.AsyncClient, source: Source, status: str, says: str
 ) -> None:
-    """(S34) A revoked token, and a source that answers 429 to all."""
+    """A revoked token, and a source that answers 429 to all."""
     source.refuse(status)
     found = (await checks(doctor))["source"]
     assert found["ok"] is False
@@ -107,12 +107,11 @@ async def test_a_source_that_refuses_is_a_finding(
 
 
 async def test_without_an_address_the_source_is_not_called_well(api: httpx2.AsyncClient) -> None:
-    """(S34) The API needs none in production."""
+    """The API needs none in production."""
     assert (await checks(api))["source"]["ok"] is None
 
 
 async def test_a_token_at_its_end_is_a_finding(doctor: httpx2.AsyncClient) -> None:
-    """(S34)"""
     expired = "e30.eyJleHAiOjE3MDAwMDAwMDB9.x"
     reply = await doctor.put("/api/v1/credentials/pdpj", json={"access_token": expired})
     assert reply.status_code == 200
@@ -121,10 +120,10 @@ async def test_a_token_at_its_end_is_a_finding(doctor: httpx2.AsyncClient) -> No
     assert "expired 2023-11-14" in found["detail"]
 
 
-async def test_a_refused_token_is_a_finding_before_the_source_is_asked_again(
+async def test_a_refused_token_is_a_finding_before_the_next_request(
     doctor: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S34) The workers wrote down that the source refuses it."""
+    """The workers wrote down that the source refuses it."""
     settings = Settings(secret_key=SecretStr("k" * 32), pdpj_token=SecretStr("synthetic-token"))
     await DatabaseCredentialStore(database, settings).note("synthetic-token", refused=True)
     found = (await checks(doctor))["credential"]
@@ -136,7 +135,6 @@ async def test_a_refused_token_is_a_finding_before_the_source_is_asked_again(
 async def test_what_jobs_wait_for_is_counted(
     doctor: httpx2.AsyncClient, database: Database, case: CaseNumber
 ) -> None:
-    """(S34)"""
     job_id = (await doctor.post(path(case, "/downloads"))).json()["job_id"]
     since = datetime(2026, 1, 31, 12, tzinfo=UTC)
     async with database.transaction() as session:
@@ -154,7 +152,7 @@ async def test_what_jobs_wait_for_is_counted(
 async def test_a_store_that_takes_nothing_is_a_finding(
     doctor: httpx2.AsyncClient, store: FakeStore
 ) -> None:
-    """(S34) It is written to and not only looked at; nothing stays behind."""
+    """It is written to and not only looked at; nothing stays behind."""
     before = dict(store.objects)
     assert (await checks(doctor))["store"]["ok"] is True
     assert store.objects == before
@@ -171,7 +169,6 @@ async def test_a_store_that_takes_nothing_is_a_finding(
 async def test_an_old_schema_a_wrong_clock_and_a_full_disk_are_findings(
     doctor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S34)"""
 
     async def tomorrow(_: object) -> datetime:
         return datetime.now(UTC) + timedelta(days=1)
@@ -189,7 +186,6 @@ async def test_an_old_schema_a_wrong_clock_and_a_full_disk_are_findings(
 async def test_a_check_that_hangs_keeps_no_other_from_being_made(
     doctor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S34)"""
 
     async def hangs(_: object) -> diagnosis.Found:
         await asyncio.Event().wait()

@@ -86,7 +86,7 @@ async def test_content_that_is_not_there_says_why(
 async def test_the_manifest_is_a_redirect_to_what_lies_in_the_store(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database, store: FakeStore
 ) -> None:
-    """(S29) However large it is, nothing of it passes through the API."""
+    """However large it is, nothing of it passes through the API."""
     problem(await api.get(path(case, "/manifest")), 404, "process-unknown")
     await write_rows(database, case, "a")
     problem(await api.get(path(case, "/manifest")), 404, "manifest-missing")
@@ -117,7 +117,6 @@ async def test_a_store_that_is_away_is_told(
 async def test_the_list_of_processes_is_light_filtered_and_paged(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
-    """F47."""
     cases = [CaseNumber.build(number, 2020, 8, 7, 1) for number in (1, 2, 3)]
     for case in cases:
         await write_rows(database, case, "a")
@@ -173,7 +172,7 @@ async def test_what_is_promised_while_a_purge_goes_on_is_kept(
     database: Database,
     store: FakeStore,
 ) -> None:
-    """F11: the webhook accepted between the purge's check and its end is told of its job."""
+    """The webhook accepted between the purge's check and its end is told of its job."""
     await write_rows(database, case, "a")
     await write_job(database, case, JobStatus.COMPLETED)
 

@@ -54,7 +54,7 @@ async def test_a_post_starts_one_job(
 async def test_no_limit_of_time_is_set_for_a_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """F20: neither for one run of its workflow nor for all of them."""
+    """Neither for one run of its workflow nor for all of them."""
     await api.post(path(case, "/downloads"))
     configuration = (await job_of(temporal, case).describe()).raw_description.execution_config
     assert configuration.workflow_execution_timeout.ToTimedelta() == timedelta(0)
@@ -64,7 +64,6 @@ async def test_no_limit_of_time_is_set_for_a_job(
 async def test_many_at_once_are_one_job_and_no_webhook_is_lost(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """F6, F11."""
     hooks = [f"https://receiver.example/{number}" for number in range(20)]
     answers = await asyncio.gather(
         *(api.post(path(case, "/downloads"), json={"webhook_url": hook}) for hook in hooks),
@@ -83,20 +82,20 @@ async def test_many_at_once_are_one_job_and_no_webhook_is_lost(
         ).all()
     assert rows == 1
     attached = await job_of(temporal, case).query("attached", result_type=list[Attach])
-    assert {wish.subscription_id for wish in attached} == {str(row.id) for row in subscriptions}
-    # The five that asked for the same may have found each other's subscription.
+    assert {attach.subscription_id for attach in attached} == {str(row.id) for row in subscriptions}
+    # The five with the same URL may have found each other's subscription.
     addresses = Counter(row.url for row in subscriptions)
     assert {url: addresses[url] for url in hooks} == dict.fromkeys(hooks, 1)
     assert 1 <= addresses[f"{hooks[0]}/get"] <= 5
 
 
-async def test_wishes_for_freshness_reach_the_job(
+async def test_max_age_and_force_refresh_reach_the_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
     await api.post(path(case, "/downloads"), json={"max_age": 60})
     await api.post(path(case, "/downloads"), json={"force_refresh": True})
     attached = await job_of(temporal, case).query("attached", result_type=list[Attach])
-    assert [wish.max_age_seconds for wish in attached] == [60, 0]
+    assert [attach.max_age_seconds for attach in attached] == [60, 0]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +115,9 @@ async def test_a_request_that_does_not_fit_says_where(
     assert f"body.{next(iter(body))}" in str(answer["errors"])
 
 
-async def test_wrong_check_digits_are_refused_before_anything_is_asked(
+async def test_wrong_check_digits_are_refused_before_anything_else(
     api: httpx2.AsyncClient,
 ) -> None:
-    """F38."""
     wrong = "99900029920248260100"
     answer = problem(await api.get(f"/api/v1/processes/{wrong}"), 400, "invalid-case-number")
     assert "check digits" in str(answer["detail"])
@@ -165,7 +163,7 @@ async def test_what_the_source_refuses_is_a_problem(
     await job_started(api, case)
     await end(temporal, database, case, JobStatus.FAILED, reason)
     problem(await waiting, status, name)
-    # Asked again within a minute, it is answered from the record.
+    # A second request within a minute is answered from the records.
     problem(await api.get(path(case)), status, name)
     jobs = await api.get("/api/v1/jobs", params={"process_number": case.masked})
     assert len(jobs.json()["items"]) == 1
@@ -174,7 +172,6 @@ async def test_what_the_source_refuses_is_a_problem(
 async def test_a_get_of_an_unknown_process_starts_its_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """F13."""
     waiting = asyncio.create_task(api.get(path(case)))
     await job_started(api, case)
     await show(temporal, database, case, "ddp")
@@ -212,7 +209,7 @@ async def test_what_is_held_and_fresh_starts_nothing(
         ("aaa", {"webhook_url": "https://receiver.example/"}),
     ],
 )
-async def test_what_is_missing_or_asked_for_starts_a_job(
+async def test_missing_documents_or_a_webhook_start_a_job(
     api: httpx2.AsyncClient,
     case: CaseNumber,
     database: Database,
@@ -238,7 +235,7 @@ async def test_a_look_starts_nothing(
 async def test_a_row_that_outlived_its_job_blocks_nothing(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """F1: a job that was terminated never wrote its end."""
+    """A job that was terminated never wrote its end."""
     lost = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await job_of(temporal, case).terminate()
     assert (await api.get(path(case, "/status"))).json()["status"] == "cancelled"
@@ -257,9 +254,9 @@ async def test_retry_failed_follows_an_ended_job_with_a_new_one(
     second = response.json()["job_id"]
     assert second != first
     assert (await api.get(path(case, "/status"))).json()["job_id"] == second
-    # Only what failed: the list of documents that is held will do, however old.
-    (wish,) = await job_of(temporal, case).query("attached", result_type=list[Attach])
-    assert wish.max_age_seconds >= 31_536_000
+    # Only what failed is retried: the held list of documents is fresh enough at any age.
+    (attach,) = await job_of(temporal, case).query("attached", result_type=list[Attach])
+    assert attach.max_age_seconds >= 31_536_000
     problem(await api.post(f"/api/v1/jobs/{first}/retry-failed"), 409, "job-running")
     await end_row(database, second, JobStatus.COMPLETED)
 

@@ -12,8 +12,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from api.app import create_app
-from api.http import admission as gate
-from api.http import server
+from api.http import admission, server
 from autos.records.database import Database
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, problem
@@ -43,7 +42,7 @@ async def client(port: int, admin: dict[str, str]) -> AsyncIterator[httpx2.Async
         yield client
 
 
-async def told(port: int, *pieces: str | bytes) -> bytes:
+async def answer_to(port: int, *pieces: str | bytes) -> bytes:
     """All that the server answers until it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -76,7 +75,7 @@ def is_problem(answer: bytes, status: int, name: str) -> None:
 )
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 async def test_an_endless_body_is_cut_off(port: int, key: str, status: int, framing: str) -> None:
-    """(S22) The server reads neither 200 MB without a key nor more than the bound with one."""
+    """The server reads neither 200 MB without a key nor more than the bound with one."""
     piece = b"x" * 65_536
     lengths = {"length": f"Content-Length: {ENDLESS}", "chunks": "Transfer-Encoding: chunked"}
     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -103,26 +102,26 @@ async def test_an_endless_body_is_cut_off(port: int, key: str, status: int, fram
         "Content-Type: application/json\r\nExpect: 100-continue\r\n"
         f"Content-Length: {ENDLESS}\r\n\r\n"
     )
-    answer = await told(port, head)
+    answer = await answer_to(port, head)
     is_problem(answer, status, {401: "unauthorized", 413: "body-too-large"}[status])
     assert b"100 Continue" not in answer
 
 
 async def test_a_body_within_the_bound_is_read(client: httpx2.AsyncClient) -> None:
-    """(S22) The bound holds for the body alone, and to the byte."""
+    """The bound holds for the body alone, and to the byte."""
     body = b'{"url": "https://example.org/"' + b" " * LONGEST + b"}"
     headers = {"Content-Type": "application/json"}
     path = "/api/v1/webhooks/webhook-test-receiver"
     fits, longer = body[: LONGEST - 1] + b"}", body[:LONGEST] + b"}"
     assert len(fits) == LONGEST
-    # The receiver has a bound of its own, below this one.
+    # The receiver has a lower bound.
     answer = await client.post(path, content=fits, headers=headers)
     problem(answer, 413, "webhook-too-large")
     problem(await client.post(path, content=longer, headers=headers), 413, "body-too-large")
 
 
 async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
-    """(S22) A few bytes that would become many are not unpacked."""
+    """A few bytes that would become many are not unpacked."""
     bomb = gzip.compress(b'{"url": "' + b"x" * 10_000_000 + b'"}')
     answer = await client.post(
         "/api/v1/webhooks/webhook-validate",
@@ -132,10 +131,10 @@ async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
     problem(answer, 415, "body-encoded")
 
 
-async def test_without_a_key_nothing_is_told_of_paths_and_bodies(
+async def test_without_a_key_nothing_is_shown_of_paths_and_bodies(
     client: httpx2.AsyncClient,
 ) -> None:
-    """(S22) Whoever has no key learns neither which paths there are nor whether a body fits."""
+    """A client without a key learns neither which paths there are nor whether a body fits."""
     del client.headers["authorization"]
     for method, path in (
         ("POST", "/api/v1/webhooks/webhook-validate"),
@@ -150,25 +149,25 @@ async def test_without_a_key_nothing_is_told_of_paths_and_bodies(
 async def test_a_body_that_does_not_come_is_not_waited_for(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S22) A body that drips holds a request for a bounded time."""
-    monkeypatch.setattr(gate, "BODY_SECONDS", 0.2)
+    """A body that drips holds a request for a bounded time."""
+    monkeypatch.setattr(admission, "BODY_SECONDS", 0.2)
     head = f"POST /api/v1/api-keys HTTP/1.1\r\nHost: api\r\n{KEY}Content-Length: 10\r\n\r\n"
-    is_problem(await told(port, head, "{"), 408, "body-too-slow")
+    is_problem(await answer_to(port, head, "{"), 408, "body-too-slow")
 
 
 @pytest.mark.parametrize("begun", ["", "GET / HT", "GET /health/live HTTP/1.1\r\nX-Slow: "])
 async def test_headers_that_do_not_come_are_not_waited_for(
     port: int, monkeypatch: pytest.MonkeyPatch, begun: str
 ) -> None:
-    """(S22) A connection without a request is closed after a bounded time."""
+    """A connection without a request is closed after a bounded time."""
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
-    is_problem(await told(port, begun), 408, "request-too-slow")
+    is_problem(await answer_to(port, begun), 408, "request-too-slow")
 
 
 async def test_headers_that_do_not_come_after_a_first_request_are_not_waited_for(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S22) Nor is the second request of a connection."""
+    """Nor is the second request of a connection."""
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -199,31 +198,31 @@ async def test_headers_that_do_not_come_after_a_first_request_are_not_waited_for
     ],
 )
 async def test_what_is_not_http_is_a_problem_too(port: int, request_bytes: bytes) -> None:
-    """(S41) Also what never reaches the application is answered by a problem document."""
-    is_problem(await told(port, request_bytes), 400, "unreadable-request")
+    """Also what never reaches the application is answered by a problem document."""
+    is_problem(await answer_to(port, request_bytes), 400, "unreadable-request")
 
 
 async def test_a_body_of_both_framings_smuggles_nothing(port: int) -> None:
-    """(S22) `Content-Length` beside chunks is refused or ignored, never a second request."""
+    """`Content-Length` beside chunks is refused or ignored, never a second request."""
     smuggled = (
         f"POST /api/v1/webhooks/webhook-validate HTTP/1.1\r\nHost: api\r\n{KEY}"
         "Content-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
         '5\r\n{"a":\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n'
     )
-    answer = await told(port, smuggled)
+    answer = await answer_to(port, smuggled)
     assert answer.count(b"HTTP/1.1 ") <= 2
     assert b"HTTP/1.1 5" not in answer
 
 
 async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
-    """(S41) Bodies in one packet stay apart, and a refused one does not swallow the next."""
+    """Bodies in one packet stay apart, and a refused one does not swallow the next."""
     body = '{"url": "https://example.org:99999999/"}'
     one = (
         f"POST /api/v1/webhooks/webhook-test-connectivity HTTP/1.1\r\nHost: api\r\n{KEY}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     )
     last = f"GET /api/v1/nowhere HTTP/1.1\r\nHost: api\r\n{KEY}Connection: close\r\n\r\n"
-    answer = await told(port, one, one, last)
+    answer = await answer_to(port, one, one, last)
     statuses = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
     assert len(statuses) == 3
     assert statuses[2] == 404
@@ -243,7 +242,7 @@ async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
 async def test_allow_names_every_method_of_a_path(
     client: httpx2.AsyncClient, method: str, path: str, allow: str
 ) -> None:
-    """(S41) All of them, not those of the first route alone."""
+    """All of them, not those of the first route alone."""
     answer = await client.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allow)
     if method != "HEAD":
@@ -269,7 +268,7 @@ async def test_allow_names_every_method_of_a_path(
 async def test_odd_headers_break_nothing(
     client: httpx2.AsyncClient, headers: dict[str, str]
 ) -> None:
-    """(S41) Whatever a header says, an answer is below 500 and has one of our two types."""
+    """Whatever a header says, an answer is below 500 and has one of our two types."""
     sent = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     for path in ("/api/v1/processes/99900028620248260100/status", "/health/live"):
         answer = await client.get(path, headers=sent)
@@ -284,7 +283,7 @@ async def test_odd_headers_break_nothing(
 async def test_a_body_that_is_no_json_in_utf_8_is_unreadable(
     client: httpx2.AsyncClient, body: bytes
 ) -> None:
-    """(S38) As docs/api.md says of `unreadable-body`."""
+    """As docs/api.md says of `unreadable-body`."""
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
     problem(answer, 400, "unreadable-body")
@@ -296,7 +295,7 @@ async def test_a_body_that_is_no_json_in_utf_8_is_unreadable(
 async def test_a_body_that_is_json_and_does_not_fit_is_invalid(
     client: httpx2.AsyncClient, body: bytes
 ) -> None:
-    """(S38) The other of the two."""
+    """The other of the two."""
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
     assert problem(answer, 422, "invalid-request")["errors"]
@@ -306,5 +305,5 @@ async def test_a_body_that_is_json_and_does_not_fit_is_invalid(
 async def test_no_redirect_leads_where_the_host_header_says(
     client: httpx2.AsyncClient, path: str
 ) -> None:
-    """(S41) Behind a proxy it would lead from https to http, and the key would follow."""
+    """Behind a proxy it would lead from https to http, and the key would follow."""
     problem(await client.get(path, headers={"Host": "evil.example"}), 404, "not-found")

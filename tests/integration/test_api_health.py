@@ -18,7 +18,7 @@ from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener
 
 @dataclasses.dataclass
 class Ready:
-    """An API of its own, and its store."""
+    """An API and its store, used by one test."""
 
     api: httpx2.AsyncClient
     store: FakeStore
@@ -40,8 +40,8 @@ async def ready(database: Database, temporal: Client) -> AsyncIterator[Ready]:
         yield Ready(api, store)
 
 
-async def test_a_full_bucket_is_told(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
-    """(S43) A bucket that is there and takes nothing is not ready, and says why."""
+async def test_a_full_bucket_is_reported(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that is there and takes nothing is not ready, and says why."""
     ready.store.full = True
     status, parts = await ready.ask()
     assert (status, parts["store"]["ok"]) == (503, False)
@@ -51,10 +51,10 @@ async def test_a_full_bucket_is_told(ready: Ready, monkeypatch: pytest.MonkeyPat
     assert (await ready.ask())[0] == 200
 
 
-async def test_the_bucket_is_not_written_to_at_every_question(
+async def test_the_bucket_is_not_written_to_at_every_check(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S43) Once a minute will do; whether the store answers at all is asked each time."""
+    """It is probed once a minute; whether the store answers at all is checked each time."""
     for _ in range(5):
         assert (await ready.ask())[0] == 200
     assert ready.store.probes == 1
@@ -66,10 +66,10 @@ async def test_the_bucket_is_not_written_to_at_every_question(
     assert (await ready.ask())[0] == 200
 
 
-async def test_a_part_that_hangs_holds_up_nobody(
+async def test_a_part_that_hangs_does_not_delay_the_others(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S43) Readiness answers in bounded time, whichever part does not."""
+    """Readiness answers in bounded time, whichever part does not."""
     monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
 
     async def hang() -> bool:

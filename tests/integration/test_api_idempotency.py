@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is repeated is one request (IETF draft, DESIGN §9)."""
+"""`Idempotency-Key`: a request that is repeated is one request (IETF draft)."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ BODY = {"webhook_url": "https://receiver.example/"}
 
 
 async def attached(temporal: Client, case: CaseNumber) -> list[Attach]:
-    """Who the running job was told of."""
+    """The signals that the running job got."""
     job_options: list[Attach] = await job_of(temporal, case).query(
         "attached", result_type=list[Attach]
     )
@@ -61,7 +61,7 @@ async def test_a_repeated_request_gets_the_same_answer(
     problem(other, 422, "idempotency-key-reused")
 
 
-async def test_a_repetition_while_the_first_runs_is_told_so(
+async def test_a_repetition_while_the_first_runs_is_a_conflict(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
     key = {"Idempotency-Key": str(uuid4())}
@@ -82,7 +82,7 @@ async def test_a_request_that_runs_long_keeps_its_key(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A claim that is renewed is no crash's, however long ago it was made."""
+    """A claim that is renewed was not left by a crash, whatever its age."""
     monkeypatch.setattr("api.http.idempotency.RENEWAL_SECONDS", 0.05)
     key = str(uuid4())
     headers = {"Idempotency-Key": key}
@@ -101,9 +101,7 @@ async def test_a_request_that_runs_long_keeps_its_key(
     assert (await waiting).status_code == 200
 
 
-async def test_a_key_nobody_could_mean_is_refused(
-    api: httpx2.AsyncClient, case: CaseNumber
-) -> None:
+async def test_a_malformed_key_is_refused(api: httpx2.AsyncClient, case: CaseNumber) -> None:
     response = await api.post(path(case, "/downloads"), headers={"Idempotency-Key": "k" * 256})
     problem(response, 400, "invalid-idempotency-key")
 
@@ -149,7 +147,7 @@ async def test_a_key_is_good_for_a_day(
 async def test_after_a_crash_the_repetition_is_the_same_webhook(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """F11: the job was told, its answer was never kept; there is still one event for one URL."""
+    """The job was signalled, but the answer was not kept; there is still one event for one URL."""
     key = str(uuid4())
     headers = {"Idempotency-Key": key}
     first = await api.post(path(case, "/downloads"), json=BODY, headers=headers)

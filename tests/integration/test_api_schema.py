@@ -37,7 +37,7 @@ PATIENCE_SECONDS: Final = 120 + MINUTES * 90
 async def test_schemathesis_finds_nothing(
     database: Database, temporal: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S41) Statuses, types, headers, bodies, methods, keys: all of it is as described."""
+    """Statuses, types, headers, bodies, methods, keys: all of it is as described."""
     monkeypatch.setattr(downloads, "METADATA_PATIENCE_SECONDS", 0.0)
     # The number that the description has as its example: with it the paths lead somewhere.
     case = CaseNumber.parse(NUMBER)

@@ -1,4 +1,4 @@
-"""The status of a process: the job's own word, the rows, and the change from one to the other."""
+"""The status of a process: the report of its job, its rows, and the change between them."""
 
 import asyncio
 from collections import Counter
@@ -38,11 +38,11 @@ def parts(status: dict[str, Any]) -> tuple[int, ...]:
     return tuple(status[f"{name}_documents"] for name in names)
 
 
-async def test_nobody_asked_for_it(api: httpx2.AsyncClient, case: CaseNumber) -> None:
+async def test_an_unknown_process_has_no_status(api: httpx2.AsyncClient, case: CaseNumber) -> None:
     problem(await api.get(path(case, "/status")), 404, "process-unknown")
 
 
-async def test_a_running_job_tells_of_itself(
+async def test_a_running_job_reports_its_progress(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
@@ -62,7 +62,7 @@ async def test_a_running_job_tells_of_itself(
     assert failed["error_message"]
 
 
-async def test_what_is_stored_counts_before_the_job_hears_of_it(
+async def test_what_is_stored_counts_before_the_job_knows_of_it(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
     """Which documents there are is for the job to say, what has ended for the rows."""
@@ -77,7 +77,7 @@ async def test_what_is_stored_counts_before_the_job_hears_of_it(
     assert status["documents"][1]["sha256"] == SHA256
 
 
-async def test_an_ended_job_is_told_from_the_records(
+async def test_an_ended_job_is_shown_from_the_records(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
     await api.post(path(case, "/downloads"))
@@ -100,10 +100,10 @@ async def test_a_process_without_a_job_is_pending(
     assert (status["status"], status["job_id"], status["live"]) == ("pending", None, True)
 
 
-async def test_a_job_whose_row_is_missing_is_told_nevertheless(
+async def test_a_job_whose_row_is_missing_is_shown_nevertheless(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """The API crashed between the engine's word and the row; no worker runs either."""
+    """The API crashed between Temporal's answer and the row; no worker runs either."""
     await write_rows(database, case, "pp")
     handle = await temporal.start_workflow(
         "DownloadProcessWorkflow",
@@ -117,10 +117,10 @@ async def test_a_job_whose_row_is_missing_is_told_nevertheless(
     await handle.terminate()
 
 
-async def test_a_job_that_the_engine_lost_has_not_ended(
+async def test_a_job_that_temporal_lost_has_not_ended(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """Reconciliation takes it up again, so a poller must not be told that it is over."""
+    """Reconciliation starts it again, so a poller must not see it ended."""
     job_id = await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "ap")
     status = (await api.get(path(case, "/status"))).json()
@@ -128,10 +128,10 @@ async def test_a_job_that_the_engine_lost_has_not_ended(
     assert (await api.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "processing"
 
 
-async def test_a_job_that_ended_without_writing_so_is_told_as_ended(
+async def test_a_job_that_ended_without_writing_so_is_shown_as_ended(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """F15: a poller can stop. The reader writes nothing: its subscribers must be told, too."""
+    """A poller can stop. The reader writes nothing: reconciliation notifies the subscribers."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await write_rows(database, case, "ap")
     await job_of(temporal, case).terminate()
@@ -151,7 +151,7 @@ async def test_without_a_worker_the_records_answer_and_nothing_falls(
     # Rows are ahead of the job: one document more is stored, and one more has failed for good.
     await write_rows(database, case, "aafaff")
     await job_of(temporal, case).signal("show", "aafddp")
-    # The answer that is shared for a moment is from before; the one that follows takes no 4 s.
+    # A shared answer may be from before; the one that follows takes less than 4 s.
     async with asyncio.timeout(5):
         while (during := (await api.get(path(case, "/status"))).json())["live"]:
             await asyncio.sleep(0.05)
@@ -244,7 +244,6 @@ async def test_a_long_list_is_paged(
 async def test_a_webhook_is_shown_to_its_owner_only(
     api: httpx2.AsyncClient, case: CaseNumber, worker: Worker
 ) -> None:
-    """F35."""
     keys = [
         (await api.post("/api/v1/api-keys", json={"name": name})).json()["key"]
         for name in ("a", "b")
@@ -293,7 +292,7 @@ async def test_counters_sum_to_the_total_at_every_read(
             group.create_task(poll())
 
 
-async def test_with_the_engine_away_the_records_are_told_and_nothing_is_accepted(
+async def test_with_temporal_away_the_records_are_shown_and_nothing_is_accepted(
     database: Database, case: CaseNumber, store: FakeStore, admin: dict[str, str]
 ) -> None:
     away = await Client.connect("127.0.0.1:1", lazy=True)

@@ -1,4 +1,4 @@
-"""What a request does to a job that runs: it steers it, joins it, or finds nothing to do."""
+"""What a request does to a running job: it steers it, joins it, or finds nothing to do."""
 
 import asyncio
 import sys
@@ -43,7 +43,7 @@ async def attached(temporal: Client, case: CaseNumber) -> int:
     return len(await job_of(temporal, case).query("attached", result_type=list[Attach]))
 
 
-async def tell(database: Database, case: CaseNumber, job_id: str) -> list[str]:
+async def make_events(database: Database, case: CaseNumber, job_id: str) -> list[str]:
     """Make the events of a job's end for every open subscription, as `close_job` does."""
     async with database.transaction() as session:
         opened = await session.scalars(
@@ -74,7 +74,7 @@ async def events_of(database: Database, case: CaseNumber) -> int:
 async def test_a_job_that_writes_its_end_refuses_to_be_steered(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S23) 409 for each verb, and not 202 for something that is lost."""
+    """409 for each verb, and not 202 for something that is lost."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await job_of(temporal, case).signal("close")
     for verb in ("pause", "resume", "retry-failed"):
@@ -86,7 +86,7 @@ async def test_a_job_that_writes_its_end_refuses_to_be_steered(
 async def test_steering_is_visible_in_its_own_answer(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S23) And in the status right after it; what failed is pending in rows and job alike."""
+    """And in the status right after it; what failed is pending in rows and job alike."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await show(temporal, database, case, "afp")
     async with database.transaction() as session:
@@ -115,7 +115,7 @@ async def test_without_a_worker_steering_is_refused_in_bounded_time(
     case: CaseNumber,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """(S23) 503 says that no worker answered, and that the request may still be taken up."""
+    """503 says that no worker answered, and that the request may still be taken up."""
     monkeypatch.setattr(temporal_client, "PATIENCE_SECONDS", 1.0)
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     async with asyncio.timeout(20):
@@ -127,7 +127,7 @@ async def test_without_a_worker_steering_is_refused_in_bounded_time(
 async def test_a_job_and_its_processes_status_say_the_same(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S36) While it runs, too; and it did not begin before it was made."""
+    """While it runs, too; and it did not begin before it was made."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await show(temporal, database, case, "aqfdp")
     job = (await api.get(f"/api/v1/jobs/{job_id}")).json()
@@ -148,7 +148,7 @@ async def test_a_job_and_its_processes_status_say_the_same(
 async def test_the_list_of_jobs_counts_a_running_one_as_its_status_does(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S36) Its row has the counters only once it has ended."""
+    """Its row has the counters only once it has ended."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await show(temporal, database, case, "aqfdp")
     status = (await api.get(path(case, "/status"))).json()
@@ -167,7 +167,7 @@ async def test_the_list_of_jobs_counts_a_running_one_as_its_status_does(
 async def test_a_post_that_changes_nothing_sends_nothing(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S24) Repeated a hundred times, with and without the same webhook; others are heard."""
+    """Repeated a hundred times, with and without the same webhook; others are heard."""
     body = {"webhook_url": HOOK}
     job_id = (await api.post(path(case, "/downloads"), json=body)).json()["job_id"]
     before = (await job_of(temporal, case).describe()).history_length
@@ -186,7 +186,7 @@ async def test_a_post_that_changes_nothing_sends_nothing(
 async def test_an_idempotency_key_alone_changes_nothing(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S24) Clients that send a new one with every request do not make the history grow."""
+    """Clients that send a new one with every request do not make the history grow."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     for _ in range(3):
         headers = {"Idempotency-Key": str(uuid4())}
@@ -198,7 +198,7 @@ async def test_an_idempotency_key_alone_changes_nothing(
 async def test_in_doubt_a_post_is_sent(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S24) Without a worker nobody can say that it changes nothing: nothing accepted is lost."""
+    """Without a worker it is not known that it changes nothing: nothing accepted is lost."""
     for _ in range(3):
         assert (await api.post(path(case, "/downloads"))).status_code == 202
     async with Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
@@ -209,7 +209,7 @@ async def test_in_doubt_a_post_is_sent(
 async def test_an_idempotent_post_has_a_subscription_of_its_own(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S24) By its key it is found again, after the job's end, too."""
+    """By its key it is found again, after the job's end, too."""
     for _ in range(2):
         headers = {"Idempotency-Key": str(uuid4())}
         await api.post(path(case, "/downloads"), json={"webhook_url": HOOK}, headers=headers)
@@ -218,7 +218,7 @@ async def test_an_idempotent_post_has_a_subscription_of_its_own(
 
 @pytest.mark.parametrize("registered", [True, False])
 async def test_what_temporal_refuses_is_called_by_its_cause(registered: bool) -> None:
-    """(S24) Too many signals and a missing search attribute have the same status code."""
+    """Too many signals and a missing search attribute have the same status code."""
     case = CaseNumber.build(9_994_321, 2024, 8, 26, 100)
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
@@ -248,10 +248,10 @@ async def test_what_temporal_refuses_is_called_by_its_cause(registered: bool) ->
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_get_tells_a_webhook_once_per_change(
+async def test_a_get_notifies_a_webhook_once_per_change(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S31) Of a complete and fresh process: the first of three starts a job, which tells it."""
+    """Of a complete and fresh process: the first of three starts a job, which notifies it."""
 
     async def look(url: str = HOOK) -> str | None:
         answer = await api.get(path(case), params={"webhook_url": url})
@@ -263,16 +263,16 @@ async def test_a_get_tells_a_webhook_once_per_change(
     await settle(database, case)
     first = await look()
     assert first is not None
-    await tell(database, case, first)
+    await make_events(database, case, first)
     await end(temporal, database, case)
     for _ in range(2):
         assert await look() == first
     assert await events_of(database, case) == 1
-    # Another address is told, too; and every one when a document has changed.
+    # Another URL is notified, too; and every one when a document has changed.
     other = await look(f"{HOOK}/other")
     assert other not in (None, first)
     assert other is not None
-    await tell(database, case, other)
+    await make_events(database, case, other)
     await end(temporal, database, case)
     assert await look() == other
     async with database.transaction() as session:
@@ -285,19 +285,19 @@ async def test_a_get_tells_a_webhook_once_per_change(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_post_is_always_told(
+async def test_a_post_always_notifies(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S31) It is a command: whoever gave it gets one event for it, whatever there was to do."""
+    """It is a command: every webhook gets one event for it, whatever there was to do."""
     await write_rows(database, case, "aa")
     await settle(database, case)
-    told = []
+    event_ids = []
     for _ in range(2):
         answer = await api.post(path(case, "/downloads"), json={"webhook_url": HOOK})
         job_id = answer.json()["job_id"]
-        told += await tell(database, case, job_id)
+        event_ids += await make_events(database, case, job_id)
         await end(temporal, database, case)
-    assert len(set(told)) == 2
+    assert len(set(event_ids)) == 2
 
 
 async def settle(database: Database, case: CaseNumber) -> None:

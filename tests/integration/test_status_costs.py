@@ -55,7 +55,7 @@ def counted_signatures() -> Iterator[list[str]]:
 async def test_a_status_of_a_thousand_costs_what_one_of_ten_costs(
     database: Database, temporal: Client, case: CaseNumber, admin: dict[str, str]
 ) -> None:
-    """F44: as few questions to the database, and no link is signed a second time."""
+    """As few questions to the database, and no link is signed a second time."""
     store = Store(
         Settings(
             s3_endpoint="http://s3.example",

@@ -1,4 +1,4 @@
-"""What a status waits for: a change, and no longer than that; never for a silent Temporal."""
+"""A status waits for a change and no longer; it never waits for a Temporal that does not answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -52,7 +52,7 @@ async def waiting_clients(
 async def test_all_who_wait_for_a_change_share_what_it_costs(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
-    """(S28) Nothing is asked while nothing changes, and one answer is made for all then."""
+    """Nothing is read while nothing changes; then one answer is made for all."""
     await api.post(path(case, "/downloads"))
     await show(temporal, database, case, "dp")
     waiting = await waiting_clients(api, case, 30)
@@ -73,7 +73,7 @@ async def test_all_who_wait_for_a_change_share_what_it_costs(
 async def test_many_changes_cost_a_few_answers(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """(S28) A busy job does not make the API busier than polling would."""
+    """A busy job does not make the API busier than polling would."""
     await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "p" * 30)
 
@@ -98,13 +98,13 @@ async def test_many_changes_cost_a_few_answers(
 async def test_a_change_is_noticed_though_the_listening_connection_was_lost(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """(S28) What was missed meanwhile is looked for when it is back."""
+    """What was missed meanwhile is looked for when it is back."""
     job_id = await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "ap")
     waiting = await waiting_clients(api, case, 3)
     async with database.transaction() as session:
         assert await session.scalar(_LISTENERS)
-        # Committed together with the loss, so that its announcement is heard by nobody.
+        # Committed together with the loss, so that its announcement is lost.
         await session.execute(
             text("UPDATE documents SET name = 'new' WHERE process_number = :n"), {"n": case.digits}
         )
@@ -116,11 +116,11 @@ async def test_a_change_is_noticed_though_the_listening_connection_was_lost(
 
 @asynccontextmanager
 async def silent_temporal() -> AsyncIterator[str]:
-    """The address of a server that takes every question and answers none."""
-    asked_to_stop = asyncio.Event()
+    """The address of a server that accepts connections and never answers."""
+    stopping = asyncio.Event()
 
     async def swallow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asked_to_stop.wait()
+        await stopping.wait()
         writer.transport.abort()
 
     server = await asyncio.start_server(swallow, "127.0.0.1", 0)
@@ -128,7 +128,7 @@ async def silent_temporal() -> AsyncIterator[str]:
     try:
         yield f"{host}:{port}"
     finally:
-        asked_to_stop.set()
+        stopping.set()
         server.close()
         await server.wait_closed()
 
@@ -136,7 +136,7 @@ async def silent_temporal() -> AsyncIterator[str]:
 async def test_while_temporal_is_silent_the_rows_answer_at_once(
     database: Database, case: CaseNumber, store: FakeStore, admin: dict[str, str]
 ) -> None:
-    """(S26) The first poll waits for a second; those that follow share what it learned."""
+    """The first poll waits for a second; those that follow share its result."""
     job_id = await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "aaqfp", job_id)
     async with silent_temporal() as address:
@@ -147,7 +147,7 @@ async def test_while_temporal_is_silent_the_rows_answer_at_once(
             httpx2.AsyncClient(
                 transport=httpx2.ASGITransport(app), base_url="http://api", headers=admin
             ) as api,
-            # Twenty silences one after the other would take far longer.
+            # Twenty timeouts one after the other would take far longer.
             asyncio.timeout(12),
         ):
             for _ in range(20):

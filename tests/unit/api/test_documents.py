@@ -41,7 +41,7 @@ def row(state: DocumentState, doubt: Doubt | None) -> Document:
 
 @pytest.mark.parametrize("doubt", [None, *Doubt])
 def test_a_doubt_is_shown_wherever_the_document_is(doubt: Doubt | None) -> None:
-    """(S12) In the list, alone, and in the status; with a sentence."""
+    """In the list, alone, and in the status; with a sentence."""
     document = row(DocumentState.AVAILABLE, doubt)
     for answer in (
         document_answer(document, STORE),

@@ -1,4 +1,4 @@
-"""Keys, and how long one is believed."""
+"""API keys, and how long a valid one is cached."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -11,14 +11,14 @@ from autos.records.models import ApiKey
 
 
 class Rows:
-    """The keys on record, and how often they were asked for."""
+    """The keys on record, and how often they were looked up."""
 
     def __init__(self, *rows: ApiKey) -> None:
         self.rows = {row.sha256: row for row in rows}
-        self.asked = 0
+        self.lookups = 0
 
     async def find(self, sha256: str) -> ApiKey | None:
-        self.asked += 1
+        self.lookups += 1
         return self.rows.get(sha256)
 
 
@@ -41,40 +41,40 @@ def test_a_prefix_gives_little_away(key: str) -> None:
 async def test_a_valid_key_is_looked_up_once() -> None:
     key = new_key()
     rows = Rows(row(key))
-    ring = ApiKeyCache(rows.find)
-    callers = [await ring.caller(key) for _ in range(3)]
+    cache = ApiKeyCache(rows.find)
+    callers = [await cache.caller(key) for _ in range(3)]
     assert all(caller is not None and caller == callers[0] for caller in callers)
-    assert rows.asked == 1
-    ring.forget()
-    await ring.caller(key)
-    assert rows.asked == 2
+    assert rows.lookups == 1
+    cache.forget()
+    await cache.caller(key)
+    assert rows.lookups == 2
 
 
-async def test_belief_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cached_key_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     key = new_key()
     rows = Rows(row(key))
     monkeypatch.setattr(keys, "CACHED_SECONDS", -1.0)
-    ring = ApiKeyCache(rows.find)
-    await ring.caller(key)
+    cache = ApiKeyCache(rows.find)
+    await cache.caller(key)
     rows.rows.clear()
-    assert await ring.caller(key) is None
+    assert await cache.caller(key) is None
 
 
-async def test_wrong_revoked_and_expired_keys_are_nobodys() -> None:
+async def test_wrong_revoked_and_expired_keys_have_no_caller() -> None:
     present = datetime.now(UTC)
     revoked, expired = new_key(), new_key()
     rows = Rows(row(revoked, revoked_at=present), row(expired, expires_at=present))
-    ring = ApiKeyCache(rows.find)
+    cache = ApiKeyCache(rows.find)
     for key in (new_key(), revoked, expired):
-        assert await ring.caller(key) is None
-        assert await ring.caller(key) is None
-    assert rows.asked == 6
+        assert await cache.caller(key) is None
+        assert await cache.caller(key) is None
+    assert rows.lookups == 6
 
 
-async def test_a_believed_key_expires_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cached_key_expires_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
     key = new_key()
-    ring = ApiKeyCache(Rows(row(key, expires_at=datetime.now(UTC) + timedelta(hours=1))).find)
-    assert await ring.caller(key) is not None
+    cache = ApiKeyCache(Rows(row(key, expires_at=datetime.now(UTC) + timedelta(hours=1))).find)
+    assert await cache.caller(key) is not None
 
     class Later(datetime):
         @classmethod
@@ -82,4 +82,4 @@ async def test_a_believed_key_expires_on_time(monkeypatch: pytest.MonkeyPatch) -
             return cls.fromtimestamp(datetime.now(UTC).timestamp() + 7200, UTC)
 
     monkeypatch.setattr(keys, "datetime", Later)
-    assert await ring.caller(key) is None
+    assert await cache.caller(key) is None

@@ -45,7 +45,7 @@ async def test_an_answer_is_shared_for_its_time() -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_nobody_waits_for_the_answer_after_the_first() -> None:
+async def test_after_the_first_answer_no_caller_waits() -> None:
     maker = Maker()
     maker.landing.set()
     flights = SingleFlight(maker, lambda _: 0.05)
@@ -56,7 +56,7 @@ async def test_nobody_waits_for_the_answer_after_the_first() -> None:
             assert await flights.get("a") == "a 1"
             await asyncio.sleep(0.01)
         assert await flights.get("a") == "a 1"
-        # But an answer too old is nobody's: this one waits for the flight.
+        # An answer that is too old is not returned: this caller waits for the new one.
         await asyncio.sleep(0.06)
         waiting = asyncio.create_task(flights.get("a"))
         await asyncio.sleep(0)
@@ -88,7 +88,7 @@ async def test_a_failure_is_not_kept() -> None:
     assert maker.calls == 2
 
 
-async def test_what_changed_is_asked_anew_even_while_a_flight_is_up() -> None:
+async def test_what_changed_is_made_anew_even_while_a_call_runs() -> None:
     maker = Maker()
     flights = SingleFlight(maker, lambda _: 60.0)
     before = asyncio.create_task(flights.get("a"))
@@ -102,7 +102,7 @@ async def test_what_changed_is_asked_anew_even_while_a_flight_is_up() -> None:
 
 
 async def test_who_knows_of_a_change_gets_no_answer_from_before() -> None:
-    """(S28) All who know of it share one new answer, and it is not fetched more often than that."""
+    """All who know of it share one new answer, and it is not fetched more often than that."""
     maker = Maker()
     flights = SingleFlight(maker, lambda _: 0.05)
     loop = asyncio.get_running_loop()

@@ -17,7 +17,7 @@ from autos.temporal_client import Execution
 
 STATES = st.text(alphabet="pdaqf", max_size=300)
 RUNNING = JobStatus.PROCESSING
-MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+NOON = datetime(2026, 1, 1, tzinfo=UTC)
 DIGITS = "99900028620248260100"
 
 
@@ -35,8 +35,8 @@ def test_counters_sum_to_the_total(states: str, status: JobStatus) -> None:
 
 
 @given(st.data())
-def test_the_percentage_never_falls_whoever_answers(data: st.DataObject) -> None:
-    """F16: a row ends first, the job hears of it with its batch, and may be silent meanwhile."""
+def test_the_percentage_never_falls_when_job_and_rows_take_turns(data: st.DataObject) -> None:
+    """A row ends first; the job knows of it with its batch, and may not answer in between."""
     ends = data.draw(st.lists(st.sampled_from("aqf"), max_size=12))
     rows, job, percentage = "p" * len(ends), "d" * len(ends), 0.0
     while job != "".join(ends):
@@ -56,7 +56,7 @@ def test_the_percentage_never_falls_whoever_answers(data: st.DataObject) -> None
     [
         ("aqf", "ddd", "aqf"),
         ("ppp", "dfp", "dfp"),
-        # Asked for again: that is visible at once.
+        # A retry is visible at once.
         ("ffa", "pfp", "pfa"),
         # Which documents there are is for the job to say.
         ("aa", "adp", "aap"),
@@ -65,7 +65,6 @@ def test_the_percentage_never_falls_whoever_answers(data: st.DataObject) -> None
     ],
 )
 def test_what_has_ended_in_its_row_has_ended(rows: str, job: str, shown: str) -> None:
-    """(S23, S36)"""
     assert merged(rows, job) == shown
 
 
@@ -95,7 +94,7 @@ def _assemble(report: JobReport, job: Job | None) -> dict[str, object]:
 
 
 def _row(status: JobStatus, **values: object) -> Job:
-    return Job(id="j", status=status, created_at=MOMENT, **values)
+    return Job(id="j", status=status, created_at=NOON, **values)
 
 
 def test_the_jobs_report_comes_before_its_row() -> None:
@@ -106,16 +105,16 @@ def test_the_jobs_report_comes_before_its_row() -> None:
 
 
 def test_a_job_does_not_start_before_it_was_made() -> None:
-    """(S36) Its row is written by another machine, after it was started."""
-    progress = _progress().model_copy(update={"started_at": MOMENT - timedelta(seconds=1)})
+    """Its row is written by another machine, after it was started."""
+    progress = _progress().model_copy(update={"started_at": NOON - timedelta(seconds=1)})
     answer = _assemble(JobReport(progress), _row(JobStatus.PENDING))
-    assert answer["started_at"] == answer["created_at"] == MOMENT
+    assert answer["started_at"] == answer["created_at"] == NOON
 
 
 def test_the_row_says_until_when_a_job_waits() -> None:
-    """(S16) The job itself says only what it waits for."""
+    """The job itself says only what it waits for."""
     waiting = _progress().model_copy(update={"waiting_for": WaitReason.SOURCE})
-    until, next_try = MOMENT + timedelta(days=7), MOMENT + timedelta(minutes=1)
+    until, next_try = NOON + timedelta(days=7), NOON + timedelta(minutes=1)
     row = _row(RUNNING, waiting_for="source", waiting_until=until, next_try_at=next_try)
     for report in (JobReport(waiting), JobReport(answered=False)):
         answer = _assemble(report, row)
@@ -158,5 +157,5 @@ def test_a_job_that_lost_its_end_is_shown_as_ended(
         ).status
         for status in (JobStatus.PROCESSING, JobStatus.COMPLETED)
     ]
-    # Whatever it did write is believed.
+    # An end that it wrote into its row stands.
     assert answers == [shown, "completed"]
