@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import CommandError
-from cli.stack.leftovers import part_listens
-from cli.stack.state import StackState
+from cli.stack.state import StackState, part_listens
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from cli.errors import FAILED, CommandError
 from cli.progress import progress, summary, waiting
 from cli.reading import print_documents
 from cli.stack import AlreadyRunning, StackState
-from cli.stack.leftovers import part_listens
-from cli.stack.parts import SANDBOX_TOKEN
+from cli.stack.environment import SANDBOX_TOKEN
+from cli.stack.state import part_listens
 from cli.terminal import console, say
 from cli.up import embedded, print_addresses
 from cli.watch import watch

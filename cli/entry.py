@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from autos.records.migrate import migrate as run_migrations
 from autos.settings import Settings
 from cli.errors import USAGE, CommandError
-from cli.stack.environment import settings_of
-from cli.stack.lock import is_running
-from cli.stack.state import StackState
+from cli.stack.environment import part_environment
+from cli.stack.state import StackState, is_running
 from cli.terminal import console
 
 
@@ -37,7 +36,7 @@ def become(module: str, arguments: list[str], data_dir: Path) -> NoReturn:
     environment = dict(os.environ)
     state = StackState.load(data_dir) if is_running(data_dir) else None
     if state is not None:
-        environment = {**settings_of(module, {}, state.environment), **environment}
+        environment = {**part_environment(module, {}, state.environment), **environment}
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # no shell is the point
 
 

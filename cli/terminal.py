@@ -14,7 +14,7 @@ from rich.console import Console
 
 from autos.settings import DatabaseAway, MissingSettings
 from cli.errors import FAILED, INTERRUPTED, USAGE, CommandError
-from cli.stack.errors import AlreadyRunning, StackError
+from cli.stack.state import AlreadyRunning, StackError
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Final
 from dotenv import dotenv_values
 
 from cli.stack import EVERYTHING, Stack
-from cli.stack.state import FILE_NAME
+from cli.stack.state import STATE_FILE
 from cli.terminal import console
 
 _SANDBOX_LATENCY_MS: Final = 80
@@ -67,7 +67,7 @@ def print_addresses(addresses: Mapping[str, str], data_dir: Path) -> None:
         "Temporal Web UI": addresses.get("temporal-ui", ""),
         "S3": addresses.get("s3", ""),
         "Sandbox (stands in for PDPJ)": addresses.get("sandbox", ""),
-        "Admin key": f"in {data_dir / FILE_NAME} (`autos env` prints it while the stack is up)",
+        "Admin key": f"in {data_dir / STATE_FILE} (`autos env` prints it while the stack is up)",
         "Logs": str(data_dir / "logs"),
     }
     for name, value in lines.items():

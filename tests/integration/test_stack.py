@@ -28,11 +28,10 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from cli.stack import SERVERS, AlreadyRunning, Stack
 from cli.stack import parts as catalogue
-from cli.stack.leftovers import FILE_NAME as PIDS_FILE
-from cli.stack.parts import BUCKET, Ground, Part
-from cli.stack.sockets import listens
-from cli.stack.state import FILE_NAME as STATE_FILE
-from cli.stack.state import read_json
+from cli.stack.environment import BUCKET, StackLayout
+from cli.stack.parts import Part
+from cli.stack.ports import listens
+from cli.stack.state import PROCESSES_FILE, STATE_FILE, read_json
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -118,7 +117,7 @@ def test_secrets_are_readable_by_their_owner_only(stack: Stack) -> None:
 
 
 async def test_a_second_start_on_the_same_folder_is_refused(stack: Stack) -> None:
-    with pytest.raises(AlreadyRunning, match="runs already"):
+    with pytest.raises(AlreadyRunning, match="is already running"):
         await Stack(stack.data_dir, parts=SERVERS).up()
     assert await rows(stack) is not None
 
@@ -164,7 +163,7 @@ async def test_a_killed_supervisor_leaves_no_process(folder: Path) -> None:
     assert supervisor.stdout is not None
     async with asyncio.timeout(20):
         assert await supervisor.stdout.readline() == b"ready\n"
-    recorded = read_json(folder / PIDS_FILE)
+    recorded = read_json(folder / PROCESSES_FILE)
     assert isinstance(recorded, dict)
     processes = [psutil.Process(entry["pid"]) for entry in recorded.values()]
     assert len(processes) == len(SERVERS)
@@ -187,13 +186,13 @@ async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder
         "api": {"pid": leftover.pid, "began": began},
         "worker": {"pid": os.getpid(), "began": began - 3600},
     }
-    (folder / PIDS_FILE).write_text(json.dumps(recorded))
+    (folder / PROCESSES_FILE).write_text(json.dumps(recorded))
     with socket.create_server(("127.0.0.1", port)):
         async with Stack(folder, parts=["s3"], ports="free", announce=said.append) as second:
             assert port_of(second) != port
     leftover.wait(timeout=5)
     assert said[:2] == [
-        "Ended the api that an earlier start had left running.",
+        "Ended the api process that an earlier start left running.",
         f"Port {port} is in use; s3 listens on {port_of(second)} this time.",
     ]
 
@@ -201,7 +200,7 @@ async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder
 async def test_a_port_taken_during_the_start_is_left_to_the_stranger(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S33) The stack moves on; the stranger, who would answer, is asked nothing."""
+    """(S33) The stack uses another port and sends the other program no request."""
     asked: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -211,13 +210,13 @@ async def test_a_port_taken_during_the_start_is_left_to_the_stranger(
     strangers: list[asyncio.Server] = []
     prepare = catalogue.sandbox
 
-    def sandbox(ground: Ground, *rest: Any) -> Part:
-        part = prepare(ground, *rest)
+    def sandbox(layout: StackLayout, *rest: Any) -> Part:
+        part = prepare(layout, *rest)
 
         def take() -> None:
             # Between the look at the port and the part's start.
             if not strangers:
-                coroutine = asyncio.start_server(answer, "127.0.0.1", ground.ports["sandbox"])
+                coroutine = asyncio.start_server(answer, "127.0.0.1", layout.ports["sandbox"])
                 strangers.append(asyncio.run_coroutine_threadsafe(coroutine, loop).result(5))
 
         return replace(part, prepare=take)
@@ -232,7 +231,7 @@ async def test_a_port_taken_during_the_start_is_left_to_the_stranger(
         assert listens(stack.pid("sandbox") or 0, {own})
     strangers[0].close()
     assert asked == []
-    assert "A port was taken while the stack started; starting again." in said
+    assert "Another program took a port during the start; starting again." in said
     assert f"Port {taken} is in use; sandbox listens on {own} this time." in said
 
 

@@ -83,7 +83,7 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_one_says_that_it_runs(folder: Path, up: subprocess.Popen[str]) -> None:
     second = autos(folder, "up")
     assert second.returncode == 2
-    assert "runs already" in second.stderr
+    assert "is already running" in second.stderr
 
 
 def test_the_commands_find_it_by_its_folder(folder: Path, up: subprocess.Popen[str]) -> None:

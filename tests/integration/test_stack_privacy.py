@@ -15,8 +15,7 @@ import pytest_asyncio
 
 from autos.settings import Settings
 from cli.stack import EVERYTHING, Stack
-from cli.stack.environment import ALL_SECRETS, SECRETS
-from cli.stack.parts import BUCKET
+from cli.stack.environment import ALL_SECRETS, BUCKET, SECRETS
 
 _STRANGERS_SECRET = "TOKEN_OF_SOMETHING_ELSE"
 

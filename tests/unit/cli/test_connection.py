@@ -10,8 +10,7 @@ import pytest
 
 from cli.connection import Connection, find_connection
 from cli.errors import CommandError
-from cli.stack.leftovers import Leftovers
-from cli.stack.state import StackState
+from cli.stack.state import ProcessList, StackState
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def data_dir(tmp_path: Path, port: int) -> Path:
 
 
 def test_the_embedded_stack_is_found(data_dir: Path, port: int) -> None:
-    Leftovers(data_dir).record("api", os.getpid())
+    ProcessList(data_dir).add("api", os.getpid())
     found = find_connection(None, None, data_dir, {})
     assert found == Connection(f"http://127.0.0.1:{port}", "autos_embedded")
 
@@ -43,7 +42,7 @@ def test_the_key_is_not_sent_to_a_stranger_on_the_embedded_port(data_dir: Path) 
     with pytest.raises(CommandError, match="is not running"):
         find_connection(None, None, data_dir, {})
     with subprocess.Popen(["sleep", "60"]) as other:
-        Leftovers(data_dir).record("api", other.pid)
+        ProcessList(data_dir).add("api", other.pid)
         with pytest.raises(CommandError, match="is not running"):
             find_connection(None, None, data_dir, {})
         other.kill()

@@ -11,7 +11,7 @@ from cli.answers import Document
 from cli.client import ApiClient
 from cli.demo import AVAILABLE, FAILING, Findings, Scene, download_case, follow, judge, open_a_link
 from cli.errors import CommandError
-from cli.stack.parts import SANDBOX_TOKEN
+from cli.stack.environment import SANDBOX_TOKEN
 from tests.unit.cli.fake_api import NUMBER, FakeApi, status
 
 CONTENT = b"%PDF-1.7"
