@@ -13,6 +13,7 @@ import pytest
 from fastapi.responses import JSONResponse, Response
 from typer.testing import CliRunner, Result
 
+from autos.contracts.states import Doubt
 from cli.main import app
 from tests.unit.cli.fake_api import DIGITS, KEY, NUMBER, FakeApi, problem, status
 
@@ -47,7 +48,7 @@ def test_download_ends_with_the_exit_code_of_its_job(
     assert ("Because." in result.stdout) is (code == 1)
 
 
-def test_download_hands_its_wishes_on(fake: FakeApi, url: str) -> None:
+def test_download_sends_its_options(fake: FakeApi, url: str) -> None:
     words = ("--no-watch", "--webhook-url", "https://x.example/hook", "--force-refresh")
     result = autos("download", DIGITS, *words, "--url", url, "--key", KEY)
     assert result.exit_code == 0
@@ -89,17 +90,15 @@ def test_a_problem_reads_as_a_sentence(fake: FakeApi, url: str) -> None:
 
 def test_status_lists_every_page_of_documents(fake: FakeApi, url: str) -> None:
     fake.statuses = [status("completed", completed_documents=3)]
-    fake.documents = [
-        {"id": f"d{n}", "name": f"Petition {n}", "status": "available", "size": 10, "sha256": "ab"}
-        for n in range(5)
-    ]
+    for n in range(5):
+        fake.hold(f"d{n}", b"%PDF", name=f"Petition {n}")
     words = ("--documents", "--url", url, "--key", KEY)
     result = autos("status", NUMBER, *words)
     assert result.exit_code == 0
     assert all(f"Petition {n}" in result.stdout for n in range(5))
     content = json.loads(autos("status", NUMBER, "--json", *words).stdout)
     assert content["completed_documents"] == 3
-    assert [document["id"] for document in content["documents"]] == [f"d{n}" for n in range(5)]
+    assert content["documents"] == fake.documents
 
 
 def test_keys_are_made_listed_and_revoked(fake: FakeApi, url: str) -> None:
@@ -178,9 +177,7 @@ def test_the_version() -> None:
 
 
 def test_ids_are_whole_and_first_in_a_pipe(fake: FakeApi, url: str) -> None:
-    ids = [f"5f17ffc2-fe60-4317-8725-6e09c5bad8{n:02}" for n in range(3)]
-    for document_id in ids:
-        fake.hold(document_id, b"%PDF", name="Petition " * 30)
+    ids = [fake.hold(f"d{n}", b"%PDF", name="Petition " * 30)["id"] for n in range(3)]
     said = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout.splitlines()
     for document_id in ids:
         line = next(line for line in said if document_id in line)
@@ -216,7 +213,7 @@ def test_a_reading_command_prints_json_with_all_that_was_answered(
 
 def test_a_doubtful_document_is_shown_as_one(fake: FakeApi, url: str) -> None:
     """(S2, S12)"""
-    fake.hold("d1", b"%PDF", doubt="text_only")
+    fake.hold("d1", b"%PDF", doubt="text_only", doubt_message=Doubt.TEXT_ONLY.text)
     said = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout
     assert "1: stored, but doubtful. The source has no file of this document" in said
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cli.connection import Connection, find_connection
-from cli.errors import CommandError
 from cli.stack.state import ProcessList, StackState
+from cli.terminal import CommandError
 
 
 @pytest.fixture

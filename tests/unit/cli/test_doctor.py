@@ -7,8 +7,9 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from api.reconciliations.schemas import Reconciliation
 from autos.contracts.reconciliation import Kind, Step
-from cli.answers import Findings, Reconciliation
+from cli.client import read
 from cli.doctor import EXPLANATIONS, explain
 from tests.unit.cli.fake_api import KEY, FakeApi, problem
 from tests.unit.cli.test_commands import autos
@@ -138,7 +139,7 @@ def test_what_was_mended_is_explained(fake: DoctorsApi, url: str) -> None:
     ]
     code, said = doctor(url)
     assert code == 0
-    assert "7 jobs ended in Temporal without writing an end" in said
+    assert "7 jobs ended in Temporal without recording their end" in said
     assert "their subscribers are notified" in said
     assert "job-4 of 9" in said
     assert "job-5" not in said
@@ -187,12 +188,10 @@ def test_every_kind_is_explained() -> None:
 
 
 def test_what_a_newer_service_finds_is_told_by_its_name() -> None:
-    newer = Reconciliation(
-        id="r1",
-        status="completed",
-        findings=[Findings(kind="something_new", found=2, mended=1)],
-        unfinished=["a_new_step", Step.JOBS],
+    findings = {"kind": "something_new", "found": 2, "mended": 1, "first": []}
+    newer = read(
+        Reconciliation, report(findings=[findings], unfinished=["a_new_step", Step.JOBS.value])
     )
     said = explain(newer, dry_run=False)
-    assert said[0] == "2 of something_new, 1 of them mended."
+    assert said[0] == "2 of something_new, 1 of them repaired."
     assert "a_new_step" in said[1]

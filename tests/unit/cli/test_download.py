@@ -7,13 +7,12 @@ import httpx2
 import pytest
 from typer.testing import CliRunner, Result
 
+from api.documents.schemas import DOCUMENT, FAILED_DOCUMENT, Document
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState
-from cli.answers import Document
-from cli.client import open_client
+from cli.client import open_client, read
 from cli.connection import Connection
-from cli.files import Saver, file_name
 from cli.main import app
+from cli.save import Saver, file_name
 from tests.unit.cli.fake_api import DIGITS, KEY, NUMBER, FakeApi, problem, status
 
 OTHERS = [CaseNumber.build(9_990_010 + n, 2024, 8, 26, 100) for n in range(3)]
@@ -30,7 +29,7 @@ def test_the_files_are_saved_under_their_names_with_the_manifest(
     fake.statuses = [status("completed_with_failures", completed_documents=2, failed_documents=1)]
     fake.hold("d1", b"%PDF-1.7 one")
     fake.hold("d2", b"two", name="../Parecer: \u202eno/2", mime_type="text/plain")
-    fake.documents.append({"id": "d3", "status": "failed", "reason": "secret"})
+    fake.documents.append(DOCUMENT | FAILED_DOCUMENT)
     result = download(url, NUMBER, "--save", str(tmp_path))
     assert result.exit_code == 3
     saved = {path.name: path.read_bytes() for path in (tmp_path / NUMBER).iterdir()}
@@ -61,21 +60,21 @@ def test_what_is_there_is_not_fetched_again_and_what_was_cut_goes_on(
 def test_bytes_that_are_not_the_listed_ones_are_not_saved(
     fake: FakeApi, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.files._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cli.save._PAUSE_SECONDS", 0)
     fake.statuses = [status("completed")]
     fake.hold("d1", b"%PDF-1.7 one")
     fake.files["d1"] = b"something else"
     result = download(url, NUMBER, "--save", str(tmp_path))
     assert result.exit_code == 1
     assert "1 could not be saved" in result.stdout
-    assert "another SHA-256" in result.stdout
+    assert "not the listed one" in result.stdout
     assert [path.name for path in (tmp_path / NUMBER).iterdir()] == ["manifest.json"]
 
 
 async def test_a_file_that_was_cut_short_is_completed(
     fake: FakeApi, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.files._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cli.save._PAUSE_SECONDS", 0)
     fake.hold("d1", b"%PDF-1.7 one")
     # Stands for a connection that broke: what had arrived stays, its hash is not the listed one.
     fake.cut_after = 5
@@ -163,14 +162,12 @@ def test_a_refusal_of_the_only_process_is_an_error(fake: FakeApi, url: str) -> N
         ("Sentença", "application/pdf", "0008 Sentença.pdf"),
         ("foto.jpeg", "image/jpeg", "0008 foto.jpeg"),
         ("a/b\\c:d*", None, "0008 a_b_c_d_"),
-        ("..", "application/pdf", "0008 d1.pdf"),
-        (None, None, "0008 d1"),
+        ("..", "application/pdf", f"0008 {DOCUMENT['id']}.pdf"),
+        (None, None, f"0008 {DOCUMENT['id']}"),
         ("é" * 200, "application/pdf", f"0008 {'é' * 90}.pdf"),
     ],
 )
 def test_names_of_files(name: str | None, mime_type: str | None, expected: str) -> None:
-    document = Document(
-        id="d1", position=7, name=name, mime_type=mime_type, status=DocumentState.AVAILABLE
-    )
-    assert file_name(1, document) == expected
+    document = read(Document, DOCUMENT | {"position": 7, "name": name, "mime_type": mime_type})
+    assert file_name(document) == expected
     assert len(expected.encode()) < 250

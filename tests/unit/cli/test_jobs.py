@@ -10,19 +10,18 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from api.jobs.schemas import JOB, Job
 from cli import client as api_client
-from cli import jobs
-from cli.answers import Job
-from cli.errors import FAILED, USAGE
-from cli.tables import jobs_table
-from cli.terminal import console
+from cli import command, jobs
+from cli.jobs import jobs_table
+from cli.terminal import FAILED, USAGE, console
 
 NUMBER = "9990002-86.2024.8.26.0100"
 Said = Callable[..., tuple[int, str]]
 
 
 def job(name: str, status: str = "processing") -> dict[str, Any]:
-    return {"id": name, "process_number": NUMBER, "status": status, "total_documents": 7}
+    return JOB | {"id": name, "process_number": NUMBER, "status": status, "total_documents": 7}
 
 
 class JobsApi:
@@ -64,7 +63,7 @@ def said(api: JobsApi, monkeypatch: pytest.MonkeyPatch) -> Said:
             yield client
 
     def run(*arguments: str, typed: str = "") -> tuple[int, str]:
-        monkeypatch.setattr(jobs, "open_client", opened)
+        monkeypatch.setattr(command, "open_client", opened)
         monkeypatch.setattr(console, "width", 200)
         access = ("--url", "http://api", "--key", "autos_k")
         result = CliRunner().invoke(jobs.app, [*arguments, *access], input=typed)

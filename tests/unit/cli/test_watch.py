@@ -6,7 +6,7 @@ import pytest
 from autos.cnj import CaseNumber
 from cli.client import ApiClient, Refused, open_client
 from cli.connection import Connection
-from cli.watch import watch
+from cli.progress import watch
 from tests.unit.cli.fake_api import KEY, NUMBER, FakeApi, problem, status
 
 CASE = CaseNumber.parse(NUMBER)
@@ -14,7 +14,7 @@ CASE = CaseNumber.parse(NUMBER)
 
 async def seen(client: ApiClient, give_up: float = 5) -> list[int]:
     return [
-        s.completed_documents async for s in watch(client, CASE, interval=0.001, give_up=give_up)
+        s.completed_documents async for s, _ in watch(client, CASE, interval=0.001, give_up=give_up)
     ]
 
 
@@ -36,7 +36,7 @@ async def test_a_pause_the_service_asks_for_is_kept(
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("cli.watch.asyncio.sleep", sleep)
+    monkeypatch.setattr("cli.progress.asyncio.sleep", sleep)
     fake.retry_after = "2"
     fake.statuses = [
         status(),
