@@ -2,19 +2,17 @@
 
 import io
 from collections.abc import Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
 from api.jobs.schemas import JOB, Job
-from cli import client as api_client
-from cli import command, jobs
+from cli import jobs
 from cli.jobs import jobs_table
-from cli.terminal import FAILED, USAGE, console
+from cli.terminal import FAILED, USAGE
+from tests.unit.cli.conftest import Commands
 
 NUMBER = "9990002-86.2024.8.26.0100"
 Said = Callable[..., tuple[int, str]]
@@ -53,20 +51,11 @@ def api() -> JobsApi:
 
 
 @pytest.fixture
-def said(api: JobsApi, monkeypatch: pytest.MonkeyPatch) -> Said:
+def said(api: JobsApi, commands: Commands) -> Said:
     """Run a command; its exit code and output."""
 
-    @asynccontextmanager
-    async def opened(connection: Any) -> Any:
-        transport = httpx2.MockTransport(api.answer)
-        async with api_client.open_client(connection, transport) as client:
-            yield client
-
     def run(*arguments: str, typed: str = "") -> tuple[int, str]:
-        monkeypatch.setattr(command, "open_client", opened)
-        monkeypatch.setattr(console, "width", 200)
-        access = ("--url", "http://api", "--key", "autos_k")
-        result = CliRunner().invoke(jobs.app, [*arguments, *access], input=typed)
+        result = commands.run(jobs.app, api.answer, *arguments, typed=typed)
         return result.exit_code, result.output
 
     return run

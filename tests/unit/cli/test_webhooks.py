@@ -1,25 +1,23 @@
-"""`autos webhooks`: what is asked of the API, and what is said."""
+"""`autos webhooks`: the requests that the commands send, and their output."""
 
 import json
 from collections.abc import Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import pytest
-from typer.testing import CliRunner
 
-from cli import client as api_client
-from cli import command, webhooks
-from cli.terminal import CommandError, console
+from cli import webhooks
+from cli.terminal import CommandError
+from tests.unit.cli.conftest import Commands
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-Handler = Callable[[httpx2.Request], httpx2.Response]
+Said = Callable[..., tuple[int, str, list[Any]]]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, list[Any]]]:
+def said(commands: Commands) -> Said:
     """Run a command against an API that answers from a list; its code, output and requests."""
 
     def run(*arguments: str, answers: list[Any]) -> tuple[int, str, list[Any]]:
@@ -30,22 +28,13 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, list[
             requests.append((request.method, request.url.path, dict(request.url.params), body))
             return httpx2.Response(200, json=answers.pop(0))
 
-        @asynccontextmanager
-        async def opened(connection: Any) -> Any:
-            transport = httpx2.MockTransport(handle)
-            async with api_client.open_client(connection, transport) as client:
-                yield client
-
-        monkeypatch.setattr(command, "open_client", opened)
-        monkeypatch.setattr(console, "width", 200)
-        access = ("--url", "http://api", "--key", "autos_k")
-        result = CliRunner().invoke(webhooks.app, [*arguments, *access])
+        result = commands.run(webhooks.app, handle, *arguments)
         return result.exit_code, result.output, requests
 
     return run
 
 
-def test_the_log(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+def test_the_log(said: Said) -> None:
     delivery = {
         "id": "evt_1",
         "type": "process.download.completed",
@@ -82,15 +71,13 @@ def test_the_log(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
         assert word in output
 
 
-def test_redeliver(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+def test_redeliver(said: Said) -> None:
     code, output, requests = said("redeliver", "evt_1", answers=[{"id": "evt_1"}])
     assert (code, "Redelivering evt_1" in output) == (0, True)
     assert requests[0][:2] == ("POST", "/api/v1/webhooks/deliveries/evt_1/redeliver")
 
 
-def test_recover_goes_on_to_the_last_page(
-    said: Callable[..., tuple[int, str, list[Any]]],
-) -> None:
+def test_recover_goes_on_to_the_last_page(said: Said) -> None:
     pages = [{"ids": ["evt_1", "evt_2"], "next": "more"}, {"ids": ["evt_3"], "next": None}]
     code, output, requests = said("recover", "2026-11-24T11:00Z", answers=pages)
     assert (code, "3 events" in output) == (0, True)
@@ -104,15 +91,13 @@ def test_recover_goes_on_to_the_last_page(
         (["--rotate"], "POST", "/api/v1/webhooks/secret/rotate"),
     ],
 )
-def test_a_new_secret_is_told(
-    said: Callable[..., tuple[int, str, list[Any]]], arguments: list[str], method: str, path: str
-) -> None:
+def test_a_new_secret_is_told(said: Said, arguments: list[str], method: str, path: str) -> None:
     code, output, requests = said("secret", *arguments, answers=[{"secret": "whsec_abc"}])
     assert (code, "whsec_abc" in output) == (0, True)
     assert requests[0][:2] == (method, path)
 
 
-def test_the_state_of_the_secret(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+def test_the_state_of_the_secret(said: Said) -> None:
     state = {
         "secrets": [{"scheme": "v1", "created_at": "2026-11-23T12:00:00Z", "expires_at": None}],
         "public_keys": ["whpk_abc"],
@@ -124,7 +109,7 @@ def test_the_state_of_the_secret(said: Callable[..., tuple[int, str, list[Any]]]
     assert "whpk_abc" in output
 
 
-def test_both_at_once_is_a_mistake(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+def test_both_at_once_is_a_mistake(said: Said) -> None:
     code, output, requests = said("secret", "--create", "--rotate", answers=[])
     assert (code, requests) == (2, [])
     assert "either" in output
