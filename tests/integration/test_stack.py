@@ -68,7 +68,7 @@ async def test_temporal_comes_back_with_its_workflows_after_a_kill(stack: Stack)
 
 
 async def test_s3_comes_back_with_its_objects_after_a_kill(stack: Stack) -> None:
-    """F42: and without what it was writing at that moment."""
+    """And without what it was writing at that moment."""
     await put(stack, "a/b", b"kept")
     before = stack.pid("s3")
     # As rclone leaves it; a drill met it.
@@ -176,38 +176,38 @@ async def test_a_killed_supervisor_leaves_no_process(folder: Path) -> None:
 
 
 async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder: Path) -> None:
-    said: list[str] = []
+    announced: list[str] = []
     async with Stack(folder, parts=["s3"], ports="free") as first:
         port = port_of(first)
     leftover = subprocess.Popen(["sleep", "60"])
     began = psutil.Process(leftover.pid).create_time()
-    # The second record names a pid that meanwhile belongs to somebody else: this very test.
+    # The second record names a pid that now belongs to another process: this test.
     recorded = {
         "api": {"pid": leftover.pid, "began": began},
         "worker": {"pid": os.getpid(), "began": began - 3600},
     }
     (folder / PROCESSES_FILE).write_text(json.dumps(recorded))
     with socket.create_server(("127.0.0.1", port)):
-        async with Stack(folder, parts=["s3"], ports="free", announce=said.append) as second:
+        async with Stack(folder, parts=["s3"], ports="free", announce=announced.append) as second:
             assert port_of(second) != port
     leftover.wait(timeout=5)
-    assert said[:2] == [
+    assert announced[:2] == [
         "Ended the api process that an earlier start left running.",
         f"Port {port} is in use; s3 listens on {port_of(second)} this time.",
     ]
 
 
-async def test_a_port_taken_during_the_start_is_left_to_the_stranger(
+async def test_a_port_taken_during_the_start_is_left_to_the_other_program(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S33) The stack uses another port and sends the other program no request."""
-    asked: list[bytes] = []
+    """The stack uses another port and sends the other program no request."""
+    received: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readline())
+        received.append(await reader.readline())
         writer.close()
 
-    strangers: list[asyncio.Server] = []
+    others: list[asyncio.Server] = []
     prepare = catalogue.sandbox
 
     def sandbox(layout: StackLayout, *rest: Any) -> Part:
@@ -215,24 +215,24 @@ async def test_a_port_taken_during_the_start_is_left_to_the_stranger(
 
         def take() -> None:
             # Between the look at the port and the part's start.
-            if not strangers:
+            if not others:
                 coroutine = asyncio.start_server(answer, "127.0.0.1", layout.ports["sandbox"])
-                strangers.append(asyncio.run_coroutine_threadsafe(coroutine, loop).result(5))
+                others.append(asyncio.run_coroutine_threadsafe(coroutine, loop).result(5))
 
         return replace(part, prepare=take)
 
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(catalogue, "sandbox", sandbox)
-    said: list[str] = []
-    async with Stack(folder, parts=["sandbox"], ports="free", announce=said.append) as stack:
-        taken = strangers[0].sockets[0].getsockname()[1]
+    announced: list[str] = []
+    async with Stack(folder, parts=["sandbox"], ports="free", announce=announced.append) as stack:
+        taken = others[0].sockets[0].getsockname()[1]
         own = int(stack.addresses["sandbox"].rsplit(":", 1)[1])
         assert own != taken
         assert listens(stack.pid("sandbox") or 0, {own})
-    strangers[0].close()
-    assert asked == []
-    assert "Another program took a port during the start; starting again." in said
-    assert f"Port {taken} is in use; sandbox listens on {own} this time." in said
+    others[0].close()
+    assert received == []
+    assert "Another program took a port during the start; starting again." in announced
+    assert f"Port {taken} is in use; sandbox listens on {own} this time." in announced
 
 
 def port_of(stack: Stack) -> int:
@@ -285,7 +285,7 @@ async def connect(stack: Stack) -> Client:
 
 async def start_workflow(stack: Stack) -> str:
     client = await connect(stack)
-    handle = await client.start_workflow("Nobody", id=str(uuid4()), task_queue="nobody-polls")
+    handle = await client.start_workflow("Unknown", id=str(uuid4()), task_queue="without-worker")
     return handle.id
 
 

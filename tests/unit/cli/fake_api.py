@@ -1,6 +1,6 @@
 """A small stand-in for the REST API and the store behind its links.
 
-It answers from a script and writes down what it was asked.
+It answers from a script and records the requests.
 """
 
 from dataclasses import dataclass, field
@@ -58,13 +58,13 @@ def problem(code: int, title: str, detail: str, retry_after: str | None = None) 
 
 @dataclass
 class FakeApi:
-    """What it will answer, and what it was asked."""
+    """The answers to come, and the requests."""
 
     statuses: list[dict[str, Any] | Response] = field(default_factory=list)
     """The answers to come; the last one stays."""
     documents: list[dict[str, Any]] = field(default_factory=list)
     job_options: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     tags: list[str | None] = field(default_factory=list)
     retry_after: str = "0.01"
     refuse: Response | None = None
@@ -100,7 +100,7 @@ class FakeApi:
 
         @app.middleware("http")
         async def refusals(request: Request, call_next: Any) -> Response:
-            self.asked.append(f"{request.method} {request.url.path}")
+            self.requests.append(f"{request.method} {request.url.path}")
             if request.url.path.startswith("/store/"):
                 assert "Authorization" not in request.headers
                 stored: Response = await call_next(request)

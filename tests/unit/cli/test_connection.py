@@ -1,4 +1,4 @@
-"""Which address and which key are used, by what is said where."""
+"""Which address and key are used, by options, environment and stack."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from cli.terminal import CommandError
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Somebody listens here: this very process."""
+    """A port on which this process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -37,8 +37,8 @@ def test_the_embedded_stack_is_found(data_dir: Path, port: int) -> None:
     assert found == Connection(f"http://127.0.0.1:{port}", "autos_embedded")
 
 
-def test_the_key_is_not_sent_to_a_stranger_on_the_embedded_port(data_dir: Path) -> None:
-    """(S33) The stack is down, and something else listens where its API was."""
+def test_the_key_is_not_sent_to_another_program_on_the_embedded_port(data_dir: Path) -> None:
+    """The stack is down, and something else listens where its API was."""
     with pytest.raises(CommandError, match="is not running"):
         find_connection(None, None, data_dir, {})
     with subprocess.Popen(["sleep", "60"]) as other:
@@ -61,6 +61,6 @@ def test_the_embedded_key_does_not_travel_elsewhere(data_dir: Path) -> None:
         find_connection("https://autos.example", None, data_dir, {})
 
 
-def test_nothing_known_is_said_with_the_way_out(tmp_path: Path) -> None:
+def test_an_unknown_address_is_an_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="make up"):
         find_connection(None, None, tmp_path, {})

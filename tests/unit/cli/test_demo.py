@@ -1,4 +1,4 @@
-"""The demo's verdict: it finds what is wrong, and in bounded time."""
+"""The demo finds what is wrong, in bounded time."""
 
 from hashlib import sha256
 
@@ -36,13 +36,13 @@ def test_all_as_it_must_be() -> None:
     assert check_documents(documents()) == []
 
 
-def test_a_missing_document_is_told() -> None:
+def test_a_missing_document_is_reported() -> None:
     assert check_documents(documents(available=40)) == [
         "The list shows 40 documents as available, not 41."
     ]
 
 
-def test_a_failure_without_a_reason_is_told() -> None:
+def test_a_failure_without_a_reason_is_reported() -> None:
     assert (
         check_documents(documents(reason=None))
         == [f"Document {FAILED_DOCUMENT['id']} failed without a reason."] * 2
@@ -66,7 +66,7 @@ async def test_a_link_is_opened_and_its_hash_compared(
 
 
 @pytest.mark.parametrize(
-    ("waiting_for", "way_out"),
+    ("waiting_for", "remedy"),
     [
         ("credential", "autos credentials set"),
         ("source", "http://sandbox/control/reset"),
@@ -74,10 +74,10 @@ async def test_a_link_is_opened_and_its_hash_compared(
         (None, "autos doctor"),
     ],
 )
-async def test_a_job_that_does_not_move_is_given_up_with_the_way_out(
-    client: ApiClient, fake: FakeApi, waiting_for: str | None, way_out: str
+async def test_a_job_that_does_not_move_is_given_up_with_a_remedy(
+    client: ApiClient, fake: FakeApi, waiting_for: str | None, remedy: str
 ) -> None:
-    """(S35) Whatever it waits for; probes that change nothing else are no progress."""
+    """For any wait; a status whose times alone change is no progress."""
     moments = [f"2026-01-01T00:00:{second:02}Z" for second in range(60)]
     fake.statuses = [
         status(waiting_for=waiting_for, next_try_at=moment, job_id="job-1") for moment in moments
@@ -86,7 +86,7 @@ async def test_a_job_that_does_not_move_is_given_up_with_the_way_out(
         setup = DemoSetup(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
         with pytest.raises(CommandError) as given_up:
             await follow(setup, stall=0.3)
-    assert way_out in str(given_up.value)
+    assert remedy in str(given_up.value)
     assert "has not moved" in str(given_up.value)
     assert given_up.value.exit_code == 1
 
@@ -94,11 +94,11 @@ async def test_a_job_that_does_not_move_is_given_up_with_the_way_out(
 async def test_the_demo_sets_the_sandboxs_own_credential_first(
     client: ApiClient, fake: FakeApi
 ) -> None:
-    """(S35) One of an earlier run must not be what its job waits for."""
+    """Its job must not wait because of a credential of an earlier run."""
     fake.statuses = [status("completed")]
     async with httpx2.AsyncClient() as http:
         setup = DemoSetup(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
         await download_case(setup, DemoResult())
     assert fake.job_options[0] == {"access_token": SANDBOX_TOKEN}
-    first, *_ = fake.asked
+    first, *_ = fake.requests
     assert first == "PUT /api/v1/credentials/pdpj"

@@ -52,7 +52,7 @@ def test_what_is_there_is_not_fetched_again_and_what_was_cut_goes_on(
     (folder / "0001 Petition d1.pdf").write_bytes(b"%PDF-1.7 one")
     (folder / "0002 Petition d2.pdf.part").write_bytes(b"%PDF-1.7")
     assert download(url, NUMBER, "--save", str(tmp_path)).exit_code == 0
-    assert [line for line in fake.asked if "/store/d" in line] == ["GET /store/d2"]
+    assert [line for line in fake.requests if "/store/d" in line] == ["GET /store/d2"]
     assert (folder / "0002 Petition d2.pdf").read_bytes() == b"%PDF-1.7 two"
     assert not list(folder.glob("*.part"))
 
@@ -81,7 +81,7 @@ async def test_a_file_that_was_cut_short_is_completed(
     shown: list[tuple[int, int]] = []
     async with open_client(Connection(url, KEY)) as client, httpx2.AsyncClient() as http:
         saver = Saver(client, http, tmp_path)
-        saved = await saver.save(CaseNumber.parse(NUMBER), lambda *told: shown.append(told))
+        saved = await saver.save(CaseNumber.parse(NUMBER), lambda *counts: shown.append(counts))
     assert (saved.files, saved.wrong, shown) == (1, [], [(1, 1)])
 
 
@@ -97,9 +97,7 @@ def test_many_numbers_from_arguments_and_a_file(fake: FakeApi, url: str, tmp_pat
         assert f"{number}  completed: 3 of 3 documents" in result.stdout
 
 
-def test_the_exit_code_tells_the_worst_and_no_process_keeps_another(
-    fake: FakeApi, url: str
-) -> None:
+def test_the_exit_code_is_the_worst_and_no_process_stops_another(fake: FakeApi, url: str) -> None:
     fake.statuses = [status("completed_with_failures", completed_documents=2, failed_documents=1)]
     fake.refused_numbers = {OTHERS[0].digits}
     numbers = [number.masked for number in OTHERS]
@@ -132,19 +130,19 @@ def test_all_wrong_numbers_are_named_before_anything_starts(
     assert result.exit_code == 2
     assert "check digits" in result.stderr
     assert "numbers.txt, line 2: 123 is not a case number" in result.stderr
-    assert fake.asked == []
+    assert fake.requests == []
 
 
 def test_numbers_from_standard_input(fake: FakeApi, url: str) -> None:
     result = download(url, "--file", "-", "--no-watch", typed=f"{NUMBER}\n")
     assert result.exit_code == 0
-    assert fake.asked == [f"POST /api/v1/processes/{DIGITS}/downloads"]
+    assert fake.requests == [f"POST /api/v1/processes/{DIGITS}/downloads"]
 
 
 @pytest.mark.parametrize("words", [(), (NUMBER, "--save", "x", "--no-watch")])
 def test_what_makes_no_sense_is_refused(fake: FakeApi, url: str, words: tuple[str, ...]) -> None:
     assert download(url, *words).exit_code == 2
-    assert fake.asked == []
+    assert fake.requests == []
 
 
 def test_a_refusal_of_the_only_process_is_an_error(fake: FakeApi, url: str) -> None:

@@ -27,7 +27,7 @@ def test_before_the_documents_are_known_it_says_so() -> None:
     assert describe(read(total_documents=0)) == "reading the list of documents"
 
 
-def test_a_waiting_job_tells_for_what() -> None:
+def test_a_waiting_job_shows_for_what() -> None:
     assert "waiting for a new credential" in describe(read(waiting_for="credential"))
     assert "waiting for the tide" in describe(read(waiting_for="the tide"))
 
@@ -37,7 +37,7 @@ def test_a_job_without_a_worker_says_so() -> None:
     assert "no worker answers" not in describe(read(live=False, state="completed"))
 
 
-def test_the_summary_tells_time_and_failures() -> None:
+def test_the_summary_shows_time_and_failures() -> None:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     text = summary(
         read(
@@ -96,7 +96,7 @@ def test_many_in_a_pipe_say_which_they_are() -> None:
 
 
 def test_doubtful_documents_are_counted() -> None:
-    """(S2) Also in the last line, which says how to see them."""
+    """Also in the last line, which says how to see them."""
     doubtful = read(state="completed_with_failures", completed_documents=3, doubtful_documents=1)
     assert "1 doubtful" in describe(doubtful)
     assert "1 doubtful (see `autos documents" in summary(doubtful)

@@ -1,4 +1,4 @@
-"""Watching a job: what is asked how often, and what is put up with."""
+"""Watching a job: the pace of its requests, and the errors that it survives."""
 
 import httpx2
 import pytest
@@ -18,7 +18,7 @@ async def seen(client: ApiClient, give_up: float = 5) -> list[int]:
     ]
 
 
-async def test_the_same_status_is_asked_for_by_its_tag_and_shown_once(
+async def test_the_same_status_is_requested_by_its_tag_and_shown_once(
     fake: FakeApi, client: ApiClient
 ) -> None:
     first, last = status(completed_documents=1), status("completed", completed_documents=3)
@@ -50,8 +50,8 @@ async def test_a_pause_the_service_asks_for_is_kept(
 
 
 async def test_what_will_not_change_ends_the_watching(fake: FakeApi, client: ApiClient) -> None:
-    fake.statuses = [problem(404, "Unknown process", "Nobody asked for it.")]
-    with pytest.raises(Refused, match="Unknown process: Nobody asked for it") as refused:
+    fake.statuses = [problem(404, "Unknown process", "No job was started for it.")]
+    with pytest.raises(Refused, match="Unknown process: No job was started for it") as refused:
         await seen(client)
     assert refused.value.status == 404
 

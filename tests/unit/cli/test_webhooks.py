@@ -13,14 +13,14 @@ from cli.terminal import CommandError
 from tests.unit.cli.conftest import Commands
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-Said = Callable[..., tuple[int, str, list[Any]]]
+Run = Callable[..., tuple[int, str, list[Any]]]
 
 
 @pytest.fixture
-def said(commands: Commands) -> Said:
+def run(commands: Commands) -> Run:
     """Run a command against an API that answers from a list; its code, output and requests."""
 
-    def run(*arguments: str, answers: list[Any]) -> tuple[int, str, list[Any]]:
+    def invoke(*arguments: str, answers: list[Any]) -> tuple[int, str, list[Any]]:
         requests: list[Any] = []
 
         def handle(request: httpx2.Request) -> httpx2.Response:
@@ -31,10 +31,10 @@ def said(commands: Commands) -> Said:
         result = commands.run(webhooks.app, handle, *arguments)
         return result.exit_code, result.output, requests
 
-    return run
+    return invoke
 
 
-def test_the_log(said: Said) -> None:
+def test_the_log(run: Run) -> None:
     delivery = {
         "id": "evt_1",
         "type": "process.download.completed",
@@ -62,7 +62,7 @@ def test_the_log(said: Said) -> None:
             }
         ],
     }
-    code, output, requests = said("log", "--attempts", answers=[{"items": [delivery]}])
+    code, output, requests = run("log", "--attempts", answers=[{"items": [delivery]}])
     assert code == 0
     assert requests == [
         ("GET", "/api/v1/webhooks/deliveries", {"limit": "20", "attempts": "true"}, None)
@@ -71,15 +71,15 @@ def test_the_log(said: Said) -> None:
         assert word in output
 
 
-def test_redeliver(said: Said) -> None:
-    code, output, requests = said("redeliver", "evt_1", answers=[{"id": "evt_1"}])
+def test_redeliver(run: Run) -> None:
+    code, output, requests = run("redeliver", "evt_1", answers=[{"id": "evt_1"}])
     assert (code, "Redelivering evt_1" in output) == (0, True)
     assert requests[0][:2] == ("POST", "/api/v1/webhooks/deliveries/evt_1/redeliver")
 
 
-def test_recover_goes_on_to_the_last_page(said: Said) -> None:
+def test_recover_goes_on_to_the_last_page(run: Run) -> None:
     pages = [{"ids": ["evt_1", "evt_2"], "next": "more"}, {"ids": ["evt_3"], "next": None}]
-    code, output, requests = said("recover", "2026-11-24T11:00Z", answers=pages)
+    code, output, requests = run("recover", "2026-11-24T11:00Z", answers=pages)
     assert (code, "3 events" in output) == (0, True)
     assert [request[3]["cursor"] for request in requests] == [None, "more"]
 
@@ -91,26 +91,26 @@ def test_recover_goes_on_to_the_last_page(said: Said) -> None:
         (["--rotate"], "POST", "/api/v1/webhooks/secret/rotate"),
     ],
 )
-def test_a_new_secret_is_told(said: Said, arguments: list[str], method: str, path: str) -> None:
-    code, output, requests = said("secret", *arguments, answers=[{"secret": "whsec_abc"}])
+def test_a_new_secret_is_printed(run: Run, arguments: list[str], method: str, path: str) -> None:
+    code, output, requests = run("secret", *arguments, answers=[{"secret": "whsec_abc"}])
     assert (code, "whsec_abc" in output) == (0, True)
     assert requests[0][:2] == (method, path)
 
 
-def test_the_state_of_the_secret(said: Said) -> None:
+def test_the_state_of_the_secret(run: Run) -> None:
     state = {
         "secrets": [{"scheme": "v1", "created_at": "2026-11-23T12:00:00Z", "expires_at": None}],
         "public_keys": ["whpk_abc"],
         "overlap_seconds": 86400,
     }
-    code, output, _ = said("secret", answers=[state])
+    code, output, _ = run("secret", answers=[state])
     assert code == 0
     assert "v1, created 2026-11-23 12:00:00+00:00: current" in output
     assert "whpk_abc" in output
 
 
-def test_both_at_once_is_a_mistake(said: Said) -> None:
-    code, output, requests = said("secret", "--create", "--rotate", answers=[])
+def test_create_and_rotate_exclude_each_other(run: Run) -> None:
+    code, output, requests = run("secret", "--create", "--rotate", answers=[])
     assert (code, requests) == (2, [])
     assert "either" in output
 
@@ -131,6 +131,6 @@ def test_since(text: str, moment: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "h", "-3h", "yesterday", "3w", "1000000d"])
-def test_since_that_is_nothing(text: str) -> None:
+def test_since_that_is_neither_time_nor_age(text: str) -> None:
     with pytest.raises(CommandError):
         webhooks.parse_since(text, NOW)

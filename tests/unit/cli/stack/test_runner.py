@@ -18,14 +18,14 @@ from cli.stack.state import ProcessList, StackError
 
 
 @pytest.fixture
-def said() -> list[str]:
+def announced() -> list[str]:
     return []
 
 
 @pytest.fixture
-async def context(tmp_path: Path, said: list[str]) -> AsyncIterator[RunnerContext]:
+async def context(tmp_path: Path, announced: list[str]) -> AsyncIterator[RunnerContext]:
     async with httpx2.AsyncClient() as client:
-        yield RunnerContext(tmp_path, ProcessList(tmp_path), client, said.append)
+        yield RunnerContext(tmp_path, ProcessList(tmp_path), client, announced.append)
 
 
 def wrote(path: Path) -> Readiness:
@@ -70,7 +70,7 @@ async def test_a_part_that_is_not_ready_in_time_is_named(
 
 
 async def test_a_part_that_does_not_stop_is_killed(
-    context: RunnerContext, tmp_path: Path, said: list[str]
+    context: RunnerContext, tmp_path: Path, announced: list[str]
 ) -> None:
     up = tmp_path / "up"
     script = (
@@ -82,7 +82,7 @@ async def test_a_part_that_does_not_stop_is_killed(
     await runner.wait_ready(10)
     await runner.stop()
     assert runner.pid is None
-    assert said == ["The part did not stop within 0 s; killing it."]
+    assert announced == ["The part did not stop within 0 s; killing it."]
 
 
 async def test_a_part_that_is_killed_while_it_restarts_stays_down(
@@ -104,10 +104,10 @@ async def test_a_part_that_is_killed_while_it_restarts_stays_down(
 
 
 async def test_a_dead_part_comes_back_without_its_children(
-    context: RunnerContext, tmp_path: Path, said: list[str]
+    context: RunnerContext, tmp_path: Path, announced: list[str]
 ) -> None:
     child = tmp_path / "child"
-    # Written under another name first: whoever sees the file sees its whole content.
+    # Written under another name first: the file is complete when it appears.
     script = (
         "import os, subprocess, time; child = subprocess.Popen(['sleep', '60']); "
         f"open({str(child)!r} + '.new', 'w').write(str(child.pid)); "
@@ -123,7 +123,7 @@ async def test_a_dead_part_comes_back_without_its_children(
     assert runner.pid not in (None, first)
     psutil.wait_procs([grandchild], timeout=5)
     assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
-    assert said == [
+    assert announced == [
         f"The part ended unexpectedly (killed by {signal.SIGKILL.name}); restarting it."
     ]
     await runner.stop()
@@ -153,29 +153,29 @@ async def test_a_part_that_cannot_be_prepared_does_not_start(context: RunnerCont
     await runner.stop()
 
 
-async def test_a_part_whose_port_a_stranger_holds_is_asked_nothing(
+async def test_a_part_whose_port_another_program_holds_gets_no_request(
     context: RunnerContext,
 ) -> None:
-    """(S33) The stranger would answer well; the part itself never listens."""
-    asked: list[int] = []
+    """The other program would answer; the part itself never listens."""
+    checked: list[int] = []
 
     async def ready(process: Process, _: httpx2.AsyncClient) -> bool:
-        asked.append(process.pid)
+        checked.append(process.pid)
         return True
 
-    with socket.create_server(("127.0.0.1", 0)) as stranger:
-        port = stranger.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
         waiting = replace(part("import time; time.sleep(60)", ready), ports=frozenset({port}))
         runner = Runner(waiting, context)
         runner.start()
         with pytest.raises(StackError, match="was not ready"):
             await runner.wait_ready(0.5)
         await runner.stop()
-    assert asked == []
+    assert checked == []
 
 
 async def test_a_part_is_ready_when_its_own_process_listens(context: RunnerContext) -> None:
-    """(S33) Also where the socket is a child's."""
+    """Also where the socket is a child's."""
 
     async def ready(_: Process, __: httpx2.AsyncClient) -> bool:
         return True
