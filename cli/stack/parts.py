@@ -71,7 +71,8 @@ class Part:
     stage: int
     """Parts of a stage start together, once all parts of the earlier stages are ready."""
     command: tuple[str, ...]
-    ready: Readiness
+    ready: Readiness | None
+    """None: the program does its work and ends; it is ready when it has ended well."""
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     user: str = ""
@@ -85,8 +86,6 @@ class Part:
     """Sent by the kernel when the supervisor is killed."""
     stop_seconds: float = 15.0
     """The time to stop in before the process is killed."""
-    once: bool = False
-    """The program does its work and ends; it is ready when it has ended with exit code 0."""
 
 
 def postgres(layout: StackLayout) -> Part:
@@ -203,18 +202,13 @@ def sandbox(layout: StackLayout, settings: Mapping[str, str], latency_ms: float)
 
 def migrations(settings: Mapping[str, str]) -> Part:
     """Upgrades the database schema, then ends."""
-
-    async def never(_: Process, __: httpx2.AsyncClient) -> bool:
-        return False
-
     return Part(
         name="migrations",
         title="Migrations",
         stage=2,
         command=_module("cli", "migrate"),
-        ready=never,
+        ready=None,
         environment=part_environment("migrations", os.environ, settings),
-        once=True,
     )
 
 

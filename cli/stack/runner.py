@@ -137,7 +137,7 @@ class Runner:
                     raise StackError(f"{self.part.title} does not start. {failed}") from failed
                 ending = str(failed)
             else:
-                if self.part.once and code == 0:
+                if self.part.ready is None and code == 0:
                     self._ready.set()
                     return
                 ending = _describe(code)
@@ -192,12 +192,14 @@ class Runner:
             )
 
     async def _probe(self, process: Process) -> None:
-        ports = self.part.ports
+        ready, ports = self.part.ready, self.part.ports
+        if ready is None:
+            return
         while True:
             with suppress(httpx2.TransportError):
                 # Another program may hold the port; it must not be sent a request.
                 own = not ports or await asyncio.to_thread(listens, process.pid, ports)
-                if own and await self.part.ready(process, self._context.client):
+                if own and await ready(process, self._context.client):
                     break
             await asyncio.sleep(_PROBE_SECONDS)
         self._was_ready = True

@@ -11,12 +11,8 @@ from cli.client import ApiClient, read
 from cli.demo import (
     AVAILABLE,
     FAILING,
-    DemoResult,
-    DemoSetup,
+    Demo,
     check_documents,
-    download_case,
-    follow,
-    open_a_link,
 )
 from cli.stack.environment import SANDBOX_TOKEN
 from cli.terminal import CommandError
@@ -58,11 +54,11 @@ async def test_a_link_is_opened_and_its_hash_compared(
 ) -> None:
     transport = httpx2.MockTransport(lambda _: httpx2.Response(code, content=content))
     async with httpx2.AsyncClient(transport=transport) as http:
-        setup = DemoSetup(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
-        result = DemoResult(documents=documents())
-        await open_a_link(setup, result)
-    assert len(result.wrong) == (wrong is not None)
-    assert wrong is None or wrong in result.wrong[0]
+        demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
+        demo.documents = documents()
+        await demo.open_a_link()
+    assert len(demo.wrong) == (wrong is not None)
+    assert wrong is None or wrong in demo.wrong[0]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +79,9 @@ async def test_a_job_that_does_not_move_is_given_up_with_a_remedy(
         status(waiting_for=waiting_for, next_try_at=moment, job_id="job-1") for moment in moments
     ]
     async with httpx2.AsyncClient() as http:
-        setup = DemoSetup(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
+        demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
         with pytest.raises(CommandError) as given_up:
-            await follow(setup, stall=0.3)
+            await demo.follow(stall=0.3)
     assert remedy in str(given_up.value)
     assert "has not moved" in str(given_up.value)
     assert given_up.value.exit_code == 1
@@ -97,8 +93,8 @@ async def test_the_demo_sets_the_sandboxs_own_credential_first(
     """Its job must not wait because of a credential of an earlier run."""
     fake.statuses = [status("completed")]
     async with httpx2.AsyncClient() as http:
-        setup = DemoSetup(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
-        await download_case(setup, DemoResult())
+        demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
+        await demo.download()
     assert fake.job_options[0] == {"access_token": SANDBOX_TOKEN}
     first, *_ = fake.requests
     assert first == "PUT /api/v1/credentials/pdpj"

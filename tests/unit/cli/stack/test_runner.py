@@ -35,7 +35,7 @@ def wrote(path: Path) -> Readiness:
     return ready
 
 
-def part(script: str, ready: Readiness, *, once: bool = False, stop_seconds: float = 5) -> Part:
+def part(script: str, ready: Readiness | None, *, stop_seconds: float = 5) -> Part:
     return Part(
         name="part",
         title="The part",
@@ -43,7 +43,6 @@ def part(script: str, ready: Readiness, *, once: bool = False, stop_seconds: flo
         command=(sys.executable, "-I", "-S", "-c", script),
         ready=ready,
         stop_seconds=stop_seconds,
-        once=once,
     )
 
 
@@ -132,7 +131,7 @@ async def test_a_dead_part_comes_back_without_its_children(
 async def test_work_that_is_done_once_is_ready_when_it_ended_well(
     context: RunnerContext, tmp_path: Path
 ) -> None:
-    runner = Runner(part("pass", wrote(tmp_path / "never"), once=True), context)
+    runner = Runner(part("pass", None), context)
     runner.start()
     await runner.wait_ready(10)
     assert runner.pid is None
