@@ -1,43 +1,34 @@
-"""The REST API as functions. A refusal becomes a `Refused` that reads as a sentence.
+"""Requests to the REST API.
 
-It does not retry: what a refusal or a broken connection means is for the caller to decide.
+`ApiClient` answers with the JSON that the API sent, for `--json`; `read` makes one of the API's own
+models of it. A request is sent once: callers decide which errors are worth another attempt.
 """
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from functools import cache
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast, get_args
 
 import httpx2
-from pydantic import BaseModel, ValidationError
-
-from autos.cnj import CaseNumber
-from cli.answers import (
-    ApiKey,
-    CredentialState,
-    Diagnosis,
-    Document,
-    Health,
-    Item,
-    Job,
-    NewApiKey,
-    Page,
-    Problem,
-    Process,
-    Reconciliation,
-    Started,
-    Status,
-    WokenJobs,
+from pydantic import (
+    BaseModel,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    create_model,
+    field_validator,
 )
+
+from api.jobs.schemas import JobStarted
+from autos.cnj import CaseNumber
 from cli.connection import Connection
-from cli.errors import CommandError
+from cli.terminal import CommandError
 
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _PAGE: Final = 200
-_Model = TypeVar("_Model", bound=BaseModel)
-Parameters = Mapping[str, str | int]
+Model = TypeVar("Model", bound=BaseModel)
+Json = dict[str, Any]
 
 
 class Refused(CommandError):
@@ -49,188 +40,71 @@ class Refused(CommandError):
         self.retry_after = retry_after
 
     @property
-    def passing(self) -> bool:
-        """Whether the same question may well be answered in a moment."""
+    def temporary(self) -> bool:
+        """Whether the same request may succeed soon."""
         return self.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReply:
-    """A status, or None where it is the same as the one with the given tag."""
-
-    status: Status | None
-    tag: str | None
-    retry_after: float | None
 
 
 class ApiClient:
     """The API at one address, with one key."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
-        self._http = http
+        self.http = http
 
     async def start_download(
         self, number: CaseNumber, *, webhook_url: str | None = None, force_refresh: bool = False
-    ) -> Started:
-        """Start the download of a process, or join the one that runs."""
-        body: dict[str, Any] = {"force_refresh": force_refresh}
+    ) -> tuple[JobStarted, Json]:
+        """Start the download of a process, or join the running job; the answer, and as sent."""
+        body: Json = {"force_refresh": force_refresh}
         if webhook_url:
             body["webhook_url"] = webhook_url
-        return await self.ask(Started, "POST", f"/processes/{number.digits}/downloads", json=body)
+        sent = await self.request("POST", f"/processes/{number.digits}/downloads", json=body)
+        return read(JobStarted, sent), sent
 
-    async def status(self, number: CaseNumber, tag: str | None = None) -> StatusReply:
-        """How far a process is, without its documents."""
-        reply = await self.send(
-            "GET",
-            f"/processes/{number.digits}/status",
-            params={"documents": "none"},
-            headers={"If-None-Match": tag} if tag else {},
-        )
-        unchanged = reply.status_code == HTTPStatus.NOT_MODIFIED
-        return StatusReply(
-            status=None if unchanged else _read(Status, reply),
-            tag=reply.headers.get("ETag", tag if unchanged else None),
-            retry_after=_retry_after(reply),
-        )
+    def documents(self, number: CaseNumber) -> AsyncIterator[Json]:
+        """Every document of a process."""
+        return self.items(f"/processes/{number.digits}/documents")
 
-    async def process(self, number: CaseNumber) -> Process:
-        """What is held of a process; starts nothing."""
-        path, params = f"/processes/{number.digits}", {"auto_download": "false"}
-        return await self.ask(Process, "GET", path, params=params)
-
-    def documents(self, number: CaseNumber) -> AsyncIterator[Document]:
-        """Every document of a process, page after page."""
-        return self.every(Document, f"/processes/{number.digits}/documents")
-
-    async def location(self, path: str) -> str:
-        """Where a route redirects to: a link into the store, minted now."""
-        reply = await self.send("GET", path)
-        if not reply.has_redirect_location:
-            raise CommandError(f"{reply.url} answered without a link to the store.")
-        return str(reply.url.join(reply.headers["Location"]))
-
-    async def manifest(self, number: CaseNumber) -> str | bytes:
-        """The manifest of a process's newest ended job: its bytes, or a link to them."""
-        reply = await self.send("GET", f"/processes/{number.digits}/manifest")
-        if reply.has_redirect_location:
-            return str(reply.url.join(reply.headers["Location"]))
-        return reply.content
-
-    def jobs(
-        self, *, status: str | None = None, process_number: str | None = None
-    ) -> AsyncIterator[Job]:
-        """Every job there is of a status or a process, newest first, page after page."""
-        given = {"status": status, "process_number": process_number}
-        return self.every(Job, "/jobs", {name: text for name, text in given.items() if text})
-
-    async def job(self, job_id: str) -> Job:
-        """One job."""
-        return await self.ask(Job, "GET", f"/jobs/{job_id}")
-
-    async def steer(self, job_id: str, verb: str) -> None:
-        """Cancel, pause, resume a job, or retry what it could not get."""
-        await self.send("POST", f"/jobs/{job_id}/{verb}")
-
-    async def health(self) -> Health:
-        """What the API can reach. It answers with 503 when that is not everything."""
-        reply = await self._http.get("/health/ready")
-        if reply.status_code not in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
-            raise _refused(reply)
-        return _read(Health, reply)
-
-    async def diagnosis(self) -> Diagnosis:
-        """Have the API look at each of its parts."""
-        return await self.ask(Diagnosis, "GET", "/diagnosis")
-
-    async def credential(self) -> CredentialState:
-        """What is known of the source's credential."""
-        return await self.ask(CredentialState, "GET", "/credentials/pdpj")
-
-    async def set_credential(self, access_token: str, refresh_token: str | None) -> WokenJobs:
-        """Set the source's credential; jobs that wait for one go on."""
-        body = {"access_token": access_token}
-        if refresh_token:
-            body["refresh_token"] = refresh_token
-        return await self.ask(WokenJobs, "PUT", "/credentials/pdpj", json=body)
-
-    async def reconcile(self, *, dry_run: bool, wait: int) -> Reconciliation:
-        """Start a reconciliation, or join the running one, and wait so many seconds for it."""
-        return await self.ask(
-            Reconciliation,
-            "POST",
-            "/reconciliations",
-            json={"dry_run": dry_run},
-            headers={"Prefer": f"wait={wait}"},
-        )
-
-    async def reconciliation(self, reconciliation_id: str, *, wait: int) -> Reconciliation:
-        """How far it is, after so many seconds or at its end."""
-        path, headers = f"/reconciliations/{reconciliation_id}", {"Prefer": f"wait={wait}"}
-        return await self.ask(Reconciliation, "GET", path, headers=headers)
-
-    async def create_key(self, name: str, role: str, expires_at: datetime | None) -> NewApiKey:
-        """Make an API key."""
-        body: dict[str, Any] = {"name": name, "role": role}
-        if expires_at is not None:
-            body["expires_at"] = expires_at.isoformat()
-        return await self.ask(NewApiKey, "POST", "/api-keys", json=body)
-
-    def api_keys(self) -> AsyncIterator[ApiKey]:
-        """Every API key, without the keys themselves."""
-        return self.every(ApiKey, "/api-keys")
-
-    async def revoke_key(self, key_id: str) -> None:
-        """End the life of an API key."""
-        await self.send("DELETE", f"/api-keys/{key_id}")
-
-    async def new_webhook_secret(self) -> str:
-        """Replace this key's signing secret; for a day webhooks carry the old signature, too."""
-        reply = await self.send("POST", "/webhooks/secret/rotate")
-        secret: str = reply.json()["secret"]
-        return secret
-
-    async def every(
-        self, item: type[Item], path: str, params: Parameters | None = None
-    ) -> AsyncIterator[Item]:
+    async def items(
+        self, path: str, params: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Json]:
         """Every item of a list, page after page."""
-        cursor: str | None = None
+        query: dict[str, str | int] = {"limit": _PAGE, **(params or {})}
         while True:
-            asked = {"limit": _PAGE, **(params or {}), **({"cursor": cursor} if cursor else {})}
-            page = await self.ask(Page[item], "GET", path, params=asked)  # type: ignore[valid-type]  # a type made of a variable
-            for one in page.items:
-                yield one
-            cursor = page.next
-            if cursor is None:
+            page = read(_Page, await self.request("GET", path, params=query))
+            for item in page.items:
+                yield item
+            if page.next is None:
                 return
+            query["cursor"] = page.next
 
-    async def ask(self, model: type[_Model], method: str, path: str, **options: Any) -> _Model:
-        """Send a request and read its answer; options as those of `send`.
+    async def request(self, method: str, path: str, **options: Any) -> Json:
+        """Send a request; the JSON of its answer. Arguments and errors are those of `send`.
 
         Raises:
-            Refused: the API refuses it.
-            CommandError: the answer is none that this command can read.
+            CommandError: the answer is not JSON.
         """
-        return _read(model, await self.send(method, path, **options))
+        return json_of(await self.send(method, path, **options))
 
     async def send(
         self,
         method: str,
         path: str,
         *,
-        params: Parameters | None = None,
+        params: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
-        json: Mapping[str, Any] | None = None,
+        json: Json | None = None,
     ) -> httpx2.Response:
-        """Send a request below `/api/v1`; no redirect is followed.
+        """Send a request below `/api/v1`; redirects are not followed.
 
         Raises:
             Refused: the API refuses it.
         """
-        reply = await self._http.request(
+        reply = await self.http.request(
             method, f"/api/v1{path}", params=params, headers=headers, json=json
         )
         if reply.is_error:
-            raise _refused(reply)
+            raise refused(reply)
         return reply
 
 
@@ -238,7 +112,7 @@ class ApiClient:
 async def open_client(
     connection: Connection, transport: httpx2.AsyncBaseTransport | None = None
 ) -> AsyncIterator[ApiClient]:
-    """A client for the API that `connection` leads to."""
+    """A client for the API at `connection`."""
     async with httpx2.AsyncClient(
         base_url=connection.url,
         headers={"Authorization": f"Bearer {connection.key}"},
@@ -250,61 +124,105 @@ async def open_client(
         except httpx2.ConnectError as unreachable:
             raise CommandError(
                 f"Nothing answers at {connection.url}. Start the embedded stack with `make up`, "
-                "or name another address with --url."
+                "or give another address with --url."
             ) from unreachable
 
 
-def _read(model: type[_Model], reply: httpx2.Response) -> _Model:
+def read(model: type[Model], sent: Json) -> Model:
+    """An answer as the API's model of it.
+
+    Members that only a newer service knows are ignored. A value that only a newer service knows,
+    such as a new `reason`, stays as it was sent; a new `status` is an error.
+
+    Raises:
+        CommandError: the answer does not fit the model.
+    """
     try:
-        return model.model_validate_json(reply.content)
+        return model.model_validate(sent)
+    except ValidationError:
+        pass
+    try:
+        return cast(Model, _tolerant(model).model_validate(sent))
     except ValidationError as unreadable:
         first = unreadable.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise CommandError(
-            f"The answer of {reply.url.copy_with(query=None)} cannot be read "
-            f"({f'{where}: ' if where else ''}{first['msg']}). Is this the address of an Autos "
-            "API, and is this command as new as the service? See `autos --version`."
-        ) from unreadable
+        raise _unreadable(f"{where}: {first['msg']}") from unreadable
 
 
-def _refused(reply: httpx2.Response) -> Refused:
-    return Refused(_sentence(reply), reply.status_code, _retry_after(reply))
+class _Tolerant(BaseModel):
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _keep_unknown_values(
+        cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            kinds = {detail["type"] for detail in error.errors()}
+            if info.field_name == "status" or not kinds <= {"enum", "literal_error"}:
+                raise
+            item = next(iter(get_args(cls.model_fields[str(info.field_name)].annotation)), None)
+            if isinstance(item, type) and issubclass(item, BaseModel):
+                return [read(item, one) for one in value]
+            return value
 
 
-def _sentence(reply: httpx2.Response) -> str:
-    """The problem in the API's own words, whole, else what the status says."""
-    problem = _problem(reply)
-    title = problem.title or _phrase(reply.status_code)
-    text = f"{title}: {problem.detail}" if problem.detail else _bare(title, reply.status_code)
-    if problem.request_id:
-        text += f" [request {problem.request_id}]"
-    return "\n".join([text, *(_error(error) for error in problem.errors or ())])
+@cache
+def _tolerant(model: type[BaseModel]) -> type[BaseModel]:
+    return create_model(model.__name__, __base__=(_Tolerant, model))
 
 
-def _error(error: Mapping[str, Any]) -> str:
-    where, message = error.get("where"), error.get("message")
-    return f"  {where}: {message}" if where and message else f"  {dict(error)}"
+class _Page(BaseModel):
+    items: list[Json]
+    next: str | None = None
 
 
-def _bare(title: str, status: int) -> str:
-    return f"{title} (HTTP {status})."
+class _Problem(BaseModel):
+    """A refusal. A proxy in front of the API may answer with any other body."""
+
+    title: str | None = None
+    detail: str | None = None
+    request_id: str | None = None
+    errors: list[Json] | None = None
 
 
-def _phrase(status: int) -> str:
+def json_of(reply: httpx2.Response) -> Json:
+    """The JSON of an answer.
+
+    Raises:
+        CommandError: it is not a JSON object.
+    """
     try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "The service refused"
+        sent = reply.json()
+    except ValueError as error:
+        raise _unreadable(str(error)) from error
+    if not isinstance(sent, dict):
+        raise _unreadable("it is not a JSON object")
+    return sent
 
 
-def _problem(reply: httpx2.Response) -> Problem:
-    try:
-        return Problem.model_validate_json(reply.content)
-    except ValidationError:
-        return Problem()
-
-
-def _retry_after(reply: httpx2.Response) -> float | None:
-    """Seconds to wait; a date, which our API never sends, counts as nothing said."""
+def retry_after(reply: httpx2.Response) -> float | None:
+    """The `Retry-After` header in seconds; None for a date, which the API never sends."""
     value = reply.headers.get("Retry-After", "")
     return float(value) if value.replace(".", "", 1).isdigit() else None
+
+
+def refused(reply: httpx2.Response) -> Refused:
+    """The problem in an answer as an exception."""
+    try:
+        problem = _Problem.model_validate_json(reply.content)
+    except ValidationError:
+        problem = _Problem()
+    title = problem.title or f"The service refused the request (HTTP {reply.status_code})"
+    lines = [f"{title}: {problem.detail}" if problem.detail else f"{title}."]
+    if problem.request_id:
+        lines[0] += f" [request {problem.request_id}]"
+    lines += [f"  {error.get('where')}: {error.get('message')}" for error in problem.errors or ()]
+    return Refused("\n".join(lines), reply.status_code, retry_after(reply))
+
+
+def _unreadable(why: str) -> CommandError:
+    return CommandError(
+        f"The answer cannot be read ({why}). Is this the address of an Autos API, and is this "
+        "command as new as the service? See `autos --version`."
+    )

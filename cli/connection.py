@@ -1,13 +1,23 @@
-"""Where the API is and by which key it is asked: by options, environment or `stack.json`."""
+"""Where the API is, and the key for it: from options, the environment or the embedded stack."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Final
 
-from cli.errors import CommandError
-from cli.stack.leftovers import part_listens
-from cli.stack.state import StackState
+import typer
+
+from cli.stack.state import StackState, part_listens
+from cli.terminal import CommandError
+
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", envvar="AUTOS_DATA_DIR", help="The embedded stack's folder.")
+]
+Url = Annotated[str | None, typer.Option("--url", help="Address of the API [AUTOS_API_URL].")]
+Key = Annotated[str | None, typer.Option("--key", help="Key for the API [AUTOS_API_KEY].")]
+
+DEFAULT_DATA_DIR: Final = Path(".autos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +34,10 @@ def find_connection(
     data_dir: Path,
     environment: Mapping[str, str] = os.environ,
 ) -> Connection:
-    """Put the connection together from what is said where.
+    """Find the address and the key: options first, then the environment, then the stack.
 
-    The key of the embedded stack is used with the stack's own API only, while that is what listens
-    there: it must not travel to another service, named by a person or met on the stack's port.
+    The embedded stack's key is sent only to the stack's own API, and only while that API listens
+    on its port: another service must not receive it.
 
     Raises:
         CommandError: no address, or no key for it.
@@ -35,21 +45,20 @@ def find_connection(
     url = url or environment.get("AUTOS_API_URL") or None
     key = key or environment.get("AUTOS_API_KEY") or None
     state = StackState.load(data_dir)
-    own_url = state.addresses.get("api") if state else None
-    if url is None:
-        url = own_url
+    stack_url = state.addresses.get("api") if state else None
+    url = url or stack_url
     if url is None:
         raise CommandError(
-            f"No address of the API is known: nothing was ever started in {data_dir}. Start it "
-            "with `make up`, or name one with --url or AUTOS_API_URL."
+            f"The address of the API is not known: no stack was ever started in {data_dir}. Start "
+            "it with `make up`, or give an address with --url or AUTOS_API_URL."
         )
-    if key is None and state is not None and url.rstrip("/") == own_url:
+    if key is None and state is not None and url.rstrip("/") == stack_url:
         if not part_listens(data_dir, "api", state.ports["api"]):
             raise CommandError(
-                f"The embedded stack of {data_dir} is not running, and its key is sent to its own "
-                "API only. Start it with `make up`, or give a key with --key or AUTOS_API_KEY."
+                f"The embedded stack in {data_dir} is not running, and its key is sent only to its "
+                "own API. Start it with `make up`, or give a key with --key or AUTOS_API_KEY."
             )
         key = state.environment.get("AUTOS_ADMIN_KEY")
     if key is None:
-        raise CommandError(f"No key for {url} is known: give one with --key or AUTOS_API_KEY.")
+        raise CommandError(f"No key for {url}: give one with --key or AUTOS_API_KEY.")
     return Connection(url.rstrip("/"), key)

@@ -1,50 +1,46 @@
-"""`autos credentials`: the credential that the source is asked with, set and looked at.
+"""`autos credentials`: set the credential for the source, and show its state.
 
 A token is read from standard input or typed at a prompt. It is never an argument, which every user
-of the machine could read, and it is never shown.
+of the machine can read, and it is never shown.
 """
 
 import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
 
-from cli.answers import CredentialState
-from cli.client import open_client
-from cli.connection import Connection, find_connection
-from cli.errors import USAGE, CommandError
-from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, Key, Url
-from cli.terminal import print_json, run, say, sentences
+from cli.client import ApiClient, Json, read
+from cli.command import AsJson, api_command, call_api
+from cli.connection import DEFAULT_DATA_DIR, DataDir, Key, Url, find_connection
+from cli.terminal import USAGE, CommandError, errors_reported, print_json, print_line
 
-app = typer.Typer(help="The source's credential (needs an admin key).", no_args_is_help=True)
+if TYPE_CHECKING:
+    from api.credentials.schemas import CredentialState
+
+app = typer.Typer(help="The credential for the source (needs an admin key).", no_args_is_help=True)
+_PATH = "/credentials/pdpj"
 
 
 @app.command("set")
 def set_command(url: Url = None, key: Key = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Set the access token, and with it the refresh token if there is one.
+    """Set the access token, and the refresh token if there is one.
 
-    Asks for them at a terminal. Otherwise standard input holds the access token in its first line
-    and the refresh token, if any, in its second: `autos credentials set < token.txt`.
+    At a terminal it prompts for them. Otherwise it reads the access token from the first line of
+    standard input and the refresh token, if any, from the second:
+    `autos credentials set < token.txt`.
     """
-    with sentences():
+    with errors_reported():
         connection = find_connection(url, key, data_dir)
         access_token, refresh_token = read_tokens()
-        raise typer.Exit(run(set_tokens(connection, access_token, refresh_token)))
-
-
-@app.command("show")
-def show_command(
-    as_json: AsJson = False, url: Url = None, key: Key = None, data_dir: DataDir = DEFAULT_DATA_DIR
-) -> None:
-    """Show whether one is set, until when, and what waits for it; never the tokens."""
-    with sentences():
-        raise typer.Exit(run(show(find_connection(url, key, data_dir), as_json=as_json)))
+        call_api(connection, set_tokens, access_token=access_token, refresh_token=refresh_token)
 
 
 def read_tokens() -> tuple[str, str | None]:
-    """The access token, and the refresh token if there is one.
+    """Read the access token, and the refresh token if there is one.
 
     Raises:
-        CommandError: there is no access token, or there is more than two lines.
+        CommandError: there is no access token, or there are more than two lines.
     """
     if sys.stdin.isatty():
         lines = [
@@ -63,31 +59,34 @@ def read_tokens() -> tuple[str, str | None]:
     return tokens[0], (tokens[1] if len(tokens) == 2 else "") or None
 
 
-async def set_tokens(connection: Connection, access_token: str, refresh_token: str | None) -> int:
-    """Set the credential."""
-    async with open_client(connection) as client:
-        woken = (await client.set_credential(access_token, refresh_token)).woken_jobs
-    say(f"The credential is set. {woken} jobs waited for it and try again now.")
-    return 0
+async def set_tokens(client: ApiClient, access_token: str, refresh_token: str | None) -> None:
+    """Set the credential, and report how many jobs waited for it."""
+    body: Json = {"access_token": access_token}
+    if refresh_token:
+        body["refresh_token"] = refresh_token
+    sent = await client.request("PUT", _PATH, json=body)
+    print_line(f"The credential is set. {sent['woken_jobs']} jobs waited for it and resume now.")
 
 
-async def show(connection: Connection, *, as_json: bool) -> int:
-    """Print the credential's state."""
-    async with open_client(connection) as client:
-        state = await client.credential()
+@partial(api_command, app, "show")
+async def show_credential(client: ApiClient, as_json: AsJson = False) -> None:
+    """Show whether a credential is set, when it expires, and how many jobs wait for one."""
+    sent = await client.request("GET", _PATH)
     if as_json:
-        print_json(state.as_sent())
-    else:
-        say(describe(state))
-    return 0
+        print_json(sent)
+        return
+    # Slow to import: the schema checks tokens as the source's client does.
+    from api.credentials.schemas import CredentialState
+
+    print_line(describe(read(CredentialState, sent)))
 
 
-def describe(state: CredentialState) -> str:
-    """A credential in one line."""
+def describe(state: "CredentialState") -> str:
+    """The state of the credential in one line."""
     if not state.is_set:
-        words = ["none is set"]
+        words = ["not set"]
     else:
-        words = ["set", "is refreshed by itself" if state.refreshable else "cannot be refreshed"]
+        words = ["set", "renewed automatically" if state.refreshable else "cannot be renewed"]
         if state.expires_at:
             words.append(f"expires {state.expires_at.astimezone():%Y-%m-%d %H:%M}")
     if state.refused_since:

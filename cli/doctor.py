@@ -1,32 +1,39 @@
-"""`autos doctor`: says how each part is, has a reconciliation run, and explains what it found.
+"""`autos doctor`: checks every part, runs a reconciliation, and explains what it found.
 
-It goes through the REST API, so it works from any machine. The API looks at the parts; the
-reconciliation is what the service does by itself every few minutes, with the store compared, too.
+It uses the REST API only, so it works from any machine. The reconciliation is the one that the
+service runs every few minutes, plus the comparison of the bucket.
 """
 
 import time
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Final, NamedTuple
 
+import typer
+
+from api.diagnosis.schemas import Check, Diagnosis, Health
+from api.reconciliations.schemas import Findings, Reconciliation
 from autos.contracts.reconciliation import Kind, Step
-from cli.answers import Check, Findings, Health, Reconciliation
-from cli.client import ApiClient, open_client
-from cli.connection import Connection
-from cli.errors import FAILED
-from cli.terminal import print_json, say
+from cli.client import ApiClient, Json, json_of, read, refused
+from cli.command import AsJson, api_command
+from cli.terminal import FAILED, print_json, print_line
 
-COULD_NOT_LOOK: Final = 2
+app = typer.Typer()
+
+CHECK_FAILED: Final = 2
+"""The exit code when a part could not be checked."""
 
 _WAIT: Final = 20
-"""Seconds that one request waits."""
-_SHOWN: Final = 5
-"""Of each kind; the API answers more of them."""
+"""Seconds that one request waits for the reconciliation."""
+_MAX_SHOWN: Final = 5
+"""Findings of each kind that are listed by id."""
 
-_AWAY: Final = {
+_UNREACHABLE: Final = {
     "records": "Check AUTOS_DATABASE_URL and the PostgreSQL server.",
-    "engine": "Check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the Temporal server. No new job is "
-    "accepted meanwhile.",
-    "store": "Check AUTOS_S3_ENDPOINT, AUTOS_S3_BUCKET, the keys, and that there is such a bucket.",
+    "engine": "Check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the Temporal server. New jobs are "
+    "refused until it answers.",
+    "store": "Check AUTOS_S3_ENDPOINT, AUTOS_S3_BUCKET and the keys, and that the bucket exists.",
 }
 _MARKS: Final = {True: "ok  ", False: "!!  ", None: "??  "}
 
@@ -35,207 +42,226 @@ class Explanation(NamedTuple):
     """What a kind of finding means, in sentences."""
 
     found: str
-    """After the number."""
-    done: str
-    """When it was mended."""
+    """Follows the number of findings."""
+    repaired: str
     advice: str
 
 
 EXPLANATIONS: Final = {
     Kind.JOB_CLOSED: Explanation(
-        "ended in Temporal without writing an end: terminated there, or timed out.",
-        "Their rows have an end now, and their subscribers are notified.",
-        "Stop jobs with `autos jobs cancel`, never with Terminate. The documents that are missing: "
+        "ended in Temporal without recording their end: they were terminated or timed out.",
+        "Their end is now recorded, and their subscribers are notified.",
+        "Stop jobs with `autos jobs cancel`, never with Terminate. To get the missing documents: "
         "`autos jobs retry-failed JOB`.",
     ),
     Kind.JOB_UNKNOWN: Explanation(
-        "were accepted, and Temporal knows nothing of them.",
-        "Each was started anew, or closed where all of it was there; no subscriber is lost.",
-        "Find out why Temporal lost them: its database, its backup, or TEMPORAL_NAMESPACE.",
+        "were accepted, but do not exist in Temporal.",
+        "Each was started again, or closed if all of its documents are stored; no subscriber is "
+        "lost.",
+        "Find out why Temporal lost them: check its database, its backup and TEMPORAL_NAMESPACE.",
     ),
     Kind.JOB_SUPERSEDED: Explanation(
-        "were called running, though another job of their process had followed.",
-        "Their rows have an end now; the newer jobs go on.",
-        "Nothing is to be done.",
+        "were recorded as running, although their process has a newer job.",
+        "Their end is now recorded; the newer jobs go on.",
+        "No action is needed.",
     ),
     Kind.JOB_UNRECORDED: Explanation(
-        "run in Temporal and were not in the records.",
-        "They have a row now and are seen in lists and statuses.",
-        "If there are many, look at whether the database was set back to an older backup.",
+        "run in Temporal but were not in the records.",
+        "They now have a record, and appear in lists and statuses.",
+        "If there are many, check whether the database was restored from an older backup.",
     ),
     Kind.SUBSCRIPTION_OPEN: Explanation(
-        "webhook URLs were accepted, and no job was going to call them.",
-        "Each is attached to a job of its process, which calls it at its end.",
-        "Nothing is to be done.",
+        "webhook URLs were accepted, but no job was going to call them.",
+        "Each is attached to a job of its process, which calls it when it ends.",
+        "No action is needed.",
     ),
     Kind.DELIVERY_STOPPED: Explanation(
-        "events were not delivered, and no delivery was under way.",
-        "Each is on its way again under its original id.",
+        "events were not delivered, and no delivery was running.",
+        "Each is being delivered again with its original id.",
         "Do not terminate `webhook/…` workflows: they end by themselves after three days.",
     ),
     Kind.IDEMPOTENCY_KEY_EXPIRED: Explanation(
-        "kept answers to idempotent requests were older than a day.",
+        "stored answers to idempotent requests were older than a day.",
         "They are deleted.",
-        "Nothing is to be done.",
+        "No action is needed.",
     ),
     Kind.ATTEMPT_EXPIRED: Explanation(
-        "attempts of deliveries were older than AUTOS_ATTEMPTS_DAYS.",
-        "They are deleted; the deliveries themselves stay.",
-        "Nothing is to be done.",
+        "delivery attempts were older than AUTOS_ATTEMPTS_DAYS.",
+        "They are deleted; the deliveries themselves are kept.",
+        "No action is needed.",
     ),
     Kind.RECEIPT_EXPIRED: Explanation(
         "webhooks in the test receiver were older than AUTOS_RECEIPTS_DAYS.",
         "They are deleted.",
-        "Nothing is to be done.",
+        "No action is needed.",
     ),
     Kind.OBJECT_ORPHANED: Explanation(
         "objects in the bucket belonged to no document.",
-        "They are deleted; no row referred to them.",
-        "Nothing is to be done. If there are many, look at whether the database was set back.",
+        "They are deleted; no record referred to them.",
+        "No action is needed. If there are many, check whether the database was restored from an "
+        "older backup.",
     ),
     Kind.OBJECT_MISSING: Explanation(
-        "documents are called available, but their objects are not in the bucket.",
-        "They are called failed now, with the reason `storage`.",
-        "Get them again with `autos jobs retry-failed JOB`, and find out who deletes objects: "
-        "a lifecycle rule must not.",
+        "documents are recorded as available, but their objects are not in the bucket.",
+        "They are now recorded as failed, with the reason `storage`.",
+        "Download them again with `autos jobs retry-failed JOB`, and find out what deletes "
+        "objects: the bucket must not have a lifecycle rule that does.",
     ),
 }
 _WRONG_BUCKET: Final = (
-    "Nothing that the records know is in this bucket, so they were left as they are. Check "
+    "None of the recorded objects is in this bucket, so they were not changed. Check "
     "AUTOS_S3_BUCKET of the workers. If the objects are really lost, purge the process and "
     "download it again."
 )
 _JOBS: Final = {Kind.JOB_CLOSED, Kind.JOB_UNKNOWN, Kind.JOB_SUPERSEDED, Kind.JOB_UNRECORDED}
 
-_NOT_COMPARED: Final[dict[str, str]] = {
+_STEPS: Final[dict[str, str]] = {
     Step.JOBS: "jobs with Temporal",
     Step.RUNNING: "Temporal's running jobs with the records",
     Step.SUBSCRIPTIONS: "webhook URLs with jobs",
     Step.DELIVERIES: "deliveries with Temporal",
-    Step.LEFTOVERS: "lifetimes",
+    Step.LEFTOVERS: "expired records",
     Step.OBJECTS: "documents with the bucket",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How the doctor works."""
+@partial(api_command, app, "doctor", failure=CHECK_FAILED)
+async def doctor(
+    client: ApiClient,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report only; repair nothing.")
+    ] = False,
+    patience: Annotated[int, typer.Option(min=1, help="Seconds to wait for the report.")] = 300,
+    as_json: AsJson = False,
+) -> int:
+    """Check every part, repair inconsistencies, and say what to do (needs an admin key).
 
-    dry_run: bool = False
-    patience: float = 300
-    """Seconds to wait for the reconciliation."""
-    as_json: bool = False
-
-
-async def doctor(connection: Connection, options: Options) -> int:
-    """Run the command; returns its exit code."""
-    async with open_client(connection) as client:
-        health = await client.health()
-        # Without records there are no keys, and so no diagnosis.
-        away = any(not part.ok for name, part in health.parts.items() if name == "records")
-        checks = parts(health) if away else (await client.diagnosis()).checks
-        report(checks, options)
-        found = await _reconcile(client, options) if health.ok else None
-    if options.as_json:
-        reconciliation = found.as_sent() if found else None
-        print_json(
-            {"checks": [check.as_sent() for check in checks], "reconciliation": reconciliation}
-        )
+    Exit code 0: all is well or repaired; 1: something needs your attention; 2: a part could not be
+    checked.
+    """
+    health = await _health(client)
+    records = health.parts.get("records")
+    if records is not None and not records.ok:
+        # Without records no key can be verified, so the API refuses every other request.
+        checks, sent_checks = [], []
+        for name, part in health.parts.items():
+            check = _check(name, ok=part.ok)
+            checks.append(check)
+            sent_checks.append(check.model_dump())
+    else:
+        diagnosis = await client.request("GET", "/diagnosis")
+        checks, sent_checks = read(Diagnosis, diagnosis).checks, diagnosis["checks"]
+    if not as_json:
+        print_checks(checks)
+    sent = await _reconcile(client, patience, dry_run=dry_run) if health.ok else None
+    found = read(Reconciliation, sent) if sent else None
+    if as_json:
+        print_json({"checks": sent_checks, "reconciliation": sent})
     elif found is not None:
-        for sentence in explain(found, dry_run=options.dry_run) if found.ended else [_still(found)]:
-            say(sentence)
-    return verdict(checks, found)
+        for sentence in explain(found, dry_run=dry_run):
+            print_line(sentence)
+    return exit_code(checks, found)
 
 
-def verdict(checks: list[Check], found: Reconciliation | None) -> int:
-    """0: all is well or mended, 1: something is left for a person, 2: something was not seen."""
+async def _health(client: ApiClient) -> Health:
+    """What the API can reach. It answers with 503 if that is not everything."""
+    reply = await client.http.get("/health/ready")
+    if reply.status_code not in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
+        raise refused(reply)
+    return read(Health, json_of(reply))
+
+
+def _check(name: str, *, ok: bool) -> Check:
+    detail = "answers." if ok else "cannot be reached."
+    return Check(name=name, ok=ok, detail=detail, advice=None if ok else _UNREACHABLE.get(name))
+
+
+def exit_code(checks: Sequence[Check], found: Reconciliation | None) -> int:
+    """0: all is well or repaired; 1: something is left; 2: something could not be checked."""
     left = found is not None and (
-        not found.ended or found.left or found.unfinished or found.status == "failed"
+        not _ended(found) or found.left or found.unfinished or found.status == "failed"
     )
     if left or any(check.ok is False for check in checks):
         return FAILED
-    return COULD_NOT_LOOK if any(check.ok is None for check in checks) else 0
+    return CHECK_FAILED if any(check.ok is None for check in checks) else 0
 
 
-def report(checks: list[Check], options: Options) -> None:
-    """One line for each check, and what to do where it found something."""
-    if options.as_json:
-        return
+def print_checks(checks: Sequence[Check]) -> None:
+    """One line for each check, and what to do if it found something."""
     for check in checks:
-        say(f"{_MARKS[check.ok]} {check.name}: {check.detail}")
+        print_line(f"{_MARKS[check.ok]} {check.name}: {check.detail}")
         if not check.ok and check.advice:
-            say(f"     {check.advice}")
+            print_line(f"     {check.advice}")
 
 
-async def _reconcile(client: ApiClient, options: Options) -> Reconciliation:
-    deadline = time.monotonic() + options.patience
-    found = await client.reconcile(dry_run=options.dry_run, wait=int(min(_WAIT, options.patience)))
-    while not found.ended and (left := deadline - time.monotonic()) > 1:
-        found = await client.reconciliation(found.id, wait=int(min(_WAIT, left)))
-        if found.status == "pending":
-            # Two looks without a worker are enough to say so.
-            break
-    return found
+async def _reconcile(client: ApiClient, patience: float, *, dry_run: bool) -> Json:
+    """Start or join a reconciliation, and wait `patience` seconds for it; as the API sent it."""
+    deadline = time.monotonic() + patience
+    sent = await client.request(
+        "POST",
+        "/reconciliations",
+        json={"dry_run": dry_run},
+        headers={"Prefer": f"wait={int(min(_WAIT, patience))}"},
+    )
+    while True:
+        found = read(Reconciliation, sent)
+        left = deadline - time.monotonic()
+        if _ended(found) or left <= 1:
+            return sent
+        headers = {"Prefer": f"wait={int(min(_WAIT, left))}"}
+        sent = await client.request("GET", f"/reconciliations/{found.id}", headers=headers)
+        if sent["status"] == "pending":
+            # Still not started after two waits: no worker runs.
+            return sent
 
 
-def parts(health: Health) -> list[Check]:
-    """What the API's readiness says, as checks."""
-    return [
-        Check(
-            name=name,
-            ok=part.ok,
-            detail="answers." if part.ok else "cannot be reached.",
-            advice=None if part.ok else _AWAY.get(name),
-        )
-        for name, part in health.parts.items()
-    ]
+def _ended(found: Reconciliation) -> bool:
+    return found.status in ("completed", "failed")
 
 
 def explain(found: Reconciliation, *, dry_run: bool) -> list[str]:
-    """What was found, what was done, and what is to be done, in sentences."""
-    if found.status == "failed":
-        return ["The reconciliation was ended from outside. Run `autos doctor` again."]
-    lines = [line for findings in found.findings for line in _of_a_kind(findings, dry_run=dry_run)]
+    """What was found, what was repaired, and what to do, in sentences."""
+    match found.status:
+        case "pending":
+            return [
+                "workers: none has started the reconciliation, so none runs jobs either. Start "
+                "`autos worker`, or check its log; the reconciliation then goes on by itself."
+            ]
+        case "processing":
+            return [
+                "workers: running. The reconciliation has not finished yet and goes on by itself; "
+                "run `autos doctor` again to see its report."
+            ]
+        case "failed":
+            return ["The reconciliation was terminated. Run `autos doctor` again."]
+    lines = [line for findings in found.findings for line in _explain_kind(findings, dry_run)]
     lines += [
-        f"Not compared: {_NOT_COMPARED.get(step, step)}. A part did not answer; the log of "
-        "the workers says which. Run `autos doctor` again when it is back."
+        f"Not compared: {_STEPS.get(step, step)}. A part did not answer; see the log of the "
+        "workers. Run `autos doctor` again when the part is back."
         for step in found.unfinished
     ]
     return lines or ["Records, Temporal and the bucket agree."]
 
 
-def _of_a_kind(findings: Findings, *, dry_run: bool) -> list[str]:
-    try:
-        kind = Kind(findings.kind)
-    except ValueError:
+def _explain_kind(findings: Findings, dry_run: bool) -> list[str]:
+    kind = findings.kind
+    explanation = EXPLANATIONS.get(kind)
+    if explanation is None:
         # Of a newer service.
-        return [f"{findings.found} of {findings.kind}, {findings.mended} of them mended."]
-    explanation = EXPLANATIONS[kind]
+        return [f"{findings.found} of {kind}, {findings.mended} of them repaired."]
     noun = "jobs " if kind in _JOBS else ""
     lines = [f"{findings.found} {noun}{explanation.found}"]
     if dry_run:
         lines.append("  Nothing was changed. Without --dry-run:")
     if findings.mended or dry_run:
-        lines.append(f"  {explanation.done}")
+        lines.append(f"  {explanation.repaired}")
     if findings.mended == findings.found or dry_run or kind is not Kind.OBJECT_MISSING:
         lines.append(f"  {explanation.advice}")
     else:
         lines.append(f"  {findings.found - findings.mended} are left. {_WRONG_BUCKET}")
-    for finding in findings.first[:_SHOWN]:
+    for finding in findings.first[:_MAX_SHOWN]:
         process = f" of {finding.process_number}" if finding.process_number else ""
         lines.append(f"    {finding.id}{process}")
-    if findings.first and findings.found > _SHOWN:
-        lines.append(f"    and {findings.found - _SHOWN} more")
+    if findings.first and findings.found > _MAX_SHOWN:
+        lines.append(f"    and {findings.found - _MAX_SHOWN} more")
     return lines
-
-
-def _still(found: Reconciliation) -> str:
-    if found.status == "pending":
-        return (
-            "workers: none takes up the reconciliation, so none does jobs either. Start "
-            "`autos worker`, or look at its log; it goes on by itself then."
-        )
-    return (
-        "workers: at work. The reconciliation is not through yet and goes on by itself; "
-        "`autos doctor` joins it when it is called again."
-    )

@@ -1,31 +1,44 @@
-"""`autos jobs`: the list of jobs, and the steering of one or of many.
+"""`autos jobs`: list jobs, and cancel, pause, resume or retry one or many.
 
-Many are named by their ids, or chosen by `--status` and `--process`. A job that has moved on in the
-meantime (ended, say, before it could be paused) is named and left as it is; the others are steered
-all the same.
+Many jobs are named by their ids, or selected by `--status` and `--process`. A job whose state no
+longer allows the action (it has ended before it could be paused, say) is reported and left as it
+is.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+from rich.table import Table
 
+from api.jobs.schemas import Job
+from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
-from cli.answers import Job
-from cli.client import ApiClient, Refused, open_client
-from cli.connection import Connection, find_connection
-from cli.errors import FAILED, USAGE, CommandError
-from cli.numbers import read_number
-from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, Key, Url
-from cli.tables import jobs_table
-from cli.terminal import complain, console, print_json, run, say, sentences
+from cli.client import ApiClient, Json, Refused, read
+from cli.command import AsJson, ProcessOption, api_command, call_api
+from cli.connection import DEFAULT_DATA_DIR, DataDir, Key, Url, find_connection
+from cli.terminal import (
+    FAILED,
+    USAGE,
+    CommandError,
+    console,
+    errors_reported,
+    new_table,
+    print_error,
+    print_json,
+    print_line,
+)
 
-app = typer.Typer(help="Jobs: list them, and steer one or many.", no_args_is_help=True)
+app = typer.Typer(help="List jobs; cancel, pause, resume or retry them.", no_args_is_help=True)
+
+_NUMBER_WIDTH: Final = 25
 
 
-class Verb(StrEnum):
-    """What can be asked of a job; the value is the last part of the route."""
+class Action(StrEnum):
+    """What can be done with a job; the value is the last part of the route."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -33,150 +46,141 @@ class Verb(StrEnum):
     RETRY_FAILED = "retry-failed"
 
 
-_DONE = {
-    Verb.CANCEL: "is being cancelled",
-    Verb.PAUSE: "starts no further batch",
-    Verb.RESUME: "goes on",
-    Verb.RETRY_FAILED: "has a successor for what it could not get",
+_DONE: Final = {
+    Action.CANCEL: "is being cancelled",
+    Action.PAUSE: "is paused: it starts no further batch",
+    Action.RESUME: "is resumed",
+    Action.RETRY_FAILED: "has a new job for its failed and doubtful documents",
 }
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Job ids; none with --status or --process.")]
 Statuses = Annotated[
-    list[JobStatus] | None, typer.Option("--status", help="All jobs in it; may be repeated.")
+    list[JobStatus] | None, typer.Option("--status", help="Jobs with this status; repeatable.")
 ]
-Process = Annotated[str | None, typer.Option("--process", help="Only jobs of this case number.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before steering what was chosen.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
-@app.command("list")
-def list_command(
+@partial(api_command, app, "list")
+async def list_jobs(
+    client: ApiClient,
     status: Statuses = None,
-    process: Process = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Newest so many of each.")] = 50,
+    process: ProcessOption = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Newest jobs to list, for each status.")
+    ] = 50,
     as_json: AsJson = False,
-    url: Url = None,
-    key: Key = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """List the newest jobs."""
-    with sentences():
-        connection = find_connection(url, key, data_dir)
-        raise typer.Exit(run(listing(connection, status or [], process, limit, as_json=as_json)))
+    found = await find_jobs(client, status or [], process, limit)
+    if as_json:
+        print_json(found)
+    else:
+        console.print(jobs_table(read(Job, job) for job in found))
 
 
-@app.command("show")
-def show_command(
-    job_id: Annotated[str, typer.Argument(help="The id that the list shows.")],
+@partial(api_command, app, "show")
+async def show_job(
+    client: ApiClient,
+    job_id: Annotated[str, typer.Argument(help="The id in the list.")],
     as_json: AsJson = False,
-    url: Url = None,
-    key: Key = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Show one job."""
-    with sentences():
-        raise typer.Exit(run(show(find_connection(url, key, data_dir), job_id, as_json=as_json)))
+    sent = await client.request("GET", f"/jobs/{job_id}")
+    if as_json:
+        print_json(sent)
+    else:
+        console.print(jobs_table([read(Job, sent)]))
 
 
-def _steering_command(verb: Verb, explanation: str) -> None:
-    @app.command(verb.value, help=explanation)
+def _steering_command(action: Action, explanation: str) -> None:
+    @app.command(action.value, help=explanation)
     def command(
         job_ids: Ids = None,
         status: Statuses = None,
-        process: Process = None,
+        process: ProcessOption = None,
         yes: Yes = False,
         url: Url = None,
         key: Key = None,
         data_dir: DataDir = DEFAULT_DATA_DIR,
     ) -> None:
-        with sentences():
+        with errors_reported():
             if bool(job_ids) == bool(status or process):
                 raise CommandError(
-                    "Name jobs by their ids, or choose them by --status or --process.", USAGE
+                    "Give job ids, or select jobs with --status or --process.", USAGE
                 )
             connection = find_connection(url, key, data_dir)
             if not job_ids:
-                job_ids = run(choose(connection, status or [], process))
-                say(f"{len(job_ids)} jobs.")
-                if job_ids and not yes and not typer.confirm(f"{verb.value} all of them?"):
+                found = call_api(
+                    connection, find_jobs, statuses=status or [], process=process, limit=None
+                )
+                job_ids = [job["id"] for job in found]
+                print_line(f"{len(job_ids)} jobs.")
+                if job_ids and not yes and not typer.confirm(f"{action.value} all of them?"):
                     raise typer.Exit(FAILED)
-            raise typer.Exit(run(steer(connection, verb, job_ids)))
+            raise typer.Exit(call_api(connection, steer, action=action, job_ids=job_ids))
 
 
-_steering_command(Verb.CANCEL, "Stop jobs; what is stored stays stored.")
-_steering_command(Verb.PAUSE, "Let jobs start no further batch until they are resumed.")
-_steering_command(Verb.RESUME, "Let paused jobs go on, and waiting ones try again now.")
-_steering_command(Verb.RETRY_FAILED, "Start new jobs for what these could not get.")
+_steering_command(Action.CANCEL, "Cancel jobs. Documents that are stored stay stored.")
+_steering_command(Action.PAUSE, "Pause jobs: they start no further batch until they are resumed.")
+_steering_command(Action.RESUME, "Resume paused jobs, and have waiting ones try again now.")
+_steering_command(Action.RETRY_FAILED, "Start new jobs for failed and doubtful documents.")
 
 
-async def listing(
-    connection: Connection,
-    statuses: list[JobStatus],
-    process: str | None,
-    limit: int,
-    *,
-    as_json: bool,
-) -> int:
-    """Print the newest jobs."""
-    async with open_client(connection) as client:
-        found = await _chosen(client, statuses, process, limit)
-    if as_json:
-        print_json([job.as_sent() for job in found])
-    else:
-        console.print(jobs_table(found))
-    return 0
+async def find_jobs(
+    client: ApiClient, statuses: list[JobStatus], process: CaseNumber | None, limit: int | None
+) -> list[Json]:
+    """The newest jobs of each status, at most `limit` of each, as the API sent them.
 
-
-async def show(connection: Connection, job_id: str, *, as_json: bool) -> int:
-    """Print one job."""
-    async with open_client(connection) as client:
-        found = await client.job(job_id)
-    if as_json:
-        print_json(found.as_sent())
-    else:
-        console.print(jobs_table([found]))
-    return 0
-
-
-async def choose(
-    connection: Connection, statuses: list[JobStatus], process: str | None
-) -> list[str]:
-    """The ids of all jobs of these statuses or of this process."""
-    async with open_client(connection) as client:
-        return [job.id for job in await _chosen(client, statuses, process, None)]
-
-
-async def steer(connection: Connection, verb: Verb, job_ids: list[str]) -> int:
-    """Ask `verb` of every job; returns 1 where one was refused."""
-    async with open_client(connection) as client:
-        # One refusal must not keep the others from being steered.
-        codes = [await _steer_one(client, verb, job_id) for job_id in job_ids]
-    return max(codes, default=0)
-
-
-async def _steer_one(client: ApiClient, verb: Verb, job_id: str) -> int:
-    try:
-        await client.steer(job_id, verb.value)
-    except Refused as refused:
-        if refused.status == HTTPStatus.CONFLICT:
-            say(f"{job_id} is left as it is. {refused}")
-            return 0
-        return complain(f"{job_id}: {refused}", FAILED)
-    say(f"{job_id} {_DONE[verb]}.")
-    return 0
-
-
-async def _chosen(
-    client: ApiClient, statuses: list[JobStatus], process: str | None, limit: int | None
-) -> list[Job]:
-    """Read them all before anything is steered: steering moves jobs between the pages."""
-    number = read_number(process).digits if process else None
-    found: list[Job] = []
-    wanted: list[JobStatus | None] = [*dict.fromkeys(statuses)] or [None]
-    for status in wanted:
+    They are read before any is steered, because steering moves jobs between the pages.
+    """
+    selection = {"process_number": process.digits} if process else {}
+    found: list[Json] = []
+    for status in dict.fromkeys(statuses) or (None,):
         count = 0
-        async for job in client.jobs(status=status, process_number=number):
+        query = selection | ({"status": status.value} if status else {})
+        async for job in client.items("/jobs", query):
             if count == limit:
                 break
             found.append(job)
             count += 1
     return found
+
+
+async def steer(client: ApiClient, action: Action, job_ids: list[str]) -> int:
+    """Do `action` with every job, one after the other; returns 1 if one was refused."""
+    codes = [await _steer_one(client, action, job_id) for job_id in job_ids]
+    return max(codes, default=0)
+
+
+async def _steer_one(client: ApiClient, action: Action, job_id: str) -> int:
+    try:
+        await client.send("POST", f"/jobs/{job_id}/{action.value}")
+    except Refused as refused:
+        if refused.status == HTTPStatus.CONFLICT:
+            print_line(f"{job_id} is left as it is. {refused}")
+            return 0
+        return print_error(f"{job_id}: {refused}")
+    print_line(f"{job_id} {_DONE[action]}.")
+    return 0
+
+
+def jobs_table(jobs: Iterable[Job]) -> Table:
+    """One line for each job."""
+    table = new_table("job")
+    table.add_column("process", no_wrap=True, min_width=_NUMBER_WIDTH)
+    for column in ("status", "waiting for", "documents", "reason", "created"):
+        table.add_column(column)
+    for job in jobs:
+        counted = f"{job.completed_documents}+{job.failed_documents}/{job.total_documents}"
+        if job.doubtful_documents:
+            counted += f" ({job.doubtful_documents} doubtful)"
+        table.add_row(
+            job.id,
+            job.process_number,
+            job.status,
+            job.waiting_for or "",
+            counted,
+            job.reason or "",
+            f"{job.created_at:%d %b %H:%M}",
+        )
+    return table

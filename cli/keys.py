@@ -1,16 +1,19 @@
-"""`autos keys`: make, list and revoke API keys, as an administrator."""
+"""`autos keys`: create, list and revoke API keys, with an admin key."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from cli.client import open_client
-from cli.connection import Connection, find_connection
-from cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, Key, Url
-from cli.tables import keys_table
-from cli.terminal import console, errors, print_json, run, say, sentences
+from api.api_keys.schemas import ApiKey, CreatedApiKey
+from cli.client import ApiClient, Json, read
+from cli.command import AsJson, api_command
+from cli.terminal import console, new_table, print_json, print_line, print_note
 
 app = typer.Typer(help="API keys (needs an admin key).", no_args_is_help=True)
 
@@ -22,73 +25,59 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-@app.command("create")
-def create_command(
-    name: Annotated[str, typer.Argument(help="Who or what will use it.")],
-    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.CLIENT,
-    expires_days: Annotated[int | None, typer.Option(min=1, help="Days it lives.")] = None,
-    url: Url = None,
-    key: Key = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+@partial(api_command, app, "create")
+async def create_key(
+    client: ApiClient,
+    name: Annotated[str, typer.Argument(help="Who or what will use the key.")],
+    role: Annotated[Role, typer.Option(help="What the key may do.")] = Role.CLIENT,
+    expires_days: Annotated[
+        int | None, typer.Option(min=1, help="Days until the key expires.")
+    ] = None,
 ) -> None:
-    """Make a key and print it, this once."""
-    with sentences():
-        connection = find_connection(url, key, data_dir)
-        raise typer.Exit(run(create(connection, name, role.value, expires_days)))
-
-
-@app.command("list")
-def list_command(
-    as_json: AsJson = False, url: Url = None, key: Key = None, data_dir: DataDir = DEFAULT_DATA_DIR
-) -> None:
-    """List all keys, without the keys themselves."""
-    with sentences():
-        connection = find_connection(url, key, data_dir)
-        raise typer.Exit(run(listing(connection, as_json=as_json)))
-
-
-@app.command("revoke")
-def revoke_command(
-    key_id: Annotated[str, typer.Argument(help="The id that the list shows.")],
-    url: Url = None,
-    key: Key = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
-    """Revoke a key."""
-    with sentences():
-        raise typer.Exit(run(revoke(find_connection(url, key, data_dir), key_id)))
-
-
-async def create(connection: Connection, name: str, role: str, expires_days: int | None) -> int:
-    """Make a key and print it. Standard output holds nothing but the key."""
-    expires_at = None
+    """Create a key and print it. It cannot be shown again."""
+    body: Json = {"name": name, "role": role.value}
     if expires_days is not None:
-        expires_at = datetime.now(UTC) + timedelta(days=expires_days)
-    async with open_client(connection) as client:
-        made = await client.create_key(name, role, expires_at)
-    errors.print(
-        f"Key {made.id} for {made.name} ({made.role}). Keep it now: it is not shown again.",
-        markup=False,
-        soft_wrap=True,
+        body["expires_at"] = (datetime.now(UTC) + timedelta(days=expires_days)).isoformat()
+    created = read(CreatedApiKey, await client.request("POST", "/api-keys", json=body))
+    print_note(
+        f"Created key {created.id} for {created.name} ({created.role}). Store it now: it is not "
+        "shown again."
     )
-    say(made.key)
-    return 0
+    # Standard output holds the key and nothing else.
+    print_line(created.key)
 
 
-async def listing(connection: Connection, *, as_json: bool) -> int:
-    """Show all keys."""
-    async with open_client(connection) as client:
-        found = [key async for key in client.api_keys()]
+@partial(api_command, app, "list")
+async def list_keys(client: ApiClient, as_json: AsJson = False) -> None:
+    """List all keys, without the keys themselves."""
+    found = [key async for key in client.items("/api-keys")]
     if as_json:
-        print_json([key.as_sent() for key in found])
+        print_json(found)
     else:
-        console.print(keys_table(found))
-    return 0
+        console.print(keys_table(read(ApiKey, key) for key in found))
 
 
-async def revoke(connection: Connection, key_id: str) -> int:
+@partial(api_command, app, "revoke")
+async def revoke_key(
+    client: ApiClient, key_id: Annotated[str, typer.Argument(help="The id in the list.")]
+) -> None:
     """Revoke a key."""
-    async with open_client(connection) as client:
-        await client.revoke_key(key_id)
-    say(f"Key {key_id} is revoked.")
-    return 0
+    await client.send("DELETE", f"/api-keys/{key_id}")
+    print_line(f"Key {key_id} is revoked.")
+
+
+def keys_table(keys: Iterable[ApiKey]) -> Table:
+    """One line for each key."""
+    table = new_table("id")
+    for column in ("name", "role", "key", "created", "expires", "revoked"):
+        table.add_column(column)
+    for key in keys:
+        times = (key.created_at, key.expires_at, key.revoked_at)
+        table.add_row(
+            str(key.id),
+            Text(key.name),
+            key.role,
+            f"{key.prefix}…",
+            *(f"{time:%Y-%m-%d %H:%M}" if time else "" for time in times),
+        )
+    return table

@@ -1,10 +1,13 @@
-"""Shows how jobs go on: live bars at a terminal, a line now and then in a pipe."""
+"""Follows a job to its end, and shows its progress: bars at a terminal, lines in a pipe."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from time import monotonic
 from typing import Final, Protocol
 
+import httpx2
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import (
@@ -18,34 +21,79 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from autos.contracts.states import JobStatus
-from cli.answers import Status
+from api.status.schemas import Status
+from autos.cnj import CaseNumber
+from autos.contracts.states import JobStatus, WaitReason
+from cli.client import ApiClient, Json, Refused, json_of, read, retry_after
 
+_POLL_SECONDS: Final = 0.5
+_GIVE_UP_SECONDS: Final = 60.0
+_LONGEST_PAUSE_SECONDS: Final = 30.0
 _LINE_SECONDS: Final = 2.0
 _SHORTEST_BAR: Final = 8
 _LONGEST_BAR: Final = 40
 _WAITS: Final = {
-    "credential": "waits for a new credential (`autos credentials set`)",
-    "source": "waits for the source, which is out of order",
-    "operator": "paused by an operator (`autos jobs resume`)",
-    "records": "waits for the database",
-    "storage": "waits for room in the object store or on a worker's disk",
+    WaitReason.CREDENTIAL: "waiting for a new credential (`autos credentials set`)",
+    WaitReason.SOURCE: "waiting for the source, which is unavailable",
+    WaitReason.OPERATOR: "paused by an operator (`autos jobs resume`)",
+    WaitReason.RECORDS: "waiting for the database",
+    WaitReason.STORAGE: "waiting for space in the object store or on a worker's disk",
 }
 
 
+async def watch(
+    client: ApiClient,
+    number: CaseNumber,
+    *,
+    interval: float = _POLL_SECONDS,
+    give_up: float = _GIVE_UP_SECONDS,
+) -> AsyncIterator[tuple[Status, Json]]:
+    """Poll the status of a process until its job has ended; yields each change, and as sent.
+
+    The service's `Retry-After` sets the pace, else `interval` seconds. The job goes on while the
+    service restarts, so failed requests are repeated for `give_up` seconds.
+
+    Raises:
+        Refused: the service refuses the request, and not only for the moment.
+        httpx2.TransportError: the service cannot be reached.
+    """
+    path, tag, answered = f"/processes/{number.digits}/status", "", monotonic()
+    while True:
+        pause: float | None = None
+        try:
+            headers = {"If-None-Match": tag} if tag else {}
+            reply = await client.send("GET", path, params={"documents": "none"}, headers=headers)
+        except httpx2.TransportError:
+            if monotonic() - answered > give_up:
+                raise
+        except Refused as refused:
+            if not refused.temporary or monotonic() - answered > give_up:
+                raise
+            pause = refused.retry_after
+        else:
+            answered, pause = monotonic(), retry_after(reply)
+            if reply.status_code != HTTPStatus.NOT_MODIFIED:
+                tag, sent = reply.headers.get("ETag", ""), json_of(reply)
+                status = read(Status, sent)
+                yield status, sent
+                if status.status.ended:
+                    return
+        await asyncio.sleep(min(interval if pause is None else pause, _LONGEST_PAUSE_SECONDS))
+
+
 class Board(Protocol):
-    """Where the progress of one or many processes is shown."""
+    """Shows the progress of one or more processes."""
 
     def show(self, number: str, status: Status) -> None:
-        """A new status of a process."""
+        """Show the status of a process."""
         ...
 
     def saving(self, number: str, done: int, total: int) -> None:
-        """So many of its files are in the folder."""
+        """Show how many files of a process are saved."""
         ...
 
     def finish(self, number: str, line: str) -> None:
-        """The last word on a process."""
+        """Show the result of a process."""
         ...
 
 
@@ -67,41 +115,48 @@ def progress(console: Console, processes: int = 1) -> Iterator[Board]:
 
 
 def describe(status: Status) -> str:
-    """One line on where a job stands."""
+    """The status of a process in one line."""
     if not status.total_documents and not status.status.ended:
         return ", ".join(["reading the list of documents", *_outlook(status)])
-    words = [f"{status.done} of {status.total_documents} documents", decimal(status.bytes_stored)]
-    words += _shortcomings(status)
-    words += _outlook(status)
-    return f"{status.status.value.replace('_', ' ')}: {', '.join(words)}"
+    words = [f"{_ended(status)} of {status.total_documents} documents"]
+    words += [decimal(status.bytes_stored), *_shortcomings(status), *_outlook(status)]
+    return f"{_name(status)}: {', '.join(words)}"
 
 
 def summary(status: Status) -> str:
-    """The last line of a job: what was stored, in what time, and what was not."""
+    """The result of a job that has ended, in one line."""
     text = (
-        f"{status.status.value.replace('_', ' ')}: {status.completed_documents} of "
+        f"{_name(status)}: {status.completed_documents} of "
         f"{status.total_documents} documents stored ({decimal(status.bytes_stored)})"
     )
     if status.started_at and status.completed_at:
         text += f" in {(status.completed_at - status.started_at).total_seconds():.1f} s"
     if shortcomings := _shortcomings(status):
         text += f"; {', '.join(shortcomings)} (see `autos documents {status.process_number}`)"
-    because = status.error_message or status.reason
-    if status.status in (JobStatus.FAILED, JobStatus.CANCELLED) and because:
-        text += f". {because}"
+    cause = status.error_message or status.reason
+    if status.status in (JobStatus.FAILED, JobStatus.CANCELLED) and cause:
+        text += f". {cause}"
     return text
 
 
-def waiting(status: Status) -> str | None:
-    """What a job waits for, and until when, if it waits."""
+def describe_wait(status: Status) -> str | None:
+    """What a job waits for, since when and until when; None if it does not wait."""
     if not status.waiting_for:
         return None
-    text = _WAITS.get(status.waiting_for, f"waits for {status.waiting_for}")
+    text = _WAITS.get(status.waiting_for, f"waiting for {status.waiting_for}")
     if status.waiting_since:
-        text += f", since {status.waiting_since.astimezone():%d %b %H:%M}"
+        text += f" since {status.waiting_since.astimezone():%d %b %H:%M}"
     if status.waiting_until:
         text += f", gives up {status.waiting_until.astimezone():%d %b %H:%M}"
     return text
+
+
+def _name(status: Status) -> str:
+    return status.status.value.replace("_", " ")
+
+
+def _ended(status: Status) -> int:
+    return status.completed_documents + status.failed_documents
 
 
 def _shortcomings(status: Status) -> list[str]:
@@ -110,28 +165,25 @@ def _shortcomings(status: Status) -> list[str]:
 
 
 def _outlook(status: Status) -> list[str]:
-    """Speed and remaining time, or what the job waits for."""
-    if waits := waiting(status):
-        return [waits]
-    if not status.live and not status.status.ended:
+    """The remaining time, or why there is none."""
+    if wait := describe_wait(status):
+        return [wait]
+    if status.status.ended:
+        return []
+    if not status.live:
         return ["no worker answers at the moment"]
-    words = []
-    if status.documents_per_second:
-        words.append(f"{status.documents_per_second:.1f} per second")
-    if status.eta_seconds is not None and not status.status.ended:
-        words.append(f"{status.eta_seconds:.0f} s to go")
-    return words
+    return [] if status.eta_seconds is None else [f"{status.eta_seconds} s left"]
 
 
 class _Description(ProgressColumn):
-    """Gives way on a narrow terminal, where a column of fixed text would push the bar out."""
+    """Text that is cut on a narrow terminal, where a column of fixed width would hide the bar."""
 
     def render(self, task: Task) -> Text:
         return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class _Bars:
-    """A bar for each process under way; of many, one for all of them above."""
+    """A bar for each process under way; with several processes, one for all of them above."""
 
     def __init__(self, bars: Progress, processes: int) -> None:
         self._bars = bars
@@ -142,13 +194,13 @@ class _Bars:
             self._all = bars.add_task("", total=processes)
             self._count()
         else:
-            self._bars.add_task("asking the source for the process", total=None)
+            self._bars.add_task("waiting for the metadata of the process", total=None)
 
     def show(self, number: str, status: Status) -> None:
         known = bool(status.total_documents) or status.status.ended
         total = max(status.total_documents, 1) if known else None
-        # A job without documents has done all there was.
-        done = status.done if status.total_documents else int(status.status.ended)
+        # A job without documents is complete when it ends.
+        done = _ended(status) if status.total_documents else int(status.status.ended)
         self._update(number, done, total, describe(status))
 
     def saving(self, number: str, done: int, total: int) -> None:
@@ -188,7 +240,7 @@ class _Lines:
         self._written: dict[str, float] = {}
 
     def show(self, number: str, status: Status) -> None:
-        # Of many the last line is the one that `finish` gets.
+        # With several processes, `finish` writes the last line.
         self._write(number, describe(status), at_once=status.status.ended and not self._many)
 
     def saving(self, number: str, done: int, total: int) -> None:

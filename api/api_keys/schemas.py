@@ -53,10 +53,13 @@ class ApiKey(Answer):
     revoked_at: datetime | None
 
 
+CREATED_API_KEY: Final[Example] = API_KEY | {"key": "autos_3fT9xQ…"}
+
+
 class CreatedApiKey(ApiKey):
     """A new API key, with the key itself. It is shown only once and not stored."""
 
-    model_config = shown(API_KEY | {"key": "autos_3fT9xQ…"})
+    model_config = shown(CREATED_API_KEY)
 
     key: str
 

@@ -110,18 +110,18 @@ class DocumentStatus(Answer):
     download_completed_at: datetime | None
 
 
+DOCUMENT: Final[Example] = STORED_DOCUMENT | {
+    "position": 172,
+    "first_seen_at": "2026-01-15T13:00:00.700000Z",
+    "vanished_at": None,
+    "content_url": f"{CASE_PATH}/documents/{_DOCUMENT_ID}/content",
+}
+
+
 class Document(DocumentStatus):
     """A document with its metadata."""
 
-    model_config = shown(
-        STORED_DOCUMENT
-        | {
-            "position": 172,
-            "first_seen_at": "2026-01-15T13:00:00.700000Z",
-            "vanished_at": None,
-            "content_url": f"{CASE_PATH}/documents/{_DOCUMENT_ID}/content",
-        }
-    )
+    model_config = shown(DOCUMENT)
 
     position: int = Field(description="Place in this list; assigned once, never changed")
     first_seen_at: datetime

@@ -19,17 +19,18 @@ COUNTERS: Final[Example] = {
 }
 
 
+JOB_STARTED: Final[Example] = {
+    "process_number": NUMBER,
+    "job_id": JOB_ID,
+    "status": "pending",
+    "status_url": f"{CASE_PATH}/status",
+}
+
+
 class JobStarted(Answer):
     """A job that is running, or that ended while the request waited for it."""
 
-    model_config = shown(
-        {
-            "process_number": NUMBER,
-            "job_id": JOB_ID,
-            "status": "pending",
-            "status_url": f"{CASE_PATH}/status",
-        }
-    )
+    model_config = shown(JOB_STARTED)
 
     process_number: MaskedNumber
     job_id: str = Field(examples=[JOB_ID])
@@ -51,32 +52,33 @@ class Counters(Answer):
     )
 
 
+JOB: Final[Example] = {
+    "id": JOB_ID,
+    "process_number": NUMBER,
+    "status": "completed_with_failures",
+    "waiting_for": None,
+    "waiting_since": None,
+    "waiting_until": None,
+    "next_try_at": None,
+    "reason": None,
+    "error_message": None,
+    "total_documents": 173,
+    "completed_documents": 172,
+    "doubtful_documents": 0,
+    "failed_documents": 1,
+    "bytes_stored": 11274289,
+    "created_at": "2026-01-15T13:00:00Z",
+    "started_at": "2026-01-15T13:00:00.050000Z",
+    "completed_at": "2026-01-15T13:00:05.650000Z",
+    "duration_seconds": 5.6,
+    "status_url": f"{CASE_PATH}/status",
+}
+
+
 class Job(Answer):
     """A job and its outcome."""
 
-    model_config = shown(
-        {
-            "id": JOB_ID,
-            "process_number": NUMBER,
-            "status": "completed_with_failures",
-            "waiting_for": None,
-            "waiting_since": None,
-            "waiting_until": None,
-            "next_try_at": None,
-            "reason": None,
-            "error_message": None,
-            "total_documents": 173,
-            "completed_documents": 172,
-            "doubtful_documents": 0,
-            "failed_documents": 1,
-            "bytes_stored": 11274289,
-            "created_at": "2026-01-15T13:00:00Z",
-            "started_at": "2026-01-15T13:00:00.050000Z",
-            "completed_at": "2026-01-15T13:00:05.650000Z",
-            "duration_seconds": 5.6,
-            "status_url": f"{CASE_PATH}/status",
-        }
-    )
+    model_config = shown(JOB)
 
     id: str = Field(examples=[JOB_ID])
     process_number: MaskedNumber

@@ -2,38 +2,38 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from api.jobs.schemas import COUNTERS, Counters
-from api.schemas import CASE_PATH, JOB_ID, NUMBER, Answer, MaskedNumber, Page, shown
+from api.schemas import CASE_PATH, JOB_ID, NUMBER, Answer, Example, MaskedNumber, Page, shown
 from autos.contracts.states import JobStatus
+
+PROCESS: Final[Example] = {
+    "process_number": NUMBER,
+    "court": "TJSP",
+    "segment": "JUSTICA_ESTADUAL",
+    "class_name": "Procedimento Comum Cível",
+    "subjects": ["Indenização por Dano Moral"],
+    "judging_body": "1ª Vara Cível",
+    "secrecy_level": 0,
+    "filed_at": "2024-01-10T19:08:52Z",
+    "details": {"siglaTribunal": "TJSP", "tramitacaoAtual": {"valorAcao": 10000.0}},
+    "fetched_at": "2026-01-15T13:00:00.600000Z",
+    "job_id": JOB_ID,
+    "status": "processing",
+    "documents": COUNTERS,
+    "status_url": f"{CASE_PATH}/status",
+    "documents_url": f"{CASE_PATH}/documents",
+    "movements_url": f"{CASE_PATH}/movements",
+}
 
 
 class Process(Answer):
     """A process with its metadata."""
 
-    model_config = shown(
-        {
-            "process_number": NUMBER,
-            "court": "TJSP",
-            "segment": "JUSTICA_ESTADUAL",
-            "class_name": "Procedimento Comum Cível",
-            "subjects": ["Indenização por Dano Moral"],
-            "judging_body": "1ª Vara Cível",
-            "secrecy_level": 0,
-            "filed_at": "2024-01-10T19:08:52Z",
-            "details": {"siglaTribunal": "TJSP", "tramitacaoAtual": {"valorAcao": 10000.0}},
-            "fetched_at": "2026-01-15T13:00:00.600000Z",
-            "job_id": JOB_ID,
-            "status": "processing",
-            "documents": COUNTERS,
-            "status_url": f"{CASE_PATH}/status",
-            "documents_url": f"{CASE_PATH}/documents",
-            "movements_url": f"{CASE_PATH}/movements",
-        }
-    )
+    model_config = shown(PROCESS)
 
     process_number: MaskedNumber
     court: str = Field(examples=["TJSP"])

@@ -1,46 +1,46 @@
 """What the status route answers."""
 
 from datetime import datetime
+from typing import Final
 
 from pydantic import Field
 
 from api.documents.schemas import FAILED_DOCUMENT, STORED_DOCUMENT, DocumentStatus
 from api.jobs.schemas import COUNTERS, Counters
-from api.schemas import JOB_ID, NUMBER, MaskedNumber, shown
+from api.schemas import JOB_ID, NUMBER, Example, MaskedNumber, shown
 from autos.contracts.states import JobStatus, Reason, WaitReason
+
+STATUS: Final[Example] = COUNTERS | {
+    "process_number": NUMBER,
+    "status": "processing",
+    "waiting_for": None,
+    "waiting_since": None,
+    "waiting_until": None,
+    "next_try_at": None,
+    "reason": None,
+    "error_message": None,
+    "live": True,
+    "bytes_stored": 7863180,
+    "eta_seconds": 2,
+    "jobs_ahead": None,
+    "job_id": JOB_ID,
+    "webhook_url": "https://example.org/hooks/autos",
+    "webhook_sent": False,
+    "webhook_sent_at": None,
+    "webhook_attempts": 0,
+    "webhook_last_error": None,
+    "created_at": "2026-01-15T13:00:00Z",
+    "started_at": "2026-01-15T13:00:00.050000Z",
+    "completed_at": None,
+    "documents": [STORED_DOCUMENT, FAILED_DOCUMENT],
+    "documents_next": None,
+}
 
 
 class Status(Counters):
     """The progress of a process's newest job."""
 
-    model_config = shown(
-        COUNTERS
-        | {
-            "process_number": NUMBER,
-            "status": "processing",
-            "waiting_for": None,
-            "waiting_since": None,
-            "waiting_until": None,
-            "next_try_at": None,
-            "reason": None,
-            "error_message": None,
-            "live": True,
-            "bytes_stored": 7863180,
-            "eta_seconds": 2,
-            "jobs_ahead": None,
-            "job_id": JOB_ID,
-            "webhook_url": "https://example.org/hooks/autos",
-            "webhook_sent": False,
-            "webhook_sent_at": None,
-            "webhook_attempts": 0,
-            "webhook_last_error": None,
-            "created_at": "2026-01-15T13:00:00Z",
-            "started_at": "2026-01-15T13:00:00.050000Z",
-            "completed_at": None,
-            "documents": [STORED_DOCUMENT, FAILED_DOCUMENT],
-            "documents_next": None,
-        }
-    )
+    model_config = shown(STATUS)
 
     process_number: MaskedNumber
     status: JobStatus

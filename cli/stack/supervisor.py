@@ -1,11 +1,12 @@
-"""The embedded stack: real servers as child processes of this one, started and stopped in order.
+"""The embedded stack: real servers as child processes, started and stopped in order.
 
-For one machine: demos, tests, a first try. It keeps its parts alive and their data over restarts;
-it does not replace a process manager in production, where each part has its own.
+For one machine: demos, tests, a first try. It restarts parts that end and keeps their data over
+restarts. It does not replace a process manager in production, where each part has its own.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from io import BufferedWriter
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -14,13 +15,11 @@ from typing import Final, Self
 import httpx2
 
 from cli.stack import parts as catalogue
-from cli.stack.errors import StackError
-from cli.stack.leftovers import Leftovers
-from cli.stack.lock import Lock
-from cli.stack.parts import BUCKET, Ground, Part
-from cli.stack.ports import HOST, PortChoice, choose, is_free
-from cli.stack.runner import Runner, Surroundings
-from cli.stack.state import StackState, close_folder
+from cli.stack.environment import StackLayout
+from cli.stack.parts import Part
+from cli.stack.ports import PortChoice, choose, is_free
+from cli.stack.runner import Runner, RunnerContext
+from cli.stack.state import ProcessList, StackError, StackState, restrict_folder, take_lock
 
 SERVERS: Final = ("postgres", "temporal", "s3")
 EVERYTHING: Final = (*SERVERS, "sandbox", "migrations", "worker", "api")
@@ -41,10 +40,18 @@ _ADDRESS_OF: Final[Mapping[str, str]] = {
     "s3": "AUTOS_S3_ENDPOINT",
     "sandbox": "AUTOS_PDPJ_BASE_URL",
 }
+"""The setting that names an external server to use in place of a part."""
+_HTTP_ADDRESSES: Final[Mapping[str, str]] = {
+    "temporal-ui": "temporal",
+    "s3": "s3",
+    "sandbox": "sandbox",
+    "api": "api",
+}
+"""The names in `Stack.addresses`, and the part that each belongs to."""
 
 
 def _silent(_: str) -> None:
-    """Say nothing."""
+    """Announce nothing."""
 
 
 def _unchanged(_: str, environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -54,9 +61,16 @@ def _unchanged(_: str, environment: Mapping[str, str]) -> Mapping[str, str]:
 class Stack:
     """The parts of one data folder. Use it as `async with Stack(data_dir) as stack:`.
 
-    A variable in `extra_environment` wins over the stack's own value, and a part whose address is
-    given there is not started: somebody else runs it. `environment_of` has the last word on the
-    environment of a worker or the API, by the part's name.
+    Args:
+        data_dir: where the parts keep their data; created if it does not exist.
+        parts: which parts to start.
+        workers: how many worker processes to start.
+        sandbox_latency_ms: how long the sandbox takes to answer.
+        ports: `default` uses the well-known ports where they are free; `free` uses any.
+        extra_environment: settings that override the stack's own. A part whose address is given
+            here is not started.
+        environment_of: changes the settings of the workers or the API, by the part's name.
+        announce: called with a sentence about each step.
     """
 
     def __init__(
@@ -72,7 +86,7 @@ class Stack:
         announce: Callable[[str], None] = _silent,
     ) -> None:
         self.data_dir = data_dir.absolute()
-        # An empty value gives nothing, as in a copied `.env.example`.
+        # Empty values are ignored: a copied `.env.example` has them.
         given = (extra_environment or {}).items()
         self._extra = {name: value for name, value in given if value}
         self._names = [name for name in parts if _ADDRESS_OF.get(name, "") not in self._extra]
@@ -83,7 +97,7 @@ class Stack:
         self._announce = announce
         self._runners: dict[str, Runner] = {}
         self._state = StackState()
-        self._lock = Lock(self.data_dir)
+        self._lock: BufferedWriter | None = None
         self._client = httpx2.AsyncClient(timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False)
 
     async def __aenter__(self) -> Self:
@@ -105,7 +119,7 @@ class Stack:
             AlreadyRunning: another process runs the stack on this folder.
             StackError: a part does not start; everything is stopped again.
         """
-        self._lock.take()
+        self._lock = take_lock(self.data_dir)
         try:
             await self._start_on_free_ports()
         except BaseException:
@@ -116,15 +130,16 @@ class Stack:
         """Stop every part, the last started first, and leave no process behind."""
         await self._stop_all()
         await self._client.aclose()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.close()
 
     def settings_environment(self) -> dict[str, str]:
-        """The `AUTOS_*` and `TEMPORAL_*` variables by which a process joins this stack."""
+        """The `AUTOS_*` and `TEMPORAL_*` variables for a process that uses this stack."""
         return dict(self._state.environment)
 
     @property
     def addresses(self) -> dict[str, str]:
-        """What answers where, by name."""
+        """The URLs of the parts that speak HTTP, by name."""
         return dict(self._state.addresses)
 
     def pid(self, name: str) -> int | None:
@@ -132,15 +147,15 @@ class Stack:
         return self._runner(name).pid
 
     def start(self, name: str) -> None:
-        """Start a part that was stopped or killed to stay down."""
+        """Start a part that was stopped, or killed with `stay_down`."""
         self._runner(name).start()
 
     async def stop(self, name: str) -> None:
-        """Stop one part in good order; it stays down."""
+        """Stop one part in an orderly way; it stays down."""
         await self._runner(name).stop()
 
     async def kill(self, name: str, *, stay_down: bool = False) -> None:
-        """Kill one part with SIGKILL; the stack starts it again unless it is to stay down."""
+        """Kill one part with SIGKILL; the stack restarts it unless `stay_down` is true."""
         await self._runner(name).kill(stay_down=stay_down)
 
     async def wait_ready(self, name: str, seconds: float = _READY_SECONDS) -> None:
@@ -148,7 +163,7 @@ class Stack:
         await self._runner(name).wait_ready(seconds)
 
     async def _start_on_free_ports(self) -> None:
-        """Start everything, and once more on other ports where a stranger took one meanwhile."""
+        """Start everything; start again on other ports if another program took one meanwhile."""
         for starts_left in reversed(range(_STARTS)):
             try:
                 await self._start_all()
@@ -157,7 +172,7 @@ class Stack:
                 own_ports = (self._state.ports[name] for name in self._port_names())
                 if not starts_left or all(is_free(port) for port in own_ports):
                     raise
-                self._announce("A port was taken while the stack started; starting again.")
+                self._announce("Another program took a port during the start; starting again.")
             else:
                 return
 
@@ -166,15 +181,16 @@ class Stack:
             await asyncio.gather(*(runner.stop() for runner in self._stage(stage)))
 
     async def _start_all(self) -> None:
-        close_folder(self.data_dir)
-        leftovers = Leftovers(self.data_dir)
-        for name in await asyncio.to_thread(leftovers.sweep):
-            self._announce(f"Ended the {name} that an earlier start had left running.")
-        self._state = self._prepare_state()
+        restrict_folder(self.data_dir)
+        processes = ProcessList(self.data_dir)
+        for name in await asyncio.to_thread(processes.end_leftovers):
+            self._announce(f"Ended the {name} process that an earlier start left running.")
+        layout = self._prepare_state()
         logs = self.data_dir / "logs"
         logs.mkdir(mode=0o700, exist_ok=True)
-        surroundings = Surroundings(logs, leftovers, self._client, self._announce)
-        self._runners = {part.name: Runner(part, surroundings) for part in self._parts()}
+        context = RunnerContext(logs, processes, self._client, self._announce)
+        parts = [part for name in self._names for part in self._parts(name, layout)]
+        self._runners = {part.name: Runner(part, context) for part in parts}
         for stage in sorted({runner.part.stage for runner in self._runners.values()}):
             began = monotonic()
             for runner in self._stage(stage):
@@ -185,90 +201,50 @@ class Stack:
         await runner.wait_ready(_READY_SECONDS)
         self._announce(f"{runner.part.title} ready in {monotonic() - began:.1f} s")
 
-    def _prepare_state(self) -> StackState:
+    def _prepare_state(self) -> StackLayout:
+        """Choose the ports and write `stack.json`."""
         state = StackState.load(self.data_dir) or StackState()
-        kept = dict(state.ports)
+        previous = dict(state.ports)
         if "AUTOS_API_PORT" in self._extra:
-            kept["api"] = int(self._extra["AUTOS_API_PORT"])
-        state.ports |= choose(self._port_names(), kept, self._port_choice, self._announce)
-        state.environment = self._environment(Ground(self.data_dir, state.ports, state.secrets))
-        state.addresses = self._addresses(state)
+            previous["api"] = int(self._extra["AUTOS_API_PORT"])
+        state.ports |= choose(self._port_names(), previous, self._port_choice, self._announce)
+        layout = StackLayout(self.data_dir, state.ports, state.secrets)
+        state.environment = layout.settings(self._names) | self._extra
+        if "api" in self._names:
+            # The port that the API really listens on: the requested one may be in use.
+            state.environment["AUTOS_API_PORT"] = str(state.ports["api"])
+        state.addresses = {
+            name: layout.url(name) for name, part in _HTTP_ADDRESSES.items() if part in self._names
+        }
         state.save(self.data_dir)
-        return state
+        self._state = state
+        return layout
 
     def _port_names(self) -> list[str]:
         return [port for name in self._names for port in _PORTS_OF.get(name, ())]
 
-    def _environment(self, ground: Ground) -> dict[str, str]:
-        secrets = ground.secrets
-        environment = {
-            "AUTOS_DATA_DIR": str(self.data_dir),
-            "AUTOS_SECRET_KEY": secrets.secret_key,
-            "AUTOS_ADMIN_KEY": secrets.admin_key,
-            "AUTOS_WEBHOOK_ALLOW_PRIVATE": "true",
-        }
-        if "postgres" in self._names:
-            environment["AUTOS_DATABASE_URL"] = catalogue.database_url(ground)
-        if "temporal" in self._names:
-            environment["TEMPORAL_ADDRESS"] = f"{HOST}:{ground.ports['temporal']}"
-        if "s3" in self._names:
-            environment |= {
-                "AUTOS_S3_ENDPOINT": ground.url("s3"),
-                "AUTOS_S3_BUCKET": BUCKET,
-                "AUTOS_S3_ACCESS_KEY_ID": secrets.s3_access_key_id,
-                "AUTOS_S3_SECRET_ACCESS_KEY": secrets.s3_secret_access_key,
-                "AUTOS_S3_REGION": "us-east-1",
-            }
-        if "sandbox" in self._names:
-            environment["AUTOS_PDPJ_BASE_URL"] = ground.url("sandbox")
-            environment["AUTOS_PDPJ_TOKEN"] = catalogue.SANDBOX_TOKEN
-            environment["AUTOS_PDPJ_TOKEN_URL"] = (
-                ground.url("sandbox") + catalogue.SANDBOX_TOKEN_PATH
-            )
-            # It need not be spared like the real source, and a demo should not take long.
-            environment["AUTOS_RETRY_UNIT_SECONDS"] = "0.1"
-        if "api" in self._names:
-            environment |= {
-                "AUTOS_API_HOST": HOST,
-                "AUTOS_API_URL": ground.url("api"),
-            }
-        environment |= self._extra
-        if "api" in self._names:
-            # Where the port asked for is taken, what counts is where the API really listens.
-            environment["AUTOS_API_PORT"] = str(ground.ports["api"])
-        return environment
-
-    def _addresses(self, state: StackState) -> dict[str, str]:
-        ports = state.ports
-        named = {"temporal-ui": "temporal", "s3": "s3", "sandbox": "sandbox"}
-        addresses = {
-            name: f"http://{HOST}:{ports[name]}"
-            for name, part in named.items()
-            if part in self._names
-        }
-        if "api" in self._names:
-            addresses["api"] = f"http://{HOST}:{ports['api']}"
-        return addresses
-
-    def _parts(self) -> list[Part]:
-        ground = Ground(self.data_dir, self._state.ports, self._state.secrets)
+    def _parts(self, name: str, layout: StackLayout) -> list[Part]:
         settings = self._state.environment
-        addresses = self._state.addresses
-        made: dict[str, Callable[[], list[Part]]] = {
-            "postgres": lambda: [catalogue.postgres(ground)],
-            "temporal": lambda: [catalogue.temporal(ground)],
-            "s3": lambda: [catalogue.s3(ground)],
-            "sandbox": lambda: [catalogue.sandbox(ground, settings, self._sandbox_latency_ms)],
-            "migrations": lambda: [catalogue.migrations(settings)],
-            "worker": lambda: [
-                catalogue.worker(
-                    number, self._environment_of("worker", settings), addresses.get("temporal-ui")
-                )
-                for number in range(1, self._workers + 1)
-            ],
-            "api": lambda: [catalogue.api(ground, self._environment_of("api", settings))],
-        }
-        return [part for name in self._names for part in made[name]()]
+        match name:
+            case "postgres":
+                return [catalogue.postgres(layout)]
+            case "temporal":
+                return [catalogue.temporal(layout)]
+            case "s3":
+                return [catalogue.s3(layout)]
+            case "sandbox":
+                return [catalogue.sandbox(layout, settings, self._sandbox_latency_ms)]
+            case "migrations":
+                return [catalogue.migrations(settings)]
+            case "worker":
+                settings = dict(self._environment_of("worker", settings))
+                web_ui = self._state.addresses.get("temporal-ui")
+                numbers = range(1, self._workers + 1)
+                return [catalogue.worker(number, settings, web_ui) for number in numbers]
+            case "api":
+                return [catalogue.api(layout, self._environment_of("api", settings))]
+            case _:
+                raise StackError(f"There is no part {name}; there are {', '.join(EVERYTHING)}.")
 
     def _stage(self, stage: int) -> list[Runner]:
         return [runner for runner in self._runners.values() if runner.part.stage == stage]

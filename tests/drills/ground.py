@@ -27,7 +27,7 @@ from autos.settings import Settings
 from autos.store import ObjectMissing, Store
 from autos.store.object_keys import manifest_key, process_prefix
 from cli.stack import Stack
-from cli.stack.parts import BUCKET
+from cli.stack.environment import BUCKET
 from tests.drills.client import Caller
 from tests.drills.evidence import Evidence, Known, Row, with_requests
 from tests.drills.invariants import Finding, Kind

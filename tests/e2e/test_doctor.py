@@ -30,26 +30,26 @@ async def test_the_doctor_finds_all_well_after_a_job(
     case = await sandbox.new_case(7, size_bytes=2000)
     await api.start(case["number"])
     await api.ended(case["number"])
-    code, said = await doctor(stack)
-    assert code == 0, said
+    code, output = await doctor(stack)
+    assert code == 0, output
     for name in CHECKS:
-        assert f"ok   {name}: " in said
-    assert "Records, Temporal and the bucket agree." in said
+        assert f"ok   {name}: " in output
+    assert "Records, Temporal and the bucket agree." in output
     for schedule in ("reconcile", "reconcile-objects"):
         address = f"{stack.addresses['temporal-ui']}/api/v1/namespaces/default/schedules"
         assert (await http.get(f"{address}/{schedule}")).status_code == 200
 
 
-async def test_the_doctor_tells_a_revoked_token_and_a_source_that_refuses_all(
+async def test_the_doctor_reports_a_revoked_token_and_a_source_that_refuses_all(
     sandbox: Sandbox, stack: Stack
 ) -> None:
-    """(S34) Asked of the source itself, before any job has met it."""
+    """By a request to the source itself, before any job has failed."""
     async with sandbox.fault("unauthorized_empty"):
-        code, said = await doctor(stack)
+        code, output = await doctor(stack)
     assert code == 1
-    assert "!!   source: " in said
-    assert "autos credentials set" in said
+    assert "!!   source: " in output
+    assert "autos credentials set" in output
     async with sandbox.fault("rate_limited"):
-        code, said = await doctor(stack)
+        code, output = await doctor(stack)
     assert code == 1
-    assert "AUTOS_SOURCE_MAX_IN_FLIGHT" in said
+    assert "AUTOS_SOURCE_MAX_IN_FLIGHT" in output

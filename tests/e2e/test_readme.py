@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there by a shell (F49)."""
+"""The README's commands, run as they stand there by a shell."""
 
 import asyncio
 import os
@@ -45,10 +45,9 @@ async def shell(script: str, folder: Path, **environment: str) -> str:
 
 
 async def test_a_first_job_by_hand(sandbox: Sandbox, stack: Stack, tmp_path: Path) -> None:
-    """F49, (S38): every line of the section, in its order, beside a stack that is up.
+    """Every line of the section, in order, beside a running stack.
 
-    Nothing is put into the shell that the README does not put there; the ports are not the usual
-    ones.
+    The shell gets only what the README sets; the ports are not the default ones.
     """
     case = await sandbox.new_case(173, size_bytes=2000, shape="listed-twice")
     longer = await sandbox.new_case(300, size_bytes=2000)
@@ -70,7 +69,7 @@ async def test_a_first_job_by_hand(sandbox: Sandbox, stack: Stack, tmp_path: Pat
 
 
 async def test_the_search_attributes_of_a_cluster(stack: Stack, tmp_path: Path) -> None:
-    """(S38) On a namespace that knows none of them."""
+    """On a namespace that knows none of them."""
     (commands,) = blocks("Production")
     namespace = f"readme-{uuid.uuid4()}"
     output = await shell(

@@ -129,10 +129,11 @@ async def test_wrong_check_digits_are_refused_before_anything_else(
 async def test_prefer_wait_answers_at_the_end(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    await api.post(path(case, "/downloads"))
     waiting = asyncio.create_task(
         api.post(path(case, "/downloads"), headers={"Prefer": "respond-async, wait=30"})
     )
+    # A job that ended before the request reached it would be followed by another.
+    await job_started(api, case)
     await end(temporal, database, case, JobStatus.COMPLETED_WITH_FAILURES)
     response = await asyncio.wait_for(waiting, 5)
     assert response.status_code == 200

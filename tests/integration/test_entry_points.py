@@ -114,7 +114,7 @@ async def stop(process: asyncio.subprocess.Process) -> int:
         return await process.wait()
 
 
-async def words(process: asyncio.subprocess.Process) -> str:
+async def output_of(process: asyncio.subprocess.Process) -> str:
     """What an ended process has written."""
     output, _ = await process.communicate()
     return output.decode()
@@ -152,11 +152,11 @@ async def test_api_and_worker_do_a_job_and_end_in_order(stack: Stack) -> None:
         page = (await answer(metrics, worker_process)).text
         assert re.search(r'^autos_source_breaker_open\{court="TJMT".*\} 0$', page, re.MULTILINE)
         assert re.search(r'^autos_source_limit\{court="TJMT".*\} 18$', page, re.MULTILINE)
-        async with httpx2.AsyncClient(trust_env=False) as anybody:
-            assert (await anybody.get(document["download_url"])).status_code == 200
+        async with httpx2.AsyncClient(trust_env=False) as anonymous:
+            assert (await anonymous.get(document["download_url"])).status_code == 200
         # Its server ends what is in flight, closes, and then ends by the signal itself.
         assert await stop(api_process) in (0, -signal.SIGTERM)
-        assert "api_stopped" in await words(api_process)
+        assert "api_stopped" in await output_of(api_process)
         assert await stop(worker_process) == 0
 
 
@@ -171,7 +171,7 @@ async def test_api_and_worker_do_a_job_and_end_in_order(stack: Stack) -> None:
 async def test_without_settings_all_that_is_missing_is_listed(
     verb: str, required: tuple[str, ...]
 ) -> None:
-    """(S38) With the exit code that the runbook names."""
+    """With the exit code that the runbook names."""
     code, output = await outcome(verb, {})
     assert code == 2
     assert set(re.findall(r"AUTOS_\w+", output)) == {f"AUTOS_{name.upper()}" for name in required}

@@ -28,11 +28,10 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from cli.stack import SERVERS, AlreadyRunning, Stack
 from cli.stack import parts as catalogue
-from cli.stack.leftovers import FILE_NAME as PIDS_FILE
-from cli.stack.parts import BUCKET, Ground, Part
-from cli.stack.sockets import listens
-from cli.stack.state import FILE_NAME as STATE_FILE
-from cli.stack.state import read_json
+from cli.stack.environment import BUCKET, StackLayout
+from cli.stack.parts import Part
+from cli.stack.ports import listens
+from cli.stack.state import PROCESSES_FILE, STATE_FILE, read_json
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -69,7 +68,7 @@ async def test_temporal_comes_back_with_its_workflows_after_a_kill(stack: Stack)
 
 
 async def test_s3_comes_back_with_its_objects_after_a_kill(stack: Stack) -> None:
-    """F42: and without what it was writing at that moment."""
+    """And without what it was writing at that moment."""
     await put(stack, "a/b", b"kept")
     before = stack.pid("s3")
     # As rclone leaves it; a drill met it.
@@ -118,7 +117,7 @@ def test_secrets_are_readable_by_their_owner_only(stack: Stack) -> None:
 
 
 async def test_a_second_start_on_the_same_folder_is_refused(stack: Stack) -> None:
-    with pytest.raises(AlreadyRunning, match="runs already"):
+    with pytest.raises(AlreadyRunning, match="is already running"):
         await Stack(stack.data_dir, parts=SERVERS).up()
     assert await rows(stack) is not None
 
@@ -164,7 +163,7 @@ async def test_a_killed_supervisor_leaves_no_process(folder: Path) -> None:
     assert supervisor.stdout is not None
     async with asyncio.timeout(20):
         assert await supervisor.stdout.readline() == b"ready\n"
-    recorded = read_json(folder / PIDS_FILE)
+    recorded = read_json(folder / PROCESSES_FILE)
     assert isinstance(recorded, dict)
     processes = [psutil.Process(entry["pid"]) for entry in recorded.values()]
     assert len(processes) == len(SERVERS)
@@ -177,63 +176,63 @@ async def test_a_killed_supervisor_leaves_no_process(folder: Path) -> None:
 
 
 async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder: Path) -> None:
-    said: list[str] = []
+    announced: list[str] = []
     async with Stack(folder, parts=["s3"], ports="free") as first:
         port = port_of(first)
     leftover = subprocess.Popen(["sleep", "60"])
     began = psutil.Process(leftover.pid).create_time()
-    # The second record names a pid that meanwhile belongs to somebody else: this very test.
+    # The second record names a pid that now belongs to another process: this test.
     recorded = {
         "api": {"pid": leftover.pid, "began": began},
         "worker": {"pid": os.getpid(), "began": began - 3600},
     }
-    (folder / PIDS_FILE).write_text(json.dumps(recorded))
+    (folder / PROCESSES_FILE).write_text(json.dumps(recorded))
     with socket.create_server(("127.0.0.1", port)):
-        async with Stack(folder, parts=["s3"], ports="free", announce=said.append) as second:
+        async with Stack(folder, parts=["s3"], ports="free", announce=announced.append) as second:
             assert port_of(second) != port
     leftover.wait(timeout=5)
-    assert said[:2] == [
-        "Ended the api that an earlier start had left running.",
+    assert announced[:2] == [
+        "Ended the api process that an earlier start left running.",
         f"Port {port} is in use; s3 listens on {port_of(second)} this time.",
     ]
 
 
-async def test_a_port_taken_during_the_start_is_left_to_the_stranger(
+async def test_a_port_taken_during_the_start_is_left_to_the_other_program(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S33) The stack moves on; the stranger, who would answer, is asked nothing."""
-    asked: list[bytes] = []
+    """The stack uses another port and sends the other program no request."""
+    received: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readline())
+        received.append(await reader.readline())
         writer.close()
 
-    strangers: list[asyncio.Server] = []
+    others: list[asyncio.Server] = []
     prepare = catalogue.sandbox
 
-    def sandbox(ground: Ground, *rest: Any) -> Part:
-        part = prepare(ground, *rest)
+    def sandbox(layout: StackLayout, *rest: Any) -> Part:
+        part = prepare(layout, *rest)
 
         def take() -> None:
             # Between the look at the port and the part's start.
-            if not strangers:
-                coroutine = asyncio.start_server(answer, "127.0.0.1", ground.ports["sandbox"])
-                strangers.append(asyncio.run_coroutine_threadsafe(coroutine, loop).result(5))
+            if not others:
+                coroutine = asyncio.start_server(answer, "127.0.0.1", layout.ports["sandbox"])
+                others.append(asyncio.run_coroutine_threadsafe(coroutine, loop).result(5))
 
         return replace(part, prepare=take)
 
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(catalogue, "sandbox", sandbox)
-    said: list[str] = []
-    async with Stack(folder, parts=["sandbox"], ports="free", announce=said.append) as stack:
-        taken = strangers[0].sockets[0].getsockname()[1]
+    announced: list[str] = []
+    async with Stack(folder, parts=["sandbox"], ports="free", announce=announced.append) as stack:
+        taken = others[0].sockets[0].getsockname()[1]
         own = int(stack.addresses["sandbox"].rsplit(":", 1)[1])
         assert own != taken
         assert listens(stack.pid("sandbox") or 0, {own})
-    strangers[0].close()
-    assert asked == []
-    assert "A port was taken while the stack started; starting again." in said
-    assert f"Port {taken} is in use; sandbox listens on {own} this time." in said
+    others[0].close()
+    assert received == []
+    assert "Another program took a port during the start; starting again." in announced
+    assert f"Port {taken} is in use; sandbox listens on {own} this time." in announced
 
 
 def port_of(stack: Stack) -> int:
@@ -286,7 +285,7 @@ async def connect(stack: Stack) -> Client:
 
 async def start_workflow(stack: Stack) -> str:
     client = await connect(stack)
-    handle = await client.start_workflow("Nobody", id=str(uuid4()), task_queue="nobody-polls")
+    handle = await client.start_workflow("Unknown", id=str(uuid4()), task_queue="without-worker")
     return handle.id
 
 

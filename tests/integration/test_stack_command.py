@@ -1,4 +1,4 @@
-"""`autos up` as a person uses it: with the real API behind it, from a terminal of its own."""
+"""`autos up` as a user runs it: with the real API behind it, from its own terminal."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def command(*words: str) -> list[str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Ours without any setting of the person who runs the tests, and with no source to ask."""
+    """The test's environment without any settings of the user, and with an unreachable source."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AUTOS_", "TEMPORAL_"))}
     return kept | {
         "AUTOS_DATA_DIR": str(folder / "data"),
@@ -67,13 +67,13 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
         # Ends the reading below, should the stack never say that it is there.
         bound = Timer(_START_SECONDS, process.kill)
         bound.start()
-        told = []
+        output = []
         for line in process.stdout:
-            told.append(line)
+            output.append(line)
             if "Ctrl-C stops it" in line:
                 break
         else:
-            pytest.fail("".join(told))
+            pytest.fail("".join(output))
         bound.cancel()
         yield process
         if process.poll() is None:
@@ -83,7 +83,7 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_one_says_that_it_runs(folder: Path, up: subprocess.Popen[str]) -> None:
     second = autos(folder, "up")
     assert second.returncode == 2
-    assert "runs already" in second.stderr
+    assert "is already running" in second.stderr
 
 
 def test_the_commands_find_it_by_its_folder(folder: Path, up: subprocess.Popen[str]) -> None:
@@ -112,9 +112,9 @@ def test_a_shell_takes_over_where_the_stack_is(folder: Path, up: subprocess.Pope
 
 def test_ctrl_c_stops_everything_and_ends_well(folder: Path, up: subprocess.Popen[str]) -> None:
     up.send_signal(signal.SIGINT)
-    told, _ = up.communicate(timeout=30)
+    output, _ = up.communicate(timeout=30)
     assert up.returncode == 0
-    assert "Stopped." in told
+    assert "Stopped." in output
     assert not is_running(folder / "data")
     assert (folder / "data" / "stack.pids.json").read_text() == "{}"
     down = autos(folder, "env")
@@ -148,12 +148,12 @@ def test_ctrl_c_while_everything_starts_leaves_nothing_behind() -> None:
 
 
 def test_the_demo_does_the_main_job_in_a_folder_where_nothing_is() -> None:
-    """F49: what `make demo` runs, with no setting of anybody's."""
+    """What `make demo` runs, without any settings."""
     run_the_demo()
 
 
 def test_the_demo_gets_over_a_credential_of_an_earlier_run() -> None:
-    """(S35) Somebody set one that the sandbox refuses; the demo's job would wait for ever."""
+    """The sandbox refuses it; the demo's job would never end."""
 
     async def set_credential(folder: Path) -> None:
         async with Stack(folder / ".autos") as stack, httpx2.AsyncClient() as http:
@@ -183,5 +183,5 @@ def run_the_demo(before: Callable[[Path], None] = lambda _: None) -> None:
             check=False,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert "All is right: 41 of 43 documents stored" in ran.stdout.replace("\n", " ")
+        assert "All is well: 41 of 43 documents are stored" in ran.stdout.replace("\n", " ")
         assert not is_running(Path(made) / ".autos")

@@ -15,17 +15,16 @@ import pytest_asyncio
 
 from autos.settings import Settings
 from cli.stack import EVERYTHING, Stack
-from cli.stack.environment import ALL_SECRETS, SECRETS
-from cli.stack.parts import BUCKET
+from cli.stack.environment import ALL_SECRETS, BUCKET, SECRETS
 
-_STRANGERS_SECRET = "TOKEN_OF_SOMETHING_ELSE"
+_OTHER_SECRET = "TOKEN_OF_SOMETHING_ELSE"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stack() -> AsyncIterator[Stack]:
     """The whole stack in a folder that did not exist, under a loose umask."""
     patch = pytest.MonkeyPatch()
-    patch.setenv(_STRANGERS_SECRET, "a-secret")
+    patch.setenv(_OTHER_SECRET, "a-secret")
     patch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
     loose = os.umask(0o022)
     try:
@@ -38,7 +37,7 @@ async def stack() -> AsyncIterator[Stack]:
 
 
 def test_no_other_user_can_read_the_stacks_files(stack: Stack) -> None:
-    """(S42) Objects, databases, logs, `stack.json`: folders 0700, files 0600."""
+    """Objects, databases, logs, `stack.json`: folders 0700, files 0600."""
     environment = stack.settings_environment()
     boto3.client(
         "s3",
@@ -73,7 +72,7 @@ def test_no_other_user_can_read_the_stacks_files(stack: Stack) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("part", [name for name in EVERYTHING if name != "migrations"])
 def test_a_part_has_the_secrets_it_needs_and_no_others(stack: Stack, part: str) -> None:
-    """(S42) As the running process has them, and nothing of the person at the terminal."""
+    """In the environment of the running process, which has no other variables of the terminal."""
     pid = stack.pid(part)
     assert pid is not None
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
@@ -81,14 +80,14 @@ def test_a_part_has_the_secrets_it_needs_and_no_others(stack: Stack, part: str) 
         entries = Path(f"/proc/{process.pid}/environ").read_bytes().decode().split("\0")
         found = {entry.partition("=")[0] for entry in entries if entry}
         assert found & ALL_SECRETS <= SECRETS[part]
-        assert _STRANGERS_SECRET not in found
+        assert _OTHER_SECRET not in found
     generated = {"postgres": set(), "temporal": set(), "sandbox": set(), "s3": {"RCLONE_AUTH_KEY"}}
     ours = {"AUTOS_DATABASE_URL", "AUTOS_SECRET_KEY", "AUTOS_S3_SECRET_ACCESS_KEY"}
     assert found >= generated.get(part, ours)
 
 
 def test_every_secret_setting_is_in_the_table() -> None:
-    """(S42) A new secret has to be given to the parts that need it, by name."""
+    """A new secret has to be given to the parts that need it, by name."""
     secret = {
         f"AUTOS_{name.upper()}"
         for name, field in Settings.model_fields.items()
@@ -101,7 +100,7 @@ def test_every_secret_setting_is_in_the_table() -> None:
 
 
 async def test_a_stack_that_runs_is_not_shut_by_a_look_at_it(stack: Stack) -> None:
-    """(S42) PostgreSQL still passes through the folder after a second start was refused."""
+    """PostgreSQL still passes through the folder after a second start was refused."""
     await stack.kill("postgres")
     async with asyncio.timeout(30):
         await stack.wait_ready("postgres")

@@ -1,14 +1,19 @@
-"""The stand-in API, in the process and on a port."""
+"""The stand-in API, in the process and on a port; commands against scripted answers."""
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
 import httpx2
 import pytest
+import typer
 import uvicorn
+from typer.testing import CliRunner, Result
 
+from cli import command
 from cli.client import ApiClient, open_client
 from cli.connection import Connection
+from cli.terminal import console
 from tests.unit.cli.fake_api import KEY, FakeApi
 
 
@@ -35,3 +40,29 @@ def url(fake: FakeApi) -> Iterator[str]:
     server.should_exit = True
     thread.join(timeout=5)
     listener.close()
+
+
+class Commands:
+    """Runs commands whose requests are answered by a function."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        monkeypatch.setattr(console, "width", 200)
+
+    def run(
+        self,
+        app: typer.Typer,
+        answer: Callable[[httpx2.Request], httpx2.Response],
+        *arguments: str,
+        typed: str = "",
+    ) -> Result:
+        """Run one command with these arguments."""
+        transport = httpx2.MockTransport(answer)
+        self._monkeypatch.setattr(command, "open_client", partial(open_client, transport=transport))
+        access = ("--url", "http://api", "--key", KEY)
+        return CliRunner().invoke(app, [*arguments, *access], input=typed)
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    return Commands(monkeypatch)

@@ -1,14 +1,21 @@
 """A small stand-in for the REST API and the store behind its links.
 
-It answers from a script and writes down what it was asked.
+It answers from a script and records the requests.
 """
 
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
+from uuid import NAMESPACE_OID, uuid5
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+
+from api.api_keys.schemas import API_KEY, CREATED_API_KEY
+from api.documents.schemas import DOCUMENT
+from api.jobs.schemas import JOB_STARTED
+from api.processes.schemas import PROCESS
+from api.status.schemas import STATUS
 
 NUMBER: Final = "9990002-86.2024.8.26.0100"
 DIGITS: Final = "99900028620248260100"
@@ -17,15 +24,26 @@ KEY: Final = "autos_test"
 
 def status(state: str = "processing", **fields: Any) -> dict[str, Any]:
     """A status answer."""
-    return {
-        "process_number": DIGITS,
-        "status": state,
-        "live": True,
-        "total_documents": 3,
-        "completed_documents": 0,
-        "failed_documents": 0,
-        "some_future_field": 1,
-    } | fields
+    return (
+        STATUS
+        | {
+            "process_number": DIGITS,
+            "status": state,
+            "live": True,
+            "total_documents": 3,
+            "completed_documents": 0,
+            "failed_documents": 0,
+            "bytes_stored": 0,
+            "eta_seconds": None,
+            "some_future_field": 1,
+        }
+        | fields
+    )
+
+
+def id_of(label: str) -> str:
+    """The id of the document with this label in a test."""
+    return str(uuid5(NAMESPACE_OID, label))
 
 
 def problem(code: int, title: str, detail: str, retry_after: str | None = None) -> Response:
@@ -40,35 +58,39 @@ def problem(code: int, title: str, detail: str, retry_after: str | None = None) 
 
 @dataclass
 class FakeApi:
-    """What it will answer, and what it was asked."""
+    """The answers to come, and the requests."""
 
     statuses: list[dict[str, Any] | Response] = field(default_factory=list)
     """The answers to come; the last one stays."""
     documents: list[dict[str, Any]] = field(default_factory=list)
     job_options: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     tags: list[str | None] = field(default_factory=list)
     retry_after: str = "0.01"
     refuse: Response | None = None
     refused_numbers: set[str] = field(default_factory=set)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
-    """What the store holds, by the document's id."""
+    """What the store holds, by the label of the document."""
     cut_after: int | None = None
     """The store sends only so many bytes of the next file."""
 
-    def hold(self, document_id: str, content: bytes, **fields: Any) -> dict[str, Any]:
+    def hold(self, label: str, content: bytes, **fields: Any) -> dict[str, Any]:
         """Have a document stored; how the API lists it."""
-        self.files[document_id] = content
-        listed = {
-            "id": document_id,
-            "position": len(self.documents),
-            "name": f"Petition {document_id}.pdf",
-            "status": "available",
-            "size": len(content),
-            "mime_type": "application/pdf",
-            "sha256": sha256(content).hexdigest(),
-        } | fields
+        self.files[label] = content
+        listed = (
+            DOCUMENT
+            | {
+                "id": id_of(label),
+                "position": len(self.documents),
+                "name": f"Petition {label}.pdf",
+                "status": "available",
+                "size": len(content),
+                "mime_type": "application/pdf",
+                "sha256": sha256(content).hexdigest(),
+            }
+            | fields
+        )
         self.documents.append(listed)
         return listed
 
@@ -78,7 +100,7 @@ class FakeApi:
 
         @app.middleware("http")
         async def refusals(request: Request, call_next: Any) -> Response:
-            self.asked.append(f"{request.method} {request.url.path}")
+            self.requests.append(f"{request.method} {request.url.path}")
             if request.url.path.startswith("/store/"):
                 assert "Authorization" not in request.headers
                 stored: Response = await call_next(request)
@@ -95,7 +117,7 @@ class FakeApi:
             if number in self.refused_numbers:
                 return problem(503, "The records cannot be reached", "Later.")
             self.job_options.append(await request.json())
-            return {"process_number": number, "job_id": "job-1", "status": "pending"}
+            return JOB_STARTED | {"process_number": number, "job_id": "job-1"}
 
         @app.get("/api/v1/processes/{number}/status")
         async def progress(number: str, request: Request) -> Response:
@@ -113,11 +135,12 @@ class FakeApi:
 
         @app.get(f"/api/v1/processes/{DIGITS}")
         async def process() -> dict[str, Any]:
-            return {"process_number": NUMBER, "court": "TJSP", "status": "completed", "new": 1}
+            return PROCESS | {"process_number": NUMBER, "status": "completed", "new": 1}
 
         @app.get("/api/v1/processes/{number}/documents/{document_id}/content")
         async def content(number: str, document_id: str) -> Response:
-            return Response(status_code=307, headers={"Location": f"/store/{document_id}"})
+            (label,) = (label for label in self.files if id_of(label) == document_id)
+            return Response(status_code=307, headers={"Location": f"/store/{label}"})
 
         @app.get("/api/v1/processes/{number}/manifest")
         async def manifest(number: str) -> Response:
@@ -146,6 +169,7 @@ class FakeApi:
                 "expires_at": "2026-01-01T00:00:00Z",
                 "refused_since": "2025-12-31T00:00:00Z",
                 "waiting_jobs": 3,
+                "waits": [{"waiting_for": "the tide", "reason": None, "jobs": 3, "since": None}],
             }
 
         @app.put("/api/v1/credentials/pdpj")
@@ -170,11 +194,15 @@ class FakeApi:
         async def create(request: Request) -> dict[str, Any]:
             body = await request.json()
             self.job_options.append(body)
-            return {"id": "k1", "key": "autos_new", "name": body["name"], "role": body["role"]}
+            return CREATED_API_KEY | {
+                "key": "autos_new",
+                "name": body["name"],
+                "role": body["role"],
+            }
 
         @app.get("/api/v1/api-keys")
         async def keys() -> dict[str, Any]:
-            return {"items": [{"id": "k1", "name": "me", "role": "admin", "prefix": "autos_a"}]}
+            return {"items": [API_KEY | {"name": "me", "role": "admin", "prefix": "autos_a"}]}
 
         @app.delete("/api/v1/api-keys/{key_id}", status_code=204)
         async def revoke(key_id: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from fastapi.responses import JSONResponse, Response
 from typer.testing import CliRunner, Result
 
+from autos.contracts.states import Doubt
 from cli.main import app
 from tests.unit.cli.fake_api import DIGITS, KEY, NUMBER, FakeApi, problem, status
 
@@ -47,21 +48,21 @@ def test_download_ends_with_the_exit_code_of_its_job(
     assert ("Because." in result.stdout) is (code == 1)
 
 
-def test_download_hands_its_wishes_on(fake: FakeApi, url: str) -> None:
+def test_download_sends_its_options(fake: FakeApi, url: str) -> None:
     words = ("--no-watch", "--webhook-url", "https://x.example/hook", "--force-refresh")
     result = autos("download", DIGITS, *words, "--url", url, "--key", KEY)
     assert result.exit_code == 0
     assert fake.job_options == [{"force_refresh": True, "webhook_url": "https://x.example/hook"}]
     assert f"autos status {NUMBER}" in result.stdout
-    assert fake.asked == [f"POST /api/v1/processes/{DIGITS}/downloads"]
+    assert fake.requests == [f"POST /api/v1/processes/{DIGITS}/downloads"]
 
 
-def test_a_wrong_number_is_refused_without_asking(fake: FakeApi, url: str) -> None:
+def test_a_wrong_number_is_refused_without_a_request(fake: FakeApi, url: str) -> None:
     wrong = NUMBER.replace("-86", "-85")
     result = autos("download", wrong, "--url", url, "--key", KEY)
     assert result.exit_code == 2
     assert "check digits" in result.stderr
-    assert fake.asked == []
+    assert fake.requests == []
 
 
 def test_a_wrong_number_is_refused_even_where_nothing_runs() -> None:
@@ -81,25 +82,23 @@ def test_where_nothing_answers_it_says_how_to_start() -> None:
 
 
 def test_a_problem_reads_as_a_sentence(fake: FakeApi, url: str) -> None:
-    fake.refuse = problem(404, "Unknown process", "Nobody asked for it yet.")
+    fake.refuse = problem(404, "Unknown process", "No job was started for it.")
     result = autos("status", NUMBER, "--url", url, "--key", KEY)
     assert result.exit_code == 1
-    assert result.stderr == "Unknown process: Nobody asked for it yet.\n"
+    assert result.stderr == "Unknown process: No job was started for it.\n"
 
 
 def test_status_lists_every_page_of_documents(fake: FakeApi, url: str) -> None:
     fake.statuses = [status("completed", completed_documents=3)]
-    fake.documents = [
-        {"id": f"d{n}", "name": f"Petition {n}", "status": "available", "size": 10, "sha256": "ab"}
-        for n in range(5)
-    ]
+    for n in range(5):
+        fake.hold(f"d{n}", b"%PDF", name=f"Petition {n}")
     words = ("--documents", "--url", url, "--key", KEY)
     result = autos("status", NUMBER, *words)
     assert result.exit_code == 0
     assert all(f"Petition {n}" in result.stdout for n in range(5))
     content = json.loads(autos("status", NUMBER, "--json", *words).stdout)
     assert content["completed_documents"] == 3
-    assert [document["id"] for document in content["documents"]] == [f"d{n}" for n in range(5)]
+    assert content["documents"] == fake.documents
 
 
 def test_keys_are_made_listed_and_revoked(fake: FakeApi, url: str) -> None:
@@ -111,7 +110,7 @@ def test_keys_are_made_listed_and_revoked(fake: FakeApi, url: str) -> None:
     assert fake.job_options == [{"name": "reports", "role": "client"}]
     assert "autos_a…" in autos("keys", "list", *end).stdout
     assert autos("keys", "revoke", "k1", *end).exit_code == 0
-    assert fake.asked[-1] == "DELETE /api/v1/api-keys/k1"
+    assert fake.requests[-1] == "DELETE /api/v1/api-keys/k1"
 
 
 def test_ctrl_c_stops_the_watching_only(fake: FakeApi, url: str) -> None:
@@ -121,9 +120,9 @@ def test_ctrl_c_stops_the_watching_only(fake: FakeApi, url: str) -> None:
         assert process.stdout is not None
         assert "1 of 3 documents" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=10)
-    assert "the job goes on" in told
-    assert f"autos status {NUMBER}" in told
+        output, _ = process.communicate(timeout=10)
+    assert "the job goes on" in output
+    assert f"autos status {NUMBER}" in output
     assert process.returncode == 130
 
 
@@ -178,12 +177,10 @@ def test_the_version() -> None:
 
 
 def test_ids_are_whole_and_first_in_a_pipe(fake: FakeApi, url: str) -> None:
-    ids = [f"5f17ffc2-fe60-4317-8725-6e09c5bad8{n:02}" for n in range(3)]
+    ids = [fake.hold(f"d{n}", b"%PDF", name="Petition " * 30)["id"] for n in range(3)]
+    lines = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout.splitlines()
     for document_id in ids:
-        fake.hold(document_id, b"%PDF", name="Petition " * 30)
-    said = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout.splitlines()
-    for document_id in ids:
-        line = next(line for line in said if document_id in line)
+        line = next(line for line in lines if document_id in line)
         assert line.split()[0] == document_id
         assert len(line.rstrip()) < 160
 
@@ -215,10 +212,9 @@ def test_a_reading_command_prints_json_with_all_that_was_answered(
 
 
 def test_a_doubtful_document_is_shown_as_one(fake: FakeApi, url: str) -> None:
-    """(S2, S12)"""
-    fake.hold("d1", b"%PDF", doubt="text_only")
-    said = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout
-    assert "1: stored, but doubtful. The source has no file of this document" in said
+    fake.hold("d1", b"%PDF", doubt="text_only", doubt_message=Doubt.TEXT_ONLY.text)
+    lines = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout
+    assert "1: stored, but doubtful. The source has no file of this document" in lines
 
 
 def test_a_credential_is_read_from_standard_input(fake: FakeApi, url: str) -> None:
@@ -235,9 +231,9 @@ def test_a_credential_is_read_from_standard_input(fake: FakeApi, url: str) -> No
 
 
 def test_a_question_at_the_terminal_ends_with_ctrl_c(fake: FakeApi, url: str) -> None:
-    """As with an answer that never comes: click says `Abort` for both."""
+    """Also at the end of standard input: click raises `Abort` for both."""
     words = ["jobs", "cancel", "--process", NUMBER, "--url", url, "--key", KEY]
     fake.jobs = [{"id": "job-1", "process_number": NUMBER, "status": "processing"}]
     result = CliRunner().invoke(app, words, input="")
     assert result.exit_code == 130
-    assert "POST" not in " ".join(fake.asked)
+    assert "POST" not in " ".join(fake.requests)

@@ -1,4 +1,4 @@
-"""Which address and which key are used, by what is said where."""
+"""Which address and key are used, by options, environment and stack."""
 
 import os
 import socket
@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from cli.connection import Connection, find_connection
-from cli.errors import CommandError
-from cli.stack.leftovers import Leftovers
-from cli.stack.state import StackState
+from cli.stack.state import ProcessList, StackState
+from cli.terminal import CommandError
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Somebody listens here: this very process."""
+    """A port on which this process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -33,17 +32,17 @@ def data_dir(tmp_path: Path, port: int) -> Path:
 
 
 def test_the_embedded_stack_is_found(data_dir: Path, port: int) -> None:
-    Leftovers(data_dir).record("api", os.getpid())
+    ProcessList(data_dir).add("api", os.getpid())
     found = find_connection(None, None, data_dir, {})
     assert found == Connection(f"http://127.0.0.1:{port}", "autos_embedded")
 
 
-def test_the_key_is_not_sent_to_a_stranger_on_the_embedded_port(data_dir: Path) -> None:
-    """(S33) The stack is down, and something else listens where its API was."""
+def test_the_key_is_not_sent_to_another_program_on_the_embedded_port(data_dir: Path) -> None:
+    """The stack is down, and something else listens where its API was."""
     with pytest.raises(CommandError, match="is not running"):
         find_connection(None, None, data_dir, {})
     with subprocess.Popen(["sleep", "60"]) as other:
-        Leftovers(data_dir).record("api", other.pid)
+        ProcessList(data_dir).add("api", other.pid)
         with pytest.raises(CommandError, match="is not running"):
             find_connection(None, None, data_dir, {})
         other.kill()
@@ -62,6 +61,6 @@ def test_the_embedded_key_does_not_travel_elsewhere(data_dir: Path) -> None:
         find_connection("https://autos.example", None, data_dir, {})
 
 
-def test_nothing_known_is_said_with_the_way_out(tmp_path: Path) -> None:
+def test_an_unknown_address_is_an_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="make up"):
         find_connection(None, None, tmp_path, {})

@@ -1,46 +1,48 @@
-"""The demo's verdict: it finds what is wrong, and in bounded time."""
+"""The demo finds what is wrong, in bounded time."""
 
 from hashlib import sha256
 
 import httpx2
 import pytest
 
+from api.documents.schemas import DOCUMENT, FAILED_DOCUMENT, Document
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState
-from cli.answers import Document
-from cli.client import ApiClient
-from cli.demo import AVAILABLE, FAILING, Findings, Scene, download_case, follow, judge, open_a_link
-from cli.errors import CommandError
-from cli.stack.parts import SANDBOX_TOKEN
+from cli.client import ApiClient, read
+from cli.demo import (
+    AVAILABLE,
+    FAILING,
+    Demo,
+    check_documents,
+)
+from cli.stack.environment import SANDBOX_TOKEN
+from cli.terminal import CommandError
 from tests.unit.cli.fake_api import NUMBER, FakeApi, status
 
 CONTENT = b"%PDF-1.7"
 
 
 def documents(available: int = AVAILABLE, reason: str | None = "secret") -> list[Document]:
-    held = [
-        Document(
-            id=str(n),
-            status=DocumentState.AVAILABLE,
-            sha256=sha256(CONTENT).hexdigest(),
-            download_url="http://s3/d",
-        )
-        for n in range(available)
-    ]
-    failed = [Document(id="f", status=DocumentState.FAILED, reason=reason)] * FAILING
-    return held + failed
+    digest = sha256(CONTENT).hexdigest()
+    stored = read(Document, DOCUMENT | {"sha256": digest, "download_url": "http://s3/d"})
+    failed = read(Document, DOCUMENT | FAILED_DOCUMENT | {"reason": reason})
+    return [stored] * available + [failed] * FAILING
 
 
 def test_all_as_it_must_be() -> None:
-    assert judge(documents()) == []
+    assert check_documents(documents()) == []
 
 
-def test_a_missing_document_is_told() -> None:
-    assert judge(documents(available=40)) == ["The list shows 40 documents as available, not 41."]
+def test_a_missing_document_is_reported() -> None:
+    assert check_documents(documents(available=40)) == [
+        "The list shows 40 documents as available, not 41."
+    ]
 
 
-def test_a_failure_without_a_reason_is_told() -> None:
-    assert judge(documents(reason=None)) == ["Document f failed without a reason."] * 2
+def test_a_failure_without_a_reason_is_reported() -> None:
+    assert (
+        check_documents(documents(reason=None))
+        == [f"Document {FAILED_DOCUMENT['id']} failed without a reason."] * 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,15 +54,15 @@ async def test_a_link_is_opened_and_its_hash_compared(
 ) -> None:
     transport = httpx2.MockTransport(lambda _: httpx2.Response(code, content=content))
     async with httpx2.AsyncClient(transport=transport) as http:
-        scene = Scene(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
-        findings = Findings(documents=documents())
-        await open_a_link(scene, findings)
-    assert len(findings.wrong) == (wrong is not None)
-    assert wrong is None or wrong in findings.wrong[0]
+        demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
+        demo.documents = documents()
+        await demo.open_a_link()
+    assert len(demo.wrong) == (wrong is not None)
+    assert wrong is None or wrong in demo.wrong[0]
 
 
 @pytest.mark.parametrize(
-    ("waiting_for", "way_out"),
+    ("waiting_for", "remedy"),
     [
         ("credential", "autos credentials set"),
         ("source", "http://sandbox/control/reset"),
@@ -68,19 +70,19 @@ async def test_a_link_is_opened_and_its_hash_compared(
         (None, "autos doctor"),
     ],
 )
-async def test_a_job_that_does_not_move_is_given_up_with_the_way_out(
-    client: ApiClient, fake: FakeApi, waiting_for: str | None, way_out: str
+async def test_a_job_that_does_not_move_is_given_up_with_a_remedy(
+    client: ApiClient, fake: FakeApi, waiting_for: str | None, remedy: str
 ) -> None:
-    """(S35) Whatever it waits for; probes that change nothing else are no progress."""
+    """For any wait; a status whose times alone change is no progress."""
     moments = [f"2026-01-01T00:00:{second:02}Z" for second in range(60)]
     fake.statuses = [
         status(waiting_for=waiting_for, next_try_at=moment, job_id="job-1") for moment in moments
     ]
     async with httpx2.AsyncClient() as http:
-        scene = Scene(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
+        demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
         with pytest.raises(CommandError) as given_up:
-            await follow(scene, still=0.3)
-    assert way_out in str(given_up.value)
+            await demo.follow(stall=0.3)
+    assert remedy in str(given_up.value)
     assert "has not moved" in str(given_up.value)
     assert given_up.value.exit_code == 1
 
@@ -88,11 +90,11 @@ async def test_a_job_that_does_not_move_is_given_up_with_the_way_out(
 async def test_the_demo_sets_the_sandboxs_own_credential_first(
     client: ApiClient, fake: FakeApi
 ) -> None:
-    """(S35) One of an earlier run must not be what its job waits for."""
+    """Its job must not wait because of a credential of an earlier run."""
     fake.statuses = [status("completed")]
     async with httpx2.AsyncClient() as http:
-        scene = Scene(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
-        await download_case(scene, Findings())
+        demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
+        await demo.download()
     assert fake.job_options[0] == {"access_token": SANDBOX_TOKEN}
-    first, *_ = fake.asked
+    first, *_ = fake.requests
     assert first == "PUT /api/v1/credentials/pdpj"

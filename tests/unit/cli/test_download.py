@@ -7,13 +7,12 @@ import httpx2
 import pytest
 from typer.testing import CliRunner, Result
 
+from api.documents.schemas import DOCUMENT, FAILED_DOCUMENT, Document
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState
-from cli.answers import Document
-from cli.client import open_client
+from cli.client import open_client, read
 from cli.connection import Connection
-from cli.files import Saver, file_name
 from cli.main import app
+from cli.save import Saver, file_name
 from tests.unit.cli.fake_api import DIGITS, KEY, NUMBER, FakeApi, problem, status
 
 OTHERS = [CaseNumber.build(9_990_010 + n, 2024, 8, 26, 100) for n in range(3)]
@@ -30,7 +29,7 @@ def test_the_files_are_saved_under_their_names_with_the_manifest(
     fake.statuses = [status("completed_with_failures", completed_documents=2, failed_documents=1)]
     fake.hold("d1", b"%PDF-1.7 one")
     fake.hold("d2", b"two", name="../Parecer: \u202eno/2", mime_type="text/plain")
-    fake.documents.append({"id": "d3", "status": "failed", "reason": "secret"})
+    fake.documents.append(DOCUMENT | FAILED_DOCUMENT)
     result = download(url, NUMBER, "--save", str(tmp_path))
     assert result.exit_code == 3
     saved = {path.name: path.read_bytes() for path in (tmp_path / NUMBER).iterdir()}
@@ -53,7 +52,7 @@ def test_what_is_there_is_not_fetched_again_and_what_was_cut_goes_on(
     (folder / "0001 Petition d1.pdf").write_bytes(b"%PDF-1.7 one")
     (folder / "0002 Petition d2.pdf.part").write_bytes(b"%PDF-1.7")
     assert download(url, NUMBER, "--save", str(tmp_path)).exit_code == 0
-    assert [line for line in fake.asked if "/store/d" in line] == ["GET /store/d2"]
+    assert [line for line in fake.requests if "/store/d" in line] == ["GET /store/d2"]
     assert (folder / "0002 Petition d2.pdf").read_bytes() == b"%PDF-1.7 two"
     assert not list(folder.glob("*.part"))
 
@@ -61,28 +60,28 @@ def test_what_is_there_is_not_fetched_again_and_what_was_cut_goes_on(
 def test_bytes_that_are_not_the_listed_ones_are_not_saved(
     fake: FakeApi, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.files._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cli.save._PAUSE_SECONDS", 0)
     fake.statuses = [status("completed")]
     fake.hold("d1", b"%PDF-1.7 one")
     fake.files["d1"] = b"something else"
     result = download(url, NUMBER, "--save", str(tmp_path))
     assert result.exit_code == 1
     assert "1 could not be saved" in result.stdout
-    assert "another SHA-256" in result.stdout
+    assert "not the listed one" in result.stdout
     assert [path.name for path in (tmp_path / NUMBER).iterdir()] == ["manifest.json"]
 
 
 async def test_a_file_that_was_cut_short_is_completed(
     fake: FakeApi, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.files._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cli.save._PAUSE_SECONDS", 0)
     fake.hold("d1", b"%PDF-1.7 one")
     # Stands for a connection that broke: what had arrived stays, its hash is not the listed one.
     fake.cut_after = 5
     shown: list[tuple[int, int]] = []
     async with open_client(Connection(url, KEY)) as client, httpx2.AsyncClient() as http:
         saver = Saver(client, http, tmp_path)
-        saved = await saver.save(CaseNumber.parse(NUMBER), lambda *told: shown.append(told))
+        saved = await saver.save(CaseNumber.parse(NUMBER), lambda *counts: shown.append(counts))
     assert (saved.files, saved.wrong, shown) == (1, [], [(1, 1)])
 
 
@@ -98,9 +97,7 @@ def test_many_numbers_from_arguments_and_a_file(fake: FakeApi, url: str, tmp_pat
         assert f"{number}  completed: 3 of 3 documents" in result.stdout
 
 
-def test_the_exit_code_tells_the_worst_and_no_process_keeps_another(
-    fake: FakeApi, url: str
-) -> None:
+def test_the_exit_code_is_the_worst_and_no_process_stops_another(fake: FakeApi, url: str) -> None:
     fake.statuses = [status("completed_with_failures", completed_documents=2, failed_documents=1)]
     fake.refused_numbers = {OTHERS[0].digits}
     numbers = [number.masked for number in OTHERS]
@@ -133,19 +130,19 @@ def test_all_wrong_numbers_are_named_before_anything_starts(
     assert result.exit_code == 2
     assert "check digits" in result.stderr
     assert "numbers.txt, line 2: 123 is not a case number" in result.stderr
-    assert fake.asked == []
+    assert fake.requests == []
 
 
 def test_numbers_from_standard_input(fake: FakeApi, url: str) -> None:
     result = download(url, "--file", "-", "--no-watch", typed=f"{NUMBER}\n")
     assert result.exit_code == 0
-    assert fake.asked == [f"POST /api/v1/processes/{DIGITS}/downloads"]
+    assert fake.requests == [f"POST /api/v1/processes/{DIGITS}/downloads"]
 
 
 @pytest.mark.parametrize("words", [(), (NUMBER, "--save", "x", "--no-watch")])
 def test_what_makes_no_sense_is_refused(fake: FakeApi, url: str, words: tuple[str, ...]) -> None:
     assert download(url, *words).exit_code == 2
-    assert fake.asked == []
+    assert fake.requests == []
 
 
 def test_a_refusal_of_the_only_process_is_an_error(fake: FakeApi, url: str) -> None:
@@ -163,14 +160,12 @@ def test_a_refusal_of_the_only_process_is_an_error(fake: FakeApi, url: str) -> N
         ("Sentença", "application/pdf", "0008 Sentença.pdf"),
         ("foto.jpeg", "image/jpeg", "0008 foto.jpeg"),
         ("a/b\\c:d*", None, "0008 a_b_c_d_"),
-        ("..", "application/pdf", "0008 d1.pdf"),
-        (None, None, "0008 d1"),
+        ("..", "application/pdf", f"0008 {DOCUMENT['id']}.pdf"),
+        (None, None, f"0008 {DOCUMENT['id']}"),
         ("é" * 200, "application/pdf", f"0008 {'é' * 90}.pdf"),
     ],
 )
 def test_names_of_files(name: str | None, mime_type: str | None, expected: str) -> None:
-    document = Document(
-        id="d1", position=7, name=name, mime_type=mime_type, status=DocumentState.AVAILABLE
-    )
-    assert file_name(1, document) == expected
+    document = read(Document, DOCUMENT | {"position": 7, "name": name, "mime_type": mime_type})
+    assert file_name(document) == expected
     assert len(expected.encode()) < 250

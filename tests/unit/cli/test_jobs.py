@@ -1,32 +1,29 @@
-"""`autos jobs`: which jobs are steered, and what is said of each."""
+"""`autos jobs`: which jobs are steered, and what is printed."""
 
 import io
 from collections.abc import Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
-from cli import client as api_client
+from api.jobs.schemas import JOB, Job
 from cli import jobs
-from cli.answers import Job
-from cli.errors import FAILED, USAGE
-from cli.tables import jobs_table
-from cli.terminal import console
+from cli.jobs import jobs_table
+from cli.terminal import FAILED, USAGE
+from tests.unit.cli.conftest import Commands
 
 NUMBER = "9990002-86.2024.8.26.0100"
-Said = Callable[..., tuple[int, str]]
+Run = Callable[..., tuple[int, str]]
 
 
 def job(name: str, status: str = "processing") -> dict[str, Any]:
-    return {"id": name, "process_number": NUMBER, "status": status, "total_documents": 7}
+    return JOB | {"id": name, "process_number": NUMBER, "status": status, "total_documents": 7}
 
 
 class JobsApi:
-    """Two pages of jobs, and what was asked of each; those in `ended` can't be steered."""
+    """Two pages of jobs, and the requests about each; those in `ended` cannot be steered."""
 
     def __init__(self) -> None:
         self.steered: list[str] = []
@@ -54,27 +51,18 @@ def api() -> JobsApi:
 
 
 @pytest.fixture
-def said(api: JobsApi, monkeypatch: pytest.MonkeyPatch) -> Said:
+def run(api: JobsApi, commands: Commands) -> Run:
     """Run a command; its exit code and output."""
 
-    @asynccontextmanager
-    async def opened(connection: Any) -> Any:
-        transport = httpx2.MockTransport(api.answer)
-        async with api_client.open_client(connection, transport) as client:
-            yield client
-
-    def run(*arguments: str, typed: str = "") -> tuple[int, str]:
-        monkeypatch.setattr(jobs, "open_client", opened)
-        monkeypatch.setattr(console, "width", 200)
-        access = ("--url", "http://api", "--key", "autos_k")
-        result = CliRunner().invoke(jobs.app, [*arguments, *access], input=typed)
+    def invoke(*arguments: str, typed: str = "") -> tuple[int, str]:
+        result = commands.run(jobs.app, api.answer, *arguments, typed=typed)
         return result.exit_code, result.output
 
-    return run
+    return invoke
 
 
-def test_the_list_ends_at_its_limit(said: Said, api: JobsApi) -> None:
-    code, output = said("list", "--limit", "2", "--process", NUMBER)
+def test_the_list_ends_at_its_limit(run: Run, api: JobsApi) -> None:
+    code, output = run("list", "--limit", "2", "--process", NUMBER)
     assert (code, "job-1" in output, "job-2" in output, "job-3" in output) == (0, True, True, False)
     assert {query["process_number"] for query in api.queries} == {"99900028620248260100"}
 
@@ -90,40 +78,40 @@ def test_ids_can_be_copied_from_the_list(width: int) -> None:
 
 
 @pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "retry-failed"])
-def test_jobs_named_by_their_ids(verb: str, said: Said, api: JobsApi) -> None:
-    code, _ = said(verb, "job-8", "job-9")
+def test_jobs_named_by_their_ids(verb: str, run: Run, api: JobsApi) -> None:
+    code, _ = run(verb, "job-8", "job-9")
     assert (code, api.steered) == (0, [f"{verb} job-8", f"{verb} job-9"])
     assert api.queries == []
 
 
-def test_all_jobs_of_a_status_on_every_page(said: Said, api: JobsApi) -> None:
-    code, output = said("pause", "--status", "processing", "--yes")
+def test_all_jobs_of_a_status_on_every_page(run: Run, api: JobsApi) -> None:
+    code, output = run("pause", "--status", "processing", "--yes")
     assert (code, "3 jobs" in output) == (0, True)
     assert api.steered == ["pause job-1", "pause job-2", "pause job-3"]
     assert [query["status"] for query in api.queries] == ["processing", "processing"]
 
 
-def test_many_are_steered_only_after_a_yes(said: Said, api: JobsApi) -> None:
-    assert said("cancel", "--status", "processing", typed="n\n")[0] == FAILED
+def test_many_are_steered_only_after_a_yes(run: Run, api: JobsApi) -> None:
+    assert run("cancel", "--status", "processing", typed="n\n")[0] == FAILED
     assert api.steered == []
-    assert said("cancel", "--status", "processing", typed="y\n")[0] == 0
+    assert run("cancel", "--status", "processing", typed="y\n")[0] == 0
     assert len(api.steered) == 3
 
 
-def test_a_job_that_has_moved_on_is_told_and_left(said: Said, api: JobsApi) -> None:
+def test_a_job_that_has_moved_on_is_reported_and_left(run: Run, api: JobsApi) -> None:
     api.ended = {"job-1"}
-    code, output = said("cancel", "job-1", "job-2")
+    code, output = run("cancel", "job-1", "job-2")
     assert (code, "job-1 is left as it is" in output) == (0, True)
     assert api.steered == ["cancel job-1", "cancel job-2"]
 
 
-def test_a_refusal_does_not_keep_the_others(said: Said, api: JobsApi) -> None:
+def test_a_refusal_does_not_stop_the_others(run: Run, api: JobsApi) -> None:
     api.unknown = {"job-1"}
-    code, _ = said("resume", "job-1", "job-2")
+    code, _ = run("resume", "job-1", "job-2")
     assert (code, api.steered) == (FAILED, ["resume job-1", "resume job-2"])
 
 
 @pytest.mark.parametrize("arguments", [(), ("job-1", "--status", "pending")])
-def test_jobs_are_named_or_chosen(arguments: tuple[str, ...], said: Said, api: JobsApi) -> None:
-    assert said("cancel", *arguments)[0] == USAGE
+def test_jobs_are_named_or_chosen(arguments: tuple[str, ...], run: Run, api: JobsApi) -> None:
+    assert run("cancel", *arguments)[0] == USAGE
     assert api.steered == []

@@ -8,29 +8,28 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from cli.answers import Status
+from api.status.schemas import Status
+from cli.client import read as read_answer
 from cli.progress import describe, progress, summary
 from tests.unit.cli.fake_api import NUMBER, status
 
 
 def read(**fields: Any) -> Status:
-    return Status.model_validate(status(**fields))
+    return read_answer(Status, status(**fields))
 
 
-def test_a_running_job_tells_speed_and_remaining_time() -> None:
-    text = describe(
-        read(completed_documents=1, bytes_stored=2_500_000, documents_per_second=4, eta_seconds=9)
-    )
-    assert text == "processing: 1 of 3 documents, 2.5 MB, 4.0 per second, 9 s to go"
+def test_a_running_job_shows_its_remaining_time() -> None:
+    text = describe(read(completed_documents=1, bytes_stored=2_500_000, eta_seconds=9))
+    assert text == "processing: 1 of 3 documents, 2.5 MB, 9 s left"
 
 
 def test_before_the_documents_are_known_it_says_so() -> None:
     assert describe(read(total_documents=0)) == "reading the list of documents"
 
 
-def test_a_waiting_job_tells_for_what() -> None:
-    assert "waits for a new credential" in describe(read(waiting_for="credential"))
-    assert "waits for the tide" in describe(read(waiting_for="the tide"))
+def test_a_waiting_job_shows_for_what() -> None:
+    assert "waiting for a new credential" in describe(read(waiting_for="credential"))
+    assert "waiting for the tide" in describe(read(waiting_for="the tide"))
 
 
 def test_a_job_without_a_worker_says_so() -> None:
@@ -38,7 +37,7 @@ def test_a_job_without_a_worker_says_so() -> None:
     assert "no worker answers" not in describe(read(live=False, state="completed"))
 
 
-def test_the_summary_tells_time_and_failures() -> None:
+def test_the_summary_shows_time_and_failures() -> None:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     text = summary(
         read(
@@ -64,7 +63,7 @@ def test_a_terminal_shows_a_bar() -> None:
 def test_a_narrow_terminal_shows_a_bar_too(width: int) -> None:
     out = StringIO()
     with progress(Console(file=out, force_terminal=True, width=width)) as board:
-        board.show(NUMBER, read(completed_documents=2, documents_per_second=4, eta_seconds=9))
+        board.show(NUMBER, read(completed_documents=2, eta_seconds=9))
     shown = [Text.from_ansi(line).plain for line in out.getvalue().splitlines()]
     last = next(line for line in reversed(shown) if "%" in line)
     assert "━━━━" in last
@@ -97,7 +96,7 @@ def test_many_in_a_pipe_say_which_they_are() -> None:
 
 
 def test_doubtful_documents_are_counted() -> None:
-    """(S2) Also in the last line, which says how to see them."""
+    """Also in the last line, which says how to see them."""
     doubtful = read(state="completed_with_failures", completed_documents=3, doubtful_documents=1)
     assert "1 doubtful" in describe(doubtful)
     assert "1 doubtful (see `autos documents" in summary(doubtful)

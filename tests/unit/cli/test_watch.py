@@ -1,4 +1,4 @@
-"""Watching a job: what is asked how often, and what is put up with."""
+"""Watching a job: the pace of its requests, and the errors that it survives."""
 
 import httpx2
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from autos.cnj import CaseNumber
 from cli.client import ApiClient, Refused, open_client
 from cli.connection import Connection
-from cli.watch import watch
+from cli.progress import watch
 from tests.unit.cli.fake_api import KEY, NUMBER, FakeApi, problem, status
 
 CASE = CaseNumber.parse(NUMBER)
@@ -14,11 +14,11 @@ CASE = CaseNumber.parse(NUMBER)
 
 async def seen(client: ApiClient, give_up: float = 5) -> list[int]:
     return [
-        s.completed_documents async for s in watch(client, CASE, interval=0.001, give_up=give_up)
+        s.completed_documents async for s, _ in watch(client, CASE, interval=0.001, give_up=give_up)
     ]
 
 
-async def test_the_same_status_is_asked_for_by_its_tag_and_shown_once(
+async def test_the_same_status_is_requested_by_its_tag_and_shown_once(
     fake: FakeApi, client: ApiClient
 ) -> None:
     first, last = status(completed_documents=1), status("completed", completed_documents=3)
@@ -36,7 +36,7 @@ async def test_a_pause_the_service_asks_for_is_kept(
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("cli.watch.asyncio.sleep", sleep)
+    monkeypatch.setattr("cli.progress.asyncio.sleep", sleep)
     fake.retry_after = "2"
     fake.statuses = [
         status(),
@@ -50,8 +50,8 @@ async def test_a_pause_the_service_asks_for_is_kept(
 
 
 async def test_what_will_not_change_ends_the_watching(fake: FakeApi, client: ApiClient) -> None:
-    fake.statuses = [problem(404, "Unknown process", "Nobody asked for it.")]
-    with pytest.raises(Refused, match="Unknown process: Nobody asked for it") as refused:
+    fake.statuses = [problem(404, "Unknown process", "No job was started for it.")]
+    with pytest.raises(Refused, match="Unknown process: No job was started for it") as refused:
         await seen(client)
     assert refused.value.status == 404
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack.errors import StackError
 from cli.stack.ports import choose
-from cli.stack.state import FILE_NAME, Secrets, StackState, admin_key
+from cli.stack.state import STATE_FILE, Secrets, StackError, StackState, new_admin_key
 
 
 def test_the_state_comes_back_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
@@ -16,16 +15,16 @@ def test_the_state_comes_back_and_only_its_owner_may_read_it(tmp_path: Path) -> 
     state.save(tmp_path)
     state.save(tmp_path)
     assert StackState.load(tmp_path) == state
-    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert stat.S_IMODE((tmp_path / STATE_FILE).stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
 
 
 def test_there_is_no_state_before_the_first_start(tmp_path: Path) -> None:
     assert StackState.load(tmp_path) is None
 
 
-def test_a_damaged_state_is_not_overwritten_but_told(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text('{"secrets"')
+def test_a_damaged_state_is_reported_and_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / STATE_FILE).write_text('{"secrets"')
     with pytest.raises(StackError, match="is damaged"):
         StackState.load(tmp_path)
 
@@ -35,19 +34,19 @@ def test_secrets_are_long_and_never_the_same() -> None:
     for name in Secrets.model_fields:
         assert getattr(first, name) != getattr(second, name)
         assert len(getattr(first, name)) >= 20
-    assert admin_key().startswith("autos_")
+    assert new_admin_key().startswith("autos_")
 
 
 def test_a_kept_port_is_used_again_and_a_taken_one_is_left_alone() -> None:
-    said: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as stranger:
-        taken = stranger.getsockname()[1]
-        chosen = choose(["api", "s3"], {"api": taken}, "default", said.append)
-        again = choose(["api", "s3"], chosen, "default", said.append)
+    announced: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        chosen = choose(["api", "s3"], {"api": taken}, "default", announced.append)
+        again = choose(["api", "s3"], chosen, "default", announced.append)
     assert chosen["api"] > taken
     assert again == chosen
     # The machine may use the other part's port, too: a stack that is up must not fail this test.
-    of_api = [sentence for sentence in said if "api listens" in sentence]
+    of_api = [sentence for sentence in announced if "api listens" in sentence]
     assert of_api == [f"Port {taken} is in use; api listens on {chosen['api']} this time."]
 
 

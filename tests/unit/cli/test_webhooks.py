@@ -1,29 +1,26 @@
-"""`autos webhooks`: what is asked of the API, and what is said."""
+"""`autos webhooks`: the requests that the commands send, and their output."""
 
 import json
 from collections.abc import Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import pytest
-from typer.testing import CliRunner
 
-from cli import client as api_client
 from cli import webhooks
-from cli.errors import CommandError
-from cli.terminal import console
+from cli.terminal import CommandError
+from tests.unit.cli.conftest import Commands
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-Handler = Callable[[httpx2.Request], httpx2.Response]
+Run = Callable[..., tuple[int, str, list[Any]]]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, list[Any]]]:
+def run(commands: Commands) -> Run:
     """Run a command against an API that answers from a list; its code, output and requests."""
 
-    def run(*arguments: str, answers: list[Any]) -> tuple[int, str, list[Any]]:
+    def invoke(*arguments: str, answers: list[Any]) -> tuple[int, str, list[Any]]:
         requests: list[Any] = []
 
         def handle(request: httpx2.Request) -> httpx2.Response:
@@ -31,26 +28,21 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, list[
             requests.append((request.method, request.url.path, dict(request.url.params), body))
             return httpx2.Response(200, json=answers.pop(0))
 
-        @asynccontextmanager
-        async def opened(connection: Any) -> Any:
-            transport = httpx2.MockTransport(handle)
-            async with api_client.open_client(connection, transport) as client:
-                yield client
-
-        monkeypatch.setattr(webhooks, "open_client", opened)
-        monkeypatch.setattr(console, "width", 200)
-        access = ("--url", "http://api", "--key", "autos_k")
-        result = CliRunner().invoke(webhooks.app, [*arguments, *access])
+        result = commands.run(webhooks.app, handle, *arguments)
         return result.exit_code, result.output, requests
 
-    return run
+    return invoke
 
 
-def test_the_log(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+def test_the_log(run: Run) -> None:
     delivery = {
         "id": "evt_1",
         "type": "process.download.completed",
         "process_number": "9990002-86.2024.8.26.0100",
+        "job_id": "5f17ffc2-fe60-4317-8725-6e09c5bad85e",
+        "api_key_id": "0d6f5d0a-9d1f-4a7a-8c36-2f0d6f1b7e11",
+        "payload": "full",
+        "delivered_at": None,
         "status": "pending",
         "attempt_count": 1,
         "last_error": "status",
@@ -59,6 +51,9 @@ def test_the_log(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
         "attempts": [
             {
                 "number": 1,
+                "accepted": False,
+                "response_length": 12,
+                "error": "status",
                 "started_at": "2026-11-24T11:00:00Z",
                 "host": "receiver.example",
                 "status_code": 500,
@@ -67,7 +62,7 @@ def test_the_log(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
             }
         ],
     }
-    code, output, requests = said("log", "--attempts", answers=[{"items": [delivery]}])
+    code, output, requests = run("log", "--attempts", answers=[{"items": [delivery]}])
     assert code == 0
     assert requests == [
         ("GET", "/api/v1/webhooks/deliveries", {"limit": "20", "attempts": "true"}, None)
@@ -76,17 +71,15 @@ def test_the_log(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
         assert word in output
 
 
-def test_redeliver(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
-    code, output, requests = said("redeliver", "evt_1", answers=[{"id": "evt_1"}])
-    assert (code, "evt_1 is on its way" in output) == (0, True)
+def test_redeliver(run: Run) -> None:
+    code, output, requests = run("redeliver", "evt_1", answers=[{"id": "evt_1"}])
+    assert (code, "Redelivering evt_1" in output) == (0, True)
     assert requests[0][:2] == ("POST", "/api/v1/webhooks/deliveries/evt_1/redeliver")
 
 
-def test_recover_goes_on_to_the_last_page(
-    said: Callable[..., tuple[int, str, list[Any]]],
-) -> None:
+def test_recover_goes_on_to_the_last_page(run: Run) -> None:
     pages = [{"ids": ["evt_1", "evt_2"], "next": "more"}, {"ids": ["evt_3"], "next": None}]
-    code, output, requests = said("recover", "2026-11-24T11:00Z", answers=pages)
+    code, output, requests = run("recover", "2026-11-24T11:00Z", answers=pages)
     assert (code, "3 events" in output) == (0, True)
     assert [request[3]["cursor"] for request in requests] == [None, "more"]
 
@@ -98,27 +91,26 @@ def test_recover_goes_on_to_the_last_page(
         (["--rotate"], "POST", "/api/v1/webhooks/secret/rotate"),
     ],
 )
-def test_a_new_secret_is_told(
-    said: Callable[..., tuple[int, str, list[Any]]], arguments: list[str], method: str, path: str
-) -> None:
-    code, output, requests = said("secret", *arguments, answers=[{"secret": "whsec_abc"}])
+def test_a_new_secret_is_printed(run: Run, arguments: list[str], method: str, path: str) -> None:
+    code, output, requests = run("secret", *arguments, answers=[{"secret": "whsec_abc"}])
     assert (code, "whsec_abc" in output) == (0, True)
     assert requests[0][:2] == (method, path)
 
 
-def test_the_state_of_the_secret(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
+def test_the_state_of_the_secret(run: Run) -> None:
     state = {
-        "secrets": [{"scheme": "v1", "created_at": "yesterday", "expires_at": None}],
+        "secrets": [{"scheme": "v1", "created_at": "2026-11-23T12:00:00Z", "expires_at": None}],
         "public_keys": ["whpk_abc"],
+        "overlap_seconds": 86400,
     }
-    code, output, _ = said("secret", answers=[state])
+    code, output, _ = run("secret", answers=[state])
     assert code == 0
-    assert "v1, made yesterday: current" in output
+    assert "v1, created 2026-11-23 12:00:00+00:00: current" in output
     assert "whpk_abc" in output
 
 
-def test_both_at_once_is_a_mistake(said: Callable[..., tuple[int, str, list[Any]]]) -> None:
-    code, output, requests = said("secret", "--create", "--rotate", answers=[])
+def test_create_and_rotate_exclude_each_other(run: Run) -> None:
+    code, output, requests = run("secret", "--create", "--rotate", answers=[])
     assert (code, requests) == (2, [])
     assert "either" in output
 
@@ -135,10 +127,10 @@ def test_both_at_once_is_a_mistake(said: Callable[..., tuple[int, str, list[Any]
     ],
 )
 def test_since(text: str, moment: datetime) -> None:
-    assert webhooks.read_since(text, NOW) == moment
+    assert webhooks.parse_since(text, NOW) == moment
 
 
 @pytest.mark.parametrize("text", ["", "h", "-3h", "yesterday", "3w", "1000000d"])
-def test_since_that_is_nothing(text: str) -> None:
+def test_since_that_is_neither_time_nor_age(text: str) -> None:
     with pytest.raises(CommandError):
-        webhooks.read_since(text, NOW)
+        webhooks.parse_since(text, NOW)

@@ -1,12 +1,12 @@
-"""Runs a program on a leash: when the process that asked for it dies, so does the program.
+"""Runs a program that is killed when the process that started it dies.
 
-A script of its own, run by path with `python -I -S`, because nothing but a fresh process can
-set this up safely after a fork. What the program writes is its user's own (umask 077). It also
-switches to another system user first where asked: the kernel drops the leash at such a switch, so
-the order matters.
+A script of its own, run by path with `python -I -S`: only a fresh process can set this up safely
+after a fork. Files that the program writes are readable by their user alone (umask 077). Where a
+system user is named, the script switches to that user first: the kernel clears the death signal at
+such a switch, so the order matters.
 
-The leash is Linux's (PR_SET_PDEATHSIG). On other systems the program simply starts; what a
-killed supervisor leaves behind there is swept at the next start (see `leftovers`).
+Linux only (PR_SET_PDEATHSIG). On other systems the program simply starts; processes that outlive a
+killed supervisor are ended at the next start (`state.ProcessList`).
 
 Arguments: PARENT_PID SIGNAL_NUMBER USER_OR_EMPTY PROGRAM [ARGUMENT...]
 """
@@ -30,7 +30,7 @@ def main() -> None:
         os.setuid(entry.pw_uid)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, int(signal_number))
-    # The parent may have died before the leash was on; then nothing would ever pull it.
+    # No signal comes if the parent died before the call above.
     if os.getppid() != int(parent):
         sys.exit("The supervisor is gone; not starting.")
     os.execv(command[0], command)  # noqa: S606  # no shell is the point
