@@ -16,9 +16,9 @@ from tests.integration.test_entry_points import (
     answer,
     environment,
     outcome,
+    output_of,
     running,
     stack,
-    words,
 )
 from tests.unit.deploy import compose
 from worker.main import GRACE
@@ -98,7 +98,7 @@ async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> 
         begun = len(await asked(sandbox, busy))
         signalled = monotonic()
         worker_process.send_signal(signal.SIGTERM)
-        assert await worker_process.wait() == 0, await words(worker_process)
+        assert await worker_process.wait() == 0, await output_of(worker_process)
         lasted = monotonic() - signalled
         assert len(await asked(sandbox, busy)) - begun <= HANDED_OVER
         assert lasted < KILLED_AFTER.total_seconds()
