@@ -16,6 +16,7 @@ from cli.connection import DEFAULT_DATA_DIR, DataDir, Key, Url, find_connection
 from cli.terminal import USAGE, CommandError, errors_reported, print_json, print_line
 
 if TYPE_CHECKING:
+    # Slow to import, because it checks tokens as the source's client does; so only where needed.
     from api.credentials.schemas import CredentialState
 
 app = typer.Typer(help="The credential for the source (needs an admin key).", no_args_is_help=True)
@@ -64,8 +65,10 @@ async def set_tokens(client: ApiClient, access_token: str, refresh_token: str | 
     body: Json = {"access_token": access_token}
     if refresh_token:
         body["refresh_token"] = refresh_token
-    sent = await client.request("PUT", _PATH, json=body)
-    print_line(f"The credential is set. {sent['woken_jobs']} jobs waited for it and resume now.")
+    from api.credentials.schemas import WokenJobs
+
+    woken = read(WokenJobs, await client.request("PUT", _PATH, json=body)).woken_jobs
+    print_line(f"The credential is set. {woken} jobs waited for it and resume now.")
 
 
 @partial(api_command, app, "show")
@@ -75,7 +78,6 @@ async def show_credential(client: ApiClient, as_json: AsJson = False) -> None:
     if as_json:
         print_json(sent)
         return
-    # Slow to import: the schema checks tokens as the source's client does.
     from api.credentials.schemas import CredentialState
 
     print_line(describe(read(CredentialState, sent)))

@@ -143,11 +143,8 @@ async def doctor(
     records = health.parts.get("records")
     if records is not None and not records.ok:
         # Without records no key can be verified, so the API refuses every other request.
-        checks, sent_checks = [], []
-        for name, part in health.parts.items():
-            check = _check(name, ok=part.ok)
-            checks.append(check)
-            sent_checks.append(check.model_dump())
+        checks = [_check(name, ok=part.ok) for name, part in health.parts.items()]
+        sent_checks = [check.model_dump() for check in checks]
     else:
         diagnosis = await client.request("GET", "/diagnosis")
         checks, sent_checks = read(Diagnosis, diagnosis).checks, diagnosis["checks"]
@@ -203,16 +200,15 @@ async def _reconcile(client: ApiClient, patience: float, *, dry_run: bool) -> Js
         json={"dry_run": dry_run},
         headers={"Prefer": f"wait={int(min(_WAIT, patience))}"},
     )
-    while True:
-        found = read(Reconciliation, sent)
-        left = deadline - time.monotonic()
-        if _ended(found) or left <= 1:
-            return sent
+    found = read(Reconciliation, sent)
+    while not _ended(found) and (left := deadline - time.monotonic()) > 1:
         headers = {"Prefer": f"wait={int(min(_WAIT, left))}"}
         sent = await client.request("GET", f"/reconciliations/{found.id}", headers=headers)
-        if sent["status"] == "pending":
+        found = read(Reconciliation, sent)
+        if found.status == "pending":
             # Still not started after two waits: no worker runs.
-            return sent
+            break
+    return sent
 
 
 def _ended(found: Reconciliation) -> bool:

@@ -1,8 +1,8 @@
-"""Makes the environment that `make` works in, and shows how far it is.
+"""Creates the virtual environment that `make` uses, and shows its progress.
 
-Run as a script by any Python of the right version, since nothing is installed yet:
-`python3 cli/install.py .venv`. The packages are those of `requirements.lock`, each checked by its
-hash; pip's own words are in `install.log` of the environment.
+Run as a script by any Python of the right version, because nothing is installed yet:
+`python3 cli/install.py .venv`. It installs the packages of `requirements.lock`, each checked by its
+hash. The output of pip is in `install.log` of the environment.
 """
 
 import re
@@ -14,7 +14,7 @@ from pathlib import Path
 NEEDED = (3, 11)
 ROOT = Path(__file__).resolve().parents[1]
 TO_FETCH, ON_DISK = "235 MB", "981 MB"
-"""What the environment costs, servers and development tools included; measured."""
+"""The measured size of the packages, servers and development tools included."""
 _QUIET_STEP = 15.0
 """Seconds between two lines where the output is no terminal."""
 
@@ -25,11 +25,11 @@ def main(folder: Path) -> int:
         write(
             f"Python {NEEDED[0]}.{NEEDED[1]} or newer is needed; this is {sys.version.split()[0]}."
         )
-        write("Name another one: make PYTHON=python3.12 demo")
+        write("Use another one: make PYTHON=python3.12 demo")
         return 1
     total = len(re.findall(r"^[a-zA-Z0-9].*==", (ROOT / "requirements.lock").read_text(), re.M))
     write(f"Installing up to {total} packages into {folder}, once.")
-    write(f"They are some {TO_FETCH} to fetch and take {ON_DISK} on disk.")
+    write(f"They are about {TO_FETCH} to download and take {ON_DISK} on disk.")
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     log = folder / "install.log"
@@ -40,8 +40,8 @@ def main(folder: Path) -> int:
         code = run(command, log, folder, total)
         if code:
             write("".join(["\n", *log.read_text(errors="replace").splitlines(keepends=True)[-20:]]))
-            write(f"pip ended with exit code {code}. All of its words are in {log}; once the cause")
-            write("is gone, run `make` again: it goes on with what is there.")
+            write(f"pip failed with exit code {code}; its whole output is in {log}. Fix the cause")
+            write("and run `make` again: installed packages are kept.")
             return code
     size = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
     write(f"Installed in {time.monotonic() - began:.0f} s; {folder} takes {size / 2**20:.0f} MB.")
@@ -49,9 +49,9 @@ def main(folder: Path) -> int:
 
 
 def run(command: list[str], log: Path, folder: Path, total: int) -> int:
-    """Run pip into its log, and show how far it is; returns its exit code."""
-    with log.open("ab") as words:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=words, stderr=subprocess.STDOUT)
+    """Run pip with its output in the log, and show the progress; returns its exit code."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     shown = time.monotonic()
     try:
         while True:
@@ -73,12 +73,12 @@ def run(command: list[str], log: Path, folder: Path, total: int) -> int:
 
 
 def stage(log: Path, folder: Path, total: int) -> str:
-    """What pip is doing: looking up and fetching, or installing."""
+    """What pip is doing, and for how many packages: fetching or installing."""
     installed = sum(1 for _ in folder.glob("lib/python*/site-packages/*.dist-info"))
-    words = log.read_text(errors="replace")
-    if "Installing collected packages" in words:
+    output = log.read_text(errors="replace")
+    if "Installing collected packages" in output:
         return f"installing: {installed} of {total} packages"
-    fetched = len(re.findall(r"^Collecting ", words, re.M))
+    fetched = len(re.findall(r"^Collecting ", output, re.M))
     return f"fetching: {fetched} of {total} packages"
 
 
@@ -92,5 +92,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(Path(sys.argv[1])))
     except KeyboardInterrupt:
-        write("\nStopped. Run `make` again to go on.")
+        write("\nStopped. Run `make` again to continue.")
         sys.exit(130)

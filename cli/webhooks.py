@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from api.webhooks.schemas import Attempt, Delivery, Recovered, SecretState
+from api.webhooks.schemas import Attempt, Delivery, DeliveryPage, Recovered, SecretState
 from cli.client import ApiClient, read
 from cli.command import AsJson, api_command
 from cli.terminal import (
@@ -42,12 +42,12 @@ async def list_deliveries(
     if status:
         params["status"] = status
     sent = await client.request("GET", "/webhooks/deliveries", params=params)
+    page = read(DeliveryPage, sent)
     if as_json:
         print_json(sent["items"])
         return
-    deliveries = [read(Delivery, one) for one in sent["items"]]
-    console.print(deliveries_table(deliveries))
-    for delivery in deliveries:
+    console.print(deliveries_table(page.items))
+    for delivery in page.items:
         if delivery.attempts:
             console.print(attempts_table(delivery.id, delivery.attempts))
 

@@ -237,3 +237,13 @@ def test_a_question_at_the_terminal_ends_with_ctrl_c(fake: FakeApi, url: str) ->
     result = CliRunner().invoke(app, words, input="")
     assert result.exit_code == 130
     assert "POST" not in " ".join(fake.requests)
+
+
+def test_the_command_starts_without_the_servers_libraries() -> None:
+    """It reads the API's schemas, which must not bring the API itself."""
+    slow = ("fastapi", "sqlalchemy", "temporalio", "boto3", "structlog", "cryptography")
+    script = f"import sys, cli.main; print(sorted(sys.modules.keys() & set({slow})))"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"
