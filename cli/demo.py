@@ -29,7 +29,7 @@ from cli.stack.parts import SANDBOX_TOKEN
 from cli.terminal import console, say
 from cli.up import embedded, print_addresses
 from cli.watch import watch
-from sandbox.catalogue import Catalogue
+from sandbox.known_cases import KnownCases
 
 WEBHOOK_SECONDS: Final = 30.0
 START_SECONDS: Final = 60.0
@@ -255,4 +255,4 @@ async def _scene(state: StackState) -> AsyncIterator[Scene]:
         httpx2.AsyncClient(follow_redirects=True, timeout=30.0, trust_env=False) as http,
         open_client(connection) as client,
     ):
-        yield Scene(client, http, Catalogue().names()["demo"], state.addresses["sandbox"])
+        yield Scene(client, http, KnownCases().names()["demo"], state.addresses["sandbox"])
