@@ -360,8 +360,8 @@ class FaultName(StrEnum):
     )
     REDIRECT_LOGIN = ("redirect_login", _API, "302 to the PJe's login page",
         lambda _reply, _p, request: _redirect(
-        f"{request.base_url}{LOGIN_PATH}"
-        "?client_id=portalexterno-frontend&response_mode=fragment" ))
+            f"{request.base_url}{LOGIN_PATH}"
+            "?client_id=portalexterno-frontend&response_mode=fragment"))
     REDIRECT_OWN_HOST = ("redirect_own_host", _FILES,
         "302 to a signed address of the file on another name of this host, or on parameter `host`; "
         "a token that comes with the signature is refused", _redirect_own)
