@@ -17,7 +17,7 @@ from temporalio import activity
 from activities import failures
 from activities.job_slots import JobSlots, Slots
 from activities.recorder import Recorder
-from autos import progress
+from autos import stall_watch
 from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted
 from autos.contracts.errors import RECORDS
 from autos.contracts.states import DocumentState, Doubt, Reason
@@ -73,7 +73,7 @@ class DocumentActivities:
                     # A batch that runs again does not ask again for what has failed in it.
                     since=info.scheduled_time if info.attempt > 1 else None,
                 )
-            progress.made()
+            stall_watch.progressed()
             failed = self._not_stored
             if failed is not None and not await self._store.ready():
                 # Nothing is asked of the source that could not be put away; the job shows the wait.
@@ -120,7 +120,7 @@ class DocumentActivities:
             refused = _Refused(Refused(Reason(kind)))
             return await self._refused(request, row, wanted, refused, started)
         finally:
-            progress.made()
+            stall_watch.progressed()
 
     async def _download(
         self, request: DownloadBatch, row: Document, wanted: Wanted, slots: Slots

@@ -7,7 +7,7 @@ from typing import Final
 
 from temporalio import activity
 
-from autos.progress import Progress, watched
+from autos.stall_watch import StallWatch, watched
 
 SILENCE_SECONDS: Final = 300.0
 _SECONDS: Final = 2.0
@@ -26,15 +26,15 @@ async def heartbeating(silence_seconds: float = SILENCE_SECONDS) -> AsyncIterato
     """Beat until the block ends, well within the heartbeat timeout of 15 s, while it gets on.
 
     Args:
-        silence_seconds: the longest time without progress (autos/progress.py).
+        silence_seconds: the longest time without progress (autos/stall_watch.py).
 
     Raises:
         Stalled, LineTooLong: there was no progress for longer; the block is cancelled. Should it
             not end, then Temporal gives the activity up for want of heartbeats.
     """
     limit = asyncio.timeout(None)
-    with watched(silence_seconds) as progress:
-        beating = asyncio.create_task(_beat(progress, limit, min(_SECONDS, silence_seconds)))
+    with watched(silence_seconds) as watch:
+        beating = asyncio.create_task(_beat(watch, limit, min(_SECONDS, silence_seconds)))
         try:
             async with limit:
                 yield
@@ -48,10 +48,10 @@ async def heartbeating(silence_seconds: float = SILENCE_SECONDS) -> AsyncIterato
                 await beating
 
 
-async def _beat(progress: Progress, limit: asyncio.Timeout, every: float) -> Exception:
+async def _beat(watch: StallWatch, limit: asyncio.Timeout, every: float) -> Exception:
     """Beat as long as there is progress; then end the block, and say what it was about."""
-    while not progress.stalled:
+    while not watch.stalled:
         activity.heartbeat()
         await asyncio.sleep(every)
     limit.reschedule(asyncio.get_running_loop().time())
-    return LineTooLong() if progress.is_in_line else Stalled()
+    return LineTooLong() if watch.is_queued else Stalled()

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from autos.progress import in_line
+from autos.stall_watch import queued
 
 
 class Slots(asyncio.Semaphore):
@@ -18,7 +18,7 @@ class Slots(asyncio.Semaphore):
 
     async def acquire(self) -> Literal[True]:
         """Wait for a slot and take it."""
-        with in_line():
+        with queued():
             return await super().acquire()
 
 

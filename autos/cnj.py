@@ -2,11 +2,8 @@
 
 A case number is 20 digits, written `NNNNNNN-DD.AAAA.J.TR.OOOO`: sequence, check digits,
 year, segment of justice, court, unit of origin (CNJ Resolution 65/2008; TRF6 by Resolution
-477/2022). The tables below follow the resolution as laid out in facts/pdpj-api.md §10; two
-public libraries that were read for it have Mato Grosso/Minas Gerais, Sergipe/São Paulo or
-STJ/CNJ swapped.
-
-This module does not promise that a well-formed number belongs to a case that exists.
+477/2022). Two public libraries swap Mato Grosso and Minas Gerais, Sergipe and São Paulo, or STJ and
+CNJ. Does not promise that a valid number belongs to a case that exists.
 """
 
 import re
@@ -60,7 +57,7 @@ def check_digits(sequence: int, year: int, segment: int, court: int, origin: int
 
 @dataclass(frozen=True, slots=True)
 class CaseNumber:
-    """A valid case number. Make one with `parse` or `build`; both refuse a wrong one."""
+    """A valid case number. Create it with `parse` or `build`, which check it."""
 
     digits: str
     """The 20 digits without punctuation."""
@@ -70,7 +67,7 @@ class CaseNumber:
         """Read a masked or a bare number.
 
         Raises:
-            InvalidCaseNumber: wrong shape, wrong check digits, or no such segment or court.
+            InvalidCaseNumber: wrong format, wrong check digits, or no such segment or court.
         """
         stripped = text.strip()
         match = _MASKED.fullmatch(stripped) or _BARE.fullmatch(stripped)
@@ -113,7 +110,7 @@ class CaseNumber:
 
     @property
     def segment(self) -> str:
-        """The segment of justice, in the source's own words (facts/pdpj-api.md §5.2)."""
+        """The segment of justice, as the source names it (docs/source.md#listings)."""
         return SEGMENTS[int(self.digits[13])]
 
     @property

@@ -1,7 +1,7 @@
-"""The name a document is saved under: the court's own, with the one ending its content asks for.
+"""The file name of a document: the court's name, with an extension that fits its content type.
 
-The table holds every type that `autos.source` finds by content, and more, so that a name does not
-depend on which types the machine's own tables know.
+The table has every type that `autos.source` detects, so that names do not depend on the type tables
+of the machine.
 """
 
 import mimetypes
@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 DEFAULT_TYPE: Final = "application/octet-stream"
-"""Of bytes of no known kind; any name fits them."""
+"""Of unknown content; any name fits."""
 
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument"
 _OPEN: Final = "application/vnd.oasis.opendocument"
@@ -71,7 +71,7 @@ _ENDINGS: Final[dict[str, tuple[str, ...]]] = {
     "video/ogg": (".ogv", ".ogg"),
     "video/x-ms-wmv": (".wmv", ".asf", ".wma"),
 }
-"""The endings that fit a type, the usual one first."""
+"""The extensions that fit a type, the usual one first."""
 
 _MADE_OF: Final[dict[str, tuple[str, ...]]] = {
     "text/plain": ("text/csv", "text/html", "application/json", "application/xml"),
@@ -86,23 +86,23 @@ _MADE_OF: Final[dict[str, tuple[str, ...]]] = {
         "application/vnd.ms-outlook",
     ),
 }
-"""Other types whose bytes may look like this one: their endings fit, too."""
+"""Other types whose bytes may be detected as this one; their extensions fit, too."""
 
 _TABLE: Final = mimetypes.MimeTypes()
-"""The standard library's own table, without the machine's, for types that a source made up."""
+"""The table of the standard library, without the machine's, for other types."""
 
 
 def filename(name: str, content_type: str | None) -> str:
-    """The name, with the usual ending of the type added unless it has one that fits.
+    """The name, with the usual extension of the type appended unless it has one that fits.
 
-    The name itself is never changed: an ending that does not fit stays before the one that does.
+    An extension that does not fit is kept, before the appended one.
     """
     fitting = _fitting(content_type or DEFAULT_TYPE)
     return name if not fitting or name.lower().endswith(fitting) else name + fitting[0]
 
 
 def ending(content_type: str | None) -> str:
-    """The usual ending of a type, with its dot; empty where any would do."""
+    """The usual extension of a type, with its dot; empty if any fits."""
     return next(iter(_fitting(content_type or DEFAULT_TYPE)), "")
 
 

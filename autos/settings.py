@@ -1,7 +1,8 @@
 """Configuration: one class, read from `AUTOS_*` variables (and a `.env` file in the folder).
 
-Temporal's own variables (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, TLS, API key) are read by
-Temporal's library, not here (DESIGN §13). Secrets are `SecretStr`: they show as stars in logs.
+Temporal's variables (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, TLS, API key) are read by Temporal's
+library, not here. Secrets are `SecretStr`, which prints as asterisks. A new setting also needs a
+line in `.env.example` and in the table of settings; tests compare them.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ DEFAULT_USER_AGENT: Final = (
 
 
 class MissingSettings(RuntimeError):
-    """A part was started without what it needs; the message lists every missing variable."""
+    """Required settings are missing; the message lists every variable to set."""
 
 
 class DatabaseAway(RuntimeError):
@@ -25,7 +26,7 @@ class DatabaseAway(RuntimeError):
 
 
 class Settings(BaseSettings):
-    """Every setting of Autos with its default. `.env.example` lists the same."""
+    """Every setting of Autos with its default."""
 
     model_config = SettingsConfigDict(
         env_prefix="AUTOS_", env_file=".env", extra="ignore", frozen=True
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
         10, gt=0, description="Seconds to wait for one of these connections"
     )
     database_connect_timeout: float = Field(
-        5, gt=0, description="Seconds; `connect_timeout` in the address goes before it"
+        5, gt=0, description="Seconds; `connect_timeout` in the URL takes precedence"
     )
     database_command_timeout: float = Field(
         30, gt=0, description="Seconds for the answer to one statement"
@@ -52,13 +53,13 @@ class Settings(BaseSettings):
         "separated by commas, the first encrypts and all decrypt",
     )
 
-    # ObjectStore
-    s3_endpoint: str = Field("", description="Empty for AWS, else the address of a compatible S3")
+    # Object store
+    s3_endpoint: str = Field("", description="Empty for AWS, else the URL of a compatible S3")
     s3_public_endpoint: str = Field(
-        "", description="The address put into links, where clients reach S3 by another name"
+        "", description="The URL for links, where clients reach S3 by another name"
     )
     s3_bucket: str = ""
-    # Without keys boto3's own chain finds some, such as those of an instance's role.
+    # If empty, boto3's provider chain is used, such as the role of an instance.
     s3_access_key_id: str = ""
     s3_secret_access_key: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
@@ -79,7 +80,7 @@ class Settings(BaseSettings):
     source_idle_timeout: float = Field(60, gt=0, description="Seconds without a byte")
     source_max_document_bytes: int = Field(5_000_000_000, ge=1)
     source_min_bytes_per_minute: int = Field(
-        65_536, ge=0, description="A body that comes slower for a minute is ended; 0 for no floor"
+        65_536, ge=0, description="A slower body is ended after a minute; 0 for no minimum"
     )
     source_redirect_hosts: str = Field(
         "",
@@ -124,10 +125,10 @@ class Settings(BaseSettings):
     )
 
     attempts_days: int = Field(
-        90, ge=0, description="Days that attempts of deliveries are kept; 0 for ever"
+        90, ge=0, description="Days that attempts of deliveries are kept; 0: no limit"
     )
     receipts_days: int = Field(
-        90, ge=0, description="Days that webhooks in the test receiver are kept; 0 for ever"
+        90, ge=0, description="Days that webhooks in the test receiver are kept; 0: no limit"
     )
 
     # The embedded stack
@@ -140,7 +141,7 @@ class Settings(BaseSettings):
         if bool(self.s3_access_key_id) != bool(self.s3_secret_access_key.get_secret_value()):
             raise ValueError(
                 "set both AUTOS_S3_ACCESS_KEY_ID and AUTOS_S3_SECRET_ACCESS_KEY, or neither to use "
-                "the keys that boto3 finds by itself"
+                "the keys that boto3 finds"
             )
         return self
 

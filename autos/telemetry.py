@@ -1,9 +1,8 @@
-"""Logs of every part of the service: one JSON object a line, on standard output.
+"""Logs of all processes of the service: one JSON object a line, on standard output.
 
-The standard library's loggers (uvicorn, Temporal, SQLAlchemy) go through the same renderer. The
-last step before a line leaves takes out what must never be in a log: API keys, bearer tokens,
-signing secrets and the query of any address (F32). It cannot know names of people: those who log
-must not log them.
+The loggers of the standard library (uvicorn, Temporal, SQLAlchemy) use the same renderer. The last
+step redacts API keys, bearer tokens, signing secrets and the query of any URL. Does not redact
+names of people; code must not log them.
 """
 
 import logging
@@ -27,14 +26,19 @@ _SECRETS: Final = (
 
 
 def redact(text: str) -> str:
-    """The text without keys, tokens and the queries of addresses."""
+    """The text without keys, tokens and the queries of URLs."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def configure(log_format: str, service: str) -> None:
-    """Set logging up for this process; called once, at its start."""
+    """Set up logging for this process; call it once, at the start.
+
+    Args:
+        log_format: `json` or `console`.
+        service: the name in each line.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -68,7 +72,7 @@ def configure(log_format: str, service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # These tell the story of every request a second time, addresses and all.
+    # These log each request again, with its full URL.
     for chatty in ("httpx2", "httpcore2", "botocore", "boto3", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
@@ -80,7 +84,7 @@ def configure(log_format: str, service: str) -> None:
 
 
 def request_id(given: str | None) -> str:
-    """The caller's request id if it is a harmless one, else a new one."""
+    """The caller's request id if it matches `REQUEST_ID`, else a new one."""
     if given is not None and REQUEST_ID.fullmatch(given):
         return given
     return uuid.uuid4().hex

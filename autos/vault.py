@@ -1,9 +1,8 @@
-"""Encrypts what must be stored but never read from the database alone: credentials, secrets.
+"""Encrypts credentials and secrets, so that the database alone does not reveal them.
 
-Authenticated encryption by the `cryptography` package's Fernet, with keys made from
-`AUTOS_SECRET_KEY`. It may hold several, separated by commas: the first seals, all of them open, so
-that a new key can be put in front of the old one. Not promised: protection from somebody who has
-both a key and the database.
+Fernet of the `cryptography` package (authenticated encryption), with keys derived from
+`AUTOS_SECRET_KEY`. Of several, separated by commas, the first encrypts and all decrypt; a new key
+is added in front of the old one. Does not protect from someone who has a key and the database.
 """
 
 import base64
@@ -14,14 +13,14 @@ from pydantic import SecretStr
 
 
 class SealBroken(Exception):
-    """A stored secret does not open: no key of `AUTOS_SECRET_KEY` is the one it was sealed with."""
+    """No key of `AUTOS_SECRET_KEY` decrypts a stored secret."""
 
 
 class Vault:
-    """Seals and opens short texts.
+    """Encrypts and decrypts short texts.
 
     Raises:
-        ValueError: there is no key.
+        ValueError: a key is empty.
     """
 
     def __init__(self, secret_key: SecretStr) -> None:
@@ -35,10 +34,10 @@ class Vault:
         return self._fernet.encrypt(text.encode())
 
     def open(self, sealed: bytes) -> str:
-        """The text that was sealed.
+        """The decrypted text.
 
         Raises:
-            SealBroken: a key that is not held sealed it, or the bytes were changed.
+            SealBroken: it was encrypted with another key, or the bytes were changed.
         """
         try:
             return self._fernet.decrypt(sealed).decode()
@@ -50,5 +49,5 @@ class Vault:
 
 
 def _fernet(key: str) -> Fernet:
-    # The key is long and random, not a password: one hash spreads it over Fernet's 32 bytes.
+    # One hash suffices for 32 bytes: the key is long and random, not a password.
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))

@@ -28,7 +28,7 @@ from cli.stack.environment import SANDBOX_TOKEN
 from cli.stack.state import part_listens
 from cli.terminal import CommandError, console, print_line
 from cli.up import embedded_stack, print_addresses
-from sandbox.catalogue import Catalogue
+from sandbox.known_cases import KnownCases
 
 WEBHOOK_SECONDS: Final = 30.0
 START_SECONDS: Final = 60.0
@@ -52,7 +52,7 @@ async def demo(data_dir: Path) -> None:
             httpx2.AsyncClient(follow_redirects=True, timeout=30.0, trust_env=False) as http,
             open_client(connection) as client,
         ):
-            steps = Demo(client, http, Catalogue().names()["demo"], state.addresses["sandbox"])
+            steps = Demo(client, http, KnownCases().names()["demo"], state.addresses["sandbox"])
             await steps.download()
             await steps.list_documents()
             await steps.open_a_link()

@@ -1,6 +1,6 @@
-"""A stand-in for PDPJ, and a webhook receiver: an HTTP server of its own, for tests and demos.
+"""The sandbox: an HTTP server in place of PDPJ, with a receiver of webhooks, for tests and demos.
 
-It follows docs/source.md and knows nothing of the service but the rules of case numbers. All people
-and numbers are made up. What it can be made to do is in docs/sandbox.md. It does not promise to be
-the portal: what has never been recorded is answered in one plausible way.
+It follows docs/source.md and uses nothing of the service but the rules of case numbers. All people
+and numbers are made up; docs/sandbox.md lists its cases and faults. Does not promise to equal the
+portal: where the portal's answer is unknown, it gives one plausible answer.
 """

@@ -1,7 +1,8 @@
-"""A case as the stand-in holds it: pieces, and the listings in which they are shown.
+"""A case of the sandbox: pieces, the listings that show them, and the JSON of a document.
 
 A piece is one document of the court's system. A listing (`tramitação`) is one data source's view of
-one instance; two listings may show the same pieces, under other UUIDs.
+one instance; two listings may show the same pieces, under other UUIDs. For a new field of a
+document, add it to `Piece` if documents differ in it, and to `Document.portal_json`.
 """
 
 import uuid
@@ -13,15 +14,16 @@ from typing import Final
 
 from autos.cnj import CaseNumber
 from sandbox import files
-from sandbox.faults import FaultName
+from sandbox.faults import FOREIGN_URL, FaultName
 from sandbox.files import Content
 
 NAMESPACE: Final = uuid.UUID("5a6d0b0e-6f7c-5d0e-9a55-0a07a5a0ab0c")
-"""Under which every document's UUID is derived (version 5)."""
+"""Of the UUIDs of documents (version 5)."""
+_Json = dict[str, object]
 
 
 class Address(StrEnum):
-    """The forms in which a document's hrefs are given (docs/source.md#addresses)."""
+    """The forms of a document's hrefs (docs/source.md#addresses)."""
 
     RELATIVE = "relative"
     ABSOLUTE = "absolute"
@@ -34,7 +36,7 @@ class Address(StrEnum):
 
 
 class InstanceNamedBy(StrEnum):
-    """How a listing says of which instance it is."""
+    """The member of a listing that names its instance."""
 
     BOTH = "both"
     GRADE = "grau"
@@ -43,7 +45,7 @@ class InstanceNamedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Piece:
-    """One document of a case, however many sources list it."""
+    """One document of the court's system, listed by one or more sources."""
 
     name: str
     content: Content
@@ -63,11 +65,11 @@ class Piece:
     secrecy: str = "PUBLICO"
     address: Address = Address.RELATIVE
     failure: FaultName | None = None
-    """What the source answers for good instead of the file."""
+    """What the source always answers instead of the file."""
 
     @property
     def text(self) -> str:
-        """What `/texto` answers: page text with the odd characters real ones have."""
+        """The answer of `/texto`, with odd characters that occur in real ones."""
         return f"{self.kind}\n\n\n\n{self.origin_id}\u00a0\u2028inventado\x1a\n\n"
 
 
@@ -77,11 +79,18 @@ class Listing:
 
     source: int
     instance: str
-    """A key of `details.GRADES`, such as `G1`."""
+    """A key of `case_detail.GRADES`, such as `G1`."""
     pieces: tuple[Piece, ...]
     describes_files: bool = True
     instance_named_by: InstanceNamedBy = InstanceNamedBy.BOTH
     filed_at: datetime = datetime(2024, 1, 10, 9, 8, 52)  # noqa: DTZ001  # the source has no zones
+
+
+def timestamp(at: datetime, court: str) -> str:
+    """A time without zone, with 0 to 3 fraction digits, none in TJSP."""
+    if court == "TJSP" or at.microsecond == 0:
+        return at.isoformat(timespec="seconds")
+    return at.isoformat(timespec="milliseconds").rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -90,9 +99,82 @@ class Document:
 
     uuid: str
     codex_id: int
+    number: CaseNumber
     piece: Piece
     listing: Listing
     described: bool
+
+    def portal_json(self, base_url: str) -> _Json:
+        """The document as the portal lists it; `base_url` is scheme and host for the client."""
+        piece = self.piece
+        kind: _Json = {} if piece.kind_code is None else {"codigo": piece.kind_code}
+        kind |= {"nome": piece.kind, "idCodex": 123, "idOrigem": "12"}
+        listed: _Json = {
+            "sequencia": piece.sequence,
+            "dataHoraJuntada": timestamp(piece.joined_at, self.number.court),
+            "idCodex": self.codex_id,
+            "idOrigem": piece.origin_id,
+            "nome": piece.name,
+            "nivelSigilo": piece.secrecy,
+            "tipo": kind,
+        }
+        listed |= self._addresses(base_url)
+        if self.described:
+            listed["arquivo"] = self._file()
+        return listed
+
+    def lake_json(self) -> _Json:
+        """The document as the data lake lists it: its UUID as `id`, no hrefs, types as names."""
+        piece = self.piece
+        file: _Json | None = None
+        if self.described:
+            kind = (piece.declared_as or piece.content.media_type).upper()
+            file = self._file() | {
+                "id": self.uuid,
+                "idCodex": self.codex_id,
+                "tipo": kind.replace("/", "_").replace("-", "_").replace(".", "_"),
+            }
+        return {
+            "id": self.uuid,
+            "sequencia": piece.sequence,
+            "dataHoraJuntada": timestamp(piece.joined_at, self.listing.instance),
+            "idCodex": self.codex_id,
+            "idOrigem": piece.origin_id,
+            "nome": piece.name,
+            "nivelSigilo": piece.secrecy,
+            "tipo": {"codigo": piece.kind_code, "nome": piece.kind},
+            "arquivo": file,
+            "signatarios": [{"nome": "Beltrano Inventado"}],
+        }
+
+    def _file(self) -> _Json:
+        piece = self.piece
+        return {
+            "tipo": piece.declared_as or piece.content.media_type,
+            "quantidadePaginas": 0,
+            "quantidadeImagens": 0,
+            "tamanho": piece.content.size if piece.listed_size is None else piece.listed_size,
+            "tamanhoTexto": len(piece.text),
+        }
+
+    def _addresses(self, base_url: str) -> _Json:
+        path = f"/processos/{self.number.masked}/documentos/{self.uuid}"
+        match self.piece.address:
+            case Address.NONE:
+                return {}
+            case Address.UUID_ONLY:
+                return {"id": self.uuid}
+            case Address.TEXT_ONLY:
+                return {"hrefTexto": f"{path}/texto"}
+            case Address.ABSOLUTE:
+                prefix = f"{base_url}/api/v2"
+            case Address.WITH_PREFIX:
+                prefix = "/api/v2"
+            case Address.FOREIGN:
+                prefix = f"{FOREIGN_URL}/api/v2"
+            case Address.RELATIVE:
+                prefix = ""
+        return {"hrefBinario": f"{prefix}{path}/binario", "hrefTexto": f"{prefix}{path}/texto"}
 
 
 @dataclass(eq=False)
@@ -105,13 +187,13 @@ class Case:
     accessible: bool = True
     secrecy: int = 0
     odd_shapes: bool = False
-    """Keys and shapes only some courts have (docs/source.md#listings)."""
+    """With members and shapes that only some courts have (docs/source.md#listings)."""
     in_portfolio: bool = False
-    """Found by a search for the CPF of `people`."""
+    """Found by a search for `case_detail.PORTFOLIO_CPF`."""
     listings: tuple[Listing, ...] = field(init=False)
     documents: dict[str, Document] = field(init=False)
     rendered: dict[str, bytes] = field(init=False)
-    """The detail as sent, by the base URL it was asked at."""
+    """The detail as sent, by base URL."""
 
     def __post_init__(self) -> None:
         self._show(self.original)
@@ -122,22 +204,22 @@ class Case:
             self._show(self.original)
 
     def change(
-        self, add: int, remove: str | None, move: str | None, put_in_place: str | None = None
+        self, add: int, remove: str | None, move: str | None, replace_file: str | None = None
     ) -> None:
-        """Let time go by: new pieces at the top, one gone, one with another sequence.
+        """Change the case as courts do over time.
 
         Args:
             add: how many new pieces.
             remove: the UUID of one that disappears.
             move: the UUID of one that gets the highest sequence.
-            put_in_place: the UUID of one that the court replaces by a larger file.
+            replace_file: the UUID of one that the court replaces by a larger file.
 
         Raises:
             KeyError: there is no such document.
         """
         gone, moved, replaced = (
             self.documents[named].piece.origin_id if named else None
-            for named in (remove, move, put_in_place)
+            for named in (remove, move, replace_file)
         )
         self._show(
             tuple(
@@ -186,6 +268,7 @@ class Case:
                 yield Document(
                     uuid=str(derived),
                     codex_id=10**10 + derived.int % 10**10,
+                    number=self.number,
                     piece=piece,
                     listing=listing,
                     described=piece.described and listing.describes_files,

@@ -1,10 +1,9 @@
-"""The bytes of files, and writers of small but real ones, one per kind the source may hold.
+"""Writers of small but real files, one per type that the source may hold.
 
-A file is kept as a beginning, a repeated filling and an end, so that one of 300 MB takes some
-kilobytes of memory, and equal arguments give equal bytes. Every file opens in an ordinary reader;
-audio and video hold silence. `label` is ASCII text that shows in the file and makes its bytes
-unlike those of other labels; `size` is the exact size in bytes, and a size below the smallest file
-of the kind gives that smallest file.
+A file is kept as a head, a repeated filling and a tail, so that one of 300 MB takes a few kilobytes
+of memory; equal arguments give equal bytes. Files open in ordinary readers; audio and video hold
+silence. `label` is ASCII text in the file that makes its bytes unique; `size` is the exact size in
+bytes, or the smallest possible one if that is larger.
 """
 
 import hashlib

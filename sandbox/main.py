@@ -1,6 +1,6 @@
-"""Starts the stand-in: `python -m sandbox --host 127.0.0.1 --port 8700`.
+"""Starts the sandbox: `python -m sandbox --host 127.0.0.1 --port 8700`.
 
-Once it listens, one line of JSON on standard output says where: `{"url": "http://…"}`.
+Once it listens, it prints its URL as one line of JSON: `{"url": "http://…"}`.
 """
 
 import argparse
@@ -18,32 +18,32 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sandbox import control, lake, portal
-from sandbox.counters import Recorder
+from sandbox import control, routes
+from sandbox.request_log import LoggingMiddleware
+from sandbox.state import SandboxState
 from sandbox.tokens import DEMO_TOKEN
-from sandbox.world import World
 
 _SHUTDOWN_SECONDS: Final = 1
 _KEEP_ALIVE_SECONDS: Final = 75
 
 
 class Application:
-    """The stand-in over a world: the portal, which is counted, receivers and controls."""
+    """The source, whose requests are logged, beside the control API and the receivers."""
 
-    def __init__(self, world: World) -> None:
-        self._control = control.make_app(world)
-        shown = Starlette(routes=[*lake.ROUTES, *portal.ROUTES])
-        shown.state.world = world
-        self._portal = Recorder(shown, lambda: world.counters)
+    def __init__(self, state: SandboxState) -> None:
+        self._control = control.make_app(state)
+        source = Starlette(routes=routes.ROUTES)
+        source.state.sandbox = state
+        self._source = LoggingMiddleware(source, lambda: state.request_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         own = scope["path"] == "/control" or scope["path"].startswith(("/control/", "/receiver/"))
-        await (self._control if own else self._portal)(scope, receive, send)
+        await (self._control if own else self._source)(scope, receive, send)
 
 
 class Connection(H11Protocol):
-    """The server's side of one connection; lets a reply break it, by naming the transport to it."""
+    """The server's side of a connection; gives replies its transport, so that they can break it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
         """Remember the transport for the requests of this connection."""
@@ -52,11 +52,11 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says where it listens and ends without delay."""
+    """uvicorn's server; prints its URL and ends without delay."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End in good order at SIGTERM and SIGINT; the base class would send itself the signal."""
+        """Shut down at SIGTERM and SIGINT; the base class raises the signal again afterwards."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -66,12 +66,12 @@ class Server(uvicorn.Server):
         """Start to listen, then print the URL."""
         await super().startup(sockets)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        sys.stdout.write(json.dumps({"url": f"http://{shown}:{port}"}) + "\n")
+        name = f"[{host}]" if ":" in host else host
+        sys.stdout.write(json.dumps({"url": f"http://{name}:{port}"}) + "\n")
         sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Cut the answers under way: one that hangs by design would never end."""
+        """Abort all answers, because some never end by design."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
                 connection.transport.abort()
@@ -91,10 +91,10 @@ def run(
         host: address to listen at.
         port: 0 for any free one.
         latency_ms: delay before the first byte of every document.
-        token: one that is always valid.
+        token: the one that does not expire.
     """
     config = uvicorn.Config(
-        Application(World(token, latency_ms)),
+        Application(SandboxState(token, latency_ms)),
         host=host,
         port=port,
         http=Connection,

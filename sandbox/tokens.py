@@ -1,7 +1,7 @@
 """Access and refresh tokens, in the shapes and with the lifetimes of docs/source.md#tokens.
 
-They look like the portal's JWTs (RS256), but are signed with a key of this process and good for
-nothing else. A token is known by being remembered: only the demo token outlives a restart.
+They look like the portal's JWTs (RS256), but are signed with a key of this process. Issued tokens
+are kept in memory: only the demo token survives a restart.
 """
 
 import base64
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 DEMO_TOKEN: Final = "sandbox-demo-token"
-"""Valid at every time, until all tokens are revoked."""
+"""Does not expire; valid until all tokens are revoked."""
 
 LIFETIME_SECONDS: Final = 28_800
 SESSION_SECONDS: Final = 43_200
@@ -30,7 +30,7 @@ class InvalidGrant(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Two tokens as the token endpoint hands them out; times in seconds."""
+    """The tokens of one answer of the token endpoint; times in seconds."""
 
     access_token: str
     refresh_token: str
@@ -50,12 +50,12 @@ class _Session:
     lifetime: float
 
 
-class TokenOffice:
+class TokenIssuer:
     """Issues, checks, refreshes and revokes tokens, by a clock that can be set."""
 
     def __init__(self, demo_token: str = DEMO_TOKEN) -> None:
         self.clock_offset = 0.0
-        """Seconds the office's clock is ahead."""
+        """Seconds by which the clock is ahead."""
         self._demo_token = demo_token
         self._demo_valid = True
         self._access: dict[str, _Access] = {}
@@ -63,18 +63,18 @@ class TokenOffice:
         self._serial = itertools.count(1)
 
     def now(self) -> float:
-        """Seconds since 1970 by the office's clock."""
+        """Seconds since 1970 by the issuer's clock."""
         return time.time() + self.clock_offset
 
     def login(self, lifetime: float = LIFETIME_SECONDS, max_requests: int | None = None) -> Grant:
-        """Tokens of a new session; the first is good for `max_requests`, None for any number."""
+        """Tokens of a new session; the access token is valid for `max_requests`, if given."""
         return self._issue(_Session(self.now(), lifetime), max_requests)
 
     def refresh(self, refresh_token: str) -> Grant:
         """New tokens for a session; the refresh token is used up.
 
         Raises:
-            InvalidGrant: see there.
+            InvalidGrant: the token cannot be used.
         """
         session = self._sessions.pop(refresh_token, None)
         if session is None or self.now() >= session.login_at + SESSION_SECONDS:
@@ -82,7 +82,7 @@ class TokenOffice:
         return self._issue(session, None)
 
     def accepts(self, token: str) -> bool:
-        """Check a token for one request, which counts."""
+        """True if the token is valid for one more request, which is counted."""
         if self._demo_valid and token == self._demo_token:
             return True
         access = self._access.get(token)
@@ -95,7 +95,7 @@ class TokenOffice:
         return True
 
     def revoke(self, token: str | None) -> None:
-        """Kill one access token; or all, the demo token and the refresh tokens among them."""
+        """Revoke one access token; or all tokens, including the demo token and refresh tokens."""
         if token is None:
             self._access.clear()
             self._sessions.clear()
@@ -105,7 +105,7 @@ class TokenOffice:
             self._demo_valid = False
 
     def restore(self) -> None:
-        """Set the clock right, and make the demo token valid again."""
+        """Reset the clock, and make the demo token valid again."""
         self.clock_offset = 0.0
         self._demo_valid = True
 
@@ -151,7 +151,7 @@ class TokenOffice:
 
 @cache
 def _key() -> rsa.RSAPrivateKey:
-    # Made when the first token is asked for: it takes longer than the rest of the start.
+    # Made with the first token: it takes longer than the rest of the start.
     return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 
 

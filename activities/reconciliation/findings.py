@@ -9,7 +9,7 @@ import structlog
 from temporalio.service import RPCError
 
 from activities.failures import failure_type
-from autos import progress
+from autos import stall_watch
 from autos.contracts.errors import INTERNAL_ERROR
 from autos.contracts.reconciliation import Counts, Finding, Kind, ReconciledPage, ReconcilePage
 from autos.records.models import now
@@ -60,7 +60,7 @@ async def each(items: Sequence[Item], look_at: Callable[[Item], Awaitable[None]]
                 if isinstance(error, RPCError) or failure_type(error) != INTERNAL_ERROR:
                     raise
                 defects.append(error)
-            progress.made()
+            stall_watch.progressed()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(_AT_ONCE, len(items))):

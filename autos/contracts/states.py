@@ -59,7 +59,7 @@ _DOUBTS: dict[Doubt, str] = {
 
 
 class Reason(StrEnum):
-    """Why a process or a document could not be had (DESIGN §6; facts/pdpj-api.md §4.4, §8, §9)."""
+    """Why a process or a document could not be downloaded (docs/operations.md has the table)."""
 
     SECRET = "secret"
     NO_ACCESS = "no_access"

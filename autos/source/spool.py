@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self, cast
 
-from autos import progress
+from autos import stall_watch
 
 MEMORY_BYTES: Final = 8 * 1024 * 1024
 PIECE_BYTES: Final = 1024 * 1024
@@ -109,7 +109,7 @@ class Spool:
             await self._flush()
         for offset in range(0, self._written, PIECE_BYTES):
             yield await asyncio.to_thread(self._read, offset)
-            progress.made()
+            stall_watch.progressed()
         for data in self._held:
             yield data
 

@@ -23,13 +23,13 @@ import pytest_asyncio
 import api.__main__
 import worker.main
 from cli.stack import Stack
-from sandbox.catalogue import Catalogue
+from sandbox.known_cases import KnownCases
 from tests.unit.deploy import compose
 
 AUTOS: Final = str(Path(sys.executable).with_name("autos"))
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 25.0
-SMALL: Final = Catalogue().names()["small"].digits
+SMALL: Final = KnownCases().names()["small"].digits
 OURS: Final = ("AUTOS_API_HOST", "AUTOS_API_PORT", "AUTOS_METRICS_PORT", "AUTOS_API_URL")
 
 

@@ -22,7 +22,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from autos import progress
+from autos import stall_watch
 from autos.source.courtesy.adaptive_limit import AdaptiveLimit
 from autos.source.courtesy.breaker import OVERLOAD, Breaker
 from autos.source.courtesy.permits import Limiter
@@ -97,7 +97,7 @@ class Courts:
         refused = court.breaker.hold_back(urgent=urgent)
         trial = refused is None and court.breaker.reason is not None
         if refused is None and not trial:
-            with progress.in_line():
+            with stall_watch.queued():
                 refused = await court.wait_in_line()
         if refused is not None:
             if self.observer is not None:
@@ -219,7 +219,7 @@ class _Court:
 
     def heard(self) -> None:
         """Something came from the court."""
-        progress.made()
+        stall_watch.progressed()
         self._heard_at = self._clock()
 
     def _is_silent(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
-from autos.progress import in_line
+from autos.stall_watch import queued
 
 
 class Permits(Protocol):
@@ -51,7 +51,7 @@ class Limiter:
     async def slot(self, key: str) -> AsyncIterator[None]:
         """Wait for the right to make one request, and hold it while the request lasts."""
         async with AsyncExitStack() as held:
-            with in_line():
+            with queued():
                 await held.enter_async_context(self._permits.permit(key))
                 if self._interval:
                     await self._pace()

@@ -1,1 +1,1 @@
-"""The stand-in, started as a process of its own and asked over HTTP."""
+"""The sandbox, started as a process and tested over HTTP."""

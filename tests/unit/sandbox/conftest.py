@@ -1,4 +1,4 @@
-"""One stand-in for all tests; each finds it as it was at its start."""
+"""One sandbox for all tests, reset before each one."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""What the tests say to the stand-in: as the portal's client, and over its control routes."""
+"""A client of the sandbox for tests: the portal's routes and the control API."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ TOKEN = "sandbox-demo-token"
 
 
 class Sandbox:
-    """A running stand-in."""
+    """A running sandbox."""
 
     def __init__(self, url: str, http: httpx2.AsyncClient, process: Process) -> None:
         self.url = url
@@ -23,7 +23,7 @@ class Sandbox:
         self.process = process
 
     async def get(self, path: str, token: str | None = TOKEN, **more: Any) -> httpx2.Response:
-        """Ask the portal."""
+        """GET a route of the portal."""
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         return await self.http.get(path, headers=headers | more.pop("headers", {}), **more)
 
@@ -35,7 +35,7 @@ class Sandbox:
         return reply.json()
 
     async def case(self, name: str) -> dict[str, Any]:
-        """The truth about a case."""
+        """A case, from the control API."""
         case: dict[str, Any] = await self.control(f"cases/{name}")
         return case
 
@@ -64,7 +64,7 @@ class Sandbox:
 
 @asynccontextmanager
 async def started(*arguments: str) -> AsyncIterator[Sandbox]:
-    """A stand-in of its own, ended by SIGTERM."""
+    """Start a sandbox; ended by SIGTERM."""
     command = [sys.executable, "-m", "sandbox", "--port", "0", *arguments]
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, env=os.environ)
     try:

@@ -83,12 +83,12 @@ async def test_keys_of_a_role_sign_with_their_token(role: Role) -> None:
     await opened.open()
     assert link(opened, "k") == ("ASIA1", "token-1")
     assert role.threads.isdisjoint({threading.get_ident()})
-    # They are good for an hour, and not asked for again.
+    # They are good for an hour, and not looked up again.
     assert [link(opened, f"k{number}")[0] for number in range(3)] == ["ASIA1"] * 3
     assert role.asked == 1
 
 
-async def test_keys_are_renewed_before_they_end_and_nobody_waits(role: Role) -> None:
+async def test_keys_are_renewed_before_they_end_without_a_wait(role: Role) -> None:
     """(S37) In the last quarter of an hour new ones are asked for while the old ones go on."""
     role.lasts = timedelta(minutes=14)
     opened = store()

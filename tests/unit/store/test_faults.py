@@ -142,11 +142,11 @@ async def test_a_refusal_is_not_repeated_and_tells_no_secret(http: httpx2.AsyncC
         with pytest.raises(StoreRefused) as refused:
             await store(server, http).put(KEY, Piece(), SHA256, "application/pdf")
     assert len(server.asked) == 1
-    told = f"{refused.value} {refused.value!r} {refused.value.__cause__}"
-    assert KEY in told
-    assert "'autos'" in told
-    assert "Signature" not in told
-    assert "AKIDFORTESTS" not in told
+    text = f"{refused.value} {refused.value!r} {refused.value.__cause__}"
+    assert KEY in text
+    assert "'autos'" in text
+    assert "Signature" not in text
+    assert "AKIDFORTESTS" not in text
 
 
 async def test_reading(http: httpx2.AsyncClient) -> None:
@@ -169,7 +169,7 @@ async def test_reading(http: httpx2.AsyncClient) -> None:
 async def test_a_bucket_is_ready_when_it_takes_an_object(
     http: httpx2.AsyncClient, answer: bytes, ready: bool
 ) -> None:
-    """(S43) A full one answers every question and takes nothing; one request tells."""
+    """(S43) A full store answers all requests but takes no object; one PUT shows it."""
     async with running(in_turn(answer)) as server:
         assert await store(server, http).ready() is ready
         (asked,) = server.asked

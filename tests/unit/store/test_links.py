@@ -119,7 +119,7 @@ def test_any_name_comes_back_intact_and_harmless(name: str) -> None:
 
 
 @pytest.mark.parametrize("hidden", "\u202e\u202a\u2066\u2069\u200e\u200f\u061c\u200b\ufeff\u00ad")
-def test_what_nobody_sees_is_taken_out(hidden: str) -> None:
+def test_invisible_characters_are_removed(hidden: str) -> None:
     """(S43) A name that runs backwards would show another ending than the file has."""
     assert saved_name(attachment(f"peticao_{hidden}fdp.exe")) == "peticao_fdp.exe"
 

@@ -41,7 +41,7 @@ def digest(data: bytes) -> str:
 
 
 def case() -> str:
-    """A number of its own for each test; the two servers live as long as all tests."""
+    """A new number for each test; the two servers are shared by all tests."""
     return f"{random.getrandbits(64):020}"
 
 
@@ -106,7 +106,7 @@ async def test_list_and_purge_one_process_only(store: Store) -> None:
 
 
 async def test_pages_of_all_processes_go_by_key(store: Store) -> None:
-    """Whoever reads all of them misses none and reads none twice."""
+    """Reading all pages misses no object and repeats none."""
     digits = [f"9992{number:016}" for number in (1, 2)]
     keys = [manifest_key(one) for one in digits]
     keys += [document_key(one, f"{number:064x}") for one in digits for number in range(3)]
@@ -188,7 +188,7 @@ async def test_a_link_with_another_signature_is_refused(
 
 
 def _grown(script: str, *arguments: str) -> int:
-    """Run a script in a process of its own; it prints by how many bytes its memory grew."""
+    """Run a script in a new process; it prints by how many bytes its memory grew."""
     done = subprocess.run(
         [sys.executable, "-c", dedent(script), *arguments],
         capture_output=True,

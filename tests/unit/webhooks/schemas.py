@@ -5,7 +5,7 @@ import json
 from pydantic import TypeAdapter
 
 from autos.webhooks.events import FullEvent, TestEvent, ThinEvent
-from tests.unit.webhooks.test_payload import SCHEMAS
+from tests.unit.webhooks.test_events import SCHEMAS
 
 
 def main() -> None:

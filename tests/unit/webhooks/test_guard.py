@@ -128,7 +128,7 @@ class Names:
 
 
 class Dialler(httpcore2.AsyncNetworkBackend):
-    """Notes whom it is to dial; connects to a receiver on loopback instead."""
+    """Notes each address; connects to a receiver on loopback instead."""
 
     def __init__(
         self, *, port: int = 0, refused: Sequence[str] = (), silent: Sequence[str] = ()
@@ -274,7 +274,7 @@ async def test_names_that_hang_hold_up_neither_other_names_nor_the_loops_threads
         await asyncio.gather(*hanging, return_exceptions=True)
 
 
-async def test_whom_nobody_vouches_for_is_no_connection(
+async def test_an_untrusted_certificate_is_no_connection(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     """The usual authorities, as in production: a certificate that signed itself is not enough."""

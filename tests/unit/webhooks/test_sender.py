@@ -106,17 +106,17 @@ async def test_a_flood_is_not_waited_for() -> None:
     await patient.close()
 
 
-async def test_nobody_at_the_port(sender: Sender) -> None:
+async def test_no_server_at_the_port(sender: Sender) -> None:
     async with receiver() as up:
         url = up.url
     assert (await sender.post(url, {}, b"{}")).failure is Failure.CONNECTION
 
 
-async def test_a_name_that_nobody_knows() -> None:
-    async def nobody(host: str, port: int) -> Sequence[Address]:
+async def test_a_name_without_an_address() -> None:
+    async def no_address(host: str, port: int) -> Sequence[Address]:
         raise OSError
 
-    backend = GuardedBackend(allow_private=False, resolver=nobody)
+    backend = GuardedBackend(allow_private=False, resolver=no_address)
     async with GuardedTransport(allow_private=False, backend=backend) as transport:
         reply = await Sender(transport).post("https://unknown.example/", {}, b"{}")
     assert reply.failure is Failure.CONNECTION
@@ -158,7 +158,7 @@ async def test_a_probe_asks_for_headers_only(sender: Sender) -> None:
     assert up.requests[0].body == b""
 
 
-async def test_what_a_failing_answer_asks_for_is_told(sender: Sender) -> None:
+async def test_the_retry_after_of_a_failed_answer_is_reported(sender: Sender) -> None:
     assert (await sent(sender, status(429, Retry_After="120"))).retry_after == 120
     assert (await sent(sender, status(200, Retry_After="120"))).retry_after is None
 

@@ -16,7 +16,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from activities.documents import DocumentActivities
 from activities.failures import SENTENCES
-from autos import progress
+from autos import stall_watch
 from autos.contracts.download import DownloadBatch
 from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.records.database import Database, DatabaseUnreachable
@@ -124,8 +124,8 @@ async def test_steps_and_lines_are_no_silence(around: Around) -> None:
     async def activity() -> str:
         for _ in range(10):
             await asyncio.sleep(SILENCE / 4)
-            progress.made()
-        with progress.in_line():
+            stall_watch.progressed()
+        with stall_watch.queued():
             await asyncio.sleep(3 * SILENCE)
         return "done"
 
@@ -135,10 +135,10 @@ async def test_steps_and_lines_are_no_silence(around: Around) -> None:
 async def test_a_line_has_a_bound_of_its_own(
     around: Around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "LINE_SECONDS", 2 * SILENCE)
+    monkeypatch.setattr(stall_watch, "MAX_QUEUED_SECONDS", 2 * SILENCE)
 
     async def activity() -> None:
-        with progress.in_line():
+        with stall_watch.queued():
             await asyncio.Event().wait()
 
     with pytest.raises(ApplicationError) as failed:

@@ -22,7 +22,7 @@ PARTY = "João da Silva"
 
 
 class Links:
-    """Mints links that tell what they were minted for."""
+    """Makes links, and notes for which objects."""
 
     def __init__(self) -> None:
         self.minted: list[tuple[str, str, str]] = []
@@ -89,10 +89,10 @@ def body(order: DeliveryContext, links: Links | None = None) -> dict[str, Any]:
 
 def test_a_full_payload_links_what_is_stored_and_says_what_is_not() -> None:
     links = Links()
-    told = body(an_order([document(0), document(1, DocumentState.FAILED)]), links)
-    assert told["type"] == "process.download.completed"
-    assert told["timestamp"] == "2026-11-24T03:45:01.120000Z"
-    data = told["data"]
+    sent = body(an_order([document(0), document(1, DocumentState.FAILED)]), links)
+    assert sent["type"] == "process.download.completed"
+    assert sent["timestamp"] == "2026-11-24T03:45:01.120000Z"
+    data = sent["data"]
     assert data["process_number"] == "9990002-86.2024.8.26.0100"
     assert data["manifest_url"].startswith(
         f"https://store.example/processes/{DIGITS}/manifest.json?"
@@ -128,18 +128,18 @@ def test_a_document_is_told_as_the_court_knows_it_and_with_its_doubt() -> None:
 def test_no_name_that_people_gave_is_in_it() -> None:
     links = Links()
     for payload in ("full", "thin"):
-        told = json.dumps(body(an_order([document(0)], payload), links), ensure_ascii=False)
-        assert PARTY not in told
-        assert "receiver.example" not in told
+        sent = json.dumps(body(an_order([document(0)], payload), links), ensure_ascii=False)
+        assert PARTY not in sent
+        assert "receiver.example" not in sent
     assert PARTY not in str(links.minted)
 
 
 def test_a_thin_payload_opens_nothing() -> None:
     links = Links()
-    told = body(an_order([], "thin"), links)
+    sent = body(an_order([], "thin"), links)
     assert links.minted == []
-    assert "documents" not in told["data"]
-    addresses = [value for value in told["data"].values() if "://" in str(value)]
+    assert "documents" not in sent["data"]
+    addresses = [value for value in sent["data"].values() if "://" in str(value)]
     assert len(addresses) == 3
     assert all(address.startswith("https://autos.example/api/v1/") for address in addresses)
 

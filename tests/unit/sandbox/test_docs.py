@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from sandbox.catalogue import Catalogue
 from sandbox.faults import FaultName
+from sandbox.known_cases import KnownCases
 
 ROOT = Path(__file__).parents[3]
 CODE = ("api", "activities", "autos", "cli", "sandbox", "worker", "workflows")
@@ -22,7 +22,7 @@ def test_every_fault_is_in_the_page() -> None:
 
 def test_every_case_is_in_the_page() -> None:
     page = (ROOT / "docs" / "sandbox.md").read_text()
-    for name, number in Catalogue().names().items():
+    for name, number in KnownCases().names().items():
         if not name.startswith("portfolio-"):
             assert f"| `{name}` | {number.masked} |" in page
 

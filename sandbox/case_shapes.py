@@ -1,10 +1,12 @@
-"""Cases of a given shape and size: the same number, shape and seed give the same case.
+"""Generated cases: the same number, shape and seed give the same case.
 
-The shapes are those of docs/source.md#copies; sizes are a mixture unless one is asked for.
+A shape is how the documents are listed (docs/source.md#copies). For a new one, add a member to
+`Shape` and a function to `_LISTINGS`. Sizes are a mixture unless one is given.
 """
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -51,15 +53,15 @@ def make_case(
         documents: unique ones, over all instances.
         shape: how they are listed.
         size_bytes: of every document; None for a mixture of 3 KB to 250 KB.
-        seed: other seeds give other files under the same UUIDs.
-        name: in the catalogue.
+        seed: another seed gives other files under the same UUIDs.
+        name: of a case that is always known.
     """
-    drawn = random.Random(f"{number.digits}/{seed}")  # noqa: S311  # repeatable is the point
-    pieces = [_piece(number, i + 1, drawn, size_bytes, seed) for i in range(documents)]
+    drawn = random.Random(f"{number.digits}/{seed}")  # noqa: S311  # has to be repeatable
+    pieces = [_drawn_piece(number, i + 1, drawn, size_bytes, seed) for i in range(documents)]
     return Case(number, _LISTINGS[shape](pieces), name)
 
 
-def _piece(
+def _drawn_piece(
     number: CaseNumber, sequence: int, drawn: random.Random, size_bytes: int | None, seed: int
 ) -> Piece:
     kind, code = _KINDS[sequence % len(_KINDS)]
@@ -70,21 +72,21 @@ def _piece(
     if size is None:
         # Half of the files are below some 35 KB, as in the courts that were measured.
         size = int(3_000 * 80 ** drawn.random()) if is_html else int(10_000 * 25 ** drawn.random())
-    return Piece(
-        name=f"{kind}.html" if is_html else f"{kind} {sequence}.pdf",
-        content=writer(label, size),
-        sequence=sequence,
-        joined_at=moment(sequence),
-        origin_id=f"3{sequence:08}",
-        kind=kind,
-        kind_code=code,
-    )
+    name = f"{kind}.html" if is_html else f"{kind} {sequence}.pdf"
+    return replace(make_piece(sequence, name, writer(label, size)), kind=kind, kind_code=code)
 
 
-def moment(sequence: int) -> datetime:
-    """When the piece of that sequence was joined; fractions of 0 to 3 digits occur."""
+def make_piece(sequence: int, name: str, content: Content) -> Piece:
+    """A piece; its time and its id at the court follow from the sequence."""
+    # Times with 0 to 3 digits of a second's fraction occur at the source.
     step = timedelta(hours=7 * sequence, milliseconds=(0, 600, 340, 341)[sequence % 4])
-    return FIRST_DAY + step
+    return Piece(
+        name=name,
+        content=content,
+        sequence=sequence,
+        joined_at=FIRST_DAY + step,
+        origin_id=f"3{sequence:08}",
+    )
 
 
 def newest_first(pieces: list[Piece]) -> tuple[Piece, ...]:
@@ -105,21 +107,12 @@ def _listed_twice(pieces: list[Piece]) -> tuple[Listing, ...]:
 
 
 def _two_instances(pieces: list[Piece]) -> tuple[Listing, ...]:
-    """A third is in the second instance, and half of that copies of the first's pieces."""
+    """A third of the pieces is in the second instance; half of those are copies of the first's."""
     first = pieces[: len(pieces) - len(pieces) // 3]
     second = pieces[len(first) :]
     for i in range(len(second) // 2):
-        original = first[i]
-        # A copy has ids of its own, but the same content, name and moment.
-        second[i] = Piece(
-            name=original.name,
-            content=original.content,
-            sequence=second[i].sequence,
-            joined_at=original.joined_at,
-            origin_id=second[i].origin_id,
-            kind=original.kind,
-            kind_code=original.kind_code,
-        )
+        # Only the ids of a copy differ.
+        second[i] = replace(first[i], sequence=second[i].sequence, origin_id=second[i].origin_id)
     return (
         Listing(2402, "G2", newest_first(second)),
         Listing(2401, "G1", newest_first(first)),

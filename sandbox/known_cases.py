@@ -1,7 +1,7 @@
-"""The cases the stand-in knows, by name and by number, made when they are first asked for.
+"""The cases that the sandbox knows: named ones (docs/sandbox.md) and those made by the control API.
 
-`docs/sandbox.md` says what each is for. Any other valid number is unknown until a case is made for
-it. It does not promise to keep made cases over a restart.
+A named case is made when it is first used. For a new one, add a function and an entry in `_NAMED`.
+Any other valid number is unknown. Made cases do not survive a restart.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,36 +11,38 @@ from typing import Final
 
 from autos.cnj import CaseNumber
 from sandbox import files
+from sandbox.case_shapes import Shape, make_case, make_piece, newest_first
 from sandbox.cases import Address, Case, InstanceNamedBy, Listing, Piece
-from sandbox.demo import make_demo
+from sandbox.demo_case import make_demo
 from sandbox.faults import FaultName
 from sandbox.files import Content
-from sandbox.shapes import Shape, make_case, moment, newest_first
 
-_MADE_FROM: Final = 9_995_000
+_FIRST_FREE: Final = 9_995_000
 """The sequence of the first case that is made without a number."""
 
 GIANT_BYTES: Final = 300 * 1024 * 1024
 THIRTY_BYTES: Final = 31_457_280
 
 
-class AlreadyListed(ValueError):
-    """The number belongs to a case of the catalogue, which cannot be made anew."""
+class NumberTaken(ValueError):
+    """The number belongs to a named case."""
 
 
 def _number(sequence: int, year: int, segment: int, court: int, origin: int) -> CaseNumber:
     return CaseNumber.build(sequence, year, segment, court, origin)
 
 
+def _of_pieces(number: CaseNumber, name: str, pieces: list[Piece], source: int = 2501) -> Case:
+    return Case(number, (Listing(source, "G1", newest_first(pieces)),), name)
+
+
 def _small(number: CaseNumber) -> Case:
-    case = make_case(number, 7, name="small")
-    listing = case.original[0]
     # Pieces in between are withheld: 7 documents, the highest sequence 91.
     pieces = [
         replace(piece, sequence=91 - 14 * i, kind_code=None if i % 3 == 0 else piece.kind_code)
-        for i, piece in enumerate(listing.pieces)
+        for i, piece in enumerate(make_case(number, 7).original[0].pieces)
     ]
-    return Case(number, (replace(listing, pieces=newest_first(pieces)),), "small")
+    return _of_pieces(number, "small", pieces)
 
 
 def _secret(number: CaseNumber) -> Case:
@@ -54,7 +56,7 @@ def _with_big_file(number: CaseNumber, name: str, documents: int, size: int) -> 
     *pieces, last = make_case(number, documents).original[0].pieces
     content = files.pdf(f"Arquivo grande do processo {number.masked}", size)
     big = replace(last, name="Mídia da audiência.pdf", content=content)
-    return Case(number, (Listing(2501, "G1", (*pieces, big)),), name)
+    return _of_pieces(number, name, [*pieces, big])
 
 
 def _ten_thousand(number: CaseNumber) -> Case:
@@ -63,17 +65,18 @@ def _ten_thousand(number: CaseNumber) -> Case:
 
 def _odd_addresses(number: CaseNumber) -> Case:
     pieces = [
-        Piece(
-            name=f"Documento {address}.pdf",
-            content=files.pdf(f"Endereco {address} do processo {number.masked}", 12_000),
-            sequence=i,
-            joined_at=moment(i),
+        replace(
+            make_piece(
+                i,
+                f"Documento {address}.pdf",
+                files.pdf(f"Endereco {address} do processo {number.masked}", 12_000),
+            ),
             origin_id=f"PG5RP_{i:08}",
             address=address,
         )
         for i, address in enumerate(Address, start=1)
     ]
-    return Case(number, (Listing(2319, "G1", newest_first(pieces)),), "odd-addresses")
+    return _of_pieces(number, "odd-addresses", pieces, source=2319)
 
 
 def _odd_shapes(number: CaseNumber) -> Case:
@@ -83,7 +86,7 @@ def _odd_shapes(number: CaseNumber) -> Case:
 
 
 def _listed_otherwise(number: CaseNumber) -> Case:
-    """Two sources of one instance, each of which names the instance in another way."""
+    """Two sources of one instance, which name the instance by different members."""
     first, second = make_case(number, 12, shape=Shape.LISTED_TWICE).original
     return Case(
         number,
@@ -96,7 +99,7 @@ def _listed_otherwise(number: CaseNumber) -> Case:
 
 
 def _many_instances(number: CaseNumber) -> Case:
-    """Five instances, the present one first and the others in no order."""
+    """Five instances, the current one first and the others in no order."""
     pieces = make_case(number, 20).original[0].pieces
     listings = tuple(
         Listing(2600 + i, instance, pieces[4 * i : 4 * i + 4])
@@ -128,29 +131,21 @@ def _secrecies(number: CaseNumber) -> Case:
             make_case(number, len(levels)).original[0].pieces, levels, strict=True
         )
     ]
-    case = Case(number, (Listing(2501, "G1", tuple(pieces)),), "secrecies")
+    case = _of_pieces(number, "secrecies", pieces)
     case.secrecy = 1
     return case
 
 
 def _of_contents(number: CaseNumber, name: str, contents: dict[str, Content]) -> Case:
     pieces = [
-        Piece(
-            name=file,
-            content=content,
-            sequence=i,
-            joined_at=moment(i),
-            origin_id=f"3{i:08}",
-            kind="Outros documentos",
-            kind_code=None,
-        )
+        replace(make_piece(i, file, content), kind="Outros documentos", kind_code=None)
         for i, (file, content) in enumerate(contents.items(), start=1)
     ]
-    return Case(number, (Listing(2501, "G1", newest_first(pieces)),), name)
+    return _of_pieces(number, name, pieces)
 
 
 def _media(number: CaseNumber) -> Case:
-    """Hearings, and what else is no page."""
+    """Recordings of hearings, and other files without pages."""
     label = f"Midia do processo {number.masked}"
     return _of_contents(
         number,
@@ -167,7 +162,7 @@ def _media(number: CaseNumber) -> Case:
 
 
 def _suspicious_words(number: CaseNumber) -> Case:
-    """Real files in which words of errors, logins and firewalls occur."""
+    """Real files that contain words of error, login and firewall pages."""
     sso = '<p>Autos em <a href="https://sso.cloud.pje.jus.br/auth/realms/pje">PJe</a>.</p>'
     pages = {
         "Contrato.html": "<html><head><title>Contrato de manutenção de elevadores</title></head>"
@@ -191,24 +186,27 @@ def _suspicious_words(number: CaseNumber) -> Case:
 
 def _wrong_sizes(number: CaseNumber) -> Case:
     """The listed size is wrong, and the bytes are the same at every request."""
-    listing = make_case(number, 4).original[0]
-    pieces = [replace(piece, listed_size=piece.content.size + 7) for piece in listing.pieces]
-    return Case(number, (replace(listing, pieces=tuple(pieces)),), "wrong-sizes")
+    pieces = make_case(number, 4).original[0].pieces
+    return _of_pieces(
+        number,
+        "wrong-sizes",
+        [replace(piece, listed_size=piece.content.size + 7) for piece in pieces],
+    )
 
 
 def _text_only(number: CaseNumber) -> Case:
-    """Documents of which the source has the text, but no file."""
-    listing = make_case(number, 3).original[0]
-    pieces = [replace(piece, address=Address.TEXT_ONLY) for piece in listing.pieces]
-    return Case(number, (replace(listing, pieces=tuple(pieces)),), "text-only")
+    """Documents with a text but no file."""
+    pieces = make_case(number, 3).original[0].pieces
+    return _of_pieces(
+        number, "text-only", [replace(piece, address=Address.TEXT_ONLY) for piece in pieces]
+    )
 
 
 def _refused(number: CaseNumber) -> Case:
-    """The list is open to the token, and every download of it is answered by 401."""
-    listing = make_case(number, 50).original[0]
+    """The documents are listed, but each download is answered by 401."""
     refused = FaultName.UNAUTHORIZED_EMPTY
-    pieces = [replace(piece, failure=refused) for piece in listing.pieces]
-    return Case(number, (replace(listing, pieces=tuple(pieces)),), "refused")
+    pieces = make_case(number, 50).original[0].pieces
+    return _of_pieces(number, "refused", [replace(piece, failure=refused) for piece in pieces])
 
 
 def _portfolio(number: CaseNumber) -> Case:
@@ -217,9 +215,7 @@ def _portfolio(number: CaseNumber) -> Case:
     return case
 
 
-Maker = Callable[[CaseNumber], Case]
-
-_MAKERS: Final[dict[str, tuple[CaseNumber, Maker]]] = {
+_NAMED: Final[dict[str, tuple[CaseNumber, Callable[[CaseNumber], Case]]]] = {
     "demo": (_number(9990001, 2024, 4, 3, 6100), make_demo),
     "listed-twice": (
         _number(9990002, 2024, 8, 26, 100),
@@ -265,13 +261,13 @@ _MAKERS: Final[dict[str, tuple[CaseNumber, Maker]]] = {
 }
 
 
-class Catalogue(Mapping[str, Case]):
-    """Every known case by its digits."""
+class KnownCases(Mapping[str, Case]):
+    """All known cases by their digits."""
 
     def __init__(self) -> None:
-        self._makers = {number.digits: (number, maker) for number, maker in _MAKERS.values()}
+        self._makers = {number.digits: (number, maker) for number, maker in _NAMED.values()}
         self._made: dict[str, Case] = {}
-        self._next_sequence = _MADE_FROM
+        self._next_sequence = _FIRST_FREE
 
     def __getitem__(self, digits: str) -> Case:
         """The case of that number.
@@ -285,30 +281,30 @@ class Catalogue(Mapping[str, Case]):
         return self._made[digits]
 
     def __iter__(self) -> Iterator[str]:
-        """The digits of every case."""
+        """The digits of all cases."""
         yield from self._makers.keys() | self._made.keys()
 
     def __len__(self) -> int:
-        """How many cases are known."""
+        """The number of known cases."""
         return len(self._makers.keys() | self._made.keys())
 
     def __contains__(self, digits: object) -> bool:
-        """True if the number is known; makes nothing."""
+        """True if the number is known; does not make the case."""
         return digits in self._makers or digits in self._made
 
     def names(self) -> dict[str, CaseNumber]:
-        """The numbers of the catalogue by name."""
-        return {name: number for name, (number, _) in _MAKERS.items()}
+        """The numbers of the named cases."""
+        return {name: number for name, (number, _) in _NAMED.items()}
 
     def find(self, name_or_number: str) -> Case | None:
-        """A case by its name, or its number in either form; None if it is unknown."""
-        if name_or_number in _MAKERS:
-            return self[_MAKERS[name_or_number][0].digits]
+        """A case by name, or by number in either form; None if it is unknown."""
+        if name_or_number in _NAMED:
+            return self[_NAMED[name_or_number][0].digits]
         digits = "".join(c for c in name_or_number if c.isdigit())
         return self.get(digits)
 
     def free_number(self) -> CaseNumber:
-        """A number for a case to be made; the same ones in the same order at every start."""
+        """An unused number for a new case; the sequence is the same after every start."""
         while True:
             number = _number(self._next_sequence, 2024, 8, 26, 100)
             self._next_sequence += 1
@@ -316,13 +312,13 @@ class Catalogue(Mapping[str, Case]):
                 return number
 
     def put(self, case: Case) -> None:
-        """Take in a case that was made, in place of one made before.
+        """Add a made case; replaces one made before under the number.
 
         Raises:
-            AlreadyListed: the number belongs to the catalogue.
+            NumberTaken: the number belongs to a named case.
         """
         if case.number.digits in self._makers:
-            raise AlreadyListed(f"{case.number} belongs to a case of the catalogue.")
+            raise NumberTaken(f"{case.number} belongs to a case of the catalogue.")
         self._made[case.number.digits] = case
 
     def restore(self) -> None:

@@ -1,4 +1,4 @@
-"""What was asked of the portal: counts and a bounded log, for tests to read.
+"""Counts and logs the requests to the portal, for tests to read.
 
 Tokens are kept as the first digits of their hash only.
 """
@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOG_LENGTH: Final = 20_000
-"""Requests the log goes back."""
+"""Requests that are kept."""
 
 _NAMED: Final = re.compile(
     r"(?:/api/v2|/processo-api/api/v1)/processos/(?P<number>[\d.-]+)"
@@ -24,7 +24,7 @@ _NAMED: Final = re.compile(
 
 
 @dataclass(slots=True)
-class Request:
+class LoggedRequest:
     """One request in the log."""
 
     id: int
@@ -38,17 +38,17 @@ class Request:
     """Arrival, seconds since 1970."""
     started: float
     status: int | None = None
-    """None until the answer begins, and for good if the connection ends before."""
+    """None until the answer begins; stays None if the connection ends before."""
     sent_bytes: int = 0
     seconds: float | None = None
     """None while it is in flight."""
     faults: list[str] = field(default_factory=list)
-    """The scripted faults that struck it."""
+    """The faults that were applied."""
 
 
 @dataclass(slots=True)
-class Counters:
-    """All counts; requests in flight are those for documents, from arrival to the body's end."""
+class RequestLog:
+    """Counts and the log; in flight are requests for documents until the end of the body."""
 
     requests_total: int = 0
     requests_by_path: Counter[str] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ class Counters:
     in_flight_max: int = 0
     in_flight_max_by_process: dict[str, int] = field(default_factory=dict)
     tokens_seen: set[str] = field(default_factory=set)
-    log: deque[Request] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
+    log: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
 
     def begin(
         self,
@@ -68,14 +68,14 @@ class Counters:
         process: str | None,
         document: str | None,
         token: str | None,
-    ) -> Request:
-        """A request arrives; `process` is digits, `token` the plain token."""
+    ) -> LoggedRequest:
+        """Log a request that arrives; `process` is digits, `token` the plain token."""
         self.requests_total += 1
         self.requests_by_path[path] += 1
         seen = _fingerprint(token) if token is not None else None
         if seen is not None:
             self.tokens_seen.add(seen)
-        request = Request(
+        request = LoggedRequest(
             self.requests_total,
             method,
             path,
@@ -95,15 +95,15 @@ class Counters:
             self.in_flight_max_by_process[process] = most
         return request
 
-    def end(self, request: Request) -> None:
-        """The body's end, or the connection's."""
+    def end(self, request: LoggedRequest) -> None:
+        """Log the end of the body or of the connection."""
         request.seconds = time.perf_counter() - request.started
         self.by_status[str(request.status)] += 1
         if request.process is not None and request.document is not None:
             self.in_flight_now -= 1
             self.in_flight[request.process] -= 1
 
-    def shown(self) -> dict[str, object]:
+    def counts(self) -> dict[str, object]:
         """The counts as JSON."""
         return {
             "requests_total": self.requests_total,
@@ -129,31 +129,31 @@ def _fingerprint(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()[:12]
 
 
-class Recorder:
-    """Counts every request to an application, from its arrival to the end of its answer.
+class LoggingMiddleware:
+    """Logs every request to an application, from its arrival to the end of its answer.
 
     Args:
         app: the application.
-        counters: gives the present ones; a request ends in those it began in.
+        current: returns the present log; a request ends in the log in which it began.
     """
 
-    def __init__(self, app: ASGIApp, counters: Callable[[], Counters]) -> None:
+    def __init__(self, app: ASGIApp, current: Callable[[], RequestLog]) -> None:
         self._app = app
-        self._counters = counters
+        self._current = current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, and count it."""
+        """Answer a request and log it."""
         named = _NAMED.fullmatch(scope["path"])
         token = Headers(scope=scope).get("authorization")
-        counters = self._counters()
-        request = counters.begin(
+        log = self._current()
+        request = log.begin(
             scope["method"],
             scope["path"],
             re.sub(r"\D", "", named["number"]) if named else None,
             named["document"].lower() if named and named["document"] else None,
             token.partition(" ")[2] if token else None,
         )
-        # For the routes, which alone know what strikes it.
+        # The routes add the faults.
         scope["logged"] = request
 
         async def send_counted(message: Message) -> None:
@@ -166,4 +166,4 @@ class Recorder:
         try:
             await self._app(scope, receive, send_counted)
         finally:
-            counters.end(request)
+            log.end(request)

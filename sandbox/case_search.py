@@ -1,72 +1,57 @@
-"""The JSON of a search (docs/source.md#searches): pages of 100, whatever size is asked for.
+"""The JSON of a search (docs/source.md#searches): pages of 100 cases, whatever size is requested.
 
-Filters the source knows are obeyed. Those it does not know are ignored, so that such a search
-lists everything.
+Like the source, it ignores filters that it does not know; such a search lists all cases.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from sandbox.cases import Case, Listing
-from sandbox.details import (
+from sandbox.case_detail import (
     PORTFOLIO_CPF,
     PORTFOLIO_OAB,
     classes,
     grade,
     movements,
     parties,
-    stamp,
     subjects,
     tribunal,
 )
+from sandbox.cases import Case, Listing, timestamp
 from sandbox.faults import FaultName
 
 PAGE_ITEMS: Final = 100
-MOST_MOVEMENTS: Final = 500
+MAX_MOVEMENTS: Final = 500
 """Of one instance in one item."""
 
 
 class NoSuchPage(ValueError):
-    """`searchAfter` is not of the form the source takes, or nothing comes after it (404)."""
+    """`searchAfter` has another form than the source accepts, or no page follows it (404)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a page begins."""
-
-    offset: int
-
-    @property
-    def page(self) -> int:
-        """Counted from 1."""
-        return self.offset // PAGE_ITEMS + 1
-
-
-def place(cases: list[Case], search_after: str | None) -> Place:
-    """Read `searchAfter`, which must be comma-joined.
+def read_offset(cases: list[Case], search_after: str | None) -> int:
+    """The offset of the page after `searchAfter`, which must be comma-joined.
 
     Raises:
         NoSuchPage: it is in another form, or names no case of this search.
     """
     if search_after is None:
-        return Place(0)
+        return 0
     moment, comma, found = search_after.partition(",")
     if not (comma and moment.isdigit()):
         raise NoSuchPage
     for i, case in enumerate(cases):
         if case.number.digits == found:
-            return Place(i + 1)
+            return i + 1
     raise NoSuchPage
 
 
-def page(cases: list[Case], begin: Place, faults: Collection[FaultName]) -> dict[str, object]:
-    """The page that begins there.
+def page(cases: list[Case], offset: int, faults: Collection[FaultName]) -> dict[str, object]:
+    """The page that begins at the offset.
 
     Raises:
-        NoSuchPage: it is the one after the last, and no fault says how else to end.
+        NoSuchPage: it is the one after the last, and no fault asks for another answer.
     """
-    shown = cases[begin.offset : begin.offset + PAGE_ITEMS]
+    shown = cases[offset : offset + PAGE_ITEMS]
     if not shown:
         if FaultName.SEARCH_END_NULL in faults:
             return {"total": len(cases), "numberOfElements": 0, "content": None}
@@ -94,7 +79,7 @@ def matching(cases: Mapping[str, Case], filters: Mapping[str, str]) -> list[Case
         filters: the parameters of the query.
     """
     if number := filters.get("numeroProcesso"):
-        digits = "".join(c for c in number if c.isdigit())
+        digits = _digits(number)
         found = [cases[digits]] if digits in cases else []
     else:
         found = [cases[digits] for digits in sorted(cases)]
@@ -115,24 +100,20 @@ def _names(case: Case, *, other: bool) -> Iterator[str]:
             yield from (str(each["nome"]).casefold() for each in others)
 
 
-def _in_portfolio(case: Case, wanted: bool) -> bool:
-    return wanted and case.in_portfolio
+def _is_named(case: Case, value: str, *, other: bool) -> bool:
+    return any(value.casefold() in name for name in _names(case, other=other))
 
 
 _FILTERS: Final[dict[str, Callable[[Case, str], bool]]] = {
-    "cpfCnpjParte": lambda case, value: _in_portfolio(case, _digits(value) == PORTFOLIO_CPF),
-    "oabRepresentante": lambda case, value: _in_portfolio(case, value.upper() == PORTFOLIO_OAB),
-    "nomeParte": lambda case, value: any(
-        value.casefold() in name for name in _names(case, other=False)
-    ),
-    "outroNomeParte": lambda case, value: any(
-        value.casefold() in name for name in _names(case, other=True)
-    ),
+    "cpfCnpjParte": lambda case, value: case.in_portfolio and _digits(value) == PORTFOLIO_CPF,
+    "oabRepresentante": lambda case, value: case.in_portfolio and value.upper() == PORTFOLIO_OAB,
+    "nomeParte": lambda case, value: _is_named(case, value, other=False),
+    "outroNomeParte": lambda case, value: _is_named(case, value, other=True),
     "tribunal": lambda case, value: case.number.court in value.split(","),
     "siglaTribunal": lambda case, value: case.number.court in value.split(","),
     "idClasse": lambda _case, value: value == "7",
 }
-"""What the source knows to filter by, besides the number."""
+"""The filters that the source knows, besides the number."""
 
 
 def _items(case: Case, split: bool) -> list[dict[str, object]]:
@@ -154,20 +135,20 @@ def _run(case: Case, listing: Listing) -> dict[str, object]:
     court = case.number.court
     return {
         "idCodex": 0,
-        "dataHoraAjuizamento": stamp(listing.filed_at, court),
+        "dataHoraAjuizamento": timestamp(listing.filed_at, court),
         "tribunal": tribunal(case),
         "grau": grade(listing),
         "liminar": False,
         "nivelSigilo": case.secrecy,
         "valorAcao": 10000.5,
-        "dataHoraUltimaDistribuicao": stamp(listing.filed_at, court),
+        "dataHoraUltimaDistribuicao": timestamp(listing.filed_at, court),
         "classe": classes(case),
         "assunto": subjects(case),
         "ultimoMovimento": {
-            "dataHora": stamp(listing.filed_at, court),
+            "dataHora": timestamp(listing.filed_at, court),
             "descricao": "Distribuído por sorteio",
         },
-        "movimentos": movements(case, listing, linked=True)[:MOST_MOVEMENTS],
+        "movimentos": movements(case, listing, linked=True)[:MAX_MOVEMENTS],
         "partes": parties(case),
         "ativo": True,
         "orgaoJulgador": {"id": 1, "nome": "1ª Vara de Ensaio"},

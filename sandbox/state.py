@@ -1,6 +1,6 @@
-"""Everything the stand-in knows and remembers, and what is set for all of it.
+"""The state of one sandbox: cases, faults, tokens, counters, receivers, and its switches.
 
-Unlike a switch, a fault (`faults`) has an address.
+A switch applies to all requests; a fault applies to the requests that it names.
 """
 
 from collections import deque
@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sandbox.catalogue import Catalogue
-from sandbox.counters import Counters
-from sandbox.faults import FaultBook
-from sandbox.receiver import Receivers
-from sandbox.tokens import DEMO_TOKEN, TokenOffice
+from sandbox.fault_schedule import FaultSchedule
+from sandbox.known_cases import KnownCases
+from sandbox.request_log import RequestLog
+from sandbox.tokens import DEMO_TOKEN, TokenIssuer
+from sandbox.webhook_receiver import Receivers
 
 
 class Unauthorized(StrEnum):
@@ -31,7 +31,7 @@ class Unknown(StrEnum):
 
 
 class Firewall(StrEnum):
-    """What meets requests that do not look like a browser's."""
+    """The answer to requests that do not look like a browser's."""
 
     OFF = "off"
     HTML = "html"
@@ -46,7 +46,7 @@ class TextForm(StrEnum):
 
 
 class Switches(BaseModel):
-    """The settings; a control route changes them."""
+    """Settings for all requests, changed by the control API."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
@@ -60,15 +60,15 @@ class Switches(BaseModel):
     """Send `Set-Cookie: JSESSIONID`, which no request needs."""
 
 
-class Burst:
-    """Lets so many requests pass in any second."""
+class BurstLimit:
+    """Limits the requests in any second."""
 
     def __init__(self) -> None:
         self.max_per_second: int | None = None
         self._passed: deque[float] = deque()
 
     def passes(self, now: float) -> bool:
-        """Count a request at `now`, in seconds of a clock that only goes forward."""
+        """Count a request at `now`, in monotonic seconds; False if it is over the limit."""
         if self.max_per_second is None:
             return True
         while self._passed and self._passed[0] <= now - 1:
@@ -79,35 +79,35 @@ class Burst:
         return True
 
     def limit(self, max_per_second: int | None) -> None:
-        """Set the limit; None lifts it."""
+        """Set the limit; None removes it."""
         self.max_per_second = max_per_second
         self._passed.clear()
 
 
-class World:
-    """The state of one stand-in."""
+class SandboxState:
+    """The state of one sandbox."""
 
     def __init__(self, token: str = DEMO_TOKEN, latency_ms: float = 0.0) -> None:
         self._latency_ms = latency_ms
-        self.catalogue = Catalogue()
-        self.faults = FaultBook()
-        self.tokens = TokenOffice(token)
-        self.counters = Counters()
+        self.cases = KnownCases()
+        self.faults = FaultSchedule()
+        self.tokens = TokenIssuer(token)
+        self.request_log = RequestLog()
         self.switches = Switches(latency_ms=latency_ms)
-        self.burst = Burst()
+        self.burst = BurstLimit()
         self.receivers = Receivers()
         self.fetched: set[str] = set()
-        """Documents that the data lake has brought near, so that it hands out their addresses."""
+        """UUIDs of the documents whose signed URL the data lake has ready."""
 
     def reset(self) -> None:
-        """As it was at the start, but for the cases that were made and the tokens issued.
+        """Restore the state at the start, except for made cases and issued tokens.
 
-        Requests in flight end in the counters they began in.
+        Requests in flight stay in the log in which they began.
         """
-        self.catalogue.restore()
+        self.cases.restore()
         self.faults.clear()
         self.tokens.restore()
-        self.counters = Counters()
+        self.request_log = RequestLog()
         self.switches = Switches(latency_ms=self._latency_ms)
         self.burst.limit(None)
         self.receivers.clear()

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: they keep what is sent to them and answer as they are scripted."""
+"""Receivers of webhooks: they keep the requests they get and answer as scripted."""
 
 import time
 from collections import deque
@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from sandbox.files import Content
-from sandbox.reply import Reply, body_reply, json_reply
+from sandbox.replies import Reply, body_reply, json_reply
 
-KEPT: Final = 1000
+MAX_KEPT: Final = 1000
 HUGE_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -25,13 +25,13 @@ class Behaviour(BaseModel):
     status: int | None = Field(default=None, ge=200, le=599)
     """Of the answer; by default 500 for `status`, 302 for `redirect`, else 200."""
     count: int | None = Field(default=None, ge=0)
-    """So many requests, then `ok` again; None for all."""
+    """Number of requests with this behaviour, then `ok` again; None for all."""
     retry_after: int | None = None
     """Seconds, sent as `Retry-After`."""
     location: str | None = None
     """For `redirect`."""
     seconds: float | None = Field(default=None, ge=0)
-    """`timeout`: answer after so long, None never. `drip`: how long the answer takes."""
+    """`timeout`: delay of the answer, None for no answer. `drip`: duration of the answer."""
 
     def reply(self) -> Reply:
         """The answer."""
@@ -64,13 +64,13 @@ class Receiver:
     """One receiver."""
 
     behaviour: Behaviour = field(default_factory=Behaviour)
-    received: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    received: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
     total: int = 0
     answered: int = 0
     """Requests since the behaviour was set."""
 
     def script(self, behaviour: Behaviour) -> None:
-        """Answer so from now on."""
+        """Set the behaviour for the next requests."""
         self.behaviour = behaviour
         self.answered = 0
 
@@ -95,7 +95,7 @@ class Receiver:
 
 
 class Receivers:
-    """All receivers by name; one comes to be when it is first asked for."""
+    """All receivers by name; one is made when it is first used."""
 
     def __init__(self) -> None:
         self._receivers: dict[str, Receiver] = {}
@@ -105,16 +105,16 @@ class Receivers:
         return self._receivers.setdefault(name, Receiver())
 
     def remove(self, name: str) -> None:
-        """Forget one."""
+        """Remove a receiver."""
         self._receivers.pop(name, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all receivers."""
         self._receivers.clear()
 
 
 async def _receive(request: Request) -> Reply:
-    receivers: Receivers = request.app.state.world.receivers
+    receivers: Receivers = request.app.state.sandbox.receivers
     body = (await request.body()).decode("utf-8", "replace")
     return receivers[request.path_params["name"]].receive(dict(request.headers), body)
 

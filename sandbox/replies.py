@@ -1,4 +1,4 @@
-"""A reply and how it is delivered, whole or with the faults of a transport.
+"""A reply and its delivery, whole or broken: slow, cut, reset, hanging, of a wrong length.
 
 A reply is an ASGI application. It needs the transport of its connection, which `main.Connection`
 puts into the scope.
@@ -15,8 +15,13 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from sandbox.bodies import encoded
 from sandbox.files import Content
+from sandbox.response_bodies import encoded
+
+JSON: Final = "application/json"
+HTML: Final = "text/html; charset=utf-8"
+TEXT: Final = "text/plain; charset=utf-8"
+XML: Final = "application/xml"
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _TICKS_PER_SECOND: Final = 10
@@ -24,7 +29,7 @@ _TICKS_PER_SECOND: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer. The defaults deliver `content` whole and at once."""
+    """An answer. By default `content` is delivered whole and at once."""
 
     content: Content
     status: int = 200
@@ -32,17 +37,17 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     announce_length: bool = True
     announced: int | None = None
-    """A Content-Length that is not the body's; the connection ends after the body."""
+    """A wrong Content-Length; the connection ends after the body."""
     first_byte_after: float = 0.0
     """Seconds."""
     bytes_per_second: float | None = None
     after_bytes: int | None = None
-    """So much of the body is sent, then comes what `reset` and `hang` say, or else the end of the
-    connection; None for the whole body."""
+    """Bytes of the body to send before `reset` or `hang` happens, or else the connection ends; None
+    for the whole body."""
     reset: bool = False
-    """Drop the connection with RST; before any byte, if `after_bytes` is None."""
+    """Drop the connection with RST; before the first byte if `after_bytes` is None."""
     hang: bool = False
-    """Fall silent until the client goes; before any byte, if `after_bytes` is None."""
+    """Send nothing until the client leaves; before the first byte if `after_bytes` is None."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Deliver the reply."""
@@ -75,11 +80,11 @@ class Reply:
         return headers
 
     def _tick(self) -> float:
-        """Seconds between two pieces of a slow body."""
+        """Seconds between two chunks of a slow body."""
         return max(1 / _TICKS_PER_SECOND, 1 / (self.bytes_per_second or 1))
 
     async def _deliver_raw(self, scope: Scope, receive: Receive, announced: int) -> None:
-        # The server would not send more than it has announced.
+        # uvicorn sends no more than the announced length.
         transport: asyncio.Transport = scope["state"]["transport"]
         head = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}".encode()]
         head += [name + b": " + value for name, value in self._headers()]
@@ -105,18 +110,18 @@ class Reply:
         transport: asyncio.Transport = scope["state"]["transport"]
         if self.reset:
             connection = transport.get_extra_info("socket")
-            # Without it the system would end the connection in good order.
+            # Without it the connection ends with FIN.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
         elif not self.hang:
             transport.close()
-        # The server takes it for an error if the application returns before its client is gone.
+        # uvicorn reports an error if the application returns before the client has left.
         await _client_left(receive, None)
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
     """A reply of JSON."""
-    return body_reply(encoded(value), "application/json", status)
+    return body_reply(encoded(value), JSON, status)
 
 
 def body_reply(body: bytes, content_type: str | None, status: int = 200) -> Reply:
@@ -125,7 +130,7 @@ def body_reply(body: bytes, content_type: str | None, status: int = 200) -> Repl
 
 
 async def _client_left(receive: Receive, seconds: float | None) -> bool:
-    """Wait so long; True as soon as the client is gone."""
+    """Wait up to `seconds`; True as soon as the client has left."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":

@@ -1,16 +1,14 @@
-"""The JSON of a case's detail, as the portal and the data lake send it (docs/source.md#listings).
+"""The JSON of a case, as the portal and the data lake send it (docs/source.md#listings).
 
-All people and their numbers are made up.
+The JSON of a document is in `cases`. All people and their numbers are made up.
 """
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import Final
 
-from sandbox.bodies import encoded
-from sandbox.cases import Address, Case, Document, InstanceNamedBy, Listing
-from sandbox.effects import FOREIGN_URL
+from sandbox.cases import Case, InstanceNamedBy, Listing, timestamp
 from sandbox.faults import FaultName
+from sandbox.response_bodies import encoded
 
 GRADES: Final = {
     "G1": ("PRIMEIRO_GRAU", "1º Grau", 1),
@@ -19,7 +17,7 @@ GRADES: Final = {
     "TR": ("SEGUNDO_GRAU", "Turma Recursal", 2),
     "GS": ("TERCEIRO_GRAU", "Grau Superior", 3),
 }
-"""By their short names: `instancia`, and the name and number of `grau`."""
+"""By short name: `instancia`, and the name and number of `grau`."""
 PORTFOLIO_CPF: Final = "00000000272"
 """A party of the 250 cases a search by CPF pages through."""
 PORTFOLIO_OAB: Final = "SP999999"
@@ -40,8 +38,8 @@ def detail(
 
     Args:
         case: the case.
-        base_url: scheme and host the client sees.
-        faults: those of a listing's shape; others are ignored.
+        base_url: scheme and host as the client sees them.
+        faults: those that shape the JSON of a case; others are ignored.
         withheld: UUIDs of documents to leave out.
     """
     if faults or withheld:
@@ -58,7 +56,7 @@ def _shaped(
     in_lake = FaultName.DETAIL_LAKE in faults
     for document in case.documents.values():
         if document.uuid not in withheld:
-            listed = lake_document(document) if in_lake else _document(case, document, base_url)
+            listed = document.lake_json() if in_lake else document.portal_json(base_url)
             if FaultName.SIZES_UNLISTED in faults:
                 listed.pop("arquivo", None)
             shown[id(document.listing)].append(listed)
@@ -81,13 +79,6 @@ def _shaped(
     if FaultName.DETAIL_BARE_OBJECT in faults:
         return item
     return {"content": [item]} if FaultName.DETAIL_IN_CONTENT in faults else [item]
-
-
-def stamp(at: datetime, court: str) -> str:
-    """A moment without zone, 0 to 3 fraction digits, none in TJSP."""
-    if court == "TJSP" or at.microsecond == 0:
-        return at.isoformat(timespec="seconds")
-    return at.isoformat(timespec="milliseconds").rstrip("0").rstrip(".")
 
 
 def tribunal(case: Case) -> _Json:
@@ -168,7 +159,7 @@ def movements(case: Case, listing: Listing, *, linked: bool = False) -> list[_Js
     made: list[_Json] = []
     for place, piece in enumerate(listing.pieces):
         movement: _Json = {
-            "dataHora": stamp(piece.joined_at, court),
+            "dataHora": timestamp(piece.joined_at, court),
             "descricao": f"Juntada de {piece.kind}" + (" #{prazo}" if court == "TJSP" else ""),
         }
         if linked:
@@ -177,7 +168,7 @@ def movements(case: Case, listing: Listing, *, linked: bool = False) -> list[_Js
                 code, name = _MOVEMENT_KINDS.get(piece.kind, _JOINED)
                 movement |= {"idDocumento": uuids[piece.origin_id], "tipo": _kind(code, name)}
         made.append(movement)
-    filed = stamp(listing.filed_at, court)
+    filed = timestamp(listing.filed_at, court)
     made.append({"dataHora": filed, "descricao": "Juntada de documento sob sigilo"})
     made.append({"dataHora": filed, "descricao": "Distribuído por sorteio"})
     return made
@@ -195,7 +186,7 @@ def _kind(code: int, name: str) -> _Json:
 def _common(case: Case, listing: Listing, documents: list[_Json]) -> _Json:
     common: _Json = {
         "idOrigem": f"{listing.source}{case.number.digits[:7]}",
-        "dataHoraAjuizamento": stamp(listing.filed_at, case.number.court),
+        "dataHoraAjuizamento": timestamp(listing.filed_at, case.number.court),
         "instancia": GRADES[listing.instance][0],
         "grau": grade(listing),
         "valorAcao": 10000.5,
@@ -245,7 +236,7 @@ def _other(case: Case, listing: Listing, documents: list[_Json]) -> _Json:
 def _distributions(case: Case, listing: Listing) -> list[_Json]:
     body = {"id": -1, "nome": "1ª Vara de Ensaio", "jurisdicao": {"id": 1, "descricao": "Ensaio"}}
     made: _Json = {
-        "dataHora": stamp(listing.filed_at, case.number.court),
+        "dataHora": timestamp(listing.filed_at, case.number.court),
         "orgaoJulgador": [body],
     }
     if case.number.court.startswith("TJ"):
@@ -261,94 +252,19 @@ def _distributions(case: Case, listing: Listing) -> list[_Json]:
     return [made]
 
 
-def _document(case: Case, document: Document, base_url: str) -> _Json:
-    piece = document.piece
-    kind: _Json = {} if piece.kind_code is None else {"codigo": piece.kind_code}
-    kind |= {"nome": piece.kind, "idCodex": 123, "idOrigem": "12"}
-    shown: _Json = {
-        "sequencia": piece.sequence,
-        "dataHoraJuntada": stamp(piece.joined_at, case.number.court),
-        "idCodex": document.codex_id,
-        "idOrigem": piece.origin_id,
-        "nome": piece.name,
-        "nivelSigilo": piece.secrecy,
-        "tipo": kind,
-    }
-    shown |= _addresses(case, document, base_url)
-    if document.described:
-        shown["arquivo"] = _file(document)
-    return shown
-
-
-def _file(document: Document) -> _Json:
-    piece = document.piece
-    return {
-        "tipo": piece.declared_as or piece.content.media_type,
-        "quantidadePaginas": 0,
-        "quantidadeImagens": 0,
-        "tamanho": piece.content.size if piece.listed_size is None else piece.listed_size,
-        "tamanhoTexto": len(piece.text),
-    }
-
-
-def _addresses(case: Case, document: Document, base_url: str) -> _Json:
-    path = f"/processos/{case.number.masked}/documentos/{document.uuid}"
-    match document.piece.address:
-        case Address.NONE:
-            return {}
-        case Address.UUID_ONLY:
-            return {"id": document.uuid}
-        case Address.TEXT_ONLY:
-            return {"hrefTexto": f"{path}/texto"}
-        case Address.ABSOLUTE:
-            prefix = f"{base_url}/api/v2"
-        case Address.WITH_PREFIX:
-            prefix = "/api/v2"
-        case Address.FOREIGN:
-            prefix = f"{FOREIGN_URL}/api/v2"
-        case Address.RELATIVE:
-            prefix = ""
-    return {"hrefBinario": f"{prefix}{path}/binario", "hrefTexto": f"{prefix}{path}/texto"}
-
-
-def lake_document(document: Document) -> _Json:
-    """A document as the data lake lists it: the UUID as `id`, no hrefs, enum names for types."""
-    piece = document.piece
-    file: _Json | None = None
-    if document.described:
-        kind = (piece.declared_as or piece.content.media_type).upper()
-        file = _file(document) | {
-            "id": document.uuid,
-            "idCodex": document.codex_id,
-            "tipo": kind.replace("/", "_").replace("-", "_").replace(".", "_"),
-        }
-    return {
-        "id": document.uuid,
-        "sequencia": piece.sequence,
-        "dataHoraJuntada": stamp(piece.joined_at, document.listing.instance),
-        "idCodex": document.codex_id,
-        "idOrigem": piece.origin_id,
-        "nome": piece.name,
-        "nivelSigilo": piece.secrecy,
-        "tipo": {"codigo": piece.kind_code, "nome": piece.kind},
-        "arquivo": file,
-        "signatarios": [{"nome": "Beltrano Inventado"}],
-    }
-
-
 def lake_extras(case: Case) -> _Json:
-    """What the data lake says of a case beside what the portal shows."""
+    """The members that only the data lake has."""
     changed = max(
         (piece.joined_at for each in case.listings for piece in each.pieces), default=None
     )
-    updated = stamp(changed, "") if changed else None
+    updated = timestamp(changed, "") if changed else None
     return {
         "id": f"{case.number.court}_{case.number.digits}",
         "versao": 1,
         "numeroProcessoSintetico": None,
         "dataHoraAtualizacao": updated,
         "dataHoraUltimaAtualizacaoCodex": updated,
-        "dataHoraPrimeiroAjuizamento": stamp(case.listings[-1].filed_at, ""),
+        "dataHoraPrimeiroAjuizamento": timestamp(case.listings[-1].filed_at, ""),
         "segmentoJustica": case.number.segment,
         "tipoOperacao": "INSERCAO",
         "situacaoAtual": None,

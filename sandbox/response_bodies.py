@@ -1,4 +1,4 @@
-"""The fixed bodies of the source's layers, each in its own shape (docs/source.md#faults)."""
+"""Fixed bodies of errors and of pages that come in place of a document (docs/source.md#faults)."""
 
 import json
 from datetime import UTC, datetime
@@ -105,7 +105,7 @@ def encoded(value: object) -> bytes:
 
 
 def cloudfront(status: int) -> bytes:
-    """The page of the layer before the portal."""
+    """The error page of CloudFront, in front of the portal."""
     return (
         '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01 Transitional//EN">\n<HTML><HEAD>'
         f"<TITLE>ERROR: The request could not be satisfied</TITLE></HEAD><BODY>\n"
@@ -133,7 +133,7 @@ def lake_not_found() -> bytes:
 
 
 def codex_error(path: str, document: str | None, number: str, now: float) -> bytes:
-    """500 of the portal; its timestamp is text, and it names the URL it asked."""
+    """500 of the portal; its timestamp is text, and it contains a URL of the data lake."""
     lake = "https://api-processo.data-lake.pdpj.jus.br/processo-api/api/v1/processos/" + number
     if document is not None:
         lake += f"/documentos/{document}/binario?numeroProcesso={number}&idDocumento={document}"
@@ -190,7 +190,7 @@ def json_error() -> bytes:
 
 
 def other_status(status: int) -> bytes:
-    """An answer of a status that the portal was not seen to use."""
+    """The body for a status that the portal is not known to use."""
     known = {known.value: known.phrase for known in HTTPStatus}
     return encoded({"status": status, "error": known.get(status, ""), "message": ""})
 

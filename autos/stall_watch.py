@@ -1,0 +1,84 @@
+"""Detects stalled activities: code reports its progress here, the activity's heartbeat reads it.
+
+Code that transfers or waits calls `progressed` and `queued`; outside of an activity they do
+nothing. A watch covers the task that starts it and the tasks created in it. Does not promise that a
+step was the right one, only that there was one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import monotonic
+from typing import Final
+
+MAX_QUEUED_SECONDS: Final = 3 * 3600.0
+"""The longest wait for a job's slot, a court's turn or a permit. Those ahead in the queue are
+watched, too."""
+
+
+class StallWatch:
+    """The progress of one activity.
+
+    Args:
+        stall_seconds: the longest time without progress, unless something is queued.
+    """
+
+    def __init__(self, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._progressed_at = monotonic()
+        self._queued_until: list[float] = []
+
+    def progressed(self) -> None:
+        """Note a finished step or received bytes."""
+        self._progressed_at = monotonic()
+
+    @contextmanager
+    def queued(self) -> Iterator[None]:
+        """Note a wait for others, for which `MAX_QUEUED_SECONDS` is the limit."""
+        until = monotonic() + MAX_QUEUED_SECONDS
+        self._queued_until.append(until)
+        try:
+            yield
+        finally:
+            self._queued_until.remove(until)
+            self.progressed()
+
+    @property
+    def is_queued(self) -> bool:
+        """True while something waits for others."""
+        return bool(self._queued_until)
+
+    @property
+    def stalled(self) -> bool:
+        """True once the limits have passed without progress."""
+        return monotonic() >= max((self._progressed_at + self._stall_seconds, *self._queued_until))
+
+
+_current: ContextVar[StallWatch | None] = ContextVar("stall_watch", default=None)
+
+
+@contextmanager
+def watched(stall_seconds: float) -> Iterator[StallWatch]:
+    """Watch everything that is called in the block."""
+    watch = StallWatch(stall_seconds)
+    token = _current.set(watch)
+    try:
+        yield watch
+    finally:
+        _current.reset(token)
+
+
+def progressed() -> None:
+    """Report a finished step or received bytes."""
+    if (watch := _current.get()) is not None:
+        watch.progressed()
+
+
+@contextmanager
+def queued() -> Iterator[None]:
+    """Report a wait for others that may be long."""
+    if (watch := _current.get()) is None:
+        yield
+        return
+    with watch.queued():
+        yield

@@ -1,0 +1,361 @@
+"""The control API under `/control`, for scripts and tests: needs no token and is not logged.
+
+It reads and sets cases, faults, switches, tokens, counters and the receivers of webhooks;
+`GET /control/docs` describes its routes.
+"""
+
+import asyncio
+import dataclasses
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from autos.cnj import CaseNumber, InvalidCaseNumber
+from sandbox import webhook_receiver
+from sandbox.case_shapes import Shape, make_case
+from sandbox.cases import Case, Document
+from sandbox.fault_schedule import Fault
+from sandbox.faults import FaultName
+from sandbox.known_cases import NumberTaken
+from sandbox.state import SandboxState, Switches
+from sandbox.tokens import LIFETIME_SECONDS
+from sandbox.webhook_receiver import Behaviour
+
+router = APIRouter(prefix="/control")
+
+
+def make_app(state: SandboxState) -> FastAPI:
+    """The control API and the receivers of webhooks."""
+    app = FastAPI(
+        title="Sandbox control",
+        docs_url="/control/docs",
+        redoc_url=None,
+        openapi_url="/control/openapi.json",
+        routes=[*webhook_receiver.ROUTES],
+    )
+    app.state.sandbox = state
+    app.include_router(router)
+    return app
+
+
+def _state(request: Request) -> SandboxState:
+    state: SandboxState = request.app.state.sandbox
+    return state
+
+
+StateDependency = Annotated[SandboxState, Depends(_state)]
+
+
+class BurstLimit(BaseModel):
+    """Requests per second beyond which 503 is answered; null lifts the limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_per_second: int | None = Field(ge=0)
+
+
+class Clock(BaseModel):
+    """Seconds by which the clock of the tokens is ahead."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    offset_seconds: float
+
+
+@router.get("", summary="Show that the sandbox is up")
+async def show_index(state: StateDependency) -> dict[str, object]:
+    """The named cases, except those of the portfolio."""
+    names = state.cases.names().items()
+    cases = {name: number.masked for name, number in names if not name.startswith("portfolio-")}
+    return {"documentation": "/control/docs", "cases": cases}
+
+
+@router.get("/counters")
+async def show_counters(state: StateDependency) -> dict[str, object]:
+    """All counts."""
+    return state.request_log.counts()
+
+
+@router.get("/requests")
+async def list_requests(state: StateDependency, after: int = 0) -> list[dict[str, object]]:
+    """The log from the request after the given id."""
+    return state.request_log.requests(after)
+
+
+@router.post("/reset")
+async def reset(state: StateDependency) -> dict[str, object]:
+    """Clear counters, faults, switches, receivers and the changes of cases."""
+    state.reset()
+    return {}
+
+
+@router.get("/switches")
+async def show_switches(state: StateDependency) -> Switches:
+    """The switches."""
+    return state.switches
+
+
+@router.post("/switches")
+async def set_switches(wanted: Switches, state: StateDependency) -> Switches:
+    """Set the given switches; the others keep their values."""
+    for name in wanted.model_fields_set:
+        setattr(state.switches, name, getattr(wanted, name))
+    return state.switches
+
+
+@router.post("/burst")
+async def limit_burst(wanted: BurstLimit, state: StateDependency) -> BurstLimit:
+    """Limit the requests per second."""
+    state.burst.limit(wanted.max_per_second)
+    return wanted
+
+
+@router.post("/clock")
+async def set_clock(wanted: Clock, state: StateDependency) -> Clock:
+    """Set the clock of the tokens."""
+    state.tokens.clock_offset = wanted.offset_seconds
+    return wanted
+
+
+@router.get("/fault-names")
+async def list_fault_names() -> list[dict[str, object]]:
+    """Every fault with its default routes."""
+    return [
+        {"fault": name.value, "description": name.description, "routes": sorted(name.routes)}
+        for name in FaultName
+    ]
+
+
+@router.post("/faults")
+async def add_fault(fault: Fault, state: StateDependency) -> dict[str, object]:
+    """Add a fault; `process` may also be the name of a case."""
+    if fault.process is not None:
+        known = state.cases.find(fault.process)
+        digits = "".join(c for c in fault.process if c.isdigit())
+        fault.process = known.number.digits if known else digits
+        if len(fault.process) != 20:
+            raise HTTPException(422, "A process is a case number or a name of the catalogue.")
+    if isinstance(fault.document, int):
+        if fault.process is None:
+            raise HTTPException(422, "A place in the list needs a process.")
+        fault.document = _find_document(_find_case(state, fault.process), fault.document)
+    elif fault.document is not None:
+        fault.document = fault.document.lower()
+    return {"id": state.faults.add(fault)}
+
+
+@router.get("/faults")
+async def list_faults(state: StateDependency) -> list[dict[str, object]]:
+    """The faults in force, oldest first, with their counts."""
+    return [
+        {"id": entry.id, "fitted": entry.fitted, "struck": entry.struck}
+        | entry.fault.model_dump(mode="json")
+        for entry in state.faults.entries()
+    ]
+
+
+@router.delete("/faults")
+async def clear_faults(state: StateDependency) -> dict[str, object]:
+    """Remove every fault."""
+    state.faults.clear()
+    return {}
+
+
+@router.delete("/faults/{fault_id}")
+async def remove_fault(fault_id: int, state: StateDependency) -> dict[str, object]:
+    """Remove one fault."""
+    if not state.faults.remove(fault_id):
+        raise HTTPException(404, f"There is no fault {fault_id}.")
+    return {}
+
+
+class NewToken(BaseModel):
+    """The limits of the token to issue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lifetime_seconds: float = Field(default=LIFETIME_SECONDS, ge=0)
+    """Applies to refreshed tokens, too."""
+    max_requests: int | None = Field(default=None, ge=0)
+
+
+class Revocation(BaseModel):
+    """The access token to revoke; null for all, including the demo token and refresh tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str | None = None
+
+
+@router.post("/tokens")
+async def issue_token(body: NewToken, state: StateDependency) -> dict[str, object]:
+    """The tokens of a new session."""
+    return dataclasses.asdict(state.tokens.login(body.lifetime_seconds, body.max_requests))
+
+
+@router.post("/tokens/revoke")
+async def revoke_tokens(revocation: Revocation, state: StateDependency) -> dict[str, object]:
+    """Revoke one token, or all."""
+    state.tokens.revoke(revocation.token)
+    return {}
+
+
+@router.post("/tokens/restore")
+async def restore_tokens(state: StateDependency) -> dict[str, object]:
+    """Make the demo token valid again, and reset the clock."""
+    state.tokens.restore()
+    return {}
+
+
+@router.get("/receiver/{name}")
+async def list_received(name: str, state: StateDependency, after: int = 0) -> dict[str, object]:
+    """The last 1,000 requests, oldest first; `total` counts all."""
+    receiver = state.receivers[name]
+    kept = [request for request in receiver.received if int(str(request["id"])) > after]
+    return {"behaviour": receiver.behaviour, "total": receiver.total, "requests": kept}
+
+
+@router.post("/receiver/{name}")
+async def script_receiver(name: str, behaviour: Behaviour, state: StateDependency) -> Behaviour:
+    """Set how the receiver answers."""
+    state.receivers[name].script(behaviour)
+    return behaviour
+
+
+@router.delete("/receiver/{name}")
+async def forget_receiver(name: str, state: StateDependency) -> dict[str, object]:
+    """Remove the receiver and its requests."""
+    state.receivers.remove(name)
+    return {}
+
+
+def _find_case(state: SandboxState, name_or_number: str) -> Case:
+    """The case of that name or number.
+
+    Raises:
+        HTTPException: 404, it is unknown.
+    """
+    case = state.cases.find(name_or_number)
+    if case is None:
+        raise HTTPException(404, f"There is no case {name_or_number}.")
+    return case
+
+
+def _find_document(case: Case, document: str | int) -> str:
+    """The UUID of a document, given by UUID or by position in the list, 0 the newest.
+
+    Raises:
+        HTTPException: 404, the case has no such document.
+    """
+    uuids = list(case.documents)
+    if isinstance(document, int):
+        if 0 <= document < len(uuids):
+            return uuids[document]
+    elif document.lower() in case.documents:
+        return document.lower()
+    raise HTTPException(404, f"The case {case.number} has no document {document}.")
+
+
+class NewCase(BaseModel):
+    """The case to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: str | None = None
+    documents: int = Field(ge=0, le=100_000)
+    size_bytes: int | None = Field(default=None, ge=0, le=2**33)
+    """Of every document; null for a mixture."""
+    seed: int = 0
+    shape: Shape = Shape.SIMPLE
+
+
+class Change(BaseModel):
+    """Changes to a case; documents by UUID, or by position in the list, 0 the newest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    add: int = Field(default=0, ge=0, le=1000)
+    remove: str | int | None = None
+    move: str | int | None = None
+    replace: str | int | None = None
+
+
+@router.get("/cases")
+async def list_cases(state: StateDependency) -> dict[str, str]:
+    """The numbers of the named cases."""
+    return {name: number.masked for name, number in state.cases.names().items()}
+
+
+@router.post("/cases")
+async def make(body: NewCase, state: StateDependency) -> dict[str, object]:
+    """Make a case; one made before under the number is replaced."""
+    try:
+        number = CaseNumber.parse(body.number) if body.number else state.cases.free_number()
+    except InvalidCaseNumber as error:
+        raise HTTPException(422, str(error)) from error
+    case = make_case(
+        number, body.documents, shape=body.shape, size_bytes=body.size_bytes, seed=body.seed
+    )
+    try:
+        state.cases.put(case)
+    except NumberTaken as error:
+        raise HTTPException(409, str(error)) from error
+    return await _truth(case)
+
+
+@router.get("/cases/{name_or_number}")
+async def show(name_or_number: str, state: StateDependency) -> dict[str, object]:
+    """A case as it is, every document with its hash."""
+    return await _truth(_find_case(state, name_or_number))
+
+
+@router.post("/cases/{name_or_number}/change")
+async def change(name_or_number: str, wanted: Change, state: StateDependency) -> dict[str, object]:
+    """Change a case as courts do over time."""
+    case = _find_case(state, name_or_number)
+    named = [
+        None if document is None else _find_document(case, document)
+        for document in (wanted.remove, wanted.move, wanted.replace)
+    ]
+    case.change(wanted.add, *named)
+    return await _truth(case)
+
+
+async def _truth(case: Case) -> dict[str, object]:
+    # Hashing a large file takes a second; a thread keeps the server responsive.
+    return await asyncio.to_thread(_describe, case)
+
+
+def _describe(case: Case) -> dict[str, object]:
+    documents = [_document(copies) for copies in case.unique()]
+    return {
+        "number": case.number.digits,
+        "masked": case.number.masked,
+        "name": case.name,
+        "accessible": case.accessible,
+        "total": len(documents),
+        "available": sum(document["failure"] is None for document in documents),
+        "size": sum(copies[0].piece.content.size for copies in case.unique()),
+        "documents": documents,
+    }
+
+
+def _document(copies: list[Document]) -> dict[str, object]:
+    first = copies[0]
+    piece = first.piece
+    return {
+        "uuid": first.uuid,
+        "uuids": [document.uuid for document in copies],
+        "idOrigem": piece.origin_id,
+        "instance": first.listing.instance,
+        "sequence": piece.sequence,
+        "name": piece.name,
+        "size": piece.content.size,
+        "sha256": piece.content.sha256,
+        "mime": piece.content.media_type,
+        "text_sha256": hashlib.sha256(piece.text.encode()).hexdigest(),
+        "address": piece.address,
+        "failure": piece.failure,
+    }
