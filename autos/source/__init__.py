@@ -1,10 +1,10 @@
-"""All talk with PDPJ: asking politely, judging what comes back, reading the listings.
+"""All communication with PDPJ: sending requests politely, judging replies, reading listings.
 
-Nothing here knows of records, the store or Temporal.
+What is known of PDPJ is in docs/source.md. Nothing here knows of records, the store or Temporal.
 """
 
 from autos.source.client import Downloaded, SourceClient, SourceRefused
-from autos.source.courtesy.permits import Limiter, LocalPermits, Permits
+from autos.source.courtesy.limits import Limiter, Permits
 from autos.source.credentials.provider import CredentialRefused, Credentials
 from autos.source.credentials.tokens import (
     Credential,
@@ -31,7 +31,6 @@ __all__ = [
     "ListedDocument",
     "ListedMovement",
     "ListedProcess",
-    "LocalPermits",
     "Permits",
     "Refused",
     "SourceClient",

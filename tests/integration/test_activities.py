@@ -25,7 +25,7 @@ from autos.store import Store, StoreError, StoreUnavailable
 from autos.store.client import Body, Readable
 from tests.integration.test_downloads import document, listing, rows
 from tests.unit.source.clients import client_of
-from tests.unit.source.server import FakeServer, RequestBody, always, reply, running
+from tests.unit.source.server import FakeServer, Request, always, reply, running
 
 PDF = b"%PDF-1.4 " + bytes(91)
 UUIDS = [f"0f5c8f6e-1111-5222-8333-{number:012}" for number in range(6)]
@@ -154,7 +154,7 @@ async def test_batches_of_a_job_share_its_requests_at_once(
     )
     too_many = asyncio.Event()
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         if parts.server.at_once > 2:
             too_many.set()
         if len(parts.server.asked) <= 2:
@@ -185,7 +185,7 @@ async def test_a_document_that_was_purged_is_not_asked_for(
 async def test_the_other_listing_gives_what_the_first_refuses(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(404) if UUIDS[0] in asked.path else reply(body=PDF))
 
     parts.server.script = script
@@ -216,7 +216,7 @@ async def test_a_cancelled_batch_ends_its_requests(
 ) -> None:
     asked = asyncio.Event()
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         asked.set()
         await asyncio.Event().wait()
 

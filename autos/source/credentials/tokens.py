@@ -1,7 +1,7 @@
-"""The credential as a value, what a token may look like, and where credentials are kept.
+"""The credential as a value, the form of a token, and the protocol of the credential's store.
 
-Tokens are inputs: a signed-in person's, or those of a refresh. Of a JWT only its end (`exp`) is
-read, and its signature is not checked: the source does that.
+Tokens are inputs: a signed-in person's, or those of a refresh. Of a JWT only `exp` is read, without
+a check of the signature: the source does that (docs/source.md#tokens).
 """
 
 import base64
@@ -39,16 +39,16 @@ def read_token(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """An access token, and what it takes to get the next one. Its `repr` shows no secret."""
+    """An access token and the refresh token for the next one. Its `repr` shows no secret."""
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     claimed_until: datetime | None = None
-    """Somebody is refreshing it and has said so until this moment."""
+    """A process refreshes it, and has claimed that until this moment."""
     after_refusal: bool = field(default=False, compare=False)
-    """Its predecessor was refused, and the source has not taken this one yet."""
+    """Its predecessor was refused, and the source has not accepted this one yet."""
     refused_since: datetime | None = field(default=None, compare=False)
-    """Since when the source refuses it, as the store has it; None while it is taken."""
+    """Since when the source refuses it, as the store has it; None while it is accepted."""
 
     @property
     def is_sendable(self) -> bool:
@@ -57,7 +57,7 @@ class Credential:
 
     @property
     def expires_at(self) -> datetime | None:
-        """The end the token itself gives (`exp`, unverified); None for an opaque token."""
+        """The token's `exp`, unverified; None for an opaque token."""
         try:
             payload = self.access_token.split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -74,13 +74,13 @@ class CredentialStore(Protocol):
         ...
 
     async def replace(self, old: Credential, new: Credential) -> bool:
-        """Put `new` in place of `old`, durably; False, and no change, if `old` is not there."""
+        """Replace `old` by `new`, durably; False, and no change, if `old` is not present."""
         ...
 
     async def note(self, token: str, *, refused: bool) -> None:
-        """Keep that the source refuses this access token, or takes it again.
+        """Record that the source refuses this access token, or accepts it again.
 
-        Nothing changes if another one is set. The first moment of a refusal stands.
+        Nothing changes if another one is set. The first moment of a refusal stays.
         """
         ...
 
@@ -93,9 +93,9 @@ class StaticCredentialStore:
 
     @classmethod
     def of(cls, settings: Settings) -> "StaticCredentialStore":
-        """What `AUTOS_PDPJ_TOKEN` and `AUTOS_PDPJ_REFRESH_TOKEN` say, without white space around.
+        """The tokens of `AUTOS_PDPJ_TOKEN` and `AUTOS_PDPJ_REFRESH_TOKEN`, stripped.
 
-        A token that cannot be sent is kept: whoever uses it says so.
+        A token that cannot be sent is kept: `Credentials` logs it when it is used.
         """
         token = settings.pdpj_token.get_secret_value().strip()
         refresh_token = settings.pdpj_refresh_token.get_secret_value().strip()

@@ -1,5 +1,6 @@
 """The client of the source as the tests of this folder use it, and what a source answers it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +17,6 @@ from autos.source import (
     CredentialStore,
     Downloaded,
     Limiter,
-    LocalPermits,
     Refused,
     SourceClient,
     StaticCredentialStore,
@@ -36,6 +36,18 @@ UNKNOWN = b'{"code":404,"message":"N\xc3\xa3o foram encontrados registros"}'
 MISS = b'{"content":[]}'
 CODEX_ERROR = b'{"status":500,"message":"Erro interno na API do Codex."}'
 NO_ACCESS = '{"message":"Usuário não possui acesso ao processo"}'.encode()
+
+
+class LocalPermits:
+    """At most `at_once` permits in this process, whatever the court."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def permit(self, key: str) -> AsyncIterator[None]:
+        async with self._free:
+            yield
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import pytest
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
 from autos.source import Credential, Downloaded, Refused, SourceClient, SourceRefused
-from autos.source.courtesy.breaker import FAILURES
+from autos.source.courtesy.breaker import FAILURES_TO_OPEN
 from tests.unit.source.clients import (
     ADDRESS,
     CODEX_ERROR,
@@ -27,7 +27,7 @@ from tests.unit.source.clients import (
     client_of,
     fetch,
 )
-from tests.unit.source.server import RequestBody, Script, always, by_path, reply, running
+from tests.unit.source.server import Request, Script, always, by_path, reply, running
 
 
 async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
@@ -70,17 +70,17 @@ async def test_chunked_and_compressed_replies_are_understood(tmp_path: Path) -> 
     assert outcome.size == 3
 
 
-async def hang(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+async def hang(_: Request, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(60)
 
 
-async def stall(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+async def stall(_: Request, writer: asyncio.StreamWriter) -> None:
     writer.write(reply(200, PDF)[:-500])
     await writer.drain()
     await asyncio.sleep(60)
 
 
-async def reset(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+async def reset(_: Request, writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
@@ -120,7 +120,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 
 
 async def test_too_large_is_refused_by_its_declared_length(tmp_path: Path) -> None:
-    async def only_the_head(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def only_the_head(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(200, b"", {"content-length": str(10**12)}))
 
     async with running(only_the_head) as server, client_of(server, connections=1) as client:
@@ -133,7 +133,7 @@ async def test_too_large_is_refused_by_its_declared_length(tmp_path: Path) -> No
 async def test_too_large_is_dropped_on_the_way(tmp_path: Path) -> None:
     sent = 0
 
-    async def endless(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         writer.write(reply(200, b"%PDF-1", {"content-length": ""}))
         while True:
@@ -147,7 +147,7 @@ async def test_too_large_is_dropped_on_the_way(tmp_path: Path) -> None:
 
 
 async def test_an_error_is_judged_by_its_beginning(tmp_path: Path) -> None:
-    async def endless(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(503, b"", {"content-length": ""}))
         while True:
             writer.write(bytes(65536))
@@ -165,7 +165,7 @@ async def test_an_address_elsewhere_is_not_asked(tmp_path: Path) -> None:
 
 
 async def test_a_dead_token_is_refreshed_and_asked_with_once_more(tmp_path: Path) -> None:
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         if asked.path == "/token":
             body = json.dumps({"access_token": "new", "refresh_token": "r2"}).encode()
             writer.write(reply(200, body))
@@ -196,7 +196,7 @@ async def test_a_dead_token_without_a_refresh_is_asked_with_once(tmp_path: Path)
 
 
 async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
-    async def slow(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def slow(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.01)
         writer.write(reply(200, PDF))
 
@@ -305,7 +305,7 @@ async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) ->
     """The churn of facts/transfer-and-libraries.md §B3, of which httpx 0.28 never recovers."""
     chance = random.Random(7)
 
-    async def slow(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def slow(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(chance.uniform(0, 0.01))
         writer.write(reply(200, PDF))
 
@@ -352,13 +352,13 @@ async def test_a_retry_after_of_one_document_is_heard_by_the_whole_court(tmp_pat
 async def test_a_court_that_is_down_is_not_asked_on_and_another_is(tmp_path: Path) -> None:
     other = CaseNumber.parse("9990002-86.2024.8.26.0100")
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(200, HIT) if other.masked in asked.path else reply(503))
 
     async with running(script) as server, client_of(server) as client:
         for _ in range(40):
             assert isinstance(await client.document(ADDRESS, None, tmp_path), Refused)
-        assert len(server.asked) == FAILURES
+        assert len(server.asked) == FAILURES_TO_OPEN
         assert await client.probe(other) is None
 
 

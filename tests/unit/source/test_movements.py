@@ -9,7 +9,7 @@ import pytest
 
 from autos.cnj import CaseNumber
 from autos.source import ListedMovement
-from autos.source.listing.movements import merge_movements
+from autos.source.listing.duplicates import merge_movements
 from autos.source.listing.parse import parse_movements, parse_process
 from tests.unit.source.clients import client_of
 from tests.unit.source.server import by_path, reply, running

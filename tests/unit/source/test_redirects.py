@@ -9,7 +9,7 @@ from autos.contracts.states import Reason
 from autos.source import Downloaded, Refused, SourceRefused
 from autos.source.redirects import Redirects, Target
 from tests.unit.source.clients import ADDRESS, HIT, NUMBER, PDF, SEARCH, client_of
-from tests.unit.source.server import RequestBody, Script, reply, running
+from tests.unit.source.server import Request, Script, reply, running
 
 BASE = "https://portal.example"
 ASKED = f"{BASE}/api/v2/processos/x"
@@ -75,7 +75,7 @@ def test_a_source_in_clear_may_redirect_in_clear() -> None:
 def moved(path: str, location: str, status: int = 302) -> Script:
     """A source that redirects one path, and gives a document for all others."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         if asked.path == path:
             writer.write(reply(status, b"", {"location": location}))
         else:
@@ -114,7 +114,7 @@ async def test_the_source_itself_is_followed_with_the_token(tmp_path: Path) -> N
 async def test_a_second_redirect_is_not_followed(tmp_path: Path) -> None:
     """(S11) Once is enough for an address that is made for this request."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(302, b"", {"location": "/again"}))
 
     async with running(script) as server, client_of(server) as client:
@@ -136,7 +136,7 @@ async def test_a_host_that_is_not_in_the_settings_is_not_asked(tmp_path: Path) -
 async def test_what_the_other_host_refuses_says_nothing_of_the_credential(tmp_path: Path) -> None:
     """(S11) A signed address that has run out is asked for anew."""
 
-    async def expired(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def expired(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(403, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"))
 
     async with running(expired) as store:
@@ -159,7 +159,7 @@ async def test_a_login_in_place_of_a_document_puts_the_token_in_doubt(tmp_path: 
 async def test_a_login_in_place_of_everything_is_a_dead_token(tmp_path: Path) -> None:
     """(S11) And not an outage of the source."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(302, b"", {"location": "/login"}))
 
     async with running(script) as server, client_of(server) as client:

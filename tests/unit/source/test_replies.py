@@ -20,7 +20,6 @@ from autos.source.replies.judge import (
     Refused,
     judge,
     judge_listing,
-    judge_redirect,
 )
 from tests.unit.source.keepers import KEEPERS, pdf
 from tests.unit.source.stand_ins import FIREWALLS, LOGINS, SHELL, STAND_INS, envelope, page
@@ -158,7 +157,8 @@ def test_a_redirect_to_a_login_is_a_credential_refused(
     """(S11) Where a redirect leads decides whether the credential or the source is meant."""
     assert judged(status, {"location": location}, b"") == Refused(reason)
     assert judge_listing(status, {"location": location}, b"") == Refused(reason)
-    assert judge_redirect(location, {"retry-after": "1"}) == Refused(reason, retry_after=1.0)
+    later = {"location": location, "retry-after": "1"}
+    assert judged(status, later, b"") == Refused(reason, retry_after=1.0)
 
 
 @pytest.mark.parametrize("listed", [None, PDF, "APPLICATION_PDF", "text/html"])

@@ -17,13 +17,13 @@ from autos.source import (
     Credentials,
     Downloaded,
     Limiter,
-    LocalPermits,
     Refused,
     SourceClient,
     StaticCredentialStore,
     open_http,
 )
 from tests.unit.sandbox.driver import TOKEN, Sandbox, started
+from tests.unit.source.clients import LocalPermits
 
 BAD = CaseNumber.parse("9990004-22.2025.8.11.0041")
 

@@ -10,7 +10,7 @@ import pytest
 
 from autos.settings import Settings
 from autos.store import ObjectMissing, Store, StoreRefused, StoreUnavailable, document_key
-from tests.unit.source.server import FakeServer, RequestBody, Script, always, reply, running
+from tests.unit.source.server import FakeServer, Request, Script, always, reply, running
 
 DATA = b"%PDF-1.4 a piece"
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -42,7 +42,7 @@ def in_turn(*answers: bytes) -> Script:
     """One answer after the other; an empty one drops the connection."""
     left = list(answers)
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         answer = left.pop(0)
         if answer:
             writer.write(answer)
@@ -56,7 +56,7 @@ GOOD = reply(200, b"", {"etag": f'"{MD5}"'})
 BAD = reply(200, b"", {"etag": f'"{"0" * 32}"'})
 
 
-async def put(script: Script, http: httpx2.AsyncClient) -> tuple[bool, list[RequestBody]]:
+async def put(script: Script, http: httpx2.AsyncClient) -> tuple[bool, list[Request]]:
     async with running(script) as server:
         return await store(server, http).put(KEY, Piece(), SHA256, "application/pdf"), server.asked
 

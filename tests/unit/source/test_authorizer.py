@@ -28,27 +28,27 @@ from tests.unit.source.clients import (
     SEARCH,
     client_of,
 )
-from tests.unit.source.server import RequestBody, Script, reply, running
+from tests.unit.source.server import Request, Script, reply, running
 
 OTHER = CaseNumber.parse("9990002-86.2024.8.26.0100")
 OTHER_ADDRESS = ADDRESS.replace(NUMBER.masked, OTHER.masked)
 OTHER_SEARCH = SEARCH.replace(NUMBER.masked, OTHER.masked)
 
-Answers = Callable[[RequestBody], bytes]
+Answers = Callable[[Request], bytes]
 
 
-def good(asked: RequestBody) -> bytes:
+def good(asked: Request) -> bytes:
     """What a source in order answers to anything."""
     if "/documentos/" in asked.path:
         return reply(200, PDF)
     return reply(200, HIT if "?" in asked.path else DETAIL)
 
 
-def scripted(*, refused: Callable[[RequestBody], bool], otherwise: Answers = good) -> Script:
+def scripted(*, refused: Callable[[Request], bool], otherwise: Answers = good) -> Script:
     """A source that refuses some requests with 401; its token endpoint hands out `new-…`."""
     issued = 0
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         nonlocal issued
         if asked.path == "/token":
             issued += 1
@@ -60,7 +60,7 @@ def scripted(*, refused: Callable[[RequestBody], bool], otherwise: Answers = goo
     return script
 
 
-def bears(token: str) -> Callable[[RequestBody], bool]:
+def bears(token: str) -> Callable[[Request], bool]:
     """Whether a request carries this token."""
     return lambda asked: asked.headers.get("authorization") == f"Bearer {token}"
 
@@ -106,7 +106,7 @@ async def test_what_the_token_gave_meanwhile_speaks_for_it(tmp_path: Path) -> No
     """(S1) A success of any court that was sent later needs no question."""
     arrived, go = asyncio.Event(), asyncio.Event()
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         if asked.path == ADDRESS:
             arrived.set()
             await go.wait()
@@ -144,7 +144,7 @@ async def test_a_detail_refused_for_a_moment_is_read(tmp_path: Path) -> None:
     """(S1) One 401 of the gateway on a detail neither stops the job nor closes the case."""
     times = 0
 
-    def first(asked: RequestBody) -> bool:
+    def first(asked: Request) -> bool:
         nonlocal times
         times += asked.path.endswith(NUMBER.masked) and "?" not in asked.path
         return times == 1 and "?" not in asked.path
@@ -213,7 +213,7 @@ async def test_a_refused_token_that_is_set_again_is_shown_as_refused(
 async def test_a_source_that_cannot_be_asked_leaves_the_token_alone(tmp_path: Path) -> None:
     """(S1) Only a refusal of the question is a refusal of the token."""
 
-    def broken_search(asked: RequestBody) -> bytes:
+    def broken_search(asked: Request) -> bytes:
         return reply(503) if asked.path == SEARCH else good(asked)
 
     script = scripted(refused=lambda asked: asked.path == ADDRESS, otherwise=broken_search)
@@ -236,7 +236,7 @@ async def test_a_source_that_cannot_be_asked_leaves_the_token_alone(tmp_path: Pa
 async def test_a_retry_after_of_one_document_stops_no_other(answer: bytes, tmp_path: Path) -> None:
     """(S1) Only an overload is the whole court's; login, absence and delay are the document's."""
 
-    def otherwise(asked: RequestBody) -> bytes:
+    def otherwise(asked: Request) -> bytes:
         return answer if asked.path == ADDRESS else good(asked)
 
     script = scripted(refused=lambda asked: False, otherwise=otherwise)
@@ -253,7 +253,7 @@ async def test_a_question_that_is_held_back_refuses_nothing(tmp_path: Path) -> N
     """(S1) The court's breaker opens between the refusal and the question."""
     arrived, go = asyncio.Event(), asyncio.Event()
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         if asked.path == ADDRESS:
             arrived.set()
             await go.wait()
@@ -277,7 +277,7 @@ async def test_a_question_that_is_held_back_refuses_nothing(tmp_path: Path) -> N
 async def test_a_document_whose_case_is_closed_says_so(tmp_path: Path) -> None:
     """(S1) The body of a 401 that names the access is final and puts no token in doubt."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(401, NO_ACCESS))
 
     async with running(script) as server, client_of(server) as client:
@@ -352,7 +352,7 @@ async def test_a_document_refused_with_the_fresh_token_too_is_not_refreshed_for(
 ) -> None:
     """(S3) The old token is dead, the new one works, the document alone refuses it."""
 
-    def refused(asked: RequestBody) -> bool:
+    def refused(asked: Request) -> bool:
         return bears("old")(asked) or asked.path == ADDRESS
 
     async with (
