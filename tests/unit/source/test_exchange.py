@@ -109,7 +109,7 @@ async def test_frames_without_end_are_a_timeout(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte resets the library's own clock."""
-    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.2)
     changes = {"source_idle_timeout": IDLE, "source_min_bytes_per_minute": 0}
     async with running(script) as server, client_of(server, changes=changes) as client:
         async with asyncio.timeout(60):
@@ -248,17 +248,17 @@ SEEDS: list[Callable[[], bytes]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(60))
-async def test_damaged_answers_have_a_reason(seed: int, tmp_path: Path) -> None:
+async def test_damaged_answers_have_a_reason(tmp_path: Path) -> None:
     """Answers that a source may give, with a few bytes wrong."""
-    chance = random.Random(seed)
+    chance = random.Random(0)
 
     async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(mutated(chance, chance.choice(SEEDS)()))
         await writer.drain()
         writer.close()
 
-    await ends_well(script, tmp_path)
+    for _ in range(60):
+        await ends_well(script, tmp_path)
 
 
 async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) -> None:
