@@ -108,7 +108,7 @@ async def test_of_two_copies_that_both_differ_the_first_is_kept_when_it_comes_ag
     await outcomes(batches, parts.batch(0))
     (kept,) = await outcomes(batches, parts.batch(0, tried={Reason.SIZE_MISMATCH: 1}))
     assert (kept.size, kept.doubt) == (len(OTHER), Doubt.SIZE_MISMATCH)
-    assert len(parts.server.asked) == 3
+    assert len(parts.server.requests) == 3
 
 
 async def test_what_is_held_with_a_doubt_is_asked_for_again(
@@ -177,7 +177,7 @@ async def test_a_copy_that_is_refused_is_had_from_the_other_listing(
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
-    assert len(parts.server.asked) == 2
+    assert len(parts.server.requests) == 2
 
 
 @pytest.mark.parametrize("last", [False, True])

@@ -97,7 +97,7 @@ async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
         refused, stored = await outcomes(batches, parts.batch(0, 1))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
     assert stored == Outcome(position=1, size=len(PDF))
-    assert [asked.path.count(UUIDS[0]) for asked in parts.server.asked].count(1) == 1
+    assert [asked.path.count(UUIDS[0]) for asked in parts.server.requests].count(1) == 1
     assert list(small_disk.iterdir()) == []
 
 
@@ -111,7 +111,7 @@ async def test_documents_on_their_way_leave_each_other_the_room_they_announced(
     async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(body=body)[: -len(body)])
         await writer.drain()
-        if len(parts.server.asked) == 2:
+        if len(parts.server.requests) == 2:
             refused.set()
         # Neither body comes before both are announced.
         await refused.wait()

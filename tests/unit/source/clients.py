@@ -89,3 +89,12 @@ async def fetch(
         client_of(server, changes=changes, window=window) as client,
     ):
         return await client.document(ADDRESS, expected, folder)
+
+
+async def arrives(
+    client: SourceClient, address: str, folder: Path, expected: int | None = None
+) -> None:
+    """Show that the document can be downloaded now."""
+    outcome = await client.document(address, expected, folder)
+    assert isinstance(outcome, Downloaded)
+    outcome.close()

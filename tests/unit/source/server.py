@@ -21,18 +21,18 @@ Script = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass(slots=True)
 class FakeServer:
-    """Counts what it is asked; `script` writes the answer."""
+    """Keeps the requests it receives; `script` writes the reply."""
 
     script: Script
     origin: str = ""
-    asked: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (request := await _read(reader)) is not None:
-                self.asked.append(request)
+                self.requests.append(request)
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
                 try:
@@ -104,7 +104,7 @@ async def running(script: Script) -> AsyncIterator[FakeServer]:
 def by_path(detail: bytes, search: bytes) -> Script:
     """The detail, or what a search answers."""
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(search if "?" in asked.path else detail)
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(search if "?" in request.path else detail)
 
     return script

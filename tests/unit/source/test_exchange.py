@@ -132,7 +132,7 @@ async def test_no_cookie_is_kept(tmp_path: Path) -> None:
     async with running(script) as server, open_http(Settings()) as http:
         await http.get(server.origin)
         await http.get(server.origin)
-        assert "cookie" not in server.asked[1].headers
+        assert "cookie" not in server.requests[1].headers
         assert not list(http.cookies.jar)
 
 
@@ -278,11 +278,11 @@ async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) ->
 
 
 async def test_a_request_of_ours_that_cannot_be_sent_is_no_outage(tmp_path: Path) -> None:
-    """(S39) What the library refuses to send is our defect, and is not asked for again."""
+    """(S39) What the library refuses to send is our defect, and is not request for again."""
     async with running(always(reply(200, PDF))) as server, client_of(server) as client:
         client._document_headers["x-bad"] = "a\nb"
         assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.INTERNAL_ERROR)
-        assert server.asked == []
+        assert server.requests == []
 
 
 async def test_a_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> None:

@@ -144,4 +144,4 @@ async def test_the_documents_of_movements_are_had_from_a_search(
         (read,) = (await client.process(NUMBER)).movements
     assert read.text == "x"
     assert read.document_id == (DOCUMENT if document else None)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2

@@ -1,4 +1,4 @@
-"""The judge as a table: what comes with a status, headers, body and listing, and its verdict."""
+"""The judge as a table: status, headers, body and listing, and what is made of them."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -161,7 +161,7 @@ def test_a_redirect_to_a_login_is_a_credential_refused(location: str, reason: Re
 @pytest.mark.parametrize(("name", "body", "reason"), STAND_INS, ids=[row[0] for row in STAND_INS])
 def test_no_page_is_kept(name: str, body: bytes, reason: Reason) -> None:
     """(S8, S2) Pages of logins, firewalls, proxies and errors have their reason, not a size's."""
-    types = ({}, HTML, JSON, {"content-type": PDF})
+    types: list[dict[str, str]] = [{}, HTML, JSON, {"content-type": PDF}]
     listings = (None, PDF, "APPLICATION_PDF", "text/html")
     for headers, listed, size in product(types, listings, (None, 50_307)):
         assert judged(200, headers, body, size, listed) == Refused(reason)
@@ -241,7 +241,7 @@ def test_a_decoded_body_is_not_measured_by_its_encoded_length() -> None:
 
 
 def test_an_end_that_was_not_kept_is_not_missed() -> None:
-    """(S8) The end of a PDF is asked for only where it can be seen."""
+    """(S8) The end of a PDF is required only where it is known."""
     body = pdf(filling=100_000)[:90_000]
     assert judge(200, {}, body[:HEAD_BYTES], len(body), None) == Available(PDF)
     assert judged(200, {}, body) == Refused(Reason.TRUNCATED)

@@ -59,7 +59,7 @@ async def attempts(client: SourceClient, address: str, folder: Path) -> list[Dow
 
 
 async def counted(sandbox: Sandbox) -> dict[str, Any]:
-    """What the stand-in was asked."""
+    """The requests that the sandbox received."""
     counters: dict[str, Any] = await sandbox.control("counters")
     return counters
 

@@ -58,7 +58,9 @@ BAD = reply(200, b"", {"etag": f'"{"0" * 32}"'})
 
 async def put(script: Script, http: httpx2.AsyncClient) -> tuple[bool, list[Request]]:
     async with running(script) as server:
-        return await store(server, http).put(KEY, Piece(), SHA256, "application/pdf"), server.asked
+        return await store(server, http).put(
+            KEY, Piece(), SHA256, "application/pdf"
+        ), server.requests
 
 
 async def test_what_is_sent(http: httpx2.AsyncClient) -> None:
@@ -141,7 +143,7 @@ async def test_a_refusal_is_not_repeated_and_tells_no_secret(http: httpx2.AsyncC
     async with running(always(reply(403))) as server:
         with pytest.raises(StoreRefused) as refused:
             await store(server, http).put(KEY, Piece(), SHA256, "application/pdf")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     told = f"{refused.value} {refused.value!r} {refused.value.__cause__}"
     assert KEY in told
     assert "'autos'" in told
@@ -172,7 +174,7 @@ async def test_a_bucket_is_ready_when_it_takes_an_object(
     """(S43) A full one answers every question and takes nothing; one request tells."""
     async with running(in_turn(answer)) as server:
         assert await store(server, http).ready() is ready
-        (asked,) = server.asked
+        (asked,) = server.requests
     assert (asked.method, asked.body) == ("PUT", b"ok")
     # Not where documents are, which reconciliation lists and cleans up.
     assert asked.path.startswith("/autos/health/probe?")
