@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from autos.records.database import Transactions
 from autos.records.models import StoredCredential, now
 from autos.settings import Settings
-from autos.source import Credential, StaticCredentialStore
+from autos.source import Credential
 from autos.vault import Vault
 
 _NAME: Final = "pdpj"
@@ -31,7 +31,7 @@ class DatabaseCredentialStore:
     def __init__(self, database: Transactions, settings: Settings) -> None:
         self._database = database
         self._vault = Vault(settings.secret_key)
-        self._settings = StaticCredentialStore.of(settings)
+        self._given = Credential.of(settings)
         # Tells a changed setting from the one that the stored credential grew out of.
         given = settings.pdpj_token, settings.pdpj_refresh_token
         self._seed = hashlib.sha256(
@@ -48,7 +48,7 @@ class DatabaseCredentialStore:
         """
         async with self._database.transaction() as session:
             row = await session.scalar(select(StoredCredential).filter_by(name=_NAME))
-        return await self._present(row)
+        return self._present(row)
 
     async def replace(self, old: Credential, new: Credential) -> bool:
         """Put `new` in place of `old`; False, and no change, if `old` is not there any more.
@@ -57,7 +57,7 @@ class DatabaseCredentialStore:
         """
         async with self._database.transaction() as session:
             row = await self._locked(session)
-            present = await self._present(row)
+            present = self._present(row)
             if present != old:
                 return False
             self._write(row, new)
@@ -78,15 +78,14 @@ class DatabaseCredentialStore:
         """
         async with self._database.transaction() as session:
             row = await self._locked(session)
-            present = await self._present(row)
+            present = self._present(row)
             if present is None or present.access_token != token:
                 return
             self._write(row, present if refused else replace(present, after_refusal=False))
             row.refused_at = (present.refused_since or now()) if refused else None
 
-    async def _present(self, row: StoredCredential | None) -> Credential | None:
-        stored = self._opened(row)
-        return stored if stored is not None else await self._settings.load()
+    def _present(self, row: StoredCredential | None) -> Credential | None:
+        return self._opened(row) or self._given
 
     async def _locked(self, session: AsyncSession) -> StoredCredential:
         await session.execute(

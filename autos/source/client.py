@@ -26,7 +26,7 @@ from autos.source.exchange import WINDOW_SECONDS, Exchange, NoReply, Reply
 from autos.source.listing.addresses import UnusableAddress, read_path
 from autos.source.listing.duplicates import merge_movements
 from autos.source.listing.models import ListedProcess
-from autos.source.listing.parse import UnreadableListing, lists, parse_movements, parse_process
+from autos.source.listing.parse import UnreadableListing, is_listed, parse_movements, parse_process
 from autos.source.replies.content_types import content_type
 from autos.source.replies.judge import (
     HEAD_BYTES,
@@ -220,7 +220,7 @@ class SourceClient:
         found = await self._search(number)
         if isinstance(found, Refused):
             return found
-        if not lists(found.payload, number):
+        if not is_listed(number, found.payload):
             # Hits of other numbers show nothing about this one (docs/source.md#searches).
             return Refused(Reason.NOT_FOUND)
         broken = detail.reason is Reason.DOCUMENT_ERROR

@@ -12,7 +12,7 @@ with a bound below ten there is none.
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar
 
@@ -57,7 +57,6 @@ class Courts:
         limiter: the bound and the pace over all courts.
         most: the bound, from which a court's largest share follows.
         unit: seconds of a retry unit.
-        clock: seconds; the event loop's unless a test gives another.
         silence: seconds; see the module.
     """
 
@@ -66,13 +65,11 @@ class Courts:
         limiter: Limiter,
         most: int,
         unit: float,
-        clock: Callable[[], float] | None = None,
         silence: float = SILENCE_SECONDS,
     ) -> None:
         self._limiter = limiter
         self._share = most - most // 10
         self._unit = unit
-        self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._silence = silence
         self._courts: dict[str, _Court] = {}
         self.observer: CourtObserver | None = None
@@ -104,7 +101,7 @@ class Courts:
         """
         court = self._courts.get(name)
         if court is None:
-            court = self._courts[name] = _Court(self._share, self._unit, self._clock, self._silence)
+            court = self._courts[name] = _Court(self._share, self._unit, self._silence)
         try:
             is_trial = court.pass_breaker(urgent=urgent)
             if not is_trial:
@@ -116,7 +113,7 @@ class Courts:
             raise
         turn = Turn(court, is_trial=is_trial)
         try:
-            async with self._limiter.slot(name):
+            async with self._limiter.slot():
                 court.request_begins()
                 try:
                     yield turn
@@ -176,6 +173,10 @@ class Turn:
         return outcome
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _jitter() -> float:
     return random.uniform(0.8, 1.2)  # noqa: S311 - no secret
 
@@ -183,11 +184,10 @@ def _jitter() -> float:
 class _Court:
     """One court's limit, breaker and line."""
 
-    def __init__(self, most: int, unit: float, clock: Callable[[], float], silence: float) -> None:
+    def __init__(self, most: int, unit: float, silence: float) -> None:
         self.limit = AdaptiveLimit(most)
-        self.breaker = Breaker(clock, _jitter, unit)
+        self.breaker = Breaker(_now, _jitter, unit)
         self.in_flight = 0
-        self._clock = clock
         self._silence = silence
         self._requests = 0
         self._heard_at = 0.0
@@ -244,8 +244,8 @@ class _Court:
 
     def heard(self) -> None:
         """The court is not silent."""
-        self._heard_at = self._clock()
+        self._heard_at = _now()
 
     def _reject_if_silent(self) -> None:
-        if self._requests > 0 and self._clock() - self._heard_at >= self._silence:
+        if self._requests > 0 and _now() - self._heard_at >= self._silence:
             raise NotSent(self.breaker.refusal(self._silence))

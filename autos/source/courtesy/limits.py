@@ -51,13 +51,13 @@ class AdaptiveLimit:
 class Permits(Protocol):
     """Gives out a bounded number of permits; entering waits until one is free."""
 
-    def permit(self, key: str) -> AbstractAsyncContextManager[None]:
-        """A permit for one request; `key` is the court it goes to."""
+    def permit(self) -> AbstractAsyncContextManager[None]:
+        """A permit for one request."""
         ...
 
 
 class Limiter:
-    """Hands out slots: `async with limiter.slot(court)` around exactly one request.
+    """Hands out slots: `async with limiter.slot()` around exactly one request.
 
     Args:
         permits: bounds the requests at once.
@@ -71,11 +71,11 @@ class Limiter:
         self._next_start = 0.0
 
     @asynccontextmanager
-    async def slot(self, court: str) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Wait for a permit, then for the pace; hold the permit while the request lasts."""
         async with AsyncExitStack() as held:
             with in_line():
-                await held.enter_async_context(self._permits.permit(court))
+                await held.enter_async_context(self._permits.permit())
                 if self._interval:
                     await self._pace()
             yield

@@ -7,7 +7,7 @@ a check of the signature: the source does that (docs/source.md#tokens).
 import base64
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -50,6 +50,16 @@ class Credential:
     refused_since: datetime | None = field(default=None, compare=False)
     """Since when the source refuses it, as the store has it; None while it is accepted."""
 
+    @classmethod
+    def of(cls, settings: Settings) -> "Credential | None":
+        """The tokens of `AUTOS_PDPJ_TOKEN` and `AUTOS_PDPJ_REFRESH_TOKEN`, if there is one.
+
+        A token that cannot be sent is kept: `Credentials` logs it when it is used.
+        """
+        token = settings.pdpj_token.get_secret_value().strip()
+        refresh_token = settings.pdpj_refresh_token.get_secret_value().strip()
+        return cls(token, refresh_token or None) if token or refresh_token else None
+
     @property
     def is_sendable(self) -> bool:
         """True if a header can carry the access token."""
@@ -83,42 +93,3 @@ class CredentialStore(Protocol):
         Nothing changes if another one is set. The first moment of a refusal stays.
         """
         ...
-
-
-class StaticCredentialStore:
-    """The credential of the settings, kept in this process only."""
-
-    def __init__(self, credential: Credential | None) -> None:
-        self._credential = credential
-
-    @classmethod
-    def of(cls, settings: Settings) -> "StaticCredentialStore":
-        """The tokens of `AUTOS_PDPJ_TOKEN` and `AUTOS_PDPJ_REFRESH_TOKEN`, stripped.
-
-        A token that cannot be sent is kept: `Credentials` logs it when it is used.
-        """
-        token = settings.pdpj_token.get_secret_value().strip()
-        refresh_token = settings.pdpj_refresh_token.get_secret_value().strip()
-        return cls(Credential(token, refresh_token or None) if token or refresh_token else None)
-
-    async def load(self) -> Credential | None:
-        """The present credential."""
-        return self._credential
-
-    async def replace(self, old: Credential, new: Credential) -> bool:
-        """Compare and replace."""
-        if self._credential != old:
-            return False
-        self._credential = replace(new, refused_since=self._credential.refused_since)
-        return True
-
-    async def note(self, token: str, *, refused: bool) -> None:
-        """As the protocol says."""
-        present = self._credential
-        if present is None or present.access_token != token:
-            return
-        if refused:
-            since = present.refused_since or datetime.now(UTC)
-            self._credential = replace(present, refused_since=since)
-        else:
-            self._credential = replace(present, refused_since=None, after_refusal=False)

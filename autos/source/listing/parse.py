@@ -93,7 +93,7 @@ def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement
     return merge_movements(_movements(place) for item in items for place in _places(item, number))
 
 
-def lists(payload: object, number: CaseNumber) -> bool:
+def is_listed(number: CaseNumber, payload: object) -> bool:
     """Whether an item of a search's reply names this number (docs/source.md#searches)."""
     items = (item for item in _items(payload) if item.get("numeroProcesso") is not None)
     return any(_names(item, number) for item in items)

@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,7 +21,6 @@ from autos.source import (
     Limiter,
     Refused,
     SourceClient,
-    StaticCredentialStore,
     open_http,
 )
 from tests.unit.source.server import FakeServer, Script, running
@@ -39,15 +40,41 @@ NO_ACCESS = '{"message":"Usuário não possui acesso ao processo"}'.encode()
 
 
 class LocalPermits:
-    """At most `at_once` permits in this process, whatever the court."""
+    """At most `at_once` permits in this process."""
 
     def __init__(self, at_once: int) -> None:
         self._free = asyncio.Semaphore(at_once)
 
     @asynccontextmanager
-    async def permit(self, key: str) -> AsyncIterator[None]:
+    async def permit(self) -> AsyncIterator[None]:
         async with self._free:
             yield
+
+
+class StaticCredentialStore:
+    """A `CredentialStore` in this process only."""
+
+    def __init__(self, credential: Credential | None) -> None:
+        self._credential = credential
+
+    async def load(self) -> Credential | None:
+        return self._credential
+
+    async def replace(self, old: Credential, new: Credential) -> bool:
+        if self._credential != old:
+            return False
+        self._credential = replace(new, refused_since=self._credential.refused_since)
+        return True
+
+    async def note(self, token: str, *, refused: bool) -> None:
+        present = self._credential
+        if present is None or present.access_token != token:
+            return
+        if refused:
+            since = present.refused_since or datetime.now(UTC)
+            self._credential = replace(present, refused_since=since)
+        else:
+            self._credential = replace(present, refused_since=None, after_refusal=False)
 
 
 @asynccontextmanager

@@ -15,7 +15,6 @@ from autos.source import (
     Downloaded,
     Refused,
     SourceRefused,
-    StaticCredentialStore,
 )
 from autos.source.credentials import provider as credentials_module
 from tests.unit.source.clients import (
@@ -26,6 +25,7 @@ from tests.unit.source.clients import (
     NUMBER,
     PDF,
     SEARCH,
+    StaticCredentialStore,
     arrives,
     client_of,
 )

@@ -13,12 +13,13 @@ import httpx2
 import pytest
 
 from autos.settings import Settings
-from autos.source import Credential, StaticCredentialStore
+from autos.source import Credential
 from autos.source.credentials.provider import (
     CLAIM_TIME,
     CredentialRefused,
     Credentials,
 )
+from tests.unit.source.clients import StaticCredentialStore
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -231,7 +232,7 @@ def test_an_end_that_cannot_be_read_is_no_end(text: str) -> None:
     assert Credential(text).expires_at is None
 
 
-def test_the_settings_are_a_store() -> None:
-    settings = Settings.model_validate({"pdpj_token": "t", "pdpj_refresh_token": ""})
-    assert asyncio.run(StaticCredentialStore.of(settings).load()) == Credential("t")
-    assert asyncio.run(StaticCredentialStore.of(Settings()).load()) is None
+def test_the_settings_hold_a_credential() -> None:
+    settings = Settings.model_validate({"pdpj_token": " t ", "pdpj_refresh_token": ""})
+    assert Credential.of(settings) == Credential("t")
+    assert Credential.of(Settings()) is None

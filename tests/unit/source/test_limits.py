@@ -17,7 +17,7 @@ async def test_at_most_so_many_at_once() -> None:
 
     async def request() -> None:
         nonlocal inside, most
-        async with limiter.slot("TRF3"):
+        async with limiter.slot():
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)
@@ -33,7 +33,7 @@ async def test_slots_begin_apart_without_a_burst() -> None:
     begun: list[float] = []
 
     async def request() -> None:
-        async with limiter.slot("TRF3"):
+        async with limiter.slot():
             begun.append(time.perf_counter())
 
     await asyncio.gather(*(request() for _ in range(11)))
@@ -43,13 +43,13 @@ async def test_slots_begin_apart_without_a_burst() -> None:
 
 async def test_a_cancelled_wait_gives_the_permit_back() -> None:
     limiter = Limiter(LocalPermits(1))
-    async with limiter.slot("TRF3"):
-        waiting = asyncio.create_task(limiter.slot("TRF3").__aenter__())
+    async with limiter.slot():
+        waiting = asyncio.create_task(limiter.slot().__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    async with asyncio.timeout(1), limiter.slot("TRF3"):
+    async with asyncio.timeout(1), limiter.slot():
         pass
 
 

@@ -19,11 +19,10 @@ from autos.source import (
     Limiter,
     Refused,
     SourceClient,
-    StaticCredentialStore,
     open_http,
 )
 from tests.unit.sandbox.driver import TOKEN, Sandbox, started
-from tests.unit.source.clients import LocalPermits
+from tests.unit.source.clients import LocalPermits, StaticCredentialStore
 
 BAD = CaseNumber.parse("9990004-22.2025.8.11.0041")
 
