@@ -14,6 +14,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from autos.cnj import CaseNumber
+from autos.retry_after import parse_retry_after
 from cli.answers import (
     ApiKey,
     CredentialState,
@@ -90,7 +91,7 @@ class ApiClient:
         return StatusReply(
             status=None if unchanged else _read(Status, reply),
             tag=reply.headers.get("ETag", tag if unchanged else None),
-            retry_after=_retry_after(reply),
+            retry_after=parse_retry_after(reply.headers.get("Retry-After")),
         )
 
     async def process(self, number: CaseNumber) -> Process:
@@ -268,7 +269,9 @@ def _read(model: type[_Model], reply: httpx2.Response) -> _Model:
 
 
 def _refused(reply: httpx2.Response) -> Refused:
-    return Refused(_sentence(reply), reply.status_code, _retry_after(reply))
+    return Refused(
+        _sentence(reply), reply.status_code, parse_retry_after(reply.headers.get("Retry-After"))
+    )
 
 
 def _sentence(reply: httpx2.Response) -> str:
@@ -302,9 +305,3 @@ def _problem(reply: httpx2.Response) -> Problem:
         return Problem.model_validate_json(reply.content)
     except ValidationError:
         return Problem()
-
-
-def _retry_after(reply: httpx2.Response) -> float | None:
-    """Seconds to wait; a date, which our API never sends, counts as nothing said."""
-    value = reply.headers.get("Retry-After", "")
-    return float(value) if value.replace(".", "", 1).isdigit() else None

@@ -85,7 +85,7 @@ class DatabasePermits:
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def permit(self, key: str) -> AsyncIterator[None]:  # noqa: ARG002 - one bound for all
+    async def permit(self) -> AsyncIterator[None]:
         """Wait for a permit and hold it.
 
         Raises:
