@@ -101,7 +101,7 @@ async def test_what_is_listed_is_in_the_rows(database: Database, case: CaseNumbe
 async def test_a_second_run_wants_only_what_is_missing(
     database: Database, case: CaseNumber
 ) -> None:
-    """F4: what is available is never turned into something else."""
+    """What is available is never turned into something else."""
     first, second = f"1-{case}", f"2-{case}"
     await read(database, case, first, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -221,7 +221,7 @@ async def test_a_failed_document_that_is_asked_for_again_is_open_again(
 async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
     database: Database, case: CaseNumber
 ) -> None:
-    """The same position may be another document's by then."""
+    """The same position may be another document's meanwhile."""
     before = f"1-{case}"
     await read(database, case, before, document("a"), document("b"))
     a, _ = await rows(database, case)
@@ -239,7 +239,7 @@ async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
 async def test_two_listings_that_turn_out_to_be_two_documents_are_two_rows(
     database: Database, case: CaseNumber, turn: int
 ) -> None:
-    """U5: in whichever order they are listed, none is silently missing."""
+    """In either order; none is silently missing."""
     await read(database, case, f"1-{case}", document("a", "b"))
     later = (document("a"), document("b"))[::turn]
     assert await read(database, case, f"2-{case}", *later) == "pp"
@@ -251,7 +251,7 @@ async def test_two_listings_that_turn_out_to_be_two_documents_are_two_rows(
 async def test_a_document_known_by_its_other_copy_is_the_same_document(
     database: Database, case: CaseNumber
 ) -> None:
-    """F28: one row per document, whichever copy is preferred today."""
+    """One row per document, whichever copy is preferred today."""
     await read(database, case, f"1-{case}", document("a", "b"))
     assert await read(database, case, f"2-{case}", document("b", "a")) == "p"
 
@@ -259,7 +259,6 @@ async def test_a_document_known_by_its_other_copy_is_the_same_document(
 async def test_the_same_source_id_in_two_processes_is_two_documents(
     database: Database, case: CaseNumber
 ) -> None:
-    """F19."""
     other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 1)
     assert await read(database, case, f"1-{case}", document("same")) == "p"
     assert await read(database, other, f"1-{other}", document("same")) == "p"
@@ -283,7 +282,7 @@ async def test_a_vanished_document_is_marked_and_kept(database: Database, case: 
 async def test_what_has_no_address_is_counted_and_says_why(
     database: Database, case: CaseNumber
 ) -> None:
-    """U5: nothing that the source lists is silently missing."""
+    """Nothing that the source lists is silently missing."""
     states = await read(
         database, case, f"1-{case}", document("a", refusal=Reason.NO_ADDRESS), document("b")
     )
@@ -318,7 +317,7 @@ async def test_freshness_is_the_age_of_the_last_reading(
 async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
     database: Database, case: CaseNumber
 ) -> None:
-    """F15, F22: ended status, counters and times; F11: one event per subscription."""
+    """Ended status, counters and times; one event per subscription."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
     a, *_ = await rows(database, case)
@@ -361,7 +360,7 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
 async def test_one_address_is_told_once_however_often_its_owner_gave_it(
     database: Database, case: CaseNumber
 ) -> None:
-    """F11: one event for each receiver, and for each other caller, address and payload."""
+    """One event for each receiver, and for each other caller, address and payload."""
     job, later = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
@@ -385,14 +384,14 @@ async def test_one_address_is_told_once_however_often_its_owner_gave_it(
         given = [await give(one) for _ in range(3)]
         distinct = [await give(other), await give(one, "b"), await give(one, payload="thin")]
     made = []
-    for told_by in (job, job, later):
+    for ending in (job, job, later):
         async with database.transaction() as session:
             events_made = await subscriptions.claim(
-                session, told_by, JobStatus.COMPLETED, [*given, *distinct]
+                session, ending, JobStatus.COMPLETED, [*given, *distinct]
             )
             made.append(sorted(events_made))
     expected = [subscriptions.event_id(job, uuid.UUID(each)) for each in (given[-1], *distinct)]
-    # A repetition makes the same ones, and what one job has told no other job tells again.
+    # A repetition makes the same ones, and no other job claims them again.
     assert made == [sorted(expected), sorted(expected), []]
     async with database.transaction() as session:
         kept = await session.scalars(select(Subscription).filter_by(process_number=case.digits))
@@ -413,7 +412,7 @@ async def record(database: Database, *records: DocumentRecord) -> None:
 async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_better(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S2) It counts as available all the while; a refusal takes nothing away."""
+    """It counts as available all the while; a refusal takes nothing away."""
     first, second = f"1-{case}", f"2-{case}"
     await read(database, case, first, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -442,7 +441,7 @@ async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_bette
 async def test_a_job_counts_its_documents_in_doubt_at_its_end(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S2, S12) Beside the five counters, of which they are in the completed ones."""
+    """Beside the five counters, of which they are in the completed ones."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -459,7 +458,7 @@ async def test_a_job_counts_its_documents_in_doubt_at_its_end(
 async def test_a_running_job_is_counted_from_its_documents(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S36) As its status counts them; the failures of earlier jobs are not its own."""
+    """As its status counts them; failures of earlier jobs do not count."""
     first, second = f"1-{case}", f"2-{case}"
     listed = [document(name) for name in "abcd"]
     await read(database, case, first, *listed)
@@ -485,7 +484,7 @@ async def test_a_running_job_is_counted_from_its_documents(
 
 
 async def test_a_job_never_starts_before_it_was_made(database: Database, case: CaseNumber) -> None:
-    """(S36) Whoever writes its row first, and whatever the other machine's clock says."""
+    """Whichever machine writes its row first, whatever that machine's clock says."""
     ours, theirs = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, ours, case)
@@ -503,7 +502,7 @@ async def test_a_job_never_starts_before_it_was_made(database: Database, case: C
 async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S16) And is gone from the row when the job goes on."""
+    """And is gone from the row when the job goes on."""
     job = f"1-{case}"
     since, until, later = (MOMENT + timedelta(days=days) for days in (0, 7, 1))
     async with database.transaction() as session:
@@ -532,7 +531,7 @@ async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
 async def test_what_comes_late_does_not_open_a_job_that_has_ended(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S43) A worker that was frozen writes its wait after another has written the end."""
+    """A worker that was frozen writes its wait after another has written the end."""
     job = f"1-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
@@ -550,7 +549,7 @@ async def test_what_comes_late_does_not_open_a_job_that_has_ended(
 async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S36) So that a status without its worker does not take a failure back."""
+    """A status without its worker does not take a failure back."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
     (row,) = await rows(database, case)
@@ -565,7 +564,7 @@ async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
 async def test_what_a_running_job_is_to_retry_is_pending_at_once(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S23) What fails after the request has failed again."""
+    """What fails after the request has failed again."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
     a, b, c = await rows(database, case)
