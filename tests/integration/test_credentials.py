@@ -70,7 +70,7 @@ async def test_a_changed_setting_is_newer_than_the_row(database: Database, token
 async def test_a_refusal_is_kept_and_ends_with_the_first_success(
     database: Database, token: str
 ) -> None:
-    """Also of the settings' credential, which has no row before; the first moment stands."""
+    """(S34) Also of the settings' credential, which has no row before; the first moment stands."""
     store = DatabaseCredentialStore(database, settings(token))
     other = DatabaseCredentialStore(database, settings(token))
     await store.note("another token", refused=True)
@@ -87,7 +87,7 @@ async def test_a_refusal_is_kept_and_ends_with_the_first_success(
 async def test_a_refusal_outlives_a_refresh_and_ends_with_a_new_credential(
     database: Database, token: str
 ) -> None:
-    """A refreshed token has yet to be accepted; one that a person sets is new."""
+    """(S34) A refreshed token has yet to be accepted; one that a person sets is new."""
     store = DatabaseCredentialStore(database, settings(token))
     old = await store.load()
     assert old is not None
@@ -114,7 +114,7 @@ async def test_a_refusal_outlives_a_refresh_and_ends_with_a_new_credential(
 async def test_a_success_that_is_noted_during_a_refresh_does_not_lose_its_token(
     database: Database, token: str
 ) -> None:
-    """Refresh tokens rotate: one that is not stored is gone."""
+    """(S3) Refresh tokens rotate: one that is not stored is gone."""
     store = DatabaseCredentialStore(database, settings(token))
     old = await store.load()
     assert old is not None
@@ -130,7 +130,7 @@ async def test_a_success_that_is_noted_during_a_refresh_does_not_lose_its_token(
 async def test_white_space_around_the_settings_token_is_no_part_of_it(
     database: Database, token: str
 ) -> None:
-    """An editor or `echo` leaves it in a file of settings."""
+    """(S39) An editor or `echo` leaves it in a file of settings."""
     store = DatabaseCredentialStore(database, settings(f" {token}\r\n"))
     assert await store.load() == Credential(token, "refresh-1")
     await store.put(Credential("stored"))

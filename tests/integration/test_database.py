@@ -65,7 +65,7 @@ async def ask(database: Database, statement: str, **values: object) -> object:
 async def test_a_database_that_does_not_answer_is_an_outage_in_bounded_time(
     proxy: DatabaseProxy, behind: Database, trouble: str, connected: bool
 ) -> None:
-    """Whether the connection was there before or not; and it works again afterwards."""
+    """(S19) Whether the connection was there before or not; and it works again afterwards."""
     if connected:
         await ask(behind, "SELECT 1")
     getattr(proxy, trouble)()
@@ -78,7 +78,7 @@ async def test_a_database_that_does_not_answer_is_an_outage_in_bounded_time(
 async def test_a_database_that_goes_silent_within_a_transaction_is_an_outage(
     proxy: DatabaseProxy, behind: Database
 ) -> None:
-    """At the end of it, too, when it is committed."""
+    """(S19) At the end of it, too, when it is committed."""
 
     async def write() -> None:
         async with behind.transaction() as session:
@@ -97,7 +97,7 @@ async def test_the_api_answers_503_in_bounded_time_when_the_records_are_silent(
     admin: dict[str, str],
     case: CaseNumber,
 ) -> None:
-    """And goes on when they answer again."""
+    """(S19) And goes on when they answer again."""
     app = create_app(Settings(admin_key=SecretStr(ADMIN_KEY)), opener(behind, temporal, store))
     async with (
         app.router.lifespan_context(app),
@@ -135,7 +135,7 @@ async def test_a_connection_that_was_closed_while_idle_is_not_handed_out(
 async def test_a_transaction_that_stands_still_does_not_keep_its_locks(
     database_url: str, database: Database, case: CaseNumber
 ) -> None:
-    """A frozen worker's locks become free, and its transaction is an outage to it."""
+    """(S19) A frozen worker's locks become free, and its transaction is an outage to it."""
     frozen = Database.open(settings(database_url, database_idle_timeout=0.2))
     async with database.transaction() as session:
         await processes.ensure(session, case)
@@ -153,7 +153,7 @@ async def test_a_transaction_that_stands_still_does_not_keep_its_locks(
 
 
 async def test_the_victim_of_a_deadlock_is_to_try_again(database: Database) -> None:
-    """It is not a defect: no document fails with `internal_error`."""
+    """(S16) It is not a defect: no document fails with `internal_error`."""
     both = asyncio.Barrier(2)
 
     async def lock(first: int, second: int) -> None:
@@ -178,12 +178,12 @@ REFUSALS: dict[str, Callable[[Database], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("what", REFUSALS)
 async def test_what_the_records_refuse_is_no_outage(database: Database, what: str) -> None:
-    """It would be refused again after any wait."""
+    """(S16, S18) It would be refused again after any wait."""
     assert not is_outage(await error_of(REFUSALS[what](database)))
 
 
 async def test_outages_are_known_by_their_class(database_url: str) -> None:
-    """Ended sessions, a standby, a wrong user or name, a pool without connections."""
+    """(S16, S18) Ended sessions, a standby, a wrong user or name, a pool without connections."""
     own = Database.open(settings(database_url, database_pool_size=1, database_pool_timeout=0.1))
     assert is_outage(await error_of(ask(own, "SELECT pg_terminate_backend(pg_backend_pid())")))
 
@@ -242,7 +242,7 @@ def certificate(folder: Path) -> ssl.SSLContext:
 async def test_the_address_takes_libpqs_parameters_of_tls(
     database_url: str, tmp_path: Path
 ) -> None:
-    """`require` encrypts, `verify-full` checks the server; the migration connects alike."""
+    """(S27) `require` encrypts, `verify-full` checks the server; the migration connects alike."""
     other = tmp_path / "other"
     other.mkdir()
     certificate(other)
@@ -262,7 +262,7 @@ async def test_the_address_takes_libpqs_parameters_of_tls(
 
 
 async def test_the_address_takes_libpqs_other_parameters(database_url: str) -> None:
-    """Settings of the session are applied; parameters that only tune libpq are ignored."""
+    """(S27) Settings of the session are applied; parameters that only tune libpq are ignored."""
     given = (
         "&application_name=a%20name&options=-c%20statement_timeout%3D4321"
         "&connect_timeout=3&target_session_attrs=read-write&channel_binding=prefer&keepalives=1"
@@ -280,7 +280,7 @@ async def test_the_address_takes_libpqs_other_parameters(database_url: str) -> N
     "url", ["", "localhost/autos", "mysql://host/name", "postgresql://h/n?connect_timeout=soon"]
 )
 async def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
-    """At once, and not as an error of the driver."""
+    """(S27) At once, and not as an error of the driver."""
     with pytest.raises(InvalidAddress):
         Server.at(url)
     with pytest.raises(DatabaseAway, match="is not an address"):

@@ -101,7 +101,7 @@ async def test_what_is_listed_is_in_the_rows(database: Database, case: CaseNumbe
 async def test_a_second_run_wants_only_what_is_missing(
     database: Database, case: CaseNumber
 ) -> None:
-    """What is available is never turned into something else."""
+    """F4: what is available is never turned into something else."""
     first, second = f"1-{case}", f"2-{case}"
     await read(database, case, first, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -239,7 +239,7 @@ async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
 async def test_two_listings_that_turn_out_to_be_two_documents_are_two_rows(
     database: Database, case: CaseNumber, turn: int
 ) -> None:
-    """In either order; none is silently missing."""
+    """U5: in either order; none is silently missing."""
     await read(database, case, f"1-{case}", document("a", "b"))
     later = (document("a"), document("b"))[::turn]
     assert await read(database, case, f"2-{case}", *later) == "pp"
@@ -251,7 +251,7 @@ async def test_two_listings_that_turn_out_to_be_two_documents_are_two_rows(
 async def test_a_document_known_by_its_other_copy_is_the_same_document(
     database: Database, case: CaseNumber
 ) -> None:
-    """One row per document, whichever copy is preferred today."""
+    """F28: one row per document, whichever copy is preferred today."""
     await read(database, case, f"1-{case}", document("a", "b"))
     assert await read(database, case, f"2-{case}", document("b", "a")) == "p"
 
@@ -259,6 +259,7 @@ async def test_a_document_known_by_its_other_copy_is_the_same_document(
 async def test_the_same_source_id_in_two_processes_is_two_documents(
     database: Database, case: CaseNumber
 ) -> None:
+    """F19."""
     other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 1)
     assert await read(database, case, f"1-{case}", document("same")) == "p"
     assert await read(database, other, f"1-{other}", document("same")) == "p"
@@ -282,7 +283,7 @@ async def test_a_vanished_document_is_marked_and_kept(database: Database, case: 
 async def test_what_has_no_address_is_counted_and_says_why(
     database: Database, case: CaseNumber
 ) -> None:
-    """Nothing that the source lists is silently missing."""
+    """U5: nothing that the source lists is silently missing."""
     states = await read(
         database, case, f"1-{case}", document("a", refusal=Reason.NO_ADDRESS), document("b")
     )
@@ -317,7 +318,7 @@ async def test_freshness_is_the_age_of_the_last_reading(
 async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
     database: Database, case: CaseNumber
 ) -> None:
-    """Ended status, counters and times; one event per subscription."""
+    """F15, F22: ended status, counters and times; F11: one event per subscription."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
     a, *_ = await rows(database, case)
@@ -360,7 +361,7 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
 async def test_one_address_is_told_once_however_often_its_owner_gave_it(
     database: Database, case: CaseNumber
 ) -> None:
-    """One event for each receiver, and for each other caller, address and payload."""
+    """F11: one event for each receiver, and for each other caller, address and payload."""
     job, later = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
@@ -412,7 +413,7 @@ async def record(database: Database, *records: DocumentRecord) -> None:
 async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_better(
     database: Database, case: CaseNumber
 ) -> None:
-    """It counts as available all the while; a refusal takes nothing away."""
+    """(S2) It counts as available all the while; a refusal takes nothing away."""
     first, second = f"1-{case}", f"2-{case}"
     await read(database, case, first, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -441,7 +442,7 @@ async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_bette
 async def test_a_job_counts_its_documents_in_doubt_at_its_end(
     database: Database, case: CaseNumber
 ) -> None:
-    """Beside the five counters, of which they are in the completed ones."""
+    """(S2, S12) Beside the five counters, of which they are in the completed ones."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -458,7 +459,7 @@ async def test_a_job_counts_its_documents_in_doubt_at_its_end(
 async def test_a_running_job_is_counted_from_its_documents(
     database: Database, case: CaseNumber
 ) -> None:
-    """As its status counts them; failures of earlier jobs do not count."""
+    """(S36) As its status counts them; failures of earlier jobs do not count."""
     first, second = f"1-{case}", f"2-{case}"
     listed = [document(name) for name in "abcd"]
     await read(database, case, first, *listed)
@@ -484,7 +485,7 @@ async def test_a_running_job_is_counted_from_its_documents(
 
 
 async def test_a_job_never_starts_before_it_was_made(database: Database, case: CaseNumber) -> None:
-    """Whichever machine writes its row first, whatever that machine's clock says."""
+    """(S36) Whichever machine writes its row first, whatever that machine's clock says."""
     ours, theirs = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, ours, case)
@@ -502,7 +503,7 @@ async def test_a_job_never_starts_before_it_was_made(database: Database, case: C
 async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
     database: Database, case: CaseNumber
 ) -> None:
-    """And is gone from the row when the job goes on."""
+    """(S16) And is gone from the row when the job goes on."""
     job = f"1-{case}"
     since, until, later = (MOMENT + timedelta(days=days) for days in (0, 7, 1))
     async with database.transaction() as session:
@@ -531,7 +532,7 @@ async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
 async def test_what_comes_late_does_not_open_a_job_that_has_ended(
     database: Database, case: CaseNumber
 ) -> None:
-    """A worker that was frozen writes its wait after another has written the end."""
+    """(S43) A worker that was frozen writes its wait after another has written the end."""
     job = f"1-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
@@ -549,7 +550,7 @@ async def test_what_comes_late_does_not_open_a_job_that_has_ended(
 async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
     database: Database, case: CaseNumber
 ) -> None:
-    """A status without its worker does not take a failure back."""
+    """(S36) A status without its worker does not take a failure back."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
     (row,) = await rows(database, case)
@@ -564,7 +565,7 @@ async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
 async def test_what_a_running_job_is_to_retry_is_pending_at_once(
     database: Database, case: CaseNumber
 ) -> None:
-    """What fails after the request has failed again."""
+    """(S23) What fails after the request has failed again."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
     a, b, c = await rows(database, case)

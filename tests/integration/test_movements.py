@@ -46,7 +46,7 @@ async def save(
 async def test_movements_link_documents_and_are_paged(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """In the source's order, whichever of a document's ids the source links it by."""
+    """(S15) In the source's order, whichever of a document's ids the source links it by."""
     problem(await api.get(path(case, "/movements")), 404, "process-unknown")
     both = [document("second"), document("first", "other-first")]
     await save(
@@ -75,7 +75,7 @@ async def test_movements_link_documents_and_are_paged(
 async def test_positions_stay_and_the_sources_order_is_told(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """A new document at the top of the source's list comes last in ours."""
+    """(S15) A new document at the top of the source's list comes last in ours."""
     await save(database, case, [document("b"), document("a")])
     await save(database, case, [document("c"), document("b")])
     listed = (await api.get(path(case, "/documents"))).json()["items"]
@@ -89,7 +89,7 @@ async def test_positions_stay_and_the_sources_order_is_told(
 async def test_the_manifest_of_a_job_has_the_case_and_its_movements(
     case: CaseNumber, database: Database
 ) -> None:
-    """The activity hands the store a manifest that is read in pieces."""
+    """(S29) The activity hands the store a manifest that is read in pieces."""
     await save(database, case, [document("a")], moved(1, "a"), moved(0))
     store = FakeStore()
     closing = CloseJob(job_id=f"job-{case}", process_number=case.digits, states="f")

@@ -1,4 +1,4 @@
-"""The bound towards the source holds over all workers; a dead worker's permits come back."""
+"""F45: the bound towards the source holds over all workers; a dead worker's permits come back."""
 
 import asyncio
 import sys
@@ -75,6 +75,7 @@ async def until_held(watcher: Database, number: int) -> None:
 
 
 async def test_two_workers_together_never_hold_more_than_the_bound(own_url: str) -> None:
+    """F45."""
     at_once = most = 0
 
     async def request(permits: DatabasePermits) -> None:
@@ -93,7 +94,7 @@ async def test_two_workers_together_never_hold_more_than_the_bound(own_url: str)
 async def test_the_server_holds_what_the_workers_believe_to_hold(
     own_url: str, watcher: Database
 ) -> None:
-    """After takes that grow three times, all that was taken is given back."""
+    """(S17) After takes that grow three times, all that was taken is given back."""
     async with asyncio.timeout(SECONDS), worker(own_url, 20) as one, worker(own_url, 20) as other:
         for permits in (one, other):
             async with AsyncExitStack() as held:
@@ -114,7 +115,7 @@ async def test_the_server_holds_what_the_workers_believe_to_hold(
 async def test_workers_that_grow_idle_and_die_reach_the_bound_and_keep_it(
     own_url: str, watcher: Database, number: int
 ) -> None:
-    """Counted at the source, and in the server's own list of locks."""
+    """(S17) Counted at the source, and in the server's own list of locks."""
     bound = 20
 
     async def start(port: int) -> asyncio.subprocess.Process:
@@ -179,7 +180,7 @@ async def test_a_cancelled_wait_leaves_no_permit_behind(own_url: str) -> None:
 
 @pytest.mark.parametrize("most", [1, 2, 4])
 async def test_busy_workers_share_with_those_that_come_later(own_url: str, most: int) -> None:
-    """Workers with endless work do not starve another one, however few permits there are."""
+    """U3: workers with endless work do not starve another one, however few permits there are."""
     served = asyncio.Event()
 
     async def endless(permits: DatabasePermits) -> None:
@@ -200,7 +201,7 @@ async def test_busy_workers_share_with_those_that_come_later(own_url: str, most:
 
 
 async def test_permits_do_not_wait_for_the_pool(own_url: str) -> None:
-    """The pool is the documents' and the API's; permits have a connection of their own."""
+    """(S18) The pool is the documents' and the API's; permits have a connection of their own."""
     settings = Settings(database_url=own_url, database_pool_size=1, database_pool_timeout=0.1)
     database = Database.open(settings)
     permits = DatabasePermits(database, 4)
@@ -214,7 +215,7 @@ async def test_permits_do_not_wait_for_the_pool(own_url: str) -> None:
 async def test_who_waits_while_the_database_is_away_is_served_when_it_is_back(
     own_url: str, trouble: str
 ) -> None:
-    """Whether the server is down or does not answer any more."""
+    """(S18) Whether the server is down or does not answer any more."""
     async with (
         DatabaseProxy(own_url).running() as proxy,
         worker(proxy.url, 2, database_connect_timeout=0.3) as permits,
@@ -237,7 +238,7 @@ async def test_who_waits_while_the_database_is_away_is_served_when_it_is_back(
 async def test_the_bound_holds_when_every_connection_is_dropped(
     own_url: str, watcher: Database, number: int
 ) -> None:
-    """Requests in flight keep their place; what is new waits until they are counted."""
+    """(S40) Requests in flight keep their place; what is new waits until they are counted."""
     bound = 5
     async with AsyncExitStack() as running:
         source = await running.enter_async_context(BusySource(0.3).running())
@@ -260,7 +261,7 @@ async def test_the_bound_holds_when_every_connection_is_dropped(
 async def test_who_waits_learns_that_the_records_stay_away(
     own_url: str, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    """A job whose documents wait for permits shows what it waits for; what runs goes on."""
+    """(S16) A job whose documents wait for permits shows what it waits for; what runs goes on."""
     monkeypatch.setattr(records_permits, "OUTAGE_SECONDS", 0.5, raising=False)
     async with (
         DatabaseProxy(own_url).running() as proxy,

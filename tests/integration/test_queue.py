@@ -40,7 +40,7 @@ def job(case: CaseNumber, minute: int, status: JobStatus, **more: object) -> Job
 async def test_the_place_of_a_job_and_its_estimate(
     database: Database, case: CaseNumber, running: int, ended: int, expected: QueuePlace
 ) -> None:
-    """Three before it, two at once, ten seconds each; a waiting job does not count as running.
+    """U1: three before it, two at once, ten seconds each; a waiting job does not count as running.
 
     Seen in a transaction that is given up: the other tests' jobs are none of this line.
     """
@@ -71,7 +71,7 @@ async def test_the_place_of_a_job_and_its_estimate(
 async def test_a_status_tells_place_and_estimate_of_a_job_that_has_not_begun(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database, temporal: Client, worker: Worker
 ) -> None:
-    """Until it begins; then its own progress is the estimate."""
+    """U1: until it begins; then its own progress is the estimate."""
     other = CaseNumber.build(9_997_601, 2024, 8, 26, 100)
     lasted = {"started_at": BEGINNING, "completed_at": BEGINNING + timedelta(seconds=10)}
     async with database.transaction() as session:

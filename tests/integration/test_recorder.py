@@ -18,7 +18,7 @@ from tests.integration.test_downloads import MOMENT, document, read, rows
 async def test_a_row_that_cannot_be_written_fails_no_other(
     database: Database, case: CaseNumber
 ) -> None:
-    """A defect under one document fails that document only."""
+    """(S16) A defect under one document fails that document only."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
     good = [
@@ -47,7 +47,7 @@ async def test_a_row_that_cannot_be_written_fails_no_other(
 async def test_an_outage_of_the_records_fails_all_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Records are not retried one by one while the database is away."""
+    """(S16) Records are not retried one by one while the database is away."""
     tries = 0
 
     def away() -> None:
