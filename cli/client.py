@@ -22,6 +22,7 @@ from pydantic import (
 
 from api.jobs.schemas import JobStarted
 from autos.cnj import CaseNumber
+from autos.retry_after import parse_retry_after
 from cli.connection import Connection
 from cli.terminal import CommandError
 
@@ -201,12 +202,6 @@ def json_of(reply: httpx2.Response) -> Json:
     return sent
 
 
-def retry_after(reply: httpx2.Response) -> float | None:
-    """The `Retry-After` header in seconds; None for a date, which the API never sends."""
-    value = reply.headers.get("Retry-After", "")
-    return float(value) if value.replace(".", "", 1).isdigit() else None
-
-
 def refused(reply: httpx2.Response) -> Refused:
     """The problem in an answer as an exception."""
     try:
@@ -218,7 +213,9 @@ def refused(reply: httpx2.Response) -> Refused:
     if problem.request_id:
         lines[0] += f" [request {problem.request_id}]"
     lines += [f"  {error.get('where')}: {error.get('message')}" for error in problem.errors or ()]
-    return Refused("\n".join(lines), reply.status_code, retry_after(reply))
+    return Refused(
+        "\n".join(lines), reply.status_code, parse_retry_after(reply.headers.get("Retry-After"))
+    )
 
 
 def _unreadable(why: str) -> CommandError:

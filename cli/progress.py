@@ -24,7 +24,8 @@ from rich.text import Text
 from api.status.schemas import Status
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus, WaitReason
-from cli.client import ApiClient, Json, Refused, json_of, read, retry_after
+from autos.retry_after import parse_retry_after
+from cli.client import ApiClient, Json, Refused, json_of, read
 
 _POLL_SECONDS: Final = 0.5
 _GIVE_UP_SECONDS: Final = 60.0
@@ -71,7 +72,7 @@ async def watch(
                 raise
             pause = refused.retry_after
         else:
-            answered, pause = monotonic(), retry_after(reply)
+            answered, pause = monotonic(), parse_retry_after(reply.headers.get("Retry-After"))
             if reply.status_code != HTTPStatus.NOT_MODIFIED:
                 tag, sent = reply.headers.get("ETag", ""), json_of(reply)
                 status = read(Status, sent)

@@ -3,7 +3,7 @@
 Temporal is asked first and the row is read again after that: a job writes its end before it
 closes, so a row that is still active then has really lost it. Everything may run twice: a job is
 started by its process's workflow id, an event's id is derived from job and subscription, and a
-subscription that has its event gets no other (autos/records/events.py).
+subscription that has its event gets no other (autos/records/subscriptions.py).
 """
 
 import base64

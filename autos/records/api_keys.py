@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from autos.records.database import keyset
 from autos.records.models import ApiKey, now
 
 
@@ -49,9 +50,7 @@ async def page(
     session: AsyncSession, *, after: tuple[datetime, uuid.UUID] | None, limit: int
 ) -> Sequence[ApiKey]:
     """Keys, oldest first, after the given one."""
-    query = select(ApiKey).order_by(ApiKey.created_at, ApiKey.id).limit(limit)
-    if after is not None:
-        query = query.where(tuple_(ApiKey.created_at, ApiKey.id) > after)
+    query = keyset(select(ApiKey), (ApiKey.created_at, ApiKey.id), after, limit)
     return (await session.scalars(query)).all()
 
 

@@ -31,12 +31,11 @@ class DatabaseCredentialStore:
     def __init__(self, database: Transactions, settings: Settings) -> None:
         self._database = database
         self._vault = Vault(settings.secret_key)
-        token = settings.pdpj_token.get_secret_value().strip()
-        refresh_token = settings.pdpj_refresh_token.get_secret_value().strip()
-        self._initial = Credential(token, refresh_token or None) if token or refresh_token else None
+        self._initial = Credential.of(settings)
         # Stored with the credential, to notice that the setting has changed since.
-        seed = f"{token} {refresh_token}".encode(errors="backslashreplace")
-        self._seed = hashlib.sha256(seed).hexdigest()
+        tokens = (settings.pdpj_token, settings.pdpj_refresh_token)
+        seed = " ".join(token.get_secret_value().strip() for token in tokens)
+        self._seed = hashlib.sha256(seed.encode(errors="backslashreplace")).hexdigest()
 
     async def load(self) -> Credential | None:
         """The stored credential, else the one of the settings.

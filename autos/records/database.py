@@ -8,16 +8,16 @@ minute. A pooled connection that the server closed while it was idle is replaced
 Does not support: parameters of libpq that only tune its sockets (`_IGNORED`) have no effect.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 import structlog
-from sqlalchemy import event, func, select, text
+from sqlalchemy import Select, event, func, select, text, tuple_
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -27,8 +27,12 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
+from sqlalchemy.orm import InstrumentedAttribute
 
 from autos.settings import Settings
+
+Column = InstrumentedAttribute[Any]
+_Query = TypeVar("_Query", bound=Select[*tuple[Any, ...]])
 
 log = structlog.get_logger(__name__)
 
@@ -268,6 +272,29 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+def keyset(
+    query: _Query,
+    key: Sequence[Column],
+    edge: tuple[Any, ...] | None,
+    limit: int,
+    *,
+    newest_first: bool = False,
+) -> _Query:
+    """One page of a query.
+
+    Args:
+        query: without an order.
+        key: unique columns that order the rows, ascending unless `newest_first`.
+        edge: the key of the last row of the page before; None for the first page.
+        limit: rows of a page.
+        newest_first: descending instead.
+    """
+    place = tuple_(*key)
+    if edge is not None:
+        query = query.where(place < edge if newest_first else place > edge)
+    return query.order_by(*(one.desc() if newest_first else one for one in key)).limit(limit)
 
 
 async def clock(session: AsyncSession) -> datetime:

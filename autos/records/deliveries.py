@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
+from autos.records.database import keyset
 from autos.records.models import Attempt, Delivery, Document, Job, Receipt, Subscription, now
 
 
@@ -131,15 +132,12 @@ async def page(
         select(Delivery, Subscription)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
         .where(*_owned_by(owner))
-        .order_by(Delivery.created_at.desc(), Delivery.id.desc())
-        .limit(limit)
     )
+    query = keyset(query, (Delivery.created_at, Delivery.id), before, limit, newest_first=True)
     if status is not None:
         query = query.where(Delivery.status == status)
     if process_number is not None:
         query = query.where(Subscription.process_number == process_number)
-    if before is not None:
-        query = query.where(tuple_(Delivery.created_at, Delivery.id) < before)
     found = (await session.execute(query)).all()
     attempts: dict[str, list[Attempt]] = {delivery.id: [] for delivery, _ in found}
     if with_attempts:
@@ -175,11 +173,8 @@ async def never_delivered(
         select(Delivery.created_at, Delivery.id)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
         .where(Delivery.delivered_at.is_(None), Delivery.created_at >= since, *_owned_by(owner))
-        .order_by(Delivery.created_at, Delivery.id)
-        .limit(limit)
     )
-    if after is not None:
-        query = query.where(tuple_(Delivery.created_at, Delivery.id) > after)
+    query = keyset(query, (Delivery.created_at, Delivery.id), after, limit)
     return [(created_at, event_id) for created_at, event_id in await session.execute(query)]
 
 

@@ -6,26 +6,22 @@ activity again if its worker died.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
-from sqlalchemy import func, select, true, tuple_, update
+from sqlalchemy import func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import SQLCoreOperations
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
 from autos.records import processes
 from autos.records.changes import announce, announce_jobs
+from autos.records.database import keyset
 from autos.records.models import Document, Job, now
 
 QUEUE_SAMPLE: Final = 50
 """Number of ended jobs from whose durations a queued job's time is estimated."""
-_NO_WAIT: Final[Mapping[str, Any]] = {
-    "waiting_for": None,
-    "waiting_since": None,
-    "waiting_until": None,
-    "next_try_at": None,
-}
 
 
 class JobCounts(NamedTuple):
@@ -91,13 +87,11 @@ async def page(
     limit: int,
 ) -> Sequence[Job]:
     """Jobs, newest first, before the given one."""
-    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+    query = keyset(select(Job), (Job.created_at, Job.id), before, limit, newest_first=True)
     if process_number is not None:
         query = query.where(Job.process_number == process_number)
     if status is not None:
         query = query.where(Job.status == status)
-    if before is not None:
-        query = query.where(tuple_(Job.created_at, Job.id) < before)
     return (await session.scalars(query)).all()
 
 
@@ -258,18 +252,7 @@ async def end_job(
         failed_documents=sum(document.state == DocumentState.FAILED for document in documents),
         bytes_stored=sum(document.size or 0 for document in available),
     )
-    await session.execute(
-        update(Job)
-        .where(Job.id == job_id)
-        .values(
-            status=status,
-            reason=reason,
-            completed_at=func.coalesce(Job.completed_at, now()),
-            **_NO_WAIT,
-            **counts._asdict(),
-        )
-    )
-    await announce_jobs(session, [job_id])
+    await _write_end(session, job_id, status, reason, counts)
 
 
 async def close_lost(
@@ -277,10 +260,30 @@ async def close_lost(
 ) -> None:
     """End the row of a job whose workflow no longer exists; its documents stay as they are."""
     counts = (await _count(session, [job_id])).get(job_id, JobCounts())
+    await _write_end(session, job_id, status, reason, counts, Job.is_active)
+
+
+async def _write_end(
+    session: AsyncSession,
+    job_id: str,
+    status: JobStatus,
+    reason: Reason | None,
+    counts: JobCounts,
+    *conditions: SQLCoreOperations[bool],
+) -> None:
     await session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.is_active)
-        .values(status=status, reason=reason, completed_at=now(), **_NO_WAIT, **counts._asdict())
+        .where(Job.id == job_id, *conditions)
+        .values(
+            status=status,
+            reason=reason,
+            waiting_for=None,
+            waiting_since=None,
+            waiting_until=None,
+            next_try_at=None,
+            completed_at=func.coalesce(Job.completed_at, now()),
+            **counts._asdict(),
+        )
     )
     await announce_jobs(session, [job_id])
 

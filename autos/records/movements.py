@@ -12,8 +12,8 @@ field of `ListedMovement` needs no change here.
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import fields
+from typing import Any, Final
 
 from sqlalchemy import column, func, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB
@@ -24,16 +24,18 @@ from autos.source import ListedMovement
 
 Movement = dict[str, Any]
 
+_FIELDS: Final = tuple(field.name for field in fields(ListedMovement) if field.name != "sequence")
+"""What is stored of a movement. Its position takes the place of the source's sequence, which only
+some movements have."""
+
 
 def stored(listed: Sequence[ListedMovement]) -> list[Movement]:
     """The column's value for a listing, which names the newest first."""
-    kept = []
-    for movement in reversed(listed):
-        values = asdict(movement)
-        # The position in the list says the same for all movements, a sequence only for some.
-        del values["sequence"]
-        kept.append({**values, "at": movement.at.isoformat() if movement.at else None})
-    return kept
+    return [
+        {name: getattr(movement, name) for name in _FIELDS}
+        | {"at": movement.at.isoformat() if movement.at else None}
+        for movement in reversed(listed)
+    ]
 
 
 def read(kept: Movement, position: int, documents: Mapping[str, uuid.UUID]) -> Movement:
@@ -41,7 +43,8 @@ def read(kept: Movement, position: int, documents: Mapping[str, uuid.UUID]) -> M
     linked = kept.get("document_id")
     return {
         "position": position,
-        **kept,
+        # A movement that was stored before a field was added has none of that name.
+        **{name: kept.get(name) for name in _FIELDS},
         "document_id": documents.get(linked) if linked else None,
         "document_uuid": linked,
     }

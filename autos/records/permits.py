@@ -3,7 +3,7 @@
 Permit *i* of *N* is PostgreSQL's advisory lock number *i*. A worker takes locks as its demand grows
 and releases those that it has not needed for a while, so in the steady state a request costs no
 query. A worker's locks belong to one connection: when the worker dies, even by kill -9, the server
-frees them at once. See docs/decisions/0003-permits-are-advisory-locks.md.
+frees them at once.
 
 A permit is not a particular lock: a worker runs as many requests as it holds locks. If it loses its
 connection, and so all locks, its requests in flight go on, and the first locks it gets again count
@@ -85,7 +85,7 @@ class DatabasePermits:
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def permit(self, key: str) -> AsyncIterator[None]:  # noqa: ARG002 - one bound for all
+    async def permit(self) -> AsyncIterator[None]:
         """Wait for a permit and hold it.
 
         Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Text, cast, delete, select, true, tuple_, update
+from sqlalchemy import Text, cast, delete, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
@@ -11,6 +11,7 @@ from sqlalchemy.orm import load_only
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
 from autos.records.changes import announce
+from autos.records.database import keyset
 from autos.records.models import Document, Job, Process, Subscription, now
 
 
@@ -76,15 +77,13 @@ async def page(
             )
         )
         .outerjoin(newest, true())
-        .order_by(Process.created_at.desc(), Process.number.desc())
-        .limit(limit)
     )
+    key = (Process.created_at, Process.number)
+    query = keyset(query, key, before, limit, newest_first=True)
     if court is not None:
         query = query.where(Process.court == court)
     if status is not None:
         query = query.where(newest.c.status == status)
-    if before is not None:
-        query = query.where(tuple_(Process.created_at, Process.number) < before)
     return [(process, newest) for process, newest in await session.execute(query)]
 
 

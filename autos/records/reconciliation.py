@@ -7,15 +7,15 @@ request, and a page of them costs the same however many there are.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import and_, case, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from autos.contracts.reconciliation import Kind
 from autos.contracts.states import DocumentState, Reason
 from autos.records.changes import announce
+from autos.records.database import Column, keyset
 from autos.records.idempotency import KEY_LIFETIME
 from autos.records.models import (
     Attempt,
@@ -30,8 +30,6 @@ from autos.records.models import (
 )
 from autos.settings import Settings
 
-Column = InstrumentedAttribute[Any]
-
 
 class Stored(NamedTuple):
     """A stored object that documents of a process refer to; sorts as the object's key does."""
@@ -45,9 +43,9 @@ async def active_jobs(
 ) -> Sequence[Job]:
     """Jobs with an active row, created at `until` or earlier, by id."""
     query = select(Job).where(Job.is_active, Job.created_at <= until)
-    if after is not None:
-        query = query.where(Job.id > after)
-    return (await session.scalars(query.order_by(Job.id).limit(limit))).all()
+    return (
+        await session.scalars(keyset(query, [Job.id], (after,) if after else None, limit))
+    ).all()
 
 
 async def without_active_job(session: AsyncSession, numbers: Iterable[str]) -> set[str]:
@@ -81,9 +79,9 @@ async def processes_with_open_subscriptions(
     query = select(Subscription.process_number).where(
         Subscription.job_id.is_(None), Subscription.created_at <= until, ~active.exists()
     )
-    if after is not None:
-        query = query.where(Subscription.process_number > after)
-    query = query.distinct().order_by(Subscription.process_number).limit(limit)
+    query = keyset(
+        query.distinct(), [Subscription.process_number], (after,) if after else None, limit
+    )
     return (await session.scalars(query)).all()
 
 
@@ -95,9 +93,9 @@ async def overdue_deliveries(
         Delivery.status == "pending",
         func.coalesce(Delivery.next_attempt_at, Delivery.created_at) <= until,
     )
-    if after is not None:
-        query = query.where(Delivery.id > after)
-    return (await session.scalars(query.order_by(Delivery.id).limit(limit))).all()
+    return (
+        await session.scalars(keyset(query, [Delivery.id], (after,) if after else None, limit))
+    ).all()
 
 
 async def is_pending(session: AsyncSession, event_id: str) -> bool:
@@ -114,16 +112,9 @@ async def existing_processes(session: AsyncSession, numbers: Iterable[str]) -> s
 
 async def stored_objects(session: AsyncSession, *, after: Stored, limit: int) -> Sequence[Stored]:
     """The objects that documents refer to, in the order of their keys."""
-    query = (
-        select(Document.process_number, Document.sha256)
-        .where(
-            Document.sha256.is_not(None),
-            tuple_(Document.process_number, Document.sha256) > after,
-        )
-        .distinct()
-        .order_by(Document.process_number, Document.sha256)
-        .limit(limit)
-    )
+    key = (Document.process_number, Document.sha256)
+    query = select(*key).where(Document.sha256.is_not(None)).distinct()
+    query = keyset(query, key, after, limit)
     return [Stored(number, sha256 or "") for number, sha256 in await session.execute(query)]
 
 

@@ -1,17 +1,16 @@
 """The client of PDPJ: a process's listing, a document's bytes, and whether the source works.
 
-It asks once and says what came of it; when to ask again is the workflow's business. Two refusals
-are looked into at once: one of the token, which may be refreshed or mean the document alone, and
-one of a process's detail, which may be broken or unknown.
+It makes one request and reports the outcome; when to retry is decided by the workflow. Two refusals
+are examined at once: one of the token (`autos.source.credentials.authorizer`), and one of a
+process's detail, which may be broken or unknown.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import httpx2
@@ -19,15 +18,15 @@ import httpx2
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
 from autos.settings import Settings
-from autos.source.courtesy.courts import CourtObserver, Courts, Heard
-from autos.source.courtesy.permits import Limiter
-from autos.source.credentials.provider import CredentialRefused, Credentials
-from autos.source.credentials.trust import Asking, TokenCheck, Trust, shows_trust
-from autos.source.exchange import WINDOW_SECONDS, Exchange, Reply, Unanswered
+from autos.source.courtesy.courts import CourtObserver, Courts, NotSent, Turn
+from autos.source.courtesy.limits import Limiter
+from autos.source.credentials.authorizer import Authorizer, TokenUse, accepts_token
+from autos.source.credentials.provider import Credentials
+from autos.source.exchange import WINDOW_SECONDS, Exchange, NoReply, Reply
 from autos.source.listing.addresses import UnusableAddress, read_path
+from autos.source.listing.duplicates import merge_movements
 from autos.source.listing.models import ListedProcess
-from autos.source.listing.movements import merge_movements
-from autos.source.listing.parse import UnreadableListing, lists, parse_movements, parse_process
+from autos.source.listing.parse import UnreadableListing, is_listed, parse_movements, parse_process
 from autos.source.replies.content_types import content_type
 from autos.source.replies.judge import (
     HEAD_BYTES,
@@ -41,19 +40,17 @@ from autos.source.replies.judge import (
 from autos.source.spool import Quota, Spool
 
 LISTING_BYTES: Final = 64 * 1024 * 1024
-"""No listing is larger: some 100,000 documents. Beyond it the reply is not read on."""
+"""The largest listing that is read: some 100,000 documents."""
 _PARSED_ASIDE_BYTES: Final = 512 * 1024
-"""From this size on a listing is parsed in a thread, so that the event loop goes on."""
-_NO_CREDENTIAL: Final = Refused(Reason.CREDENTIAL, unsent=True)
-"""It says nothing of what was asked for, so it must not count as an attempt."""
+"""A listing of this size or more is parsed in a thread; the event loop goes on meanwhile."""
 _CLOSED: Final = Refused(Reason.NO_ACCESS)
-"""A listing that is refused although the source takes the token."""
+"""A listing that is refused although the source accepts the token."""
 
 Outcome = TypeVar("Outcome")
 
 
 class SourceRefused(Exception):
-    """The source did not give what was asked for; `reason.text` is for a person to read."""
+    """The source did not give the process; `reason.text` is for a person to read."""
 
     def __init__(self, reason: Reason, final: bool, retry_after: float | None = None) -> None:
         super().__init__(reason.text)
@@ -72,7 +69,7 @@ class Downloaded:
     """Hexadecimal."""
     content_type: str
     size_differs: bool = False
-    """The size is another than listed. Whether to keep it is for the caller to decide."""
+    """The size is another than listed; the caller decides whether to keep it."""
 
     def close(self) -> None:
         """Free the spool."""
@@ -81,24 +78,28 @@ class Downloaded:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _DocumentRequest:
+    path: str
+    number: CaseNumber
+    expected_size: int | None
+    listed_type: str | None
+    spool_directory: Path
+
+
 class SourceClient:
-    """Asks PDPJ. One per process; `http`, `credentials` and `limiter` are shared and not closed.
+    """Requests from PDPJ. One per process; `http`, `credentials` and `limiter` are not closed.
 
     Args:
-        settings: where the source is, and how patient to be with it.
+        settings: where the source is, its time limits and sizes.
         http: see `open_http`.
         credentials: where tokens come from.
         limiter: the bound and the pace over all courts.
-        window: seconds that a body may come too slowly (`AUTOS_SOURCE_MIN_BYTES_PER_MINUTE`).
+        window: seconds over which `AUTOS_SOURCE_MIN_BYTES_PER_MINUTE` is measured.
     """
 
     def __init__(
@@ -110,12 +111,11 @@ class SourceClient:
         window: float = WINDOW_SECONDS,
     ) -> None:
         self._exchange = Exchange(settings, http, window)
-        self._credentials = credentials
-        self._trust = Trust(credentials, self._ask_search)
+        self._authorizer = Authorizer(credentials, self._search_with)
         self._courts = Courts(limiter, settings.source_max_in_flight, settings.retry_unit_seconds)
         self._quota = Quota()
-        self._largest = settings.source_max_document_bytes
-        # The firewall wants a browser's headers.
+        self._max_bytes = settings.source_max_document_bytes
+        # The firewall requires a browser's headers (docs/source.md#requests).
         headers = {
             "User-Agent": settings.pdpj_user_agent,
             "Accept-Language": "pt-BR,pt;q=0.9",
@@ -131,25 +131,21 @@ class SourceClient:
         self._document_idle = settings.source_idle_timeout
 
     def observe(self, observer: CourtObserver) -> None:
-        """Have changes of courts' limits and breakers told to somebody."""
+        """Notify this observer of changes of courts' limits and breakers."""
         self._courts.observer = observer
 
-    async def process(self, number: CaseNumber, *, urgent: bool = False) -> ListedProcess:
+    async def process(self, number: CaseNumber) -> ListedProcess:
         """Read a process's metadata and the list of all its documents.
-
-        Args:
-            number: the process.
-            urgent: asked although the court's breaker is open, as its trial.
 
         Raises:
             SourceRefused: with the reason. NOT_FOUND only after a search has confirmed it;
-                NO_ACCESS also where the detail, and no more than it, refuses a token twice;
-                DOCUMENT_ERROR and UNREADABLE_LISTING are trouble of this process alone.
+                NO_ACCESS also if only the detail refuses the token, twice; DOCUMENT_ERROR and
+                UNREADABLE_LISTING concern this process alone.
         """
-        detail = await self._detail(number, urgent)
+        detail = await self._detail(number)
         if detail == _CLOSED:
-            # Once may be a moment's weakness of the gateway.
-            detail = await self._detail(number, urgent)
+            # Once may be a passing fault of the gateway.
+            detail = await self._detail(number)
         if isinstance(detail, Answer):
             try:
                 listed = await asyncio.to_thread(
@@ -170,11 +166,11 @@ class SourceClient:
         spool_directory: Path,
         listed_type: str | None = None,
     ) -> Downloaded | Refused:
-        """Fetch one document's bytes into a spool, hashing and judging them.
+        """Download one document into a spool, hashing and judging it.
 
         Memory does not grow with the document; a place in flight is held exactly while the
-        request lasts, not while the caller stores the bytes. CREDENTIAL that is not `unsent` is
-        the document's own: the source takes the token for the case itself.
+        request lasts, not while the caller stores the bytes. CREDENTIAL that is not `unsent`
+        concerns the document alone: the source accepts the token for the case itself.
 
         Args:
             address: one of `ListedDocument.addresses`.
@@ -189,40 +185,27 @@ class SourceClient:
             checked = read_path(address)
         except UnusableAddress as error:
             return Refused(error.reason, final=True)
-        number = checked.number
-
-        async def fetch(asking: Asking) -> Downloaded | Refused:
-            spool = Spool(spool_directory, quota=self._quota)
-
-            async def receive(heard: Heard) -> Downloaded | Refused:
-                return await self._receive(
-                    checked.path, asking, spool, heard, expected_size, listed_type
-                )
-
-            try:
-                outcome = await self._courts.ask(number.court, receive)
-                if isinstance(outcome, Downloaded):
-                    await self._trust.worked(asking, number)
-            except BaseException:
-                spool.close()
-                raise
-            if isinstance(outcome, Refused):
-                spool.close()
-            return outcome
-
-        return await self._with_token(number, fetch)
+        request = _DocumentRequest(
+            checked.path, checked.number, expected_size, listed_type, spool_directory
+        )
+        return await self._authorizer.send(checked.number, partial(self._download, request))
 
     async def probe(self, number: CaseNumber, *, urgent: bool = False) -> Refused | None:
-        """Ask the cheapest question there is: None if source and credential work now."""
-        found = await self._search(number, urgent)
+        """Make the cheapest request: None if source and credential work now.
+
+        Args:
+            number: a process of the court that is probed.
+            urgent: probe although the court's breaker is open, or the token is refused.
+        """
+        found = await self._search(number, urgent=urgent)
         if isinstance(found, Answer) or found.reason in (Reason.NOT_FOUND, Reason.NO_ACCESS):
             return None
         return found
 
     async def _with_documents_of_movements(self, listed: ListedProcess) -> ListedProcess:
-        """The portal's detail does not say which document a movement brought in; its search does.
+        """Add from a search which document a movement brought in (docs/source.md#movements).
 
-        A search that is refused leaves the movements as they are, until the next reading.
+        If the search is refused, the movements stay as they are until the next reading.
         """
         if not listed.movements or any(each.document_id for each in listed.movements):
             return listed
@@ -233,172 +216,135 @@ class SourceClient:
         return replace(listed, movements=merge_movements([listed.movements, searched]))
 
     async def _confirm(self, number: CaseNumber, detail: Refused) -> Refused:
-        """What a detail that was not had means: unknown numbers and broken cases look alike."""
+        """Find out what a refused detail means: unknown and broken cases look alike."""
         found = await self._search(number)
         if isinstance(found, Refused):
             return found
-        if not lists(found.payload, number):
-            # Hits of other numbers say nothing of this one.
+        if not is_listed(number, found.payload):
+            # Hits of other numbers show nothing about this one (docs/source.md#searches).
             return Refused(Reason.NOT_FOUND)
         broken = detail.reason is Reason.DOCUMENT_ERROR
         return Refused(Reason.DOCUMENT_ERROR if broken else Reason.UNREADABLE_LISTING)
 
-    async def _detail(self, number: CaseNumber, urgent: bool) -> Answer | Refused:
-        async def ask(asking: Asking) -> Answer | Refused:
-            path = f"/api/v2/processos/{number.masked}"
-            found = await self._ask(path, number, asking, urgent)
-            if isinstance(found, Answer):
-                await self._trust.worked(asking, number)
-            return found
-
-        return await self._with_token(number, ask, refused_alone=_CLOSED, urgent=urgent)
-
-    async def _search(self, number: CaseNumber, urgent: bool = False) -> Answer | Refused:
-        async def ask(asking: Asking) -> Answer | Refused:
-            found = await self._ask_search(number, asking, urgent)
-            if shows_trust(found):
-                await self._trust.worked(asking, number)
-            return found
-
-        return await self._with_token(
-            number, ask, refused_alone=_CLOSED, urgent=urgent, searched=True
+    async def _detail(self, number: CaseNumber) -> Answer | Refused:
+        return await self._authorizer.send(
+            number, partial(self._detail_with, number), if_accepted=_CLOSED
         )
 
-    async def _ask_search(
-        self, number: CaseNumber, asking: Asking, urgent: bool = False
+    async def _detail_with(self, number: CaseNumber, use: TokenUse) -> Answer | Refused:
+        found = await self._json(f"/api/v2/processos/{number.masked}", number, use)
+        if isinstance(found, Answer):
+            await self._authorizer.accepted(use, number)
+        return found
+
+    async def _search(self, number: CaseNumber, *, urgent: bool = False) -> Answer | Refused:
+        return await self._authorizer.send(
+            number,
+            partial(self._search_with, number, urgent=urgent),
+            if_accepted=_CLOSED,
+            urgent=urgent,
+            is_search=True,
+        )
+
+    async def _search_with(
+        self, number: CaseNumber, use: TokenUse, *, urgent: bool = False
     ) -> Answer | Refused:
         path = f"/api/v2/processos?numeroProcesso={number.masked}"
-        return await self._ask(path, number, asking, urgent)
+        found = await self._json(path, number, use, urgent=urgent)
+        if accepts_token(found):
+            await self._authorizer.accepted(use, number)
+        return found
 
-    async def _ask(
-        self, path: str, number: CaseNumber, asking: Asking, urgent: bool
+    async def _json(
+        self, path: str, number: CaseNumber, use: TokenUse, *, urgent: bool = False
     ) -> Answer | Refused:
-        return await self._courts.ask(
-            number.court, lambda heard: self._read(path, asking, heard), urgent=urgent
-        )
+        try:
+            async with self._courts.turn(number.court, urgent=urgent) as turn:
+                return turn.ended(await self._receive_json(path, use, turn))
+        except NotSent as rejected:
+            return rejected.refused
 
-    async def _read(self, path: str, asking: Asking, heard: Heard) -> Answer | Refused:
+    async def _download(self, request: _DocumentRequest, use: TokenUse) -> Downloaded | Refused:
+        with ExitStack() as on_refusal:
+            spool = on_refusal.enter_context(Spool(request.spool_directory, quota=self._quota))
+            try:
+                async with self._courts.turn(request.number.court) as turn:
+                    outcome = turn.ended(await self._receive_file(request, use, spool, turn))
+            except NotSent as rejected:
+                return rejected.refused
+            if isinstance(outcome, Downloaded):
+                await self._authorizer.accepted(use, request.number)
+                on_refusal.pop_all()
+            return outcome
+
+    async def _receive_json(self, path: str, use: TokenUse, turn: Turn) -> Answer | Refused:
         body = bytearray()
-        asking.sent_at = asyncio.get_running_loop().time()
+        use.sent_at = asyncio.get_running_loop().time()
         try:
             async with self._exchange.get(
-                path, asking.token, self._listing_headers, self._listing_idle
+                path, use.token, self._listing_headers, self._listing_idle
             ) as reply:
                 if reply.status != 200:
                     head = await reply.head(HEAD_BYTES)
-                    return _at_home(reply, judge_listing(reply.status, reply.headers, head))
+                    return _as_own(reply, judge_listing(reply.status, reply.headers, head))
                 async with aclosing(reply.chunks()) as chunks:
                     async for chunk in chunks:
-                        heard()
+                        turn.heard()
                         body += chunk
                         if len(body) > LISTING_BYTES:
                             return Refused(Reason.TOO_LARGE, final=True)
-        except Unanswered as unanswered:
-            return unanswered.refused
+        except NoReply as no_reply:
+            return no_reply.refused
         if len(body) < _PARSED_ASIDE_BYTES:
             return judge_listing(reply.status, reply.headers, bytes(body))
         return await asyncio.to_thread(judge_listing, reply.status, reply.headers, bytes(body))
 
-    async def _receive(
-        self,
-        path: str,
-        asking: Asking,
-        spool: Spool,
-        heard: Heard,
-        expected_size: int | None,
-        listed_type: str | None,
+    async def _receive_file(
+        self, request: _DocumentRequest, use: TokenUse, spool: Spool, turn: Turn
     ) -> Downloaded | Refused:
         digest = hashlib.sha256()
         head = tail = b""
-        asking.sent_at = asyncio.get_running_loop().time()
+        use.sent_at = asyncio.get_running_loop().time()
         try:
             async with self._exchange.get(
-                path, asking.token, self._document_headers, self._document_idle
+                request.path, use.token, self._document_headers, self._document_idle
             ) as reply:
                 if reply.status != 200:
                     head = await reply.head(HEAD_BYTES)
-                elif reply.declared_length > self._largest:
+                elif reply.declared_length > self._max_bytes:
                     return Refused(Reason.TOO_LARGE, final=True)
                 else:
                     await spool.reserve(reply.declared_length)
                     async with aclosing(reply.chunks()) as chunks:
                         async for chunk in chunks:
-                            heard()
-                            if spool.size + len(chunk) > self._largest:
+                            turn.heard()
+                            if spool.size + len(chunk) > self._max_bytes:
                                 return Refused(Reason.TOO_LARGE, final=True)
                             head += chunk[: HEAD_BYTES - len(head)]
                             tail = (tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
                             digest.update(chunk)
                             await spool.write(chunk)
-        except Unanswered as unanswered:
-            return unanswered.refused
-        verdict = judge(
+        except NoReply as no_reply:
+            return no_reply.refused
+        judged = judge(
             reply.status,
             reply.headers,
             first_bytes=head,
             last_bytes=tail,
             length=spool.size,
-            expected_size=expected_size,
-            listed_type=listed_type,
+            expected_size=request.expected_size,
+            listed_type=request.listed_type,
         )
-        if isinstance(verdict, Available):
-            return Downloaded(spool, spool.size, digest.hexdigest(), verdict.content_type)
-        if verdict.reason is Reason.SIZE_MISMATCH:
-            kind = content_type(head, reply.headers.get("content-type"), listed_type)
+        if isinstance(judged, Available):
+            return Downloaded(spool, spool.size, digest.hexdigest(), judged.content_type)
+        if judged.reason is Reason.SIZE_MISMATCH:
+            kind = content_type(head, reply.headers.get("content-type"), request.listed_type)
             return Downloaded(spool, spool.size, digest.hexdigest(), kind, size_differs=True)
-        return _at_home(reply, verdict)
-
-    async def _with_token(
-        self,
-        number: CaseNumber,
-        ask: Callable[[Asking], Awaitable[Outcome | Refused]],
-        *,
-        refused_alone: Refused | None = None,
-        urgent: bool = False,
-        searched: bool = False,
-    ) -> Outcome | Refused:
-        """Ask with the token at hand, and once more if it is refused and there is another.
-
-        Args:
-            number: the case it is about.
-            ask: makes exactly one request.
-            refused_alone: what it means when this is refused and the token is not; None for what
-                the source said.
-            urgent: somebody has reason to believe that the source takes the token again.
-            searched: the request is itself the search of this case.
-        """
-        for _ in range(2):
-            try:
-                asking = Asking(await self._credentials.token())
-            except CredentialRefused:
-                return _NO_CREDENTIAL
-            if self._credentials.is_refused(asking.token):
-                if not self._credentials.claim_look(urgent=urgent):
-                    return _NO_CREDENTIAL
-                if not searched and not await self._is_taken_again(asking.token, number):
-                    return _NO_CREDENTIAL
-            outcome = await ask(asking)
-            if not isinstance(outcome, Refused) or outcome.unsent:
-                return outcome
-            if outcome.reason is not Reason.CREDENTIAL:
-                return outcome
-            match await self._trust.verdict(asking, number, searched=searched):
-                case TokenCheck.TAKEN:
-                    return refused_alone or outcome
-                case TokenCheck.UNKNOWN:
-                    return outcome
-                case TokenCheck.REFUSED:
-                    if not await self._credentials.refused(asking.token):
-                        break
-        return _NO_CREDENTIAL
-
-    async def _is_taken_again(self, token: str, number: CaseNumber) -> bool:
-        now = Asking(token, asyncio.get_running_loop().time())
-        return await self._trust.verdict(now, number) is TokenCheck.TAKEN
+        return _as_own(reply, judged)
 
 
-def _at_home(reply: Reply, verdict: Outcome | Refused) -> Outcome | Refused:
-    """The verdict on a reply; what another host refuses says nothing of credential and case."""
-    if reply.elsewhere and 400 <= reply.status < 500 and reply.status not in (408, 429):
+def _as_own(reply: Reply, judged: Outcome | Refused) -> Outcome | Refused:
+    """A refusal by another host says nothing about credential and case: it is ERROR_BODY."""
+    if reply.from_other_host and 400 <= reply.status < 500 and reply.status not in (408, 429):
         return Refused(Reason.ERROR_BODY)
-    return verdict
+    return judged

@@ -1,9 +1,9 @@
 """One request to the source and the bytes of its reply: all that touches the HTTP library.
 
-Whatever the other side sends, or leaves unsent, is a `Reply` to be judged or an `Unanswered` with
-its reason, in bounded time: the head has to come, then every piece within the idle time, and a body
-that trickles for a whole window is ended. Redirects are followed once, where the settings allow it;
-the reply to others is the redirect itself.
+Whatever the other side does, the outcome is a `Reply` to be judged or `NoReply` with its reason, in
+bounded time: the head and each piece of the body must come within the idle time, and a body below
+the minimum throughput for a whole window is ended. A redirect is followed once if the settings
+allow it; otherwise the reply is the redirect itself.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -28,15 +29,15 @@ log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS: Final = 15.0
 WINDOW_SECONDS: Final = 60.0
-"""So long a body may come slower than the configured floor."""
+"""A body may be below the minimum throughput for this long."""
 
-_SHOWN_ELSEWHERE: Final = ("User-Agent", "Accept", "Accept-Encoding")
+_HEADERS_FOR_OTHER_HOSTS: Final = ("User-Agent", "Accept", "Accept-Encoding")
 
-# Beyond the library's own: TLS errors in mid-stream get through it.
+# The library lets TLS errors in mid-stream through.
 _BROKEN: Final = (httpx2.RequestError, httpx2.InvalidURL, ssl.SSLError)
 
 
-class Unanswered(Exception):
+class NoReply(Exception):
     """There is no reply to judge; `refused` says why."""
 
     def __init__(self, refused: Refused) -> None:
@@ -44,11 +45,11 @@ class Unanswered(Exception):
         self.refused = refused
 
 
-class Floor:
+class MinimumThroughput:
     """Measures whether a body comes fast enough; time that the reader takes is not counted.
 
     Args:
-        bytes_per_minute: fewer over a whole window are too few; 0 for none.
+        bytes_per_minute: the minimum over a whole window; 0 for none.
         window: seconds.
     """
 
@@ -58,8 +59,8 @@ class Floor:
         self._seconds = 0.0
         self._bytes = 0
 
-    def is_broken_by(self, size: int, seconds: float) -> bool:
-        """Take in a piece and how long it took; True if a window ends with too little."""
+    def is_missed_by(self, size: int, seconds: float) -> bool:
+        """Record a piece and the seconds it took; True if a window ends with too little."""
         self._seconds += seconds
         self._bytes += size
         if self._seconds < self._window:
@@ -73,47 +74,52 @@ class Reply:
     """A reply whose head has come; its body is read once, by `chunks` or by `head`."""
 
     def __init__(
-        self, response: httpx2.Response, idle: float, floor: Floor, *, elsewhere: bool
+        self,
+        response: httpx2.Response,
+        idle: float,
+        minimum: MinimumThroughput,
+        *,
+        from_other_host: bool,
     ) -> None:
         self._response = response
         self._idle = idle
-        self._floor = floor
+        self._minimum = minimum
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.elsewhere = elsewhere
-        """It comes from a host that a redirect has led to, which knows nothing of the source."""
+        self.from_other_host = from_other_host
+        """It comes from a host that a redirect led to, which knows nothing of the source."""
 
     @property
     def declared_length(self) -> int:
-        """Bytes of the body as it is sent, as the head says; 0 if it does not."""
+        """Bytes of the encoded body, as the head declares; 0 if it does not."""
         declared = self.headers.get("content-length", "")
-        # Longer than any number that an int is read from for free.
+        # A number without end would cost time.
         return int(declared[:20]) if declared.isascii() and declared.isdigit() else 0
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body, in pieces of some size.
+        """The decoded body, in pieces.
 
         Raises:
-            Unanswered: it did not come whole, in time, or in a coding that is understood.
+            NoReply: it was cut, too slow, or in an unknown coding.
         """
         try:
             coding = decoder(self.headers.get("content-encoding", ""))
         except UnknownCoding:
-            raise Unanswered(Refused(Reason.ERROR_BODY)) from None
+            raise NoReply(Refused(Reason.ERROR_BODY)) from None
         try:
             async with aclosing(self._pieces()) as pieces:
                 async for data in pieces:
                     for piece in coding.decode(data):
                         yield piece
         except BrokenStream:
-            raise Unanswered(Refused(Reason.TRUNCATED)) from None
+            raise NoReply(Refused(Reason.TRUNCATED)) from None
         if not coding.whole:
-            raise Unanswered(Refused(Reason.TRUNCATED))
+            raise NoReply(Refused(Reason.TRUNCATED))
 
     async def head(self, limit: int) -> bytes:
-        """The beginning of the body, or what has come of it before it broke off."""
+        """The beginning of the body, or the part that came before it was cut."""
         head = b""
-        with contextlib.suppress(Unanswered):
+        with contextlib.suppress(NoReply):
             async with aclosing(self.chunks()) as chunks:
                 async for chunk in chunks:
                     head += chunk[: limit - len(head)]
@@ -130,15 +136,15 @@ class Reply:
                     async with asyncio.timeout(self._idle):
                         data = await anext(body, None)
                 except TimeoutError:
-                    raise Unanswered(Refused(Reason.TIMEOUT)) from None
+                    raise NoReply(Refused(Reason.TIMEOUT)) from None
                 except _BROKEN as error:
                     timed_out = isinstance(error, httpx2.TimeoutException)
                     reason = Reason.TIMEOUT if timed_out else Reason.TRUNCATED
-                    raise Unanswered(Refused(reason)) from None
+                    raise NoReply(Refused(reason)) from None
                 if data is None:
                     return
-                if self._floor.is_broken_by(len(data), clock() - began):
-                    raise Unanswered(Refused(Reason.TOO_SLOW))
+                if self._minimum.is_missed_by(len(data), clock() - began):
+                    raise NoReply(Refused(Reason.TOO_SLOW))
                 yield data
 
 
@@ -164,28 +170,28 @@ class Exchange:
     async def get(
         self, path: str, token: str, headers: Mapping[str, str], idle: float
     ) -> AsyncIterator[Reply]:
-        """Ask for a path.
+        """Request a path.
 
         Args:
-            path: on the source's host, as it is to be sent.
+            path: on the source's host, encoded.
             token: goes to the source's own origin only.
             headers: of the request.
-            idle: seconds without a sign of life.
+            idle: seconds without a byte.
 
         Raises:
-            Unanswered: there is no reply to judge.
+            NoReply: there is no reply to judge.
         """
-        url, elsewhere = self.origin + path, False
+        url, from_other_host = self.origin + path, False
         response = await self._send(url, headers, token, idle)
         try:
             if response.status_code in STATUSES:
                 target = self._redirects.target(url, response.headers.get("location", ""))
                 if target is not None:
                     await _close(response)
-                    elsewhere = not target.own
+                    from_other_host = not target.own
                     response = await self._follow(target, headers, token, idle)
-            floor = Floor(self._bytes_per_minute, self._window)
-            yield Reply(response, idle, floor, elsewhere=elsewhere)
+            minimum = MinimumThroughput(self._bytes_per_minute, self._window)
+            yield Reply(response, idle, minimum, from_other_host=from_other_host)
         finally:
             await _close(response)
 
@@ -194,7 +200,7 @@ class Exchange:
     ) -> httpx2.Response:
         if target.own:
             return await self._send(target.url, headers, token, idle)
-        shown = {name: headers[name] for name in _SHOWN_ELSEWHERE if name in headers}
+        shown = {name: headers[name] for name in _HEADERS_FOR_OTHER_HOSTS if name in headers}
         return await self._send(target.url, shown, None, idle)
 
     async def _send(
@@ -206,31 +212,32 @@ class Exchange:
             request = httpx2.Request(
                 "GET", url, headers={**headers, **authorization}, extensions={"timeout": timeouts}
             )
-            # A head that dribbles, or is announced again and again (1xx), is ended by this alone.
+            # Nothing else ends a head that dribbles, or is announced again and again (1xx).
             async with asyncio.timeout(CONNECT_SECONDS + 2 * idle):
                 return await self._http.send(request, stream=True)
         except (TimeoutError, httpx2.TimeoutException):
-            raise Unanswered(Refused(Reason.TIMEOUT)) from None
+            raise NoReply(Refused(Reason.TIMEOUT)) from None
         except (httpx2.LocalProtocolError, UnicodeEncodeError):
-            # It did not leave this process: no sign of the source.
+            # The request never left this process: it says nothing about the source.
             log.error("request_not_sendable", advice="check AUTOS_PDPJ_USER_AGENT")  # noqa: TRY400 - the traceback holds the address
-            raise Unanswered(Refused(Reason.INTERNAL_ERROR)) from None
+            raise NoReply(Refused(Reason.INTERNAL_ERROR)) from None
         except _BROKEN:
-            raise Unanswered(Refused(Reason.UNAVAILABLE)) from None
+            raise NoReply(Refused(Reason.UNAVAILABLE)) from None
 
 
 def open_http(settings: Settings) -> httpx2.AsyncClient:
-    """An HTTP client for source or store; one of each per process, closed by who opened it.
+    """An HTTP client for source or store; one of each per process, closed by the caller.
 
     HTTP/1.1 only: HTTP/2 costs twice the CPU here (measured). Proxies and credentials of the
-    environment are not used, and no cookie is kept. Its logs are turned down, since they hold
-    whole addresses, and signed ones are secrets.
+    environment are not used, and no cookie is kept. The library's logs are turned down: they log
+    each request again, with its full URL, and signed URLs are secrets.
     """
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # A few more than requests at once, for tokens and probes.
+    # A few more than requests at once, for token requests.
     connections = settings.source_max_in_flight + 8
     return httpx2.AsyncClient(
+        verify=_tls_context(),
         http2=False,
         trust_env=False,
         follow_redirects=False,
@@ -240,7 +247,13 @@ def open_http(settings: Settings) -> httpx2.AsyncClient:
     )
 
 
+@cache
+def _tls_context() -> ssl.SSLContext:
+    # Loading the certificates takes 20 ms, and a process has several clients.
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 async def _close(response: httpx2.Response) -> None:
-    # What goes wrong in hanging up changes nothing in what was received.
+    # An error while closing changes nothing in what was received.
     with contextlib.suppress(httpx2.HTTPError, OSError):
         await response.aclose()

@@ -1,6 +1,6 @@
-"""Where the source's redirects may lead: its own host, and those that the settings name.
+"""Decides which redirects are followed: to the source's own host, and to those in the settings.
 
-A redirect to anywhere else is not followed: the judge says what it means. The token goes to the
+Others are not followed; `autos.source.replies.judge` says what they mean. The token goes to the
 source's own origin only.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from autos.source.replies.judge import leads_to_login
+from autos.source.replies.judge import is_login
 
 STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -19,7 +19,7 @@ _PRINTABLE: Final = re.compile(r"[!-~]{1,8192}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to ask instead."""
+    """The address that a redirect leads to."""
 
     url: str
     own: bool
@@ -41,21 +41,21 @@ class Redirects:
         names = (name.strip().lower() for name in hosts.split(","))
         self._hosts = {_named(name, self._base.scheme) for name in names if name}
 
-    def target(self, asked: str, location: str) -> Target | None:
-        """Where to ask instead; None where a redirect is not followed.
+    def target(self, requested: str, location: str) -> Target | None:
+        """The address to request next; None if the redirect is not followed.
 
         Args:
-            asked: the address that was asked.
-            location: the header's value, whatever the source has put there.
+            requested: the address that redirects.
+            location: the header's value, unchecked.
         """
         if not _PRINTABLE.fullmatch(location):
             return None
         try:
-            parts = urlsplit(urljoin(asked, location))
+            parts = urlsplit(urljoin(requested, location))
             host = parts.hostname, parts.port or _PORTS.get(parts.scheme)
         except ValueError:
             return None
-        if "@" in parts.netloc or leads_to_login(parts.geturl()):
+        if "@" in parts.netloc or is_login(parts.geturl()):
             return None
         url = parts._replace(fragment="").geturl()
         if parts.scheme == self._base.scheme and host == self._own:

@@ -1,13 +1,12 @@
-"""A document on its way: in memory up to 8 MiB, beyond it in a file that has no name.
+"""Holds a document between source and store: in memory up to 8 MiB, beyond it in a nameless file.
 
-All spools that share a `Quota` hold no more in memory than its bound together, give or take a piece
-each: when it is used up, they go to disk earlier. A body whose length is known is held against the
-free space of the disk, and against what the others have still to write, before it is read.
+Spools that share a `Quota` hold no more in memory than its bound together, give or take a piece
+each: when it is used up, they go to disk earlier. Before a body of known length is read, it is
+compared with the free space of the disk minus what the other spools have still to write.
 
-The file is unlinked as soon as it is open, so nothing is left on disk however the process ends, and
-its bytes are written and read off the event loop, 1 MiB or more at a time. A
-spool does not promise that its bytes survive anything; it is for one document at a time, by one
-task at a time.
+The file is unlinked when it is opened, so nothing is left on disk when the process dies, and its
+bytes are written and read off the event loop, 1 MiB or more at a time. A spool is for one document,
+used by one task at a time.
 """
 
 import asyncio
@@ -20,7 +19,6 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Final, Self, cast
 
 from autos import stall_watch
@@ -28,17 +26,17 @@ from autos import stall_watch
 MEMORY_BYTES: Final = 8 * 1024 * 1024
 PIECE_BYTES: Final = 1024 * 1024
 SHARED_BYTES: Final = 128 * 1024 * 1024
-"""Of a hundred documents of 8 MiB at once (20 batches of 5) most are better off on disk."""
+"""In memory over all spools: of 100 documents at once (20 batches of 5) most go to disk."""
 
 
 class Quota:
-    """What several spools hold together; for one event loop."""
+    """What several spools use together; for one event loop."""
 
     def __init__(self, memory_bytes: int = SHARED_BYTES) -> None:
         self._most = memory_bytes
         self.in_memory = 0
         self.reserved = 0
-        """Bytes of announced bodies that are not on the disk yet."""
+        """Bytes of declared bodies that are not on the disk yet."""
 
     @property
     def memory_full(self) -> bool:
@@ -47,7 +45,7 @@ class Quota:
 
 
 class Spool:
-    """Write it from front to end, then read it as often as needed; close it in the end."""
+    """One document's bytes: written once, read as often as needed, then closed."""
 
     def __init__(
         self, folder: Path, memory_bytes: int = MEMORY_BYTES, quota: Quota | None = None
@@ -75,10 +73,10 @@ class Spool:
         return self._file is not None
 
     async def reserve(self, length: int) -> None:
-        """Make sure, before the first byte is read, that a body of this length has room.
+        """Reserve room on the disk before a body of this length is read.
 
         Args:
-            length: bytes, as announced; what fits into memory reserves nothing.
+            length: bytes, as declared; a body that fits into memory reserves nothing.
 
         Raises:
             OSError: ENOSPC, the disk has less room than this and the other spools need.
@@ -91,7 +89,7 @@ class Spool:
         self._reserve(length)
 
     async def write(self, data: bytes) -> None:
-        """Append; goes to disk, off the event loop, when enough has come together.
+        """Append; enough bytes together are written to disk, off the event loop.
 
         Raises:
             OSError: the disk is full, or the folder is not writable.
@@ -104,7 +102,7 @@ class Spool:
             await self._flush()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """All bytes from the start; may be called again and again."""
+        """All bytes from the start; may be called repeatedly."""
         if self._file is not None and self._held:
             await self._flush()
         for offset in range(0, self._written, PIECE_BYTES):
@@ -114,7 +112,7 @@ class Spool:
             yield data
 
     def close(self) -> None:
-        """Free memory and disk; harmless when repeated, and while a write is still on its way."""
+        """Free memory and disk; may be repeated, and called during a write."""
         self._closed = True
         self._held = []
         self._charge(-self._charged)
@@ -124,16 +122,11 @@ class Spool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _close_file_in_turn(self) -> None:
-        # A cancelled task cannot stop its thread; the thread then closes the file at its end.
+        # A cancelled task cannot stop its thread: the thread then closes the file itself.
         if self._lock.acquire(blocking=False):
             try:
                 self._close_file()
@@ -165,7 +158,7 @@ class Spool:
     def _read(self, offset: int) -> bytes:
         with self._lock:
             if self._file is None:
-                raise ValueError("This spool is closed; its document has to be fetched again.")
+                raise ValueError("This spool is closed; the document must be fetched again.")
             length = min(PIECE_BYTES, self._written - offset)
             data = os.pread(self._file.fileno(), length, offset)
         if len(data) != length:
@@ -187,10 +180,10 @@ class Spool:
 
 
 def sweep(folder: Path, older_than_seconds: float) -> int:
-    """Delete files that a process left here when it died; answers how many there were.
+    """Delete files that a process left here when it died; returns their number.
 
-    Where the system cannot make a file without a name, it has one for the moment between its
-    making and its unlinking. What is older than a moment belongs to a process that has ended.
+    Where the system cannot create a nameless file, it has a name for the moment until it is
+    unlinked. An older file belongs to a process that has ended.
     """
     oldest = time.time() - older_than_seconds
     swept = 0

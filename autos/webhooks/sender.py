@@ -9,14 +9,13 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final, Self
 
 import httpx2
 
 from autos.contracts.webhooks import TIMEOUT_SECONDS
+from autos.retry_after import parse_retry_after
 from autos.settings import Settings
 from autos.webhooks.guard import Blocked, GuardedTransport
 
@@ -141,7 +140,7 @@ class Sender:
             milliseconds,
             failure,
             response.status_code,
-            retry_after(response.headers.get("retry-after")) if failure else None,
+            parse_retry_after(response.headers.get("retry-after")) if failure else None,
             length,
             excerpt,
         )
@@ -154,20 +153,6 @@ def judge(status_code: int) -> Failure | None:
     if 300 <= status_code < 400:
         return Failure.REDIRECT
     return Failure.GONE if status_code == _GONE else Failure.STATUS
-
-
-def retry_after(value: str | None) -> float | None:
-    """The seconds a `Retry-After` asks for (RFC 9110 §10.2.3); None if it is missing or unclear."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 async def _read(response: httpx2.Response, deadline: float) -> tuple[int, bytes]:

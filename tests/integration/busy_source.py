@@ -53,7 +53,7 @@ async def keep_busy(permits: DatabasePermits, port: int, lanes: int) -> None:
 
     async def lane() -> None:
         while True:
-            async with permits.permit("TRF3"):
+            async with permits.permit():
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 try:
                     with contextlib.suppress(OSError):

@@ -24,7 +24,7 @@ from autos.source.listing.models import ListedDocument
 from autos.store import Body, Readable, Store, StoreError, StoreUnavailable
 from tests.integration.test_downloads import document, listing, rows
 from tests.unit.source.clients import client_of
-from tests.unit.source.server import FakeServer, RequestBody, always, reply, running
+from tests.unit.source.server import FakeServer, Request, always, reply, running
 
 PDF = b"%PDF-1.4 " + bytes(91)
 UUIDS = [f"0f5c8f6e-1111-5222-8333-{number:012}" for number in range(6)]
@@ -122,7 +122,7 @@ async def test_a_batch_that_runs_twice_asks_only_for_what_is_not_stored(
     assert await outcomes(batches, parts.batch(0, 1, 2)) == [
         Outcome(position=position, size=len(PDF)) for position in (0, 1, 2)
     ]
-    assert len(parts.server.asked) == 3
+    assert len(parts.server.requests) == 3
     assert [(row.state, row.attempts) for row in await parts.rows()] == [("available", 1)] * 3
     assert list(parts.store.objects.values()) == [PDF]
 
@@ -137,9 +137,9 @@ async def test_a_batch_that_runs_twice_does_not_ask_again_for_what_has_failed_in
     failed = Outcome(position=0, reason=Reason.SECRET, final=True)
     assert await outcomes(batches, parts.batch(0)) == [failed]
     assert await outcomes(batches, parts.batch(0), again_since=begun) == [failed]
-    assert len(parts.server.asked) == 1
+    assert len(parts.server.requests) == 1
     assert await outcomes(batches, parts.batch(0)) == [failed]
-    assert len(parts.server.asked) == 2
+    assert len(parts.server.requests) == 2
 
 
 async def test_batches_of_a_job_share_its_requests_at_once(
@@ -153,10 +153,10 @@ async def test_batches_of_a_job_share_its_requests_at_once(
     )
     too_many = asyncio.Event()
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         if parts.server.at_once > 2:
             too_many.set()
-        if len(parts.server.asked) <= 2:
+        if len(parts.server.requests) <= 2:
             # None is answered before a third would have had the time to come.
             with suppress(TimeoutError):
                 await asyncio.wait_for(too_many.wait(), 0.3)
@@ -178,19 +178,19 @@ async def test_a_document_that_was_purged_is_not_asked_for(
     assert await outcomes(batches, parts.batch(0)) == [
         Outcome(position=0, reason=Reason.NOT_FOUND, final=True)
     ]
-    assert parts.server.asked == []
+    assert parts.server.requests == []
 
 
 async def test_the_other_listing_gives_what_the_first_refuses(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(404) if UUIDS[0] in asked.path else reply(body=PDF))
 
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
-    assert len(parts.server.asked) == 2
+    assert len(parts.server.requests) == 2
 
 
 async def test_while_the_store_is_away_the_source_is_asked_once_only(
@@ -205,7 +205,7 @@ async def test_while_the_store_is_away_the_source_is_asked_once_only(
         with pytest.raises(StoreError) as error:
             await outcomes(batches, parts.batch(0))
         assert failure_type(error.value) == STORAGE
-    assert len(parts.server.asked) == 1
+    assert len(parts.server.requests) == 1
     parts.store.away = False
     assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
 
@@ -215,7 +215,7 @@ async def test_a_cancelled_batch_ends_its_requests(
 ) -> None:
     asked = asyncio.Event()
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         asked.set()
         await asyncio.Event().wait()
 

@@ -87,7 +87,7 @@ async def test_a_refusal_is_kept_and_ends_with_the_first_success(
 async def test_a_refusal_outlives_a_refresh_and_ends_with_a_new_credential(
     database: Database, token: str
 ) -> None:
-    """(S34) What a refresh brings has yet to work; what a person sets is new."""
+    """(S34) A refreshed token has yet to be accepted; one that a person sets is new."""
     store = DatabaseCredentialStore(database, settings(token))
     old = await store.load()
     assert old is not None
@@ -130,7 +130,7 @@ async def test_a_success_that_is_noted_during_a_refresh_does_not_lose_its_token(
 async def test_white_space_around_the_settings_token_is_no_part_of_it(
     database: Database, token: str
 ) -> None:
-    """(S39) As an editor or `echo` leaves it in a file of settings."""
+    """(S39) An editor or `echo` leaves it in a file of settings."""
     store = DatabaseCredentialStore(database, settings(f" {token}\r\n"))
     assert await store.load() == Credential(token, "refresh-1")
     await store.put(Credential("stored"))

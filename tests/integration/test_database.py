@@ -153,7 +153,7 @@ async def test_a_transaction_that_stands_still_does_not_keep_its_locks(
 
 
 async def test_the_victim_of_a_deadlock_is_to_try_again(database: Database) -> None:
-    """(S16) Nothing is wrong with what it writes: no document fails of it as `internal_error`."""
+    """(S16) It is not a defect: no document fails with `internal_error`."""
     both = asyncio.Barrier(2)
 
     async def lock(first: int, second: int) -> None:
@@ -178,7 +178,7 @@ REFUSALS: dict[str, Callable[[Database], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("what", REFUSALS)
 async def test_what_the_records_refuse_is_no_outage(database: Database, what: str) -> None:
-    """(S16, S18) It would be refused again, however long one waits."""
+    """(S16, S18) It would be refused again after any wait."""
     assert not is_outage(await error_of(REFUSALS[what](database)))
 
 
@@ -262,7 +262,7 @@ async def test_the_address_takes_libpqs_parameters_of_tls(
 
 
 async def test_the_address_takes_libpqs_other_parameters(database_url: str) -> None:
-    """(S27) What is the session's is set there; what only tunes libpq itself does no harm."""
+    """(S27) Settings of the session are applied; parameters that only tune libpq are ignored."""
     given = (
         "&application_name=a%20name&options=-c%20statement_timeout%3D4321"
         "&connect_timeout=3&target_session_attrs=read-write&channel_binding=prefer&keepalives=1"

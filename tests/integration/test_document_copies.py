@@ -25,7 +25,7 @@ from tests.integration.test_activities import (
     parts,
 )
 from tests.unit.source.clients import client_of
-from tests.unit.source.server import RequestBody, reply
+from tests.unit.source.server import Request, reply
 
 __all__ = ["batches", "parts"]
 
@@ -40,7 +40,7 @@ def attempts_of(reason: Reason) -> int:
 def answers(parts: Parts, **replies: bytes | list[bytes]) -> None:
     """The server's answers by a part of the path; a list is used up one by one."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         for part, given in replies.items():
             if part.replace("_", "-") in asked.path:
                 writer.write(given.pop(0) if isinstance(given, list) else given)
@@ -107,7 +107,7 @@ async def test_of_two_copies_that_both_differ_the_first_is_kept_when_it_comes_ag
     await outcomes(batches, parts.batch(0))
     (kept,) = await outcomes(batches, parts.batch(0, tried={Reason.SIZE_MISMATCH: 1}))
     assert (kept.size, kept.doubt) == (len(OTHER), Doubt.SIZE_MISMATCH)
-    assert len(parts.server.asked) == 3
+    assert len(parts.server.requests) == 3
 
 
 async def test_what_is_held_with_a_doubt_is_asked_for_again(
@@ -167,7 +167,7 @@ async def test_a_copy_that_is_refused_is_had_from_the_other_listing(
 ) -> None:
     """(S10) At once, for the refusal concerns one copy."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(refusal if UUIDS[0] in asked.path else reply(body=PDF))
         if UUIDS[0] in asked.path:
             await writer.drain()
@@ -176,7 +176,7 @@ async def test_a_copy_that_is_refused_is_had_from_the_other_listing(
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
-    assert len(parts.server.asked) == 2
+    assert len(parts.server.requests) == 2
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -267,7 +267,7 @@ async def test_an_outage_of_the_records_fails_the_batch_after_its_documents(
     await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
     first = asyncio.Event()
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         if UUIDS[0] not in asked.path:
             await first.wait()
         writer.write(reply(body=PDF))

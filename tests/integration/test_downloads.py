@@ -221,7 +221,7 @@ async def test_a_failed_document_that_is_asked_for_again_is_open_again(
 async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
     database: Database, case: CaseNumber
 ) -> None:
-    """The same position may be another document's by then."""
+    """The same position may be another document's meanwhile."""
     before = f"1-{case}"
     await read(database, case, before, document("a"), document("b"))
     a, _ = await rows(database, case)
@@ -239,7 +239,7 @@ async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
 async def test_two_listings_that_turn_out_to_be_two_documents_are_two_rows(
     database: Database, case: CaseNumber, turn: int
 ) -> None:
-    """U5: in whichever order they are listed, none is silently missing."""
+    """U5: in either order; none is silently missing."""
     await read(database, case, f"1-{case}", document("a", "b"))
     later = (document("a"), document("b"))[::turn]
     assert await read(database, case, f"2-{case}", *later) == "pp"
@@ -385,14 +385,14 @@ async def test_one_address_is_told_once_however_often_its_owner_gave_it(
         given = [await give(one) for _ in range(3)]
         distinct = [await give(other), await give(one, "b"), await give(one, payload="thin")]
     made = []
-    for told_by in (job, job, later):
+    for ending in (job, job, later):
         async with database.transaction() as session:
             events_made = await subscriptions.claim(
-                session, told_by, JobStatus.COMPLETED, [*given, *distinct]
+                session, ending, JobStatus.COMPLETED, [*given, *distinct]
             )
             made.append(sorted(events_made))
     expected = [subscriptions.event_id(job, uuid.UUID(each)) for each in (given[-1], *distinct)]
-    # A repetition makes the same ones, and what one job has told no other job tells again.
+    # A repetition makes the same ones, and no other job claims them again.
     assert made == [sorted(expected), sorted(expected), []]
     async with database.transaction() as session:
         kept = await session.scalars(select(Subscription).filter_by(process_number=case.digits))
@@ -459,7 +459,7 @@ async def test_a_job_counts_its_documents_in_doubt_at_its_end(
 async def test_a_running_job_is_counted_from_its_documents(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S36) As its status counts them; the failures of earlier jobs are not its own."""
+    """(S36) As its status counts them; failures of earlier jobs do not count."""
     first, second = f"1-{case}", f"2-{case}"
     listed = [document(name) for name in "abcd"]
     await read(database, case, first, *listed)
@@ -485,7 +485,7 @@ async def test_a_running_job_is_counted_from_its_documents(
 
 
 async def test_a_job_never_starts_before_it_was_made(database: Database, case: CaseNumber) -> None:
-    """(S36) Whoever writes its row first, and whatever the other machine's clock says."""
+    """(S36) Whichever machine writes its row first, whatever that machine's clock says."""
     ours, theirs = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, ours, case)
@@ -550,7 +550,7 @@ async def test_what_comes_late_does_not_open_a_job_that_has_ended(
 async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S36) So that a status without its worker does not take a failure back."""
+    """(S36) A status without its worker does not take a failure back."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
     (row,) = await rows(database, case)

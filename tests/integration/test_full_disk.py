@@ -14,7 +14,7 @@ from autos.contracts.retries import retry_rule
 from autos.contracts.states import Reason
 from tests.integration.test_activities import PDF, UUIDS, Parts, outcomes, parts
 from tests.unit.source.clients import client_of
-from tests.unit.source.server import RequestBody, reply
+from tests.unit.source.server import Request, reply
 
 __all__ = ["parts"]
 
@@ -52,7 +52,7 @@ async def test_a_document_that_has_no_room_is_refused_before_its_body_is_read(
 ) -> None:
     """(S20, S43) By its declared length; its siblings go on, and its row says why it waits."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         if UUIDS[0] not in asked.path:
             writer.write(reply(body=PDF))
             return
@@ -77,7 +77,7 @@ async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
     """(S20) Of a body of unknown length; what was written of it is gone."""
     full = asyncio.Event()
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
         if UUIDS[0] not in asked.path:
             await full.wait()
             writer.write(reply(body=PDF))
@@ -97,7 +97,7 @@ async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
         refused, stored = await outcomes(batches, parts.batch(0, 1))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
     assert stored == Outcome(position=1, size=len(PDF))
-    assert [asked.path.count(UUIDS[0]) for asked in parts.server.asked].count(1) == 1
+    assert [asked.path.count(UUIDS[0]) for asked in parts.server.requests].count(1) == 1
     assert list(small_disk.iterdir()) == []
 
 
@@ -108,10 +108,10 @@ async def test_documents_on_their_way_leave_each_other_the_room_they_announced(
     body = PDF + bytes(MEDIUM)
     refused = asyncio.Event()
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(body=body)[: -len(body)])
         await writer.drain()
-        if len(parts.server.asked) == 2:
+        if len(parts.server.requests) == 2:
             refused.set()
         # Neither body comes before both are announced.
         await refused.wait()

@@ -1,4 +1,4 @@
-"""What has outlived its lifetime goes, a bounded part at a time, and no request pays for it."""
+"""Expired rows are deleted, a bounded number at a time, and never by a request."""
 
 import uuid
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ async def kept(database: Database, key_id: uuid.UUID) -> Sequence[str]:
 
 
 async def test_a_claim_deletes_no_rows_but_its_own(database: Database, key_id: uuid.UUID) -> None:
-    """(S37) A request does not wait for everybody's expired keys to be deleted."""
+    """(S37) A request does not wait for the deletion of all expired keys."""
     async with database.transaction() as session:
         session.add_all(
             IdempotencyKey(
@@ -60,7 +60,7 @@ async def test_a_claim_deletes_no_rows_but_its_own(database: Database, key_id: u
 async def test_the_oldest_go_first_and_no_more_than_asked_for(
     database: Database, key_id: uuid.UUID
 ) -> None:
-    """(S37) However many are left over, one page deletes a bounded number."""
+    """(S37) One page deletes a bounded number, however many have expired."""
     async with database.transaction() as session:
         await session.execute(delete(IdempotencyKey))
         session.add_all(
@@ -86,7 +86,7 @@ async def test_the_oldest_go_first_and_no_more_than_asked_for(
 async def test_attempts_and_receipts_are_kept_as_long_as_the_settings_say(
     database: Database, case: CaseNumber, key_id: uuid.UUID
 ) -> None:
-    """(S37) 0 keeps them for ever; what is younger stays."""
+    """(S37) 0 keeps all of them; younger ones stay."""
     job_id = await write_job(database, case, JobStatus.COMPLETED)
     async with database.transaction() as session:
         await session.execute(delete(Attempt))

@@ -94,8 +94,8 @@ async def test_the_manifest_of_a_job_has_the_case_and_its_movements(
     store = FakeStore()
     closing = CloseJob(job_id=f"job-{case}", process_number=case.digits, states="f")
     await ActivityEnvironment().run(JobActivities(database, store).close_job, closing)
-    told = json.loads(store.objects[manifest_key(case.digits)])
-    assert (told["class_name"], told["judging_body"]) == ("Procedimento Comum", "1ª Vara")
+    manifest = json.loads(store.objects[manifest_key(case.digits)])
+    assert (manifest["class_name"], manifest["judging_body"]) == ("Procedimento Comum", "1ª Vara")
     (row,) = await rows(database, case)
-    assert [each["document_id"] for each in told["movements"]] == [str(row.id), None]
-    assert told["documents"][0]["origin_id"] == "1"
+    assert [each["document_id"] for each in manifest["movements"]] == [str(row.id), None]
+    assert manifest["documents"][0]["origin_id"] == "1"

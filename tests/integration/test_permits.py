@@ -80,7 +80,7 @@ async def test_two_workers_together_never_hold_more_than_the_bound(own_url: str)
 
     async def request(permits: DatabasePermits) -> None:
         nonlocal at_once, most
-        async with permits.permit("TRF3"):
+        async with permits.permit():
             at_once += 1
             most = max(most, at_once)
             await asyncio.sleep(0.002)
@@ -100,14 +100,14 @@ async def test_the_server_holds_what_the_workers_believe_to_hold(
             async with AsyncExitStack() as held:
                 for number in (3, 4, 5):
                     await asyncio.gather(
-                        *(held.enter_async_context(permits.permit("TRF3")) for _ in range(number))
+                        *(held.enter_async_context(permits.permit()) for _ in range(number))
                     )
                 assert await locks(watcher) == 12
             # The worker lives on and needs nothing.
             await until_held(watcher, 0)
         async with AsyncExitStack() as held:
             for _ in range(20):
-                await held.enter_async_context(other.permit("TRF3"))
+                await held.enter_async_context(other.permit())
             assert await locks(watcher) == 20
 
 
@@ -158,23 +158,23 @@ async def test_the_permits_of_a_killed_worker_are_free_at_once(
 ) -> None:
     async with AsyncExitStack() as held, worker(own_url, 3) as killed, worker(own_url, 3) as living:
         for _ in range(3):
-            await held.enter_async_context(killed.permit("TRF3"))
+            await held.enter_async_context(killed.permit())
         await killed.close()
         async with asyncio.timeout(SECONDS):
-            async with living.permit("TRF3"):
+            async with living.permit():
                 pass
 
 
 async def test_a_cancelled_wait_leaves_no_permit_behind(own_url: str) -> None:
     async with worker(own_url, 1) as permits:
-        async with permits.permit("TRF3"):
-            waiting = asyncio.create_task(permits.permit("TRF3").__aenter__())
+        async with permits.permit():
+            waiting = asyncio.create_task(permits.permit().__aenter__())
             await asyncio.sleep(0)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
         async with asyncio.timeout(SECONDS):
-            async with permits.permit("TRF3"):
+            async with permits.permit():
                 pass
 
 
@@ -185,7 +185,7 @@ async def test_busy_workers_share_with_those_that_come_later(own_url: str, most:
 
     async def endless(permits: DatabasePermits) -> None:
         while not served.is_set():
-            async with permits.permit("TRF3"):
+            async with permits.permit():
                 await asyncio.sleep(0.01)
 
     async with (
@@ -195,7 +195,7 @@ async def test_busy_workers_share_with_those_that_come_later(own_url: str, most:
         worker(own_url, most) as late,
     ):
         lanes = [asyncio.create_task(endless(busy)) for busy in (one, other) for _ in range(10)]
-        async with late.permit("TJSP"):
+        async with late.permit():
             served.set()
         await asyncio.gather(*lanes)
 
@@ -205,7 +205,7 @@ async def test_permits_do_not_wait_for_the_pool(own_url: str) -> None:
     settings = Settings(database_url=own_url, database_pool_size=1, database_pool_timeout=0.1)
     database = Database.open(settings)
     permits = DatabasePermits(database, 4)
-    async with asyncio.timeout(SECONDS), database.engine.connect(), permits.permit("TRF3"):
+    async with asyncio.timeout(SECONDS), database.engine.connect(), permits.permit():
         pass
     await permits.close()
     await database.close()
@@ -220,12 +220,12 @@ async def test_who_waits_while_the_database_is_away_is_served_when_it_is_back(
         DatabaseProxy(own_url).running() as proxy,
         worker(proxy.url, 2, database_connect_timeout=0.3) as permits,
         asyncio.timeout(SECONDS),
-        permits.permit("TRF3"),
+        permits.permit(),
     ):
         getattr(proxy, trouble)()
 
         async def request() -> None:
-            async with permits.permit("TRF3"):
+            async with permits.permit():
                 pass
 
         waiting = [asyncio.create_task(request()) for _ in range(5)]
@@ -270,10 +270,10 @@ async def test_who_waits_learns_that_the_records_stay_away(
     ):
 
         async def request() -> None:
-            async with permits.permit("TRF3"):
+            async with permits.permit():
                 pass
 
-        async with permits.permit("TRF3"):
+        async with permits.permit():
             getattr(proxy, trouble)()
             waiting = [asyncio.create_task(request()) for _ in range(3)]
             ended = await asyncio.gather(*waiting, return_exceptions=True)

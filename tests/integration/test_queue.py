@@ -40,7 +40,7 @@ def job(case: CaseNumber, minute: int, status: JobStatus, **more: object) -> Job
 async def test_the_place_of_a_job_and_its_estimate(
     database: Database, case: CaseNumber, running: int, ended: int, expected: QueuePlace
 ) -> None:
-    """U1: three before it, two at once, ten seconds each; who waits for something is not at work.
+    """U1: three before it, two at once, ten seconds each; a waiting job does not count as running.
 
     Seen in a transaction that is given up: the other tests' jobs are none of this line.
     """

@@ -18,7 +18,7 @@ from tests.integration.test_downloads import MOMENT, document, read, rows
 async def test_a_row_that_cannot_be_written_fails_no_other(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S16) A defect under one document is that document's."""
+    """(S16) A defect under one document fails that document only."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
     good = [
@@ -47,7 +47,7 @@ async def test_a_row_that_cannot_be_written_fails_no_other(
 async def test_an_outage_of_the_records_fails_all_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S16) Nothing is tried one by one against a database that is away."""
+    """(S16) Records are not retried one by one while the database is away."""
     tries = 0
 
     def away() -> None:

@@ -3,7 +3,8 @@
 from dataclasses import fields
 
 from autos.records.listings import DOCUMENT_FIELDS, PROCESS_FIELDS
-from autos.source import ListedDocument, ListedProcess
+from autos.records.movements import read, stored
+from autos.source import ListedDocument, ListedMovement, ListedProcess
 
 
 def test_every_field_of_a_document_is_copied_or_written_by_code_of_its_own() -> None:
@@ -14,3 +15,16 @@ def test_every_field_of_a_document_is_copied_or_written_by_code_of_its_own() -> 
 def test_every_field_of_a_process_is_copied_or_written_by_code_of_its_own() -> None:
     own = {"number", "metadata", "documents", "movements"}
     assert {field.name for field in fields(ListedProcess)} == PROCESS_FIELDS | own
+
+
+def test_a_movement_is_read_with_every_field_but_its_sequence() -> None:
+    names = {field.name for field in fields(ListedMovement)} - {"sequence"}
+    (kept,) = stored([ListedMovement(at=None, text="Juntada", document_id="source's", sequence=1)])
+    assert kept.keys() == names
+    moved = read(kept, 3, {})
+    assert moved.keys() == names | {"position", "document_uuid"}
+    assert (moved["position"], moved["text"], moved["document_uuid"]) == (3, "Juntada", "source's")
+
+
+def test_a_movement_that_was_stored_before_a_field_was_added_has_none() -> None:
+    assert read({"text": "Juntada"}, 0, {})["kind_code"] is None

@@ -5,7 +5,7 @@ from pathlib import Path
 from autos.contracts.retries import OUTAGES, RETRIES, retry_rule
 from autos.contracts.states import Reason
 from autos.settings import Settings
-from autos.source.courtesy.breaker import SIGNS
+from autos.source.courtesy.breaker import OUTAGE
 
 RUNBOOK = Path(__file__).parents[2] / "docs" / "operations.md"
 HEAD = "| reason | asked for | waits in between | sign of an outage | opens the breaker |"
@@ -28,7 +28,7 @@ def table() -> list[str]:
         if rule.attempts - 1 > len(rule.delays):
             waits += ", and so on"
         probed = "yes" if reason in OUTAGES else ""
-        opens = "yes" if reason in SIGNS else ""
+        opens = "yes" if reason in OUTAGE else ""
         rows.append(f"| `{reason}` | {rule.attempts} | {waits} | {probed} | {opens} |")
     return [" ".join(row.split()) for row in rows]
 

@@ -1,0 +1,1 @@
+"""Courtesy towards the source: `courts.Courts.turn` lists what each request passes."""

@@ -1,11 +1,9 @@
-"""The breaker of one court: after many failures in a row nobody asks it, but one at a time.
+"""The circuit breaker of one court: after many failures in a row, only one request at a time.
 
-It opens after `FAILURES` requests in a row with a sign that the court's system (or what is before
-it) is out of order, and at once when such a reply says by `Retry-After` when to come back. While it
-is open requests are held back, unsent. Afterwards one request at a time is let through, as a trial;
-an answer closes the breaker, another failure opens it for longer.
-
-A refusal that concerns one document (secret, not found, a stub) is an answer: the court works.
+It opens after `FAILURES_TO_OPEN` failures in a row that show an outage of the court's system, and
+at once when such a failure carries a `Retry-After`. While it is open, requests are rejected unsent.
+Afterwards one request is sent as a trial: an answer closes the breaker, a failure opens it for
+longer. A refusal of one document (secret, not found, a stub) counts as an answer: the court works.
 """
 
 from collections.abc import Callable
@@ -15,17 +13,17 @@ from autos.contracts.retries import RetryRule
 from autos.contracts.states import Reason
 from autos.source.replies.judge import Refused
 
-SIGNS: Final = frozenset({Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.BLOCKED})
-"""Reasons that speak against the court and not against one document."""
-OVERLOAD: Final = SIGNS | {Reason.RATE_LIMITED}
-"""Reasons that ask for fewer requests; of these a `Retry-After` is meant for the whole court."""
+OUTAGE: Final = frozenset({Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.BLOCKED})
+"""Reasons that show an outage of the court, not of one document."""
+OVERLOAD: Final = OUTAGE | {Reason.RATE_LIMITED}
+"""Reasons to send fewer requests; a `Retry-After` with one of them holds for the whole court."""
 
-FAILURES: Final = 10
-"""Two whole batches: what one job has in the worker's hands."""
-OPEN: Final = RetryRule(0, (2.5, 5, 10, 20, 30))
-"""Retry units it stays open: 5 s at first, 1 min at last. Jobs look less often (OUTAGE_DELAYS)."""
-TRIAL: Final = 2.5
-"""Retry units that whoever meets a trial under way is told to stay away, at least."""
+FAILURES_TO_OPEN: Final = 10
+"""Two batches: what a worker has of one job at a time."""
+OPEN_DELAYS: Final = RetryRule(0, (2.5, 5, 10, 20, 30))
+"""Retry units it stays open: 5 s at first, 1 min at most. Jobs probe less often (OUTAGE_DELAYS)."""
+TRIAL_DELAY: Final = 2.5
+"""Retry units: the shortest delay of a request that is rejected because of a trial."""
 
 
 class Breaker:
@@ -59,46 +57,46 @@ class Breaker:
         """How long it stays open before the next trial."""
         return max(0.0, self._until - self._clock())
 
-    def hold_back(self, *, urgent: bool = False) -> Refused | None:
+    def reject(self, *, urgent: bool = False) -> Refused | None:
         """The refusal of a request that must not be sent now, or None.
 
-        None from an open breaker means that the request is the trial; its end must be reported
-        with `trial=True`. An urgent one need not await the time, only a trial under way.
+        None from an open breaker makes the request the trial: report its end with `trial=True`.
+        An urgent request is the trial before the time is over, but never beside another trial.
         """
         if self._reason is None:
             return None
         if self._on_trial:
-            return self.refusal(max(self.seconds_left, TRIAL * self._unit))
+            return self.refusal(max(self.seconds_left, TRIAL_DELAY * self._unit))
         if self.seconds_left and not urgent:
             return self.refusal(self.seconds_left)
         self._on_trial = True
         return None
 
     def refusal(self, seconds: float) -> Refused:
-        """What somebody hears whose request is not sent."""
+        """The refusal of a request that is not sent."""
         return Refused(self._reason or Reason.UNAVAILABLE, retry_after=seconds, unsent=True)
 
-    def learn(self, refused: Refused | None, *, trial: bool) -> None:
-        """Take in how a request ended; None is what was asked for."""
+    def record(self, refused: Refused | None, *, trial: bool) -> None:
+        """Record how a request ended; None for an answer."""
         if trial:
             self._on_trial = False
         if refused is not None and refused.reason not in OVERLOAD:
             refused = None
         if not trial and self._reason is not None and not (refused and refused.retry_after):
-            # Sent before it opened, and so nothing new.
+            # It was sent before the breaker opened, so it shows nothing new.
             return
-        if refused is None or not (refused.reason in SIGNS or refused.retry_after):
+        if refused is None or not (refused.reason in OUTAGE or refused.retry_after):
             self._failures, self._openings, self._reason = 0, 0, None
             return
         self._failures += 1
         if refused.retry_after:
             self._open(refused.reason, refused.retry_after)
-        elif trial or self._failures >= FAILURES:
+        elif trial or self._failures >= FAILURES_TO_OPEN:
             self._openings += 1
-            units = OPEN.delay_after(self._openings) * self._jitter()
+            units = OPEN_DELAYS.delay_after(self._openings) * self._jitter()
             self._open(refused.reason, units * self._unit)
 
-    def trial_ended_without_answer(self) -> None:
+    def abandon_trial(self) -> None:
         """The trial was cancelled: the next request is the trial."""
         self._on_trial = False
 

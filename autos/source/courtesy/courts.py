@@ -1,31 +1,26 @@
-"""Between the client and the limiter: courts do not block each other.
+"""Everything a request to the source has to pass before it is sent: `Courts.turn`.
 
-Each court has a limit of its own under the bound of all (`AdaptiveLimit`), a line in front of it,
-and a breaker. A tenth of the bound is out of one court's reach, so that a court whose requests hang
-leaves the others a way. Who stands in line of a court that has been silent for `SILENCE_SECONDS`
-is sent away, unsent: a worker has only so many places, and others need them.
+Courts do not block each other: each has a limit under the bound of all courts, a line in front of
+it, and a breaker. A tenth of the bound is out of one court's reach, so a court whose requests hang
+leaves the others a way. When a court has been silent for `SILENCE_SECONDS`, requests in its line
+are rejected unsent: a worker has few places, and other courts need them.
 
-A request passes, in this order: the breaker of its court, the court's line and limit, a permit (one
-bound over all workers, `autos.records.permits`), the pace (`autos.source.courtesy.permits`), a
-connection of the pool. What comes before is not the source's: the token
-(`autos.source.credentials`), and the places of a job and of the worker's queue.
-
-All of it is one process's knowledge. Not promised: that several workers keep the tenth together,
-nor that it exists where the bound is below ten.
+All of this is known to one worker process only. Several workers do not keep the tenth together, and
+with a bound below ten there is none.
 """
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from autos import stall_watch
-from autos.source.courtesy.adaptive_limit import AdaptiveLimit
 from autos.source.courtesy.breaker import OVERLOAD, Breaker
-from autos.source.courtesy.permits import Limiter
+from autos.source.courtesy.limits import AdaptiveLimit, Limiter
 from autos.source.replies.judge import Refused
 
 log = structlog.get_logger(__name__)
@@ -33,15 +28,21 @@ log = structlog.get_logger(__name__)
 SILENCE_SECONDS: Final = 20.0
 
 Outcome = TypeVar("Outcome")
-Heard = Callable[[], None]
-"""To be called with every sign of life, so that a large document does not pass for silence."""
+
+
+class NotSent(Exception):
+    """The request was rejected before it was sent; `refused` says why and for how long."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.reason.text)
+        self.refused = refused
 
 
 class CourtObserver(Protocol):
-    """Is told when something about a court changes (metrics)."""
+    """Receives the changes of courts (for metrics)."""
 
     def court_changed(self, court: str, limit: int, is_open: bool) -> None:
-        """The limit, or the breaker, is now this."""
+        """A request of this court ended: its limit now, and whether its breaker is open."""
         ...
 
     def held_back(self, court: str) -> None:
@@ -50,13 +51,12 @@ class CourtObserver(Protocol):
 
 
 class Courts:
-    """Sends requests when their court's turn is, or holds them back. One per process.
+    """Gives requests their turn. One per process.
 
     Args:
         limiter: the bound and the pace over all courts.
         most: the bound, from which a court's largest share follows.
         unit: seconds of a retry unit.
-        clock: seconds; the event loop's unless a test gives its own.
         silence: seconds; see the module.
     """
 
@@ -65,81 +65,116 @@ class Courts:
         limiter: Limiter,
         most: int,
         unit: float,
-        clock: Callable[[], float] | None = None,
         silence: float = SILENCE_SECONDS,
     ) -> None:
         self._limiter = limiter
         self._share = most - most // 10
         self._unit = unit
-        self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._silence = silence
         self._courts: dict[str, _Court] = {}
         self.observer: CourtObserver | None = None
 
-    async def ask(
-        self,
-        name: str,
-        request: Callable[[Heard], Awaitable[Outcome | Refused]],
-        *,
-        urgent: bool = False,
-    ) -> Outcome | Refused:
-        """Make the request when it is its turn and learn from the outcome.
+    @asynccontextmanager
+    async def turn(self, name: str, *, urgent: bool = False) -> AsyncIterator["Turn"]:
+        """Send exactly one request in the block, and report its outcome by `Turn.ended`.
+
+        What a request passes, in this order:
+
+        1. the rate of the task queue, and a place for activities in a worker (`worker.main`);
+        2. a slot of its job (`activities`);
+        3. the breaker of its court;
+        4. the line of its court;
+        5. the adaptive limit of its court;
+        6. a permit: one bound over all workers (`autos.records.permits`);
+        7. the pace of this process;
+        8. a connection of the HTTP client's pool (`autos.source.exchange.open_http`).
+
+        This method is 3 to 7. The trial of an open breaker does not stand in line.
 
         Args:
             name: the court.
-            request: makes exactly one request.
-            urgent: somebody has reason to believe that it works again; an open breaker lets it
-                through as a trial.
+            urgent: there is reason to believe that the court works again; the request is sent as a
+                trial although its breaker is open.
+
+        Raises:
+            NotSent: by the breaker, or because the court is silent.
         """
         court = self._courts.get(name)
         if court is None:
-            court = self._courts[name] = _Court(self._share, self._unit, self._clock, self._silence)
-        refused = court.breaker.hold_back(urgent=urgent)
-        trial = refused is None and court.breaker.reason is not None
-        if refused is None and not trial:
-            with stall_watch.queued():
-                refused = await court.wait_in_line()
-        if refused is not None:
+            court = self._courts[name] = _Court(self._share, self._unit, self._silence)
+        try:
+            is_trial = court.pass_breaker(urgent=urgent)
+            if not is_trial:
+                with stall_watch.queued():
+                    await court.pass_line()
+        except NotSent:
             if self.observer is not None:
                 self.observer.held_back(name)
-            return refused
-        round_ = court.limit.round
+            raise
+        turn = Turn(court, is_trial=is_trial)
         try:
-            async with self._limiter.slot(name):
+            async with self._limiter.slot():
                 court.request_begins()
                 try:
-                    outcome = await request(court.heard)
+                    yield turn
                 finally:
                     court.request_ends()
-            was_open = court.breaker.reason is not None
-            court.learn(outcome, round_, trial=trial)
-        except BaseException:
-            if trial:
-                court.breaker.trial_ended_without_answer()
-            raise
         finally:
-            if not trial:
+            if is_trial and not turn.has_ended:
+                court.breaker.abandon_trial()
+            if not is_trial:
                 court.in_flight -= 1
-            court.authenticate()
-        self._tell(name, court, was_open)
-        return outcome
+            court.move_line()
+        if turn.has_ended:
+            self._report(name, court, was_open=turn.was_open)
 
-    def _tell(self, name: str, court: "_Court", was_open: bool) -> None:
+    def _report(self, name: str, court: "_Court", *, was_open: bool) -> None:
         limit, reason = court.limit.value, court.breaker.reason
-        if was_open != (reason is not None):
-            if reason is None:
-                log.info("source_breaker_closed", court=name, limit=limit)
-            else:
-                seconds = round(court.breaker.seconds_left, 1)
-                log.warning(
-                    "source_breaker_opened",
-                    court=name,
-                    reason=reason.value,
-                    seconds=seconds,
-                    limit=limit,
-                )
+        if was_open and reason is None:
+            log.info("source_breaker_closed", court=name, limit=limit)
+        elif reason is not None and not was_open:
+            log.warning(
+                "source_breaker_opened",
+                court=name,
+                reason=reason.value,
+                seconds=round(court.breaker.seconds_left, 1),
+                limit=limit,
+            )
         if self.observer is not None:
             self.observer.court_changed(name, limit, reason is not None)
+
+
+class Turn:
+    """The right to send one request now."""
+
+    def __init__(self, court: "_Court", *, is_trial: bool) -> None:
+        self._court = court
+        self._is_trial = is_trial
+        self._round = court.limit.round
+        self.has_ended = False
+        self.was_open = False
+        """Whether the breaker was open just before this request ended."""
+
+    def heard(self) -> None:
+        """Something came from the court: to be called for each piece of a large document."""
+        stall_watch.progressed()
+        self._court.heard()
+
+    def ended(self, outcome: Outcome | Refused) -> Outcome | Refused:
+        """Record how the request ended; returns the outcome. Not called when it was cancelled."""
+        court = self._court
+        self.has_ended, self.was_open = True, court.breaker.reason is not None
+        refused = outcome if isinstance(outcome, Refused) else None
+        if refused is None:
+            court.limit.succeeded()
+        elif refused.reason in OVERLOAD:
+            court.limit.overloaded(self._round)
+        court.breaker.record(refused, trial=self._is_trial)
+        return outcome
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _jitter() -> float:
@@ -149,78 +184,68 @@ def _jitter() -> float:
 class _Court:
     """One court's limit, breaker and line."""
 
-    def __init__(self, most: int, unit: float, clock: Callable[[], float], silence: float) -> None:
+    def __init__(self, most: int, unit: float, silence: float) -> None:
         self.limit = AdaptiveLimit(most)
-        self.breaker = Breaker(clock, _jitter, unit)
+        self.breaker = Breaker(_now, _jitter, unit)
         self.in_flight = 0
-        self._clock = clock
         self._silence = silence
         self._requests = 0
         self._heard_at = 0.0
         self._line: deque[asyncio.Future[None]] = deque()
 
-    async def wait_in_line(self) -> Refused | None:
-        """Wait for a place in flight and take it; a refusal if the court went out of order."""
+    def pass_breaker(self, *, urgent: bool) -> bool:
+        """True if the request is a trial; raises NotSent."""
+        if refused := self.breaker.reject(urgent=urgent):
+            raise NotSent(refused)
+        return self.breaker.reason is not None
+
+    async def pass_line(self) -> None:
+        """Wait for a place in flight and take it; raises NotSent if the court fails meanwhile."""
         if not self._line and self.in_flight < self.limit.value:
             self.in_flight += 1
-            return None
-        if self._is_silent():
-            return self.breaker.refusal(self._silence)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+            return
+        self._reject_if_silent()
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append(place)
         try:
-            while not turn.done():
-                await asyncio.wait([turn], timeout=self._silence)
-                if not turn.done() and self._is_silent():
-                    turn.cancel()
-                    return self.breaker.refusal(self._silence)
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                # The turn and the cancellation came in the same moment.
+            while not place.done():
+                await asyncio.wait([place], timeout=self._silence)
+                if not place.done():
+                    self._reject_if_silent()
+        except BaseException:
+            if place.done() and not place.cancelled():
+                # The place and the cancellation came in the same moment.
                 self.in_flight -= 1
-                self.authenticate()
-            turn.cancel()
+                self.move_line()
+            place.cancel()
             raise
-        if self.breaker.reason is None:
-            return None
-        self.in_flight -= 1
-        return self.breaker.refusal(self.breaker.seconds_left)
+        if self.breaker.reason is not None:
+            self.in_flight -= 1
+            raise NotSent(self.breaker.refusal(self.breaker.seconds_left))
 
-    def authenticate(self) -> None:
-        """Give free places to those in line; all of them may go when there is nothing to wait for.
-
-        Whoever comes out finds the breaker open and is held back.
-        """
+    def move_line(self) -> None:
+        """Give free places to the line; an open breaker empties the line, and rejects each."""
         while self._line and (self.in_flight < self.limit.value or self.breaker.reason is not None):
-            turn = self._line.popleft()
-            if not turn.done():
+            place = self._line.popleft()
+            if not place.done():
                 self.in_flight += 1
-                turn.set_result(None)
-
-    def learn(self, outcome: object, round_: int, *, trial: bool) -> None:
-        """Take in how a request ended that began in the given round."""
-        refused = outcome if isinstance(outcome, Refused) else None
-        if refused is None:
-            self.limit.succeeded()
-        elif refused.reason in OVERLOAD:
-            self.limit.overloaded(round_)
-        self.breaker.learn(refused, trial=trial)
+                place.set_result(None)
 
     def request_begins(self) -> None:
         """A request is sent."""
         if not self._requests:
-            self._heard_at = self._clock()
+            self.heard()
         self._requests += 1
 
     def request_ends(self) -> None:
-        """A request is over, and the line moves, even where nothing came."""
+        """A request is over, even if nothing came: the line moves, which is a sign of life."""
         self._requests -= 1
-        self._heard_at = self._clock()
+        self.heard()
 
     def heard(self) -> None:
-        """Something came from the court."""
-        stall_watch.progressed()
-        self._heard_at = self._clock()
+        """The court is not silent."""
+        self._heard_at = _now()
 
-    def _is_silent(self) -> bool:
-        return self._requests > 0 and self._clock() - self._heard_at >= self._silence
+    def _reject_if_silent(self) -> None:
+        if self._requests > 0 and _now() - self._heard_at >= self._silence:
+            raise NotSent(self.breaker.refusal(self._silence))

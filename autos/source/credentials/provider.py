@@ -1,19 +1,21 @@
-"""The token the source is asked with: held, refreshed in time, never shown.
+"""The token that requests carry: held, refreshed in time, never shown.
 
-Tokens are inputs: this module never logs in. It refreshes about five minutes before the token's
-own end (a life of 8 h is never assumed), and once after the source has refused it, by one refresher
-at a time. Refresh tokens rotate, so a new one is stored before it is used, and a refused one
-(`invalid_grant`) is dropped: repeated attempts can lock the account. For the same reason a token
-that came by a refresh after a refusal, and is refused as well, is not refreshed for that again.
+Tokens are inputs: this module never logs in. It refreshes five minutes before the token's `exp`
+(docs/source.md#tokens), and once after the source has refused the token. Refresh tokens rotate, so
+a new one is stored before it is used, and one that is refused (`invalid_grant`) is dropped:
+repeated attempts can lock the account. For the same reason a token that came by a refresh after a
+refusal, and is refused as well, is not refreshed for that again.
 
-Over several processes the store's compare-and-replace decides: a refresher first stores a claim
-that runs out by itself, so that its death costs nothing but the claim's time. Whether a refusal
-meant the token at all is not decided here (`autos.source.credentials.trust`). No error and no
-line of the log carries a token or a claim of one.
+Over several processes the store's compare-and-replace decides who refreshes: the refresher first
+stores a claim, which expires, so its death costs no more than the claim's time. No error and no log
+line carries a token or a claim of one.
 """
 
 import asyncio
+import json
+import ssl
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -22,8 +24,7 @@ import httpx2
 import structlog
 
 from autos.settings import Settings
-from autos.source.credentials.refresh import Refresher
-from autos.source.credentials.tokens import Credential, CredentialStore
+from autos.source.credentials.tokens import Credential, CredentialStore, read_token
 
 log = structlog.get_logger(__name__)
 
@@ -31,22 +32,39 @@ REFRESH_BEFORE: Final = timedelta(minutes=5)
 CLAIM_TIME: Final = timedelta(seconds=30)
 """The longest a refresh takes; afterwards another process may try."""
 HELD_FOR: Final = timedelta(seconds=15)
-"""After this time the store is asked whether someone has set another credential."""
+"""After this time the store is read again: another credential may have been set."""
 REFUSED_FOR: Final = timedelta(seconds=10)
-"""A refused token is not shown to the source for this long; then one request asks whether it still
-is. A source that refuses everybody for a moment must not keep every job waiting for a person."""
+"""A refused token is not sent for this long; then one request probes whether it still is refused.
+A source that refuses everything for a moment must not keep every job waiting for a person."""
 URGENT_AFTER: Final = timedelta(seconds=1)
-"""The same for a request that somebody has asked for."""
+"""The same for an urgent request."""
 _CLAIM_POLL_SECONDS: Final = 0.25
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+_MAX_REPLY_BYTES: Final = 1024 * 1024
+_NO_REPLY: Final = (
+    TimeoutError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    ssl.SSLError,
+    ValueError,
+    RecursionError,
+)
+"""What may go wrong on the way to the token endpoint and in its reply (`UnusableToken` too)."""
 
 
 class CredentialRefused(Exception):
-    """There is no credential to ask with, and none to be had without a person."""
+    """There is no usable credential, and none can be had without a person."""
 
 
 class Credentials:
-    """Hands out the token to ask with. One per process."""
+    """Hands out the token. One per process.
+
+    Args:
+        store: where the credential is kept.
+        http: shared, not closed.
+        settings: the token endpoint, and the public client that tokens are issued to.
+        now: the clock, in UTC.
+    """
 
     def __init__(
         self,
@@ -56,7 +74,9 @@ class Credentials:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._refresher = Refresher(http, settings.pdpj_token_url, settings.pdpj_client_id)
+        self._http = http
+        self._token_url = settings.pdpj_token_url
+        self._client_id = settings.pdpj_client_id
         self._now = now
         self._lock = asyncio.Lock()
         self._held: Credential | None = None
@@ -64,18 +84,18 @@ class Credentials:
         self._no_refresh_before = _LONG_AGO
         self._refreshing: asyncio.Task[Credential | None] | None = None
         self._refused: str | None = None
-        self._is_noted = False
-        self._looked_at = _LONG_AGO
+        self._is_refusal_stored = False
+        self._probed_at = _LONG_AGO
         self._unusable: str | None = None
 
     async def token(self) -> str:
-        """The access token to ask with, refreshed where that is due.
+        """The access token, refreshed if that is due.
 
         It may be one that the source refuses (`is_refused`): then the store is read each time,
-        since somebody may have set another.
+        since another one may have been set.
 
         Raises:
-            CredentialRefused: there is none, or it is at its end and cannot be refreshed.
+            CredentialRefused: there is none, or it has expired and cannot be refreshed.
         """
         if self._held is not None and self._now() < self._good_until:
             return self._held.access_token
@@ -94,56 +114,57 @@ class Credentials:
         """True while the source is known to refuse this token."""
         return token == self._refused
 
-    def claim_look(self, *, urgent: bool) -> bool:
-        """True for the one who may now ask whether the refused token still is."""
+    def claim_probe(self, *, urgent: bool) -> bool:
+        """True for the one caller who may now probe whether the token still is refused."""
         pause = URGENT_AFTER if urgent else REFUSED_FOR
-        if self._now() < self._looked_at + pause:
+        if self._now() < self._probed_at + pause:
             return False
-        self._looked_at = self._now()
+        self._probed_at = self._now()
         return True
 
     async def accepted(self, token: str) -> None:
-        """The source took the token: a refusal, of whatever process, is over."""
+        """The source accepts the token: end a refusal that this or another process recorded."""
         held, recovered = self._held, self.is_refused(token)
         if recovered:
             self._refused = None
             log.info("credential_accepted_again")
-        if held is not None and held.access_token == token and _in_doubt(held):
+        in_doubt = held is not None and (held.after_refusal or held.refused_since is not None)
+        if held is not None and held.access_token == token and in_doubt:
             self._held = replace(held, after_refusal=False, refused_since=None)
             recovered = True
         if recovered:
             await self._store.note(token, refused=False)
 
     async def refused(self, token: str) -> bool:
-        """The source does not accept `token`. True if there is now another one to ask with."""
+        """The source refuses the token. True if there is another one now."""
         async with self._lock:
             if self._held is None or self._held.access_token == token:
                 self._held = None
-                self._looked_at = self._now()
+                self._probed_at = self._now()
                 known = self.is_refused(token)
                 self._refused = token
                 if not known:
                     log.warning("credential_refused", advice="set a new one if this does not pass")
-                if not known or not self._is_noted:
+                if not known or not self._is_refusal_stored:
                     await self._store.note(token, refused=True)
-                    self._is_noted = True
+                    self._is_refusal_stored = True
         try:
             return await self.token() != token
         except CredentialRefused:
             return False
 
     async def _renew(self) -> Credential | None:
-        """Load, refresh if due, and hold the result with the time it may be held for."""
+        """Load, refresh if due, and hold the result; None if it cannot be sent or has expired."""
         self._held = None
         credential = await self._store.load()
         if credential is not None and self._is_due(credential):
-            # A caller may be cancelled at any moment; a rotated token must be stored all the same.
+            # The caller may be cancelled; a rotated token must be stored all the same.
             self._refreshing = asyncio.create_task(self._refresh(credential))
             credential = await asyncio.shield(self._refreshing)
         if credential is None or not self._is_alive(credential):
             return None
-        # The same token may have been set anew, which takes the note of its refusal away.
-        self._is_noted = credential.refused_since is not None
+        # The same token may have been set again, which removes the stored refusal.
+        self._is_refusal_stored = credential.refused_since is not None
         if not self.is_refused(credential.access_token):
             self._held = credential
             self._good_until = self._now() + HELD_FOR
@@ -166,11 +187,9 @@ class Credentials:
             return False
         return credential.expires_at is None or credential.expires_at > self._now()
 
-    def _works(self, credential: Credential) -> bool:
-        return self._is_alive(credential) and not self.is_refused(credential.access_token)
-
     def _is_due(self, credential: Credential) -> bool:
-        if not self._refresher.can_refresh(credential) or self._now() < self._no_refresh_before:
+        can_refresh = credential.refresh_token and self._token_url
+        if not can_refresh or self._now() < self._no_refresh_before:
             return False
         if not self._is_alive(credential):
             return True
@@ -181,9 +200,9 @@ class Credentials:
         )
 
     async def _refresh(self, credential: Credential) -> Credential | None:
-        """The next credential, or the best there is if it cannot be had now."""
+        """Refresh as the only process that does; the best credential there is if that fails."""
         while credential.claimed_until is not None and credential.claimed_until > self._now():
-            if self._works(credential):
+            if self._is_alive(credential) and not self.is_refused(credential.access_token):
                 return credential
             await asyncio.sleep(_CLAIM_POLL_SECONDS)
             loaded = await self._store.load()
@@ -193,7 +212,7 @@ class Credentials:
         claimed = replace(credential, claimed_until=self._now() + CLAIM_TIME)
         if not await self._store.replace(credential, claimed):
             return await self._store.load()
-        following = await self._refresher.next_of(claimed, CLAIM_TIME / 2)
+        following = await self._next_of(claimed)
         following = replace(
             following,
             claimed_until=None,
@@ -206,6 +225,43 @@ class Credentials:
             return following
         return await self._store.load()
 
+    async def _next_of(self, credential: Credential) -> Credential:
+        """The next credential from the token endpoint; the given one if there is none now.
 
-def _in_doubt(credential: Credential) -> bool:
-    return credential.after_refusal or credential.refused_since is not None
+        A refresh token that the endpoint refuses for good is dropped.
+        """
+        try:
+            async with asyncio.timeout(CLAIM_TIME.total_seconds() / 2):
+                status, answer = await self._request_token(credential.refresh_token or "")
+            if not isinstance(answer, dict):
+                return credential
+            if answer.get("error") == "invalid_grant":
+                return replace(credential, refresh_token=None)
+            token = read_token(str(answer.get("access_token") or ""))
+        except _NO_REPLY:
+            return credential
+        if status != 200:
+            return credential
+        rotated = answer.get("refresh_token")
+        return replace(
+            credential,
+            access_token=token,
+            refresh_token=(rotated if isinstance(rotated, str) else "") or credential.refresh_token,
+        )
+
+    async def _request_token(self, refresh_token: str) -> tuple[int, object]:
+        body = bytearray()
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": self._client_id,
+            "refresh_token": refresh_token,
+        }
+        async with (
+            self._http.stream("POST", self._token_url, data=form) as reply,
+            aclosing(reply.aiter_bytes()) as chunks,
+        ):
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > _MAX_REPLY_BYTES:
+                    raise ValueError("The token endpoint's reply is too large.")
+        return reply.status_code, json.loads(body)

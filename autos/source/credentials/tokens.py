@@ -1,13 +1,13 @@
-"""The credential as a value, what a token may look like, and where credentials are kept.
+"""The credential as a value, the form of a token, and the protocol of the credential's store.
 
-Tokens are inputs: a signed-in person's, or those of a refresh. Of a JWT only its end (`exp`) is
-read, and its signature is not checked: the source does that.
+Tokens are inputs: a signed-in person's, or those of a refresh. Of a JWT only `exp` is read, without
+a check of the signature: the source does that (docs/source.md#tokens).
 """
 
 import base64
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -39,16 +39,26 @@ def read_token(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """An access token, and what it takes to get the next one. Its `repr` shows no secret."""
+    """An access token and the refresh token for the next one. Its `repr` shows no secret."""
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     claimed_until: datetime | None = None
-    """Somebody is refreshing it and has said so until this moment."""
+    """A process refreshes it, and has claimed that until this moment."""
     after_refusal: bool = field(default=False, compare=False)
-    """Its predecessor was refused, and the source has not taken this one yet."""
+    """Its predecessor was refused, and the source has not accepted this one yet."""
     refused_since: datetime | None = field(default=None, compare=False)
-    """Since when the source refuses it, as the store has it; None while it is taken."""
+    """Since when the source refuses it, as the store has it; None while it is accepted."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Credential | None":
+        """The tokens of `AUTOS_PDPJ_TOKEN` and `AUTOS_PDPJ_REFRESH_TOKEN`, if there is one.
+
+        A token that cannot be sent is kept: `Credentials` logs it when it is used.
+        """
+        token = settings.pdpj_token.get_secret_value().strip()
+        refresh_token = settings.pdpj_refresh_token.get_secret_value().strip()
+        return cls(token, refresh_token or None) if token or refresh_token else None
 
     @property
     def is_sendable(self) -> bool:
@@ -57,7 +67,7 @@ class Credential:
 
     @property
     def expires_at(self) -> datetime | None:
-        """The end the token itself gives (`exp`, unverified); None for an opaque token."""
+        """The token's `exp`, unverified; None for an opaque token."""
         try:
             payload = self.access_token.split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -74,51 +84,12 @@ class CredentialStore(Protocol):
         ...
 
     async def replace(self, old: Credential, new: Credential) -> bool:
-        """Put `new` in place of `old`, durably; False, and no change, if `old` is not there."""
+        """Replace `old` by `new`, durably; False, and no change, if `old` is not present."""
         ...
 
     async def note(self, token: str, *, refused: bool) -> None:
-        """Keep that the source refuses this access token, or takes it again.
+        """Record that the source refuses this access token, or accepts it again.
 
-        Nothing changes if another one is set. The first moment of a refusal stands.
+        Nothing changes if another one is set. The first moment of a refusal stays.
         """
         ...
-
-
-class StaticCredentialStore:
-    """The credential of the settings, kept in this process only."""
-
-    def __init__(self, credential: Credential | None) -> None:
-        self._credential = credential
-
-    @classmethod
-    def of(cls, settings: Settings) -> "StaticCredentialStore":
-        """What `AUTOS_PDPJ_TOKEN` and `AUTOS_PDPJ_REFRESH_TOKEN` say, without white space around.
-
-        A token that cannot be sent is kept: whoever uses it says so.
-        """
-        token = settings.pdpj_token.get_secret_value().strip()
-        refresh_token = settings.pdpj_refresh_token.get_secret_value().strip()
-        return cls(Credential(token, refresh_token or None) if token or refresh_token else None)
-
-    async def load(self) -> Credential | None:
-        """The present credential."""
-        return self._credential
-
-    async def replace(self, old: Credential, new: Credential) -> bool:
-        """Compare and replace."""
-        if self._credential != old:
-            return False
-        self._credential = replace(new, refused_since=self._credential.refused_since)
-        return True
-
-    async def note(self, token: str, *, refused: bool) -> None:
-        """As the protocol says."""
-        present = self._credential
-        if present is None or present.access_token != token:
-            return
-        if refused:
-            since = present.refused_since or datetime.now(UTC)
-            self._credential = replace(present, refused_since=since)
-        else:
-            self._credential = replace(present, refused_since=None, after_refusal=False)

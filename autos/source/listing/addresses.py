@@ -1,7 +1,7 @@
-"""From an href or an id in a listing to the address that may be asked.
+"""Turns an href or an id of a listing into the address of a document (docs/source.md#addresses).
 
-Only the source's own host is ever asked, and there only for documents of the very process. An
-address is kept as a path (`/api/v2/processos/…`), so that a stored one cannot lead elsewhere.
+Requests go to the source's own host only, and there only to documents of the same process. An
+address is kept as a path (`/api/v2/processos/…`), so a stored one cannot lead to another host.
 """
 
 import re
@@ -21,7 +21,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class UnusableAddress(ValueError):
-    """An href that is never asked; `reason` is FOREIGN_HOST or NO_ADDRESS."""
+    """An href that is never requested; `reason` is FOREIGN_HOST or NO_ADDRESS."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.text)
@@ -30,7 +30,7 @@ class UnusableAddress(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one form of one document is: a path on the source's host."""
+    """The file or the text of one document: a path on the source's host."""
 
     path: str
     document: str
@@ -39,7 +39,7 @@ class Address:
 
 
 def read_href(href: str, number: CaseNumber, base_url: str) -> Address:
-    """The address an href of this process's listing means.
+    """Read an href.
 
     Args:
         href: relative, with or without `/api/v2`, or absolute on the source's own host.
@@ -64,7 +64,7 @@ def read_href(href: str, number: CaseNumber, base_url: str) -> Address:
 
 
 def file_of(document: str, number: CaseNumber) -> Address:
-    """The address of a document's file by the source's known route, where no href is listed.
+    """The address of a document's file where no href is listed.
 
     Args:
         document: the document's UUID.
@@ -74,15 +74,15 @@ def file_of(document: str, number: CaseNumber) -> Address:
 
 
 def is_text(path: str) -> bool:
-    """True for the address of the text taken out of a document, which is not its file."""
+    """True for the address of the text taken out of a document (docs/source.md#text)."""
     return path.endswith("/texto")
 
 
 def read_path(path: str) -> Address:
-    """Check a stored path again before it is asked.
+    """Read a path; stored ones are checked by this before they are requested.
 
     Raises:
-        UnusableAddress: NO_ADDRESS, since the path is not one of a document.
+        UnusableAddress: NO_ADDRESS, if it is not the path of a document.
     """
     match = _PATH.fullmatch(path)
     if match is None:

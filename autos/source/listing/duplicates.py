@@ -1,194 +1,187 @@
-"""Several listings of one document made one.
+"""Merges what several lists name: documents (docs/source.md#copies) and movements.
 
 Two sources of the same instance list the same documents under other UUIDs. They are one document
-when court, instance and `idOrigem` agree; a first and a second instance are never mixed. Within
-one list nothing is dropped unless its UUID is repeated: an `idOrigem` given twice there is the
-court's mistake, not a second listing.
+when court, instance and `idOrigem` agree; a first and a second instance are never mixed. Within one
+list only a repeated UUID is a duplicate: an `idOrigem` given twice there is the court's mistake.
+
+Movements have no id (docs/source.md#movements): those of equal time and text are the same if they
+are in different lists and not of two instances.
 """
 
 import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Final
 
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
-from autos.source.listing.addresses import Address, UnusableAddress, file_of, read_href
-from autos.source.listing.instances import Instance
-from autos.source.listing.models import ListedDocument
-from autos.source.listing.values import (
-    integer,
-    moment,
-    objects,
-    secrecy_name,
-    size,
-    source_uuid,
-    text,
-    without,
-)
-from autos.source.replies.content_types import media_type
+from autos.source.listing.addresses import is_text
+from autos.source.listing.models import ListedDocument, ListedMovement
+from autos.source.listing.values import Instance, may_be_same, without
 
 _NAMESPACE: Final = uuid.UUID("8e4f1d1e-6f0b-5d0e-9a55-0d2f5f1c7a10")
-"""Of the ids made up for documents that the source lists without a UUID; never change it."""
+"""Of the ids made for documents that the source lists without a UUID; never change it."""
+
+_BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
+_MOVEMENT_FIELDS: Final = tuple(one.name for one in fields(ListedMovement))
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One element of one `documentos` list; `container` numbers the lists of a process."""
+class Copy:
+    """One document as one list gives it."""
 
+    document: ListedDocument
+    """Its `source_id` is empty if the list gives no usable one; `addresses` are file and text."""
     raw: object
-    container: int
+    """The element of the list."""
+    list_number: int
+    """Numbers the lists of a process."""
     court: str
     instance: Instance | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    entry: Entry
-    fields: dict[str, Any]
-    binary: Address | None
-    text: Address | None
-    refusal: Reason
-    origin_id: str | None
-    sequence: int | None
-
-    @property
-    def id(self) -> str | None:
-        address = self.binary or self.text
-        return address.document if address is not None else None
+    has_file_details: bool
+    """The list describes the file (`arquivo`)."""
 
     @property
     def rank(self) -> tuple[bool, bool]:
-        """Lowest is preferred: one that can be fetched, then one with `arquivo`."""
-        return self.binary is None, not any(objects(self.fields.get("arquivo")))
+        """Lowest is preferred: a copy whose file can be fetched, then one with file details."""
+        return not _files(self.document.addresses), not self.has_file_details
 
 
 @dataclass(slots=True)
 class _Group:
-    copies: list[_Copy] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
 
-    def may_hold(self, entry: Entry) -> bool:
-        """True for an entry of another list, which names the same instance or none as well."""
+    def accepts(self, copy: Copy) -> bool:
+        """True for a copy of another list that names the same instance, or none as well."""
         return all(
-            copy.entry.container != entry.container
-            and _is_same(copy.entry.instance, entry.instance)
-            for copy in self.copies
+            other.list_number != copy.list_number and _is_same(other.instance, copy.instance)
+            for other in self.copies
         )
 
 
-def merge_copies(
-    entries: Iterable[Entry], number: CaseNumber, base_url: str
-) -> list[ListedDocument]:
-    """One document per group of copies, in the order they are first listed."""
+def merge_documents(copies: Iterable[Copy], number: CaseNumber) -> list[ListedDocument]:
+    """One document per group of copies, in the order in which they are first listed."""
     groups: list[_Group] = []
     by_id: dict[str, _Group] = {}
     by_origin: dict[tuple[str, str], list[_Group]] = defaultdict(list)
     earlier: dict[tuple[int, str, str], list[_Group]] = {}
-    for entry in entries:
-        copy = _read(entry, number, base_url)
-        key = (entry.court, copy.origin_id or "")
+    for copy in copies:
+        document = copy.document
+        key = (copy.court, document.origin_id or "")
         # Groups that this very list began are left out: a long list may repeat one `idOrigem`.
-        if (entry.container, *key) not in earlier:
-            earlier[entry.container, *key] = by_origin[key].copy()
-        others = earlier[entry.container, *key]
-        group = by_id.get(copy.id or "") or _other_listing(copy, others)
+        if (copy.list_number, *key) not in earlier:
+            earlier[copy.list_number, *key] = by_origin[key].copy()
+        group = by_id.get(document.source_id) or _fitting(copy, earlier[copy.list_number, *key])
         if group is None:
             group = _Group()
             groups.append(group)
-            if copy.origin_id is not None:
+            if document.origin_id is not None:
                 by_origin[key].append(group)
         group.copies.append(copy)
-        if copy.id is not None:
-            by_id.setdefault(copy.id, group)
+        if document.source_id:
+            by_id.setdefault(document.source_id, group)
     taken: set[str] = set()
-    return [_listed(group, number, taken) for group in groups]
+    return [
+        replace(_merged(group, number, taken), source_order=order)
+        for order, group in enumerate(groups)
+    ]
 
 
-def _other_listing(copy: _Copy, groups: list[_Group]) -> _Group | None:
-    """The group this is one more listing of; where several fit, the one of equal sequence."""
-    fitting = [group for group in groups if group.may_hold(copy.entry)]
-    return min(fitting, key=lambda group: group.copies[0].sequence != copy.sequence, default=None)
+def _fitting(copy: Copy, groups: list[_Group]) -> _Group | None:
+    """The group that this is one more copy of; of several, the one of equal sequence."""
+    sequence = copy.document.sequence
+    return min(
+        (group for group in groups if group.accepts(copy)),
+        key=lambda group: group.copies[0].document.sequence != sequence,
+        default=None,
+    )
 
 
 def _is_same(one: Instance | None, other: Instance | None) -> bool:
     return one is other if one is None or other is None else one.is_same_as(other)
 
 
-def _read(entry: Entry, number: CaseNumber, base_url: str) -> _Copy:
-    # Some lists hold bare ids.
-    fields = entry.raw if isinstance(entry.raw, dict) else {"id": entry.raw}
-    refusal = Reason.NO_ADDRESS
-    found: dict[str, Address] = {}
-    for key in ("hrefBinario", "hrefTexto"):
-        href = fields.get(key)
-        if not isinstance(href, str) or not href.strip():
-            continue
-        try:
-            found[key] = read_href(href, number, base_url)
-        except UnusableAddress as error:
-            if error.reason is Reason.FOREIGN_HOST:
-                refusal = error.reason
-    listed_id = source_uuid(fields.get("id"))
-    if not found and listed_id is not None:
-        found["hrefBinario"] = file_of(listed_id, number)
-    return _Copy(
-        entry=entry,
-        fields=fields,
-        binary=found.get("hrefBinario"),
-        text=found.get("hrefTexto"),
-        refusal=refusal,
-        origin_id=text(fields.get("idOrigem")),
-        sequence=integer(fields.get("sequencia")),
-    )
-
-
-def _listed(group: _Group, number: CaseNumber, taken: set[str]) -> ListedDocument:
+def _merged(group: _Group, number: CaseNumber, taken: set[str]) -> ListedDocument:
     copies = sorted(group.copies, key=lambda copy: copy.rank)
-    preferred = copies[0]
-    binaries = dict.fromkeys(copy.binary.path for copy in copies if copy.binary is not None)
-    texts = dict.fromkeys(copy.text.path for copy in copies if copy.text is not None)
-    addresses = tuple(binaries or texts)
-    ids = list(dict.fromkeys(copy.id for copy in copies if copy.id is not None))
-    if not ids:
-        ids = [_made_up_id(preferred, number, taken)]
-    foreign = any(copy.refusal is Reason.FOREIGN_HOST for copy in copies)
-    file = next(objects(preferred.fields.get("arquivo")), {})
-    kind = next(objects(preferred.fields.get("tipo")), {"nome": preferred.fields.get("tipo")})
-    return ListedDocument(
-        source_id=ids[0],
+    preferred = copies[0].document
+    addresses = dict.fromkeys(path for copy in copies for path in copy.document.addresses)
+    files = _files(addresses)
+    ids = list(dict.fromkeys(one.document.source_id for one in copies if one.document.source_id))
+    foreign = any(copy.document.refusal is Reason.FOREIGN_HOST for copy in copies)
+    refusal = Reason.FOREIGN_HOST if foreign else Reason.NO_ADDRESS
+    return replace(
+        preferred,
+        source_id=ids[0] if ids else _made_id(copies[0], number, taken),
         alternate_ids=tuple(ids[1:]),
-        addresses=addresses,
-        refusal=None if addresses else Reason.FOREIGN_HOST if foreign else Reason.NO_ADDRESS,
-        origin_id=preferred.origin_id,
+        addresses=files or tuple(addresses),
+        refusal=None if addresses else refusal,
         instance=_instance_name(group),
-        sequence=preferred.sequence,
-        name=text(preferred.fields.get("nome")),
-        kind=text(kind.get("nome")),
-        kind_code=integer(kind.get("codigo")),
-        secrecy=secrecy_name(preferred.fields.get("nivelSigilo")),
-        filed_at=moment(preferred.fields.get("dataHoraJuntada")),
-        declared_type=media_type(text(file.get("tipo"))),
-        # `tamanho` is the size of the binary, not of the text taken out of it.
-        expected_size=size(file.get("tamanho")) if binaries else None,
+        # The listed size is that of the file, not of the text taken out of it.
+        expected_size=preferred.expected_size if files else None,
     )
+
+
+def _files(addresses: Iterable[str]) -> tuple[str, ...]:
+    return tuple(path for path in addresses if not is_text(path))
 
 
 def _instance_name(group: _Group) -> str | None:
     """The name that a source gives, rather than one made of the level alone."""
-    named = [copy.entry.instance for copy in group.copies if copy.entry.instance is not None]
+    named = [copy.instance for copy in group.copies if copy.instance is not None]
     return next((one.name for one in sorted(named, key=lambda one: not one.by_name)), None)
 
 
-def _made_up_id(copy: _Copy, number: CaseNumber, taken: set[str]) -> str:
-    """The same id at every reading, wherever in the list the document stands by then."""
-    content = copy.origin_id or json.dumps(without(copy.entry.raw, ""), sort_keys=True)
-    instance = copy.entry.instance.name if copy.entry.instance is not None else ""
-    name = "\n".join((number.digits, copy.entry.court, instance, content))
+def _made_id(copy: Copy, number: CaseNumber, taken: set[str]) -> str:
+    """The same id at every reading, wherever the document stands in the list."""
+    content = copy.document.origin_id or json.dumps(without(copy.raw, ""), sort_keys=True)
+    instance = copy.instance.name if copy.instance is not None else ""
+    name = "\n".join((number.digits, copy.court, instance, content))
     made = str(uuid.uuid5(_NAMESPACE, name))
     # Equal junk twice in a list is two documents.
     while made in taken:
         made = str(uuid.uuid5(_NAMESPACE, made))
     taken.add(made)
     return made
+
+
+def merge_movements(lists: Iterable[Iterable[ListedMovement]]) -> tuple[ListedMovement, ...]:
+    """Each movement once, with the fields of all lists.
+
+    Instances stay in the order in which they are first listed, each with the newest movement first.
+    """
+    merged: list[ListedMovement] = []
+    known: dict[tuple[datetime | None, str | None], list[int]] = defaultdict(list)
+    for listed in lists:
+        # Places of earlier lists that this one has not matched yet, the next one last.
+        free: dict[tuple[datetime | None, str | None], list[int]] = {}
+        for movement in listed:
+            key = (movement.at, movement.text)
+            if key not in free:
+                free[key] = known[key][::-1]
+            places = free[key]
+            match = next(
+                (
+                    i
+                    for i in reversed(range(len(places)))
+                    if may_be_same(merged[places[i]].instance, movement.instance)
+                ),
+                None,
+            )
+            if match is not None:
+                place = places.pop(match)
+                merged[place] = _completed(merged[place], movement)
+            else:
+                known[key].append(len(merged))
+                merged.append(movement)
+    order = {name: i for i, name in enumerate(dict.fromkeys(m.instance for m in merged))}
+    merged.sort(key=lambda movement: movement.at or _BEFORE_ALL, reverse=True)
+    merged.sort(key=lambda movement: order[movement.instance])
+    return tuple(merged)
+
+
+def _completed(movement: ListedMovement, other: ListedMovement) -> ListedMovement:
+    missing = [name for name in _MOVEMENT_FIELDS if getattr(movement, name) is None]
+    return replace(movement, **{name: getattr(other, name) for name in missing})

@@ -1,4 +1,8 @@
-"""What the source lists for a process, read and put in order: plain values, no behaviour."""
+"""What the source lists for a process: plain values, no behaviour.
+
+A field of `ListedDocument` has the name of its column in `autos.records.models.Document`. To add
+one, add it here, read it in `parse.py`, and add the column.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,16 +14,16 @@ from autos.contracts.states import Reason
 
 @dataclass(frozen=True, slots=True)
 class ListedDocument:
-    """One document, whichever number of sources list it."""
+    """One document, however many lists of the source name it."""
 
     source_id: str
-    """The UUID of the preferred copy, or a stable made-up one (UUID version 5) without any."""
+    """The UUID of the preferred copy, or a stable one made of its content (UUID version 5)."""
     alternate_ids: tuple[str, ...]
     """The UUIDs of the other copies."""
     addresses: tuple[str, ...]
     """Paths on the source's host, to be tried in this order; empty exactly when refused."""
     refusal: Reason | None
-    """NO_ADDRESS or FOREIGN_HOST, if the listing alone settles that it cannot be had."""
+    """NO_ADDRESS or FOREIGN_HOST, if the list alone shows that it cannot be downloaded."""
     origin_id: str | None
     """The id in the court's own system (`idOrigem`)."""
     instance: str | None
@@ -30,25 +34,26 @@ class ListedDocument:
     kind_code: int | None
     """The code of the kind in the national table (TPU), where the court gives it."""
     secrecy: str | None
-    """In the source's words, such as `PUBLICO`; digits are put into words."""
+    """In the source's words, such as `PUBLICO`; a number is translated into words."""
     filed_at: datetime | None
     """UTC."""
     declared_type: str | None
+    """A media type in lower case."""
     expected_size: int | None
     """Bytes of the file behind the first address; None where it is not listed."""
     source_order: int = 0
-    """The place in the source's own order, from 0; every document of a process has another."""
+    """The place in the source's own order, from 0; unique in the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedMovement:
-    """One movement (`movimento`) of the case, whichever number of sources list it."""
+    """One movement (`movimento`) of the case, however many lists of the source name it."""
 
     at: datetime | None
     """UTC."""
     text: str | None
     kind: str | None = None
-    """The name of the movement's type, which only some answers give."""
+    """The name of the movement's type; only some replies give it."""
     kind_code: int | None = None
     """The code of the type in the national table (TPU), where the source gives it."""
     document_id: str | None = None
@@ -63,7 +68,8 @@ class ListedMovement:
 class ListedProcess:
     """A process with all of its documents and movements, in the source's own order.
 
-    The source lists the present instance before earlier ones, and in each the newest first.
+    The source lists the present instance before earlier ones, and in each the newest first
+    (docs/source.md#order).
     """
 
     number: CaseNumber

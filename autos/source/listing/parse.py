@@ -1,31 +1,37 @@
-"""From the JSON of a process's detail to a `ListedProcess`.
+"""From the JSON of a process's detail to a `ListedProcess` (docs/source.md#listings).
 
-Courts differ in shape and this reads them all: a list, a bare object or `{content: […]}`; several
-items of one number; documents and movements wherever they stand; all `tramitacoes` merged; the
-portal's shape and the data lake's. What is listed as a document is counted, whatever it looks
-like: junk becomes a document without an address. Order is the source's own.
+Courts differ in shape, and all shapes are read: a list, a bare object or `{content: […]}`; several
+items of one number; documents and movements anywhere; the portal's shape and the data lake's. Every
+element of a list of documents counts as a document: junk becomes one without an address.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
 from autos.cnj import CaseNumber, InvalidCaseNumber
-from autos.source.listing.duplicates import Entry, merge_copies
-from autos.source.listing.instances import Instance, read_instance
-from autos.source.listing.models import ListedMovement, ListedProcess
-from autos.source.listing.movements import merge_movements, read_movement
+from autos.contracts.states import Reason
+from autos.source.listing.addresses import Address, UnusableAddress, file_of, read_href
+from autos.source.listing.duplicates import Copy, merge_documents, merge_movements
+from autos.source.listing.models import ListedDocument, ListedMovement, ListedProcess
 from autos.source.listing.values import (
+    Instance,
     first_label,
+    integer,
     is_deeper_than,
     labels,
     moment,
     objects,
+    read_instance,
     secrecy_level,
+    secrecy_name,
+    size,
+    source_uuid,
     text,
     without,
 )
+from autos.source.replies.content_types import media_type
 
 DEEPEST: Final = 100
 """Levels of lists and objects that are read; real listings have ten."""
@@ -33,7 +39,7 @@ DEEPEST: Final = 100
 _RUNS: Final = ("tramitacaoAtual", "dadosBasicos", "tramitacoes")
 _PLACES_OF_DOCUMENTS: Final = frozenset({"documentos", *_RUNS})
 _LISTS: Final = frozenset({"documentos", "movimentos"})
-_OTHER_THINGS: Final = frozenset({"partes", "processosRelacionados"})
+_OTHERS: Final = frozenset({"partes", "processosRelacionados"})
 """Where `documentos` are identity papers, or those of another process."""
 
 
@@ -45,9 +51,9 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
     """Read a detail.
 
     Args:
-        number: the process that was asked for; items of another number are left out.
+        number: the process that was requested; items of another number are left out.
         payload: the decoded JSON.
-        base_url: the source's scheme and host, the only place addresses may lead to.
+        base_url: the source's scheme and host; addresses on others are refused.
 
     Raises:
         UnreadableListing: no object about this number is in it, or it is nested too deep.
@@ -60,12 +66,11 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
         )
     runs = [run for item in items for run in _runs(item)]
     places = [place for item in items for place in _places(item, number)]
-    entries = (
-        Entry(raw, container, place.court, place.instance)
-        for container, place in enumerate(places)
+    copies = (
+        _copy(raw, list_number, place, number, base_url)
+        for list_number, place in enumerate(places)
         for raw in _documents(place.fields)
     )
-    documents = merge_copies(entries, number, base_url)
     return ListedProcess(
         number=number,
         court=number.court,
@@ -77,9 +82,7 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
             (at for run in runs if (at := moment(run.get("dataHoraAjuizamento")))), default=None
         ),
         metadata=_metadata(items),
-        documents=tuple(
-            replace(document, source_order=order) for order, document in enumerate(documents)
-        ),
+        documents=tuple(merge_documents(copies, number)),
         movements=merge_movements(map(_movements, places)),
     )
 
@@ -90,15 +93,15 @@ def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement
     return merge_movements(_movements(place) for item in items for place in _places(item, number))
 
 
-def lists(payload: object, number: CaseNumber) -> bool:
-    """Whether an item of a search's answer names this very number."""
+def is_listed(number: CaseNumber, payload: object) -> bool:
+    """Whether an item of a search's reply names this number (docs/source.md#searches)."""
     items = (item for item in _items(payload) if item.get("numeroProcesso") is not None)
     return any(_names(item, number) for item in items)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """An object somewhere in a listing, with what it or an object around it says of itself."""
+    """An object somewhere in a listing; court and instance are its own or of one around it."""
 
     fields: dict[str, Any]
     court: str
@@ -120,7 +123,7 @@ def _items(payload: object) -> Iterator[dict[str, Any]]:
 
 
 def _is_about(item: dict[str, Any], number: CaseNumber) -> bool:
-    # The source ignores filters it does not know and then lists everything.
+    # The source ignores unknown filters and then lists all cases.
     if item.get("numeroProcesso") is None:
         return not _PLACES_OF_DOCUMENTS.isdisjoint(item)
     return _names(item, number)
@@ -156,7 +159,7 @@ def _places(item: dict[str, Any], number: CaseNumber) -> Iterator[_Place]:
         court, instance = _court(value) or court, read_instance(value) or instance
         if not _LISTS.isdisjoint(value):
             yield _Place(value, court, instance)
-        keys = [*_RUNS, *(key for key in value if key not in _RUNS and key not in _OTHER_THINGS)]
+        keys = [*_RUNS, *(key for key in value if key not in _RUNS and key not in _OTHERS)]
         waiting.extend((value.get(key), court, instance) for key in reversed(keys))
 
 
@@ -170,11 +173,76 @@ def _documents(place: dict[str, Any]) -> list[object]:
     return listed if isinstance(listed, list) else []
 
 
+def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base_url: str) -> Copy:
+    # Some lists hold bare ids.
+    fields = raw if isinstance(raw, dict) else {"id": raw}
+    addresses, refusal = _addresses(fields, number, base_url)
+    kind = next(objects(fields.get("tipo")), {"nome": fields.get("tipo")})
+    file = next(objects(fields.get("arquivo")), None)
+    details = file or {}
+    document = ListedDocument(
+        source_id=addresses[0].document if addresses else "",
+        alternate_ids=(),
+        addresses=tuple(address.path for address in addresses),
+        refusal=refusal,
+        origin_id=text(fields.get("idOrigem")),
+        instance=place.instance.name if place.instance is not None else None,
+        sequence=integer(fields.get("sequencia")),
+        name=text(fields.get("nome")),
+        kind=text(kind.get("nome")),
+        kind_code=integer(kind.get("codigo")),
+        secrecy=secrecy_name(fields.get("nivelSigilo")),
+        filed_at=moment(fields.get("dataHoraJuntada")),
+        declared_type=media_type(text(details.get("tipo"))),
+        expected_size=size(details.get("tamanho")),
+    )
+    return Copy(document, raw, list_number, place.court, place.instance, file is not None)
+
+
+def _addresses(
+    fields: dict[str, Any], number: CaseNumber, base_url: str
+) -> tuple[list[Address], Reason | None]:
+    """The addresses of the file and of the text, or why there are none."""
+    found: list[Address] = []
+    refusal = Reason.NO_ADDRESS
+    for key in ("hrefBinario", "hrefTexto"):
+        href = fields.get(key)
+        if not isinstance(href, str) or not href.strip():
+            continue
+        try:
+            found.append(read_href(href, number, base_url))
+        except UnusableAddress as error:
+            if error.reason is Reason.FOREIGN_HOST:
+                refusal = error.reason
+    listed_id = source_uuid(fields.get("id"))
+    if not found and listed_id is not None:
+        found.append(file_of(listed_id, number))
+    return found, None if found else refusal
+
+
 def _movements(place: _Place) -> list[ListedMovement]:
     listed = place.fields.get("movimentos")
     raw = listed if isinstance(listed, list) else [listed]
-    read = (read_movement(one, place.instance) for one in raw)
+    read = (_movement(one, place.instance) for one in raw)
     return [movement for movement in read if movement is not None]
+
+
+def _movement(raw: object, instance: Instance | None) -> ListedMovement | None:
+    """One element of a list of movements; None if it has no time, text or document."""
+    given = raw if isinstance(raw, dict) else {"descricao": raw}
+    kind = next(objects(given.get("tipo")), {"nome": given.get("tipo")})
+    codes = (kind.get("codigo"), kind.get("id"), given.get("codigo"))
+    movement = ListedMovement(
+        at=moment(given.get("dataHora")),
+        text=first_label(given.get("descricao"), kind),
+        kind=text(kind.get("nome")) or text(kind.get("descricao")),
+        kind_code=next((code for code in map(integer, codes) if code is not None), None),
+        document_id=source_uuid(given.get("idDocumento")),
+        instance=instance.name if instance is not None else None,
+        sequence=integer(given.get("sequencia")),
+    )
+    given_values = (movement.at, movement.text, movement.document_id)
+    return movement if any(value is not None for value in given_values) else None
 
 
 def _court(run: dict[str, Any]) -> str | None:
@@ -190,7 +258,6 @@ def _first(runs: list[dict[str, Any]], key: str) -> str | None:
 
 
 def _distributed_to(runs: list[dict[str, Any]]) -> str | None:
-    # `distribuicao` in the present run, `distribuicoes` in the others.
     return first_label(
         *(
             distribution.get("orgaoJulgador")
@@ -202,7 +269,7 @@ def _distributed_to(runs: list[dict[str, Any]]) -> str | None:
 
 
 def _metadata(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first item, and the runs of the others among its own."""
+    """The first item, with the runs of the other items added to its own."""
     metadata: dict[str, Any] = without(items[0], "documentos")
     others = [without(run, "documentos") for item in items[1:] for run in _runs(item)]
     if others:

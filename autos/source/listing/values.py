@@ -1,17 +1,19 @@
-"""Single values out of lenient JSON: text, numbers, moments, secrecy, ids.
+"""Single values out of lenient JSON: text, numbers, moments, secrecy, ids, instances.
 
-Every function takes anything and answers None (or nothing) for what it cannot read; none raises.
+Every function takes anything and returns None (or nothing) for what it cannot read; none raises.
 """
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 LOCAL_TIME: Final = ZoneInfo("America/Sao_Paulo")
-"""The source's date-times come without a zone and are local time."""
+"""The source's date-times come without a zone and are local time (docs/source.md#listings)."""
 
 SECRECY: Final = (
     "PUBLICO",
@@ -28,9 +30,17 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGEST_INTEGER: Final = 2**31 - 1
 _LARGEST_SIZE: Final = 2**63 - 1
 
+_LEVELS: Final = {"G1": 1, "JE": 1, "G2": 2, "TR": 2, "G3": 3, "GS": 3, "SUP": 3, "G4": 4}
+_ORDINALS: Final = {"PRIMEIR": 1, "SEGUND": 2, "TERCEIR": 3, "QUART": 4}
+_LEVEL_IN_WORDS: Final = re.compile(
+    r"(?:GRAU|INSTANCIA)?(?:(?P<digit>[1-4])[OA]?|(?P<ordinal>PRIMEIR|SEGUND|TERCEIR|QUART)[OA])"
+    r"(?:G|GRAU|INSTANCIA)?"
+)
+_UNKNOWN_INSTANCE: Final = "INCONSISTENTE"
+
 
 def text(value: object) -> str | None:
-    """A text that can be stored: numbers written out, NULs and lone surrogates taken out."""
+    """A text that can be stored: stripped, numbers written out; None if nothing is left."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_SIZE:
         return str(value)
     if not isinstance(value, str):
@@ -51,7 +61,7 @@ def integer(value: object) -> int | None:
 
 
 def size(value: object) -> int | None:
-    """A number of bytes; 0 counts as not given, since no piece is empty."""
+    """A number of bytes; 0 counts as not given, since no document is empty."""
     return _whole(value, _LARGEST_SIZE) or None
 
 
@@ -64,7 +74,7 @@ def _whole(value: object, largest: int) -> int | None:
 
 
 def source_uuid(value: object) -> str | None:
-    """A document's id at the source in lower case; the numbers of courts are none."""
+    """A document's UUID in lower case; None for other ids, such as those of courts."""
     found = text(value)
     return found.lower() if found is not None and _UUID.fullmatch(found.lower()) else None
 
@@ -83,7 +93,7 @@ def moment(value: object) -> datetime | None:
 
 
 def secrecy_name(value: object) -> str | None:
-    """A document's secrecy in words; a digit is put into words, an unknown word kept."""
+    """A document's secrecy in words; a level is translated, an unknown word is kept."""
     level = integer(value)
     if level is not None:
         return SECRECY[min(level, len(SECRECY) - 1)]
@@ -91,7 +101,7 @@ def secrecy_name(value: object) -> str | None:
 
 
 def secrecy_level(value: object) -> int:
-    """A process's secrecy as 0 to 5: absent is 0, what cannot be read is 5."""
+    """A process's secrecy as 0 to 5: absent is 0, unreadable is 5."""
     if value is None:
         return 0
     name = secrecy_name(value)
@@ -99,7 +109,7 @@ def secrecy_level(value: object) -> int:
 
 
 def is_deeper_than(levels: int, value: object) -> bool:
-    """True if lists and objects are nested deeper than so many levels."""
+    """True if lists and objects are nested in more levels than this."""
     layer = [value]
     for _ in range(levels + 1):
         layer = [
@@ -121,7 +131,7 @@ def objects(value: object) -> Iterator[dict[str, Any]]:
 
 
 def labels(value: object) -> Iterator[str]:
-    """The names in a list, an object or a bare text: courts send all three."""
+    """The names in a list, an object or a bare text: courts send all three shapes."""
     for item in value if isinstance(value, list) else [value]:
         named = item.get("descricao") or item.get("nome") if isinstance(item, dict) else item
         if (label := text(named)) is not None:
@@ -146,3 +156,60 @@ def without(value: Any, key: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance (`grau`, `instância`) of one court.
+
+    Sources name it in different ways: `{"sigla": "G1"}`, `"1"`, `PRIMEIRO_GRAU`, `1º Grau`.
+    """
+
+    name: str
+    """Short, such as `G1`; an unknown name is kept as it is."""
+    level: int | None
+    """From 1; None if the name does not show it."""
+    by_name: bool
+    """The source gives a name, not only the level."""
+
+    def is_same_as(self, other: "Instance") -> bool:
+        """True if two sources may mean the same instance.
+
+        One that names the level only may mean a special court of this level (`JE`, the small claims
+        court); two special names are never the same.
+        """
+        if self.by_name and other.by_name:
+            return self.name == other.name
+        return self.level is not None and self.level == other.level
+
+
+def read_instance(run: dict[str, Any]) -> Instance | None:
+    """The instance that an object of a listing names, if it names one."""
+    for grade in objects(run.get("grau")):
+        if (name := text(grade.get("sigla"))) is not None:
+            return _from_words(name, integer(grade.get("numero")))
+        if (level := text(grade.get("numero")) or text(grade.get("nome"))) is not None:
+            return _from_words(level)
+    words = text(run.get("grau")) or text(run.get("instancia"))
+    return _from_words(words) if words is not None else None
+
+
+def may_be_same(one: str | None, other: str | None) -> bool:
+    """True unless the names of two instances exclude each other."""
+    if one is None or other is None or one == other:
+        return True
+    return one in _LEVELS and _LEVELS[one] == _LEVELS.get(other)
+
+
+def _from_words(words: str, level: int | None = None) -> Instance | None:
+    split = unicodedata.normalize("NFKD", words).upper()
+    folded = "".join(char for char in split if char.isascii() and char.isalnum())
+    if folded == _UNKNOWN_INSTANCE:
+        return None
+    match = _LEVEL_IN_WORDS.fullmatch(folded)
+    if match is not None:
+        ordinal = match["ordinal"]
+        level = _ORDINALS[ordinal] if ordinal else int(match["digit"])
+        return Instance(f"G{level}", level, by_name=False)
+    name = folded if folded in _LEVELS else words
+    return Instance(name, _LEVELS.get(name, level), by_name=True)

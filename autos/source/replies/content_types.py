@@ -1,8 +1,8 @@
-"""What a file is, told by its first bytes, and whether that is what was listed.
+"""Finds a file's media type by its first bytes, and compares it with the listed type.
 
-Types that the source declares are sometimes missing or wrong (plain text labelled PDF), so the
-declared type only decides between types whose first bytes look alike. This module does not
-promise that the rest of the file is sound.
+Types that the source declares are missing or wrong at times (docs/source.md#documents), so a
+declared type decides only between types whose first bytes look alike. Whether the rest of the file
+is sound is not checked.
 """
 
 import re
@@ -63,7 +63,7 @@ _ALIKE: Final[dict[str, frozenset[str]]] = {
     "video/webm": frozenset({"video/x-matroska", "audio/webm"}),
     "text/plain": frozenset({"text/csv", "text/xml", "application/xml", "application/json"}),
 }
-"""Types whose first bytes cannot be told apart: here the declared type is believed."""
+"""Types whose first bytes are the same as those of the key: here the declared type decides."""
 
 _FAMILIES: Final[dict[str, frozenset[str]]] = {
     "pdf": frozenset({PDF, "application/x-pdf"}),
@@ -113,8 +113,8 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 def content_type(first_bytes: bytes, *declared: str | None) -> str:
     """The media type of a file that begins with `first_bytes`; never empty.
 
-    `declared` are the types that the source gives, in order of belief; parameters such as a
-    charset are ignored.
+    `declared` are the types that the source gives, the best first; parameters such as a charset are
+    ignored.
     """
     found = _by_content(first_bytes)
     alike = _ALIKE.get(found, frozenset())
@@ -133,9 +133,9 @@ def media_type(declared: str | None) -> str | None:
 
 
 def agrees(found: str, listed: str | None) -> bool:
-    """True if a file that was found to be of one type may be what is listed as another.
+    """True if a file of the found type may be what is listed.
 
-    A type that is missing, general or unknown agrees with every file.
+    A listed type that is missing, general or unknown agrees with every file.
     """
     kind = media_type(listed)
     family = _family(kind or OCTET_STREAM)
@@ -143,7 +143,7 @@ def agrees(found: str, listed: str | None) -> bool:
 
 
 def is_readable(kind: str) -> bool:
-    """True for text and markup: what an error message may come as."""
+    """True for text and markup: the forms of an error message."""
     return _family(kind) in ("text", "markup")
 
 
@@ -219,7 +219,7 @@ def _root(start: bytes) -> bytes:
 
 
 def _is_message(start: bytes) -> bool:
-    """True for an e-mail: header fields only, one of them such as no person writes (RFC 5322)."""
+    """True for an e-mail: header fields only, one of them written by machines (RFC 5322)."""
     fields = _FIELDS.match(start)
     return fields is not None and _MACHINE_FIELD.search(fields[0]) is not None
 

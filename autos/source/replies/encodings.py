@@ -1,8 +1,8 @@
-"""Takes the content coding off a body, and knows whether the compressed stream came to its end.
+"""Decodes the content coding of a body, and reports whether the compressed stream is complete.
 
-The source is asked for plain bytes; a server between it and us may compress all the same. A
-connection can end in good order with the compressed stream cut, so the end that counts is the
-stream's own. Pieces are bounded, so that a small body cannot fill the memory at once.
+Requests ask for plain bytes, but a server in between may compress all the same
+(docs/source.md#requests). A connection can end in good order within a compressed stream, so the
+stream's own end counts. Pieces are bounded: a small body must not fill the memory at once.
 """
 
 import zlib
@@ -21,11 +21,11 @@ class BrokenStream(ValueError):
 
 
 class UnknownCoding(ValueError):
-    """A content coding that was not asked for and is not understood."""
+    """A content coding that was not requested and is not supported."""
 
 
 class Plain:
-    """No coding: every end is the end."""
+    """No coding: every end is complete."""
 
     whole = True
 
@@ -48,7 +48,7 @@ class Compressed:
         return self._stream.eof or not self._start
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """What the next bytes of the body unpack to, in bounded pieces.
+        """Decompress the next bytes of the body, in bounded pieces.
 
         Raises:
             BrokenStream: they do not unpack.
@@ -63,7 +63,7 @@ class Compressed:
             raise BrokenStream("The compressed body is damaged.") from None
 
     def _begin_member(self, data: bytes) -> bool:
-        """Go on with the next member; zeros after the last one, and rests of deflate, are void."""
+        """Begin the next member; zeros after the last one, and bytes after deflate, are ignored."""
         if not self._gzip or not data.strip(b"\0"):
             return False
         self._stream = zlib.decompressobj(_GZIP)
@@ -77,7 +77,7 @@ class Compressed:
         except zlib.error:
             if self._gzip or len(before) == _WRAPPER_BYTES:
                 raise
-            # Some servers leave the wrapper of zlib away.
+            # Some servers omit zlib's wrapper.
             self._stream = zlib.decompressobj(_RAW_DEFLATE)
             piece = self._stream.decompress(before + data, PIECE_BYTES)
         while piece:
@@ -86,7 +86,7 @@ class Compressed:
 
 
 def decoder(coding: str) -> Plain | Compressed:
-    """What takes this `Content-Encoding` off.
+    """The decoder of this `Content-Encoding`.
 
     Raises:
         UnknownCoding: neither gzip nor deflate, or several in a row.
@@ -98,4 +98,4 @@ def decoder(coding: str) -> Plain | Compressed:
             return Compressed(gzip=True)
         case "deflate":
             return Compressed(gzip=False)
-    raise UnknownCoding("The body is compressed in a way that was not asked for.")
+    raise UnknownCoding("The body is compressed in an unsupported way.")

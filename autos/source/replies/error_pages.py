@@ -1,9 +1,9 @@
-"""Pages and notes that arrive in place of a file: logins, firewalls, proxies, errors, web apps.
+"""Recognises pages and notes that arrive in place of a file: logins, firewalls, proxies, errors.
 
-The table says what is known of their words. Real pieces speak of maintenance, logins and Codex,
-too, so that words count only where a file does not have them: in forms and scripts of a whole
-page, in headings of a page with little else to read, at the beginning of a short note. This module
-does not promise to know every page; an exact size and a fitting type are better proof.
+The tables hold their known words. Real documents speak of maintenance, logins and Codex too
+(docs/source.md#texts), so words count only where a document does not have them: in forms and
+scripts of a whole page, in headings of a page with little else to read, at the beginning of a short
+note. It does not know every page: a body of the listed size and type is better proof.
 """
 
 import html
@@ -18,13 +18,13 @@ from autos.source.replies.content_types import looks_like_markup
 _NOTE_CHARACTERS: Final = 2048
 """A longer text only quotes a note; notes of the source have 120 to 170 characters."""
 _PAGE_CHARACTERS: Final = 1500
-"""A page of trouble has little to read; in a longer one the headings are those of a document."""
+"""An error page has little to read; a longer one is a document with headings."""
 
 _APP: Final = re.compile(
     r"<app-root|ng-version=|<title>\s*portal de servicos do poder judiciario|"
     r"you need to enable javascript to run this app"
 )
-"""A single-page web application: the portal answers with its own for a path it does not know."""
+"""A single-page web application: the portal sends one for a path it does not know."""
 
 _FORMS: Final = (
     (
@@ -49,7 +49,7 @@ _FORMS: Final = (
         ),
     ),
 )
-"""What the markup of a whole page shows, wherever it stands."""
+"""Markup of a whole page, anywhere in it."""
 
 _CODE: Final = (
     r"(?:[\w.-]+ \| )?"
@@ -158,7 +158,7 @@ _NOTES: Final = (
         r"(?:exception in thread|(?:[a-z_]\w*\.){2,}\w*(?:exception|error)\b)",
     ),
 )
-"""The beginning of a short text without accents, plain or shown by a fragment of HTML."""
+"""Beginnings of a short text without accents, plain or in a fragment of HTML."""
 
 _FAILURE: Final = r"(?:erro|error|fail|falha|exception|unable|nao foi possivel)"
 _INSIDE: Final = (
@@ -169,12 +169,12 @@ _INSIDE: Final = (
     ),
     (Reason.ERROR_BODY, r"503 service temporarily unavailable|\"code\"\s*:\s*500"),
 )
-"""What a short plain text says anywhere; Codex sends nothing but plain text."""
+"""Words anywhere in a short plain text; Codex sends plain text only."""
 
 _OF_A_COURT: Final = re.compile(
     r"certid|certific|certifiq|\bintim[ae]|\bprazos?\b|\bjuiz|\bvara\b|\brequer|sentenca|mandado"
 )
-"""Courts write of outages, too: what has such a word is a piece and no note."""
+"""Courts write of outages too: a text with such a word is a document."""
 
 _XML_FAULT: Final = re.compile(
     r"(?:<\?xml[^>]{0,300}\?>\s*)?(?:<!--.{0,300}?-->\s*)?"
@@ -211,8 +211,8 @@ _TAG: Final = re.compile(r"<[^<>]*>")
 _ACCENTS: Final = re.compile(r"[\u0300-\u036f]")
 
 
-def found_instead(first: bytes, last: bytes, *, whole: bool) -> Reason | None:
-    """Why this text or markup is no file: CREDENTIAL, BLOCKED, SHELL, STUB or ERROR_BODY.
+def find_error(first: bytes, last: bytes, *, whole: bool) -> Reason | None:
+    """CREDENTIAL, BLOCKED, SHELL, STUB or ERROR_BODY if this text or markup is not a file.
 
     Args:
         first: the beginning of the body.
@@ -222,7 +222,7 @@ def found_instead(first: bytes, last: bytes, *, whole: bool) -> Reason | None:
     start = decoded(first)
     text = _plain(start)
     if looks_like_markup(first):
-        return _instead_of_markup(text if whole else text + _plain(decoded(last)))
+        return _error_in_markup(text if whole else text + _plain(decoded(last)))
     if text.startswith(("{", "[")):
         try:
             return Reason.ERROR_BODY if is_envelope(read_json(start)) else None
@@ -231,11 +231,11 @@ def found_instead(first: bytes, last: bytes, *, whole: bool) -> Reason | None:
                 return Reason.ERROR_BODY
     if not whole or len(text) > _NOTE_CHARACTERS:
         return None
-    return _note(_collapsed(text).strip('"'), inside=True)
+    return _error_in_note(_collapsed(text).strip('"'), inside=True)
 
 
 def is_envelope(payload: object) -> bool:
-    """True for JSON that only reports an error: nothing in it but what describes one."""
+    """True for JSON whose members only describe an error."""
     if isinstance(payload, list):
         return all(isinstance(item, dict) and is_envelope(item) for item in payload)
     if not isinstance(payload, dict):
@@ -270,7 +270,7 @@ def read_json(text: str) -> object:
     return json.loads(text, parse_constant=lambda _: None)
 
 
-def _instead_of_markup(text: str) -> Reason | None:
+def _error_in_markup(text: str) -> Reason | None:
     if _APP.search(text):
         return Reason.SHELL
     if _XML_FAULT.match(text):
@@ -289,10 +289,10 @@ def _instead_of_markup(text: str) -> Reason | None:
         for reason, patterns in _HEADINGS:
             if any(re.fullmatch(pattern, words) for pattern in patterns):
                 return reason
-    return _note(shown)
+    return _error_in_note(shown)
 
 
-def _note(text: str, *, inside: bool = False) -> Reason | None:
+def _error_in_note(text: str, *, inside: bool = False) -> Reason | None:
     if _OF_A_COURT.search(text):
         return None
     if inside and (found := next((why for why, words in _INSIDE if re.search(words, text)), None)):
@@ -309,7 +309,7 @@ def _plain(text: str) -> str:
 
 
 def _shown(markup: str) -> str:
-    """What is to be read between the tags."""
+    """The text between the tags."""
     return _collapsed(_plain(html.unescape(_TAG.sub(" ", markup))))
 
 

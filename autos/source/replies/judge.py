@@ -1,19 +1,18 @@
-"""The judge of every reply of the source: a file, a listing, or a reason.
+"""Judges every reply of the source: a file, a listing, or the reason why it is neither.
 
-Pure functions, no state. What a page or a note in place of a file looks like is in `pages`. The
-body decides and never its size alone: real pieces of 21 bytes exist. How often and when to ask
-again is not decided here (autos/contracts/retries.py).
+Pure functions, no state. `_STATUSES` is the table of statuses; pages and notes in place of a file
+are in `error_pages`. The body decides and never its size alone: real files of 21 bytes exist
+(docs/source.md#faults, docs/source.md#texts). autos/contracts/retries.py decides when to retry.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from autos.contracts.states import Reason
+from autos.retry_after import parse_retry_after
 from autos.source.replies.content_types import (
     PDF,
     agrees,
@@ -22,20 +21,17 @@ from autos.source.replies.content_types import (
     is_readable,
     looks_like_markup,
 )
-from autos.source.replies.error_pages import decoded, found_instead, is_envelope, read_json
+from autos.source.replies.error_pages import decoded, find_error, is_envelope, read_json
 
 HEAD_BYTES: Final = 16 * 1024
-"""So much of a file's beginning the judge wants to see; of a reply without a file, too."""
+"""The part of a file's beginning, or of an error's body, that is judged."""
 TAIL_BYTES: Final = 8 * 1024
-"""So much of a file's end the judge wants to see."""
+"""The part of a file's end that is judged."""
 
 RETRY_AFTER_CAP: Final = 900.0
-"""Seconds; a longer `Retry-After` is cut to this, so that a wrong header cannot stop a job."""
+"""Seconds; a longer `Retry-After` is cut to this: a wrong header must not stop a job."""
 
 _BLANK: Final = b"\0 \t\r\n\f\v\xef\xbb\xbf"
-
-_MALFORMED: Final = frozenset({400, 405, 406, 411, 412, 413, 414, 415, 416, 417, 422, 428, 431})
-"""Statuses that speak of the request itself. Others of 4xx (409, 423, 425, 499 …) pass."""
 
 _LOGIN_PATH: Final = re.compile(
     r"/openid-connect/auth|/login-actions/|/saml2?/|/login(\.\w+)?/?$|/(entrar|signin|sso)/?$",
@@ -45,29 +41,30 @@ _LOGIN_PATH: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """The reply is the file; `content_type` is told by its first bytes."""
+    """The reply is the file; `content_type` is found by its first bytes."""
 
     content_type: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The reply is the JSON that was asked for."""
+    """The reply is the JSON that was requested."""
 
     payload: object
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The reply is not what was asked for, and asking again cannot change that if `final`."""
+    """The reply is not what was requested; `final` if a retry cannot change that."""
 
     reason: Reason
     final: bool = False
     retry_after: float | None = None
-    """Seconds the source wants to be left alone, capped; None if it does not say."""
+    """Seconds until the source wants the next request, capped; None if it does not say."""
     unsent: bool = False
-    """It says nothing of what was asked for, so it is no attempt: the request was held back
-    (autos/source/courtesy/courts.py), or the credential is refused or missing."""
+    """It says nothing about what was requested, so it is no attempt: the request was rejected
+    before it was sent (autos/source/courtesy/courts.py), or the credential is refused or missing.
+    """
 
 
 def judge(
@@ -82,14 +79,13 @@ def judge(
 ) -> Available | Refused:
     """Judge the reply to a request for a document.
 
-    A body of the listed size and type is the document, whatever words are in it. Without such a
-    proof it must not be one of the pages that come in place of a file, and a PDF needs its end.
-    A body of another size than listed is SIZE_MISMATCH only if it may be the document for all
-    else; a reply that cannot be one has the reason why not.
+    A body of the listed size and type is the document, whatever words are in it. Without this proof
+    it must not be one of the pages that come in place of a file, and a PDF needs its end. A body of
+    another size than listed is SIZE_MISMATCH only if everything else fits.
 
     Args:
         status: HTTP status.
-        headers: of the reply; keys lower-case, or a mapping that does not care.
+        headers: of the reply, by lower-case name.
         first_bytes: the beginning of the body, up to `HEAD_BYTES`.
         length: bytes of the body that arrived, decompressed.
         expected_size: bytes, as the listing has it (`arquivo.tamanho`), if it does.
@@ -111,7 +107,7 @@ def judge(
         last_bytes = first_bytes if whole else b""
     if not first_bytes.strip(_BLANK) and (whole or not last_bytes.strip(_BLANK)):
         return Refused(Reason.EMPTY)
-    if is_readable(kind) and (reason := found_instead(first_bytes, last_bytes, whole=whole)):
+    if is_readable(kind) and (reason := find_error(first_bytes, last_bytes, whole=whole)):
         return Refused(reason)
     if length == expected_size:
         return Available(kind)
@@ -127,9 +123,9 @@ def judge(
 def judge_listing(status: int, headers: Mapping[str, str], body: bytes) -> Answer | Refused:
     """Judge the reply to a request for JSON: a process's detail, or a search.
 
-    Three refusals do not yet say that the process is unknown; a search has to confirm them:
-    NOT_FOUND, and DOCUMENT_ERROR, which stands for the lake's "Erro interno na API do Codex",
-    its answer for a case that is not in the index as well as for one it cannot read.
+    NOT_FOUND and DOCUMENT_ERROR of a detail do not show yet that the process is unknown; a search
+    has to confirm it: "Erro interno na API do Codex" is the reply for a case that is not in the
+    index and for one that cannot be read (docs/source.md#faults).
     """
     if status != 200:
         return _judge_status(status, headers, body[:HEAD_BYTES])
@@ -139,14 +135,14 @@ def judge_listing(status: int, headers: Mapping[str, str], body: bytes) -> Answe
         return Refused(Reason.EMPTY)
     first = body[:HEAD_BYTES]
     if looks_like_markup(first):
-        instead = found_instead(first, body[-TAIL_BYTES:], whole=len(first) == len(body))
-        return Refused(instead or Reason.ERROR_BODY)
+        error = find_error(first, body[-TAIL_BYTES:], whole=len(first) == len(body))
+        return Refused(error or Reason.ERROR_BODY)
     try:
         says_utf8 = "utf-8" in headers.get("content-type", "").lower()
         payload = read_json(decoded(body, says_utf8=says_utf8))
     except (ValueError, RecursionError):
-        instead = found_instead(first, b"", whole=len(first) == len(body))
-        return Refused(instead or Reason.UNREADABLE_LISTING)
+        error = find_error(first, b"", whole=len(first) == len(body))
+        return Refused(error or Reason.UNREADABLE_LISTING)
     if _is_empty_listing(payload):
         return Refused(Reason.NOT_FOUND, final=True)
     if not isinstance(payload, list) and is_envelope(payload):
@@ -156,18 +152,7 @@ def judge_listing(status: int, headers: Mapping[str, str], body: bytes) -> Answe
     return Answer(payload)
 
 
-def judge_redirect(location: str, headers: Mapping[str, str]) -> Refused:
-    """Judge a redirect that is not followed: to a login (CREDENTIAL), or elsewhere (REDIRECTED).
-
-    Args:
-        location: the address it leads to, absolute or relative.
-        headers: of the reply.
-    """
-    reason = Reason.CREDENTIAL if leads_to_login(location) else Reason.REDIRECTED
-    return Refused(reason, retry_after=_retry_after(headers))
-
-
-def leads_to_login(location: str) -> bool:
+def is_login(location: str) -> bool:
     """True for the address of a login page: PDPJ's single sign-on, gov.br, or a court's own."""
     try:
         parts = urlsplit(location.strip())
@@ -183,51 +168,45 @@ def leads_to_login(location: str) -> bool:
     )
 
 
-def _judge_status(status: int, headers: Mapping[str, str], head: bytes) -> Refused:
-    wait = _retry_after(headers)
-    if status >= 400 and looks_like_markup(head):
-        instead = found_instead(head, head, whole=False)
-        if instead in (Reason.BLOCKED, Reason.CREDENTIAL):
-            return Refused(instead, retry_after=wait)
-    match status:
-        case 401:
-            no_access = _says_no_access(head)
-            return Refused(Reason.NO_ACCESS if no_access else Reason.CREDENTIAL, final=no_access)
-        case 403:
-            return _judge_forbidden(headers, head)
-        case 404 | 410:
-            return Refused(Reason.NOT_FOUND, final=_is_own_not_found(head), retry_after=wait)
-        case 429:
-            return Refused(Reason.RATE_LIMITED, retry_after=wait)
-        case 408:
-            return Refused(Reason.TIMEOUT, retry_after=wait)
-        case 202:
-            # It is not ready yet. Its `Retry-After` is for this alone, not for the whole court.
-            return Refused(Reason.STUB, retry_after=wait)
-        case 204 | 205:
-            return Refused(Reason.EMPTY)
-        case 500 if _is_codex_error(head):
-            return Refused(Reason.DOCUMENT_ERROR)
-        case 301 | 302 | 303 | 307 | 308:
-            return judge_redirect(headers.get("location", ""), headers)
-        case _ if status in _MALFORMED and not looks_like_markup(head):
-            return Refused(Reason.BAD_REQUEST, final=True)
-    return Refused(Reason.UNAVAILABLE, retry_after=wait)
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A reply whose status is not 200."""
+
+    headers: Mapping[str, str]
+    head: bytes
+    is_page: bool
+    page: Reason | None
+    """What the page in the body reports, if it is a known one."""
+
+    @property
+    def text(self) -> str:
+        return self.head.decode("utf-8", "replace").lower()
 
 
-def _judge_forbidden(headers: Mapping[str, str], head: bytes) -> Refused:
-    if looks_like_markup(head) or headers.get("content-type", "").startswith("text/html"):
-        return Refused(Reason.BLOCKED, retry_after=_retry_after(headers))
-    return Refused(Reason.NO_ACCESS if _says_no_access(head) else Reason.SECRET, final=True)
+def _any(_: _Reply) -> bool:
+    return True
 
 
-def _is_own_not_found(head: bytes) -> bool:
+def _is_html(reply: _Reply) -> bool:
+    return reply.is_page or reply.headers.get("content-type", "").startswith("text/html")
+
+
+def _is_codex_error(reply: _Reply) -> bool:
+    return reply.text.lstrip().startswith("{") and "api do codex" in reply.text
+
+
+def _says_no_access(reply: _Reply) -> bool:
+    # Without the word "não", which arrives in UTF-8, in Latin-1 or escaped.
+    return "possui acesso" in reply.text and not reply.is_page
+
+
+def _is_own_not_found(reply: _Reply) -> bool:
     """True for the source's own 404: of the data lake, or of the portal on behalf of it.
 
-    A gateway before it answers 404, too, while it does not know its routes; it has no message.
+    A gateway before it answers 404 too, while it does not know its routes, without a message.
     """
     try:
-        body = read_json(decoded(head))
+        body = read_json(decoded(reply.head))
     except (ValueError, RecursionError):
         return False
     if not isinstance(body, dict):
@@ -237,14 +216,45 @@ def _is_own_not_found(head: bytes) -> bool:
     return is_own and isinstance(message, str) and bool(message.strip())
 
 
-def _is_codex_error(head: bytes) -> bool:
-    text = _decoded(head)
-    return text.lstrip().startswith("{") and "api do codex" in text
+_ERRORS: Final = range(400, 1000)
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MALFORMED: Final = frozenset({400, 405, 406, 411, 412, 413, 414, 415, 416, 417, 422, 428, 431})
+"""Statuses about the request itself. Others of 4xx (409, 423, 425, 499 …) pass."""
+
+_STATUSES: Final[tuple[tuple[Container[int], Callable[[_Reply], bool], Refused], ...]] = (
+    (_ERRORS, lambda reply: reply.page is Reason.BLOCKED, Refused(Reason.BLOCKED)),
+    (_ERRORS, lambda reply: reply.page is Reason.CREDENTIAL, Refused(Reason.CREDENTIAL)),
+    ({403}, _is_html, Refused(Reason.BLOCKED)),
+    ({401, 403}, _says_no_access, Refused(Reason.NO_ACCESS, final=True)),
+    ({401}, _any, Refused(Reason.CREDENTIAL)),
+    ({403}, _any, Refused(Reason.SECRET, final=True)),
+    ({404, 410}, _is_own_not_found, Refused(Reason.NOT_FOUND, final=True)),
+    ({404, 410}, _any, Refused(Reason.NOT_FOUND)),
+    ({408}, _any, Refused(Reason.TIMEOUT)),
+    ({429}, _any, Refused(Reason.RATE_LIMITED)),
+    # Not ready yet; its `Retry-After` holds for this document, not for the whole court.
+    ({202}, _any, Refused(Reason.STUB)),
+    ({204, 205}, _any, Refused(Reason.EMPTY)),
+    ({500}, _is_codex_error, Refused(Reason.DOCUMENT_ERROR)),
+    (_REDIRECTS, lambda r: is_login(r.headers.get("location", "")), Refused(Reason.CREDENTIAL)),
+    (_REDIRECTS, _any, Refused(Reason.REDIRECTED)),
+    (_MALFORMED, lambda reply: not reply.is_page, Refused(Reason.BAD_REQUEST, final=True)),
+)
+"""The first row that fits decides; without one it is UNAVAILABLE (docs/source.md#faults)."""
 
 
-def _says_no_access(head: bytes) -> bool:
-    # Without the word "não", which arrives in UTF-8, in Latin-1 or escaped.
-    return "possui acesso" in _decoded(head) and not looks_like_markup(head)
+def _judge_status(status: int, headers: Mapping[str, str], head: bytes) -> Refused:
+    is_page = looks_like_markup(head)
+    page = find_error(head, head, whole=False) if is_page and status in _ERRORS else None
+    reply = _Reply(headers, head, is_page, page)
+    refused = next(
+        (refused for statuses, fits, refused in _STATUSES if status in statuses and fits(reply)),
+        Refused(Reason.UNAVAILABLE),
+    )
+    seconds = parse_retry_after(headers.get("retry-after"))
+    if refused.final or seconds is None:
+        return refused
+    return replace(refused, retry_after=min(seconds, RETRY_AFTER_CAP))
 
 
 def _is_empty_listing(payload: object) -> bool:
@@ -257,24 +267,3 @@ def _cut_short(headers: Mapping[str, str], length: int) -> bool:
     declared = headers.get("content-length", "")
     encoded = headers.get("content-encoding", "identity") != "identity"
     return bool(re.fullmatch(r"[0-9]{1,18}", declared)) and int(declared) > length and not encoded
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from `Retry-After`, as a number or an HTTP date (RFC 9110 §10.2.3), capped."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    if re.fullmatch(r"\d{1,18}(\.\d{1,6})?", value, re.ASCII):
-        return min(float(value), RETRY_AFTER_CAP)
-    try:
-        moment = parsedate_to_datetime(value)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = (moment - datetime.now(UTC)).total_seconds()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_CAP)
-
-
-def _decoded(head: bytes) -> str:
-    return head.decode("utf-8", "replace").lower()

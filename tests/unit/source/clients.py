@@ -1,8 +1,11 @@
 """The client of the source as the tests of this folder use it, and what a source answers it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,10 +19,8 @@ from autos.source import (
     CredentialStore,
     Downloaded,
     Limiter,
-    LocalPermits,
     Refused,
     SourceClient,
-    StaticCredentialStore,
     open_http,
 )
 from tests.unit.source.server import FakeServer, Script, running
@@ -36,6 +37,44 @@ UNKNOWN = b'{"code":404,"message":"N\xc3\xa3o foram encontrados registros"}'
 MISS = b'{"content":[]}'
 CODEX_ERROR = b'{"status":500,"message":"Erro interno na API do Codex."}'
 NO_ACCESS = '{"message":"Usuário não possui acesso ao processo"}'.encode()
+
+
+class LocalPermits:
+    """At most `at_once` permits in this process."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
+        async with self._free:
+            yield
+
+
+class StaticCredentialStore:
+    """A `CredentialStore` in this process only."""
+
+    def __init__(self, credential: Credential | None) -> None:
+        self._credential = credential
+
+    async def load(self) -> Credential | None:
+        return self._credential
+
+    async def replace(self, old: Credential, new: Credential) -> bool:
+        if self._credential != old:
+            return False
+        self._credential = replace(new, refused_since=self._credential.refused_since)
+        return True
+
+    async def note(self, token: str, *, refused: bool) -> None:
+        present = self._credential
+        if present is None or present.access_token != token:
+            return
+        if refused:
+            since = present.refused_since or datetime.now(UTC)
+            self._credential = replace(present, refused_since=since)
+        else:
+            self._credential = replace(present, refused_since=None, after_refusal=False)
 
 
 @asynccontextmanager
@@ -77,3 +116,12 @@ async def fetch(
         client_of(server, changes=changes, window=window) as client,
     ):
         return await client.document(ADDRESS, expected, folder)
+
+
+async def arrives(
+    client: SourceClient, address: str, folder: Path, expected: int | None = None
+) -> None:
+    """Show that the document can be downloaded now."""
+    outcome = await client.document(address, expected, folder)
+    assert isinstance(outcome, Downloaded)
+    outcome.close()

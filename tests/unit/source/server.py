@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class RequestBody:
+class Request:
     """One request as it arrived."""
 
     method: str
@@ -16,23 +16,23 @@ class RequestBody:
     body: bytes
 
 
-Script = Callable[[RequestBody, asyncio.StreamWriter], Awaitable[None]]
+Script = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class FakeServer:
-    """Counts what it is asked; `script` writes the answer."""
+    """Keeps the requests it receives; `script` writes the reply."""
 
     script: Script
     origin: str = ""
-    asked: list[RequestBody] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (request := await _read(reader)) is not None:
-                self.asked.append(request)
+                self.requests.append(request)
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
                 try:
@@ -46,7 +46,7 @@ class FakeServer:
             writer.close()
 
 
-async def _read(reader: asyncio.StreamReader) -> RequestBody | None:
+async def _read(reader: asyncio.StreamReader) -> Request | None:
     line = await reader.readline()
     if not line:
         return None
@@ -56,7 +56,7 @@ async def _read(reader: asyncio.StreamReader) -> RequestBody | None:
         name, _, value = line.decode().partition(":")
         headers[name.lower()] = value.strip()
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return RequestBody(method, path, headers, body)
+    return Request(method, path, headers, body)
 
 
 def reply(status: int = 200, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
@@ -69,7 +69,7 @@ def reply(status: int = 200, body: bytes = b"", headers: dict[str, str] | None =
 def always(answer: bytes, *, then_close: bool = False) -> Script:
     """A script that gives the same answer to everything."""
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
         if then_close:
             await writer.drain()
@@ -104,7 +104,7 @@ async def running(script: Script) -> AsyncIterator[FakeServer]:
 def by_path(detail: bytes, search: bytes) -> Script:
     """The detail, or what a search answers."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
-        writer.write(search if "?" in asked.path else detail)
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(search if "?" in request.path else detail)
 
     return script

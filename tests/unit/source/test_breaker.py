@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from autos.contracts.states import Reason
 from autos.source.courtesy.breaker import (
-    FAILURES,
-    OPEN,
-    SIGNS,
-    TRIAL,
+    FAILURES_TO_OPEN,
+    OPEN_DELAYS,
+    OUTAGE,
+    TRIAL_DELAY,
     Breaker,
 )
 from autos.source.replies.judge import RETRY_AFTER_CAP, Refused
 
 UNIT = 2.0
-FIRST_SECONDS, LONGEST_SECONDS = OPEN.delays[0] * UNIT, OPEN.delays[-1] * UNIT
+FIRST_SECONDS, LONGEST_SECONDS = OPEN_DELAYS.delays[0] * UNIT, OPEN_DELAYS.delays[-1] * UNIT
 DOWN = Refused(Reason.UNAVAILABLE)
 
 
@@ -35,44 +35,44 @@ def breaker_of(clock: Clock, jitter: float = 1.0) -> Breaker:
 
 def opened(clock: Clock) -> Breaker:
     breaker = breaker_of(clock)
-    for _ in range(FAILURES):
-        breaker.learn(DOWN, trial=False)
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.record(DOWN, trial=False)
     return breaker
 
 
-@pytest.mark.parametrize("reason", sorted(SIGNS))
+@pytest.mark.parametrize("reason", sorted(OUTAGE))
 def test_it_opens_after_failures_in_a_row(reason: Reason) -> None:
     breaker = breaker_of(Clock())
-    for _ in range(FAILURES):
-        assert breaker.hold_back() is None
-        breaker.learn(Refused(reason), trial=False)
-    refused = breaker.hold_back()
+    for _ in range(FAILURES_TO_OPEN):
+        assert breaker.reject() is None
+        breaker.record(Refused(reason), trial=False)
+    refused = breaker.reject()
     assert refused == Refused(reason, retry_after=FIRST_SECONDS, unsent=True)
 
 
-@pytest.mark.parametrize("reason", [None, *sorted(set(Reason) - SIGNS)])
+@pytest.mark.parametrize("reason", [None, *sorted(set(Reason) - OUTAGE)])
 def test_an_answer_in_between_and_a_refusal_of_one_document_never_open_it(
     reason: Reason | None,
 ) -> None:
     breaker = breaker_of(Clock())
     for _ in range(5):
-        for _ in range(FAILURES - 1):
-            breaker.learn(DOWN, trial=False)
-        breaker.learn(None if reason is None else Refused(reason), trial=False)
-    assert breaker.hold_back() is None
+        for _ in range(FAILURES_TO_OPEN - 1):
+            breaker.record(DOWN, trial=False)
+        breaker.record(None if reason is None else Refused(reason), trial=False)
+    assert breaker.reject() is None
 
 
 def test_after_its_time_one_trial_goes_through_and_an_answer_closes_it() -> None:
     clock = Clock()
     breaker = opened(clock)
     clock.now = FIRST_SECONDS
-    assert breaker.hold_back() is None
-    second = breaker.hold_back()
+    assert breaker.reject() is None
+    second = breaker.reject()
     assert second is not None
-    assert second.retry_after == TRIAL * UNIT
-    breaker.learn(None, trial=True)
+    assert second.retry_after == TRIAL_DELAY * UNIT
+    breaker.record(None, trial=True)
     assert breaker.reason is None
-    assert breaker.hold_back() is None
+    assert breaker.reject() is None
 
 
 def test_failed_trials_open_it_for_longer_up_to_a_bound() -> None:
@@ -81,8 +81,8 @@ def test_failed_trials_open_it_for_longer_up_to_a_bound() -> None:
     seconds = [breaker.seconds_left]
     for _ in range(2000):
         clock.now += breaker.seconds_left
-        assert breaker.hold_back() is None
-        breaker.learn(DOWN, trial=True)
+        assert breaker.reject() is None
+        breaker.record(DOWN, trial=True)
         seconds.append(breaker.seconds_left)
     assert seconds[:4] == [FIRST_SECONDS, 2 * FIRST_SECONDS, 4 * FIRST_SECONDS, 8 * FIRST_SECONDS]
     assert seconds == sorted(seconds)
@@ -94,10 +94,10 @@ def test_after_an_answer_it_begins_anew() -> None:
     breaker = opened(clock)
     for answer in (DOWN, DOWN, None):
         clock.now += breaker.seconds_left
-        assert breaker.hold_back() is None
-        breaker.learn(answer, trial=True)
-    for _ in range(FAILURES):
-        breaker.learn(DOWN, trial=False)
+        assert breaker.reject() is None
+        breaker.record(answer, trial=True)
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.record(DOWN, trial=False)
     assert breaker.seconds_left == FIRST_SECONDS
 
 
@@ -106,42 +106,42 @@ def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
     breaker = opened(clock)
     clock.now = 1.0
     for late in (DOWN, None):
-        breaker.learn(late, trial=False)
+        breaker.record(late, trial=False)
     assert breaker.seconds_left == FIRST_SECONDS - 1
 
 
 def test_an_urgent_request_is_the_trial_before_the_time_but_only_one() -> None:
     breaker = opened(Clock())
-    assert breaker.hold_back(urgent=True) is None
-    assert breaker.hold_back(urgent=True) is not None
-    breaker.learn(None, trial=True)
-    assert breaker.hold_back() is None
+    assert breaker.reject(urgent=True) is None
+    assert breaker.reject(urgent=True) is not None
+    breaker.record(None, trial=True)
+    assert breaker.reject() is None
 
 
 def test_a_trial_that_was_cancelled_leaves_the_place_to_the_next() -> None:
     breaker = opened(Clock())
-    assert breaker.hold_back(urgent=True) is None
-    breaker.trial_ended_without_answer()
-    assert breaker.hold_back() is not None
-    assert breaker.hold_back(urgent=True) is None
+    assert breaker.reject(urgent=True) is None
+    breaker.abandon_trial()
+    assert breaker.reject() is not None
+    assert breaker.reject(urgent=True) is None
 
 
 @pytest.mark.parametrize("reason", [Reason.RATE_LIMITED, Reason.UNAVAILABLE, Reason.BLOCKED])
-def test_one_retry_after_holds_back_everybody_for_its_time(reason: Reason) -> None:
+def test_one_retry_after_rejects_all_requests_for_its_time(reason: Reason) -> None:
     clock = Clock()
     breaker = breaker_of(clock)
-    breaker.learn(Refused(reason, retry_after=30), trial=False)
-    breaker.learn(Refused(reason, retry_after=20), trial=False)
+    breaker.record(Refused(reason, retry_after=30), trial=False)
+    breaker.record(Refused(reason, retry_after=20), trial=False)
     clock.now = 29.0
-    assert breaker.hold_back() == Refused(reason, retry_after=1.0, unsent=True)
+    assert breaker.reject() == Refused(reason, retry_after=1.0, unsent=True)
     clock.now = 30.0
-    assert breaker.hold_back() is None
+    assert breaker.reject() is None
 
 
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([None, *SIGNS, Reason.RATE_LIMITED, Reason.NOT_FOUND]),
+            st.sampled_from([None, *OUTAGE, Reason.RATE_LIMITED, Reason.NOT_FOUND]),
             st.one_of(st.none(), st.floats(0, RETRY_AFTER_CAP)),
             st.booleans(),
             st.floats(0, 100),
@@ -158,12 +158,12 @@ def test_it_is_never_open_for_longer_than_the_bounds_and_has_one_trial_at_most(
     clock = Clock()
     breaker = breaker_of(clock, jitter)
     for reason, retry_after, urgent, passed in steps:
-        held = breaker.hold_back(urgent=urgent)
+        held = breaker.reject(urgent=urgent)
         trial = held is None and breaker.reason is not None
         if trial:
-            assert breaker.hold_back(urgent=True) is not None
+            assert breaker.reject(urgent=True) is not None
         if held is None:
-            breaker.learn(
+            breaker.record(
                 None if reason is None else Refused(reason, retry_after=retry_after), trial=trial
             )
         else:

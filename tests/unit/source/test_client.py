@@ -12,7 +12,7 @@ import pytest
 from autos.cnj import CaseNumber
 from autos.contracts.states import Reason
 from autos.source import Credential, Downloaded, Refused, SourceClient, SourceRefused
-from autos.source.courtesy.breaker import FAILURES
+from autos.source.courtesy.breaker import FAILURES_TO_OPEN
 from tests.unit.source.clients import (
     ADDRESS,
     CODEX_ERROR,
@@ -27,7 +27,7 @@ from tests.unit.source.clients import (
     client_of,
     fetch,
 )
-from tests.unit.source.server import RequestBody, Script, always, by_path, reply, running
+from tests.unit.source.server import Request, Script, always, by_path, reply, running
 
 
 async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
@@ -39,14 +39,14 @@ async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
         assert outcome.sha256 == hashlib.sha256(PDF).hexdigest()
         assert outcome.content_type == "application/pdf"
         assert b"".join([piece async for piece in outcome.spool.pieces()]) == PDF
-    (asked,) = server.asked
-    assert asked.path == ADDRESS
-    assert asked.headers["authorization"] == "Bearer token"
-    assert asked.headers["user-agent"].startswith("Mozilla/5.0")
-    assert asked.headers["accept-encoding"] == "identity"
-    assert asked.headers["origin"] == server.origin
-    assert asked.headers["referer"].startswith(f"{server.origin}/consulta")
-    assert "cookie" not in asked.headers
+    (request,) = server.requests
+    assert request.path == ADDRESS
+    assert request.headers["authorization"] == "Bearer token"
+    assert request.headers["user-agent"].startswith("Mozilla/5.0")
+    assert request.headers["accept-encoding"] == "identity"
+    assert request.headers["origin"] == server.origin
+    assert request.headers["referer"].startswith(f"{server.origin}/consulta")
+    assert "cookie" not in request.headers
 
 
 async def test_a_large_document_is_spooled_and_leaves_nothing(tmp_path: Path) -> None:
@@ -70,17 +70,17 @@ async def test_chunked_and_compressed_replies_are_understood(tmp_path: Path) -> 
     assert outcome.size == 3
 
 
-async def hang(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+async def hang(_: Request, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(60)
 
 
-async def stall(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+async def stall(_: Request, writer: asyncio.StreamWriter) -> None:
     writer.write(reply(200, PDF)[:-500])
     await writer.drain()
     await asyncio.sleep(60)
 
 
-async def reset(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+async def reset(_: Request, writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
@@ -112,7 +112,7 @@ async def test_what_goes_wrong_has_a_reason(
     assert (outcome.reason, outcome.final) == (reason, final)
 
 
-async def test_nobody_listens(tmp_path: Path) -> None:
+async def test_no_server_listens(tmp_path: Path) -> None:
     async with running(hang) as server:
         pass
     async with client_of(server) as client:
@@ -120,7 +120,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 
 
 async def test_too_large_is_refused_by_its_declared_length(tmp_path: Path) -> None:
-    async def only_the_head(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def only_the_head(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(200, b"", {"content-length": str(10**12)}))
 
     async with running(only_the_head) as server, client_of(server, connections=1) as client:
@@ -133,7 +133,7 @@ async def test_too_large_is_refused_by_its_declared_length(tmp_path: Path) -> No
 async def test_too_large_is_dropped_on_the_way(tmp_path: Path) -> None:
     sent = 0
 
-    async def endless(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         writer.write(reply(200, b"%PDF-1", {"content-length": ""}))
         while True:
@@ -147,7 +147,7 @@ async def test_too_large_is_dropped_on_the_way(tmp_path: Path) -> None:
 
 
 async def test_an_error_is_judged_by_its_beginning(tmp_path: Path) -> None:
-    async def endless(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(503, b"", {"content-length": ""}))
         while True:
             writer.write(bytes(65536))
@@ -157,19 +157,19 @@ async def test_an_error_is_judged_by_its_beginning(tmp_path: Path) -> None:
     assert outcome == Refused(Reason.UNAVAILABLE)
 
 
-async def test_an_address_elsewhere_is_not_asked(tmp_path: Path) -> None:
+async def test_another_address_is_not_requested(tmp_path: Path) -> None:
     async with running(always(reply())) as server, client_of(server) as client:
         outcome = await client.document("/api/v2/admin", None, tmp_path)
     assert outcome == Refused(Reason.NO_ADDRESS, final=True)
-    assert server.asked == []
+    assert server.requests == []
 
 
-async def test_a_dead_token_is_refreshed_and_asked_with_once_more(tmp_path: Path) -> None:
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
-        if asked.path == "/token":
+async def test_a_dead_token_is_refreshed_and_the_request_is_sent_again(tmp_path: Path) -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.path == "/token":
             body = json.dumps({"access_token": "new", "refresh_token": "r2"}).encode()
             writer.write(reply(200, body))
-        elif asked.headers["authorization"] == "Bearer new":
+        elif request.headers["authorization"] == "Bearer new":
             writer.write(reply(200, PDF))
         else:
             writer.write(reply(401))
@@ -182,21 +182,21 @@ async def test_a_dead_token_is_refreshed_and_asked_with_once_more(tmp_path: Path
             *(client.document(ADDRESS, None, tmp_path) for _ in range(5))
         )
     assert all(isinstance(outcome, Downloaded) for outcome in outcomes)
-    assert [asked.path for asked in server.asked].count("/token") == 1
+    assert [request.path for request in server.requests].count("/token") == 1
 
 
-async def test_a_dead_token_without_a_refresh_is_asked_with_once(tmp_path: Path) -> None:
+async def test_a_dead_token_without_a_refresh_is_sent_once(tmp_path: Path) -> None:
     async with running(always(reply(401))) as server, client_of(server) as client:
         outcomes = [await client.document(ADDRESS, None, tmp_path) for _ in range(3)]
         assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL, unsent=True)
     # The document, and whether it is the token.
-    assert [asked.path for asked in server.asked] == [ADDRESS, SEARCH]
+    assert [request.path for request in server.requests] == [ADDRESS, SEARCH]
     # None of them says anything of the document, so none may count as an attempt.
     assert outcomes == [Refused(Reason.CREDENTIAL, unsent=True)] * 3
 
 
 async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
-    async def slow(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def slow(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.01)
         writer.write(reply(200, PDF))
 
@@ -209,7 +209,7 @@ async def test_a_process_is_read() -> None:
     async with running(always(reply(200, DETAIL))) as server, client_of(server) as client:
         process = await client.process(NUMBER)
     assert process.number == NUMBER
-    assert [asked.path for asked in server.asked] == [f"/api/v2/processos/{NUMBER.masked}"]
+    assert [request.path for request in server.requests] == [f"/api/v2/processos/{NUMBER.masked}"]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
         (reply(500, CODEX_ERROR), reply(200, HIT), Reason.DOCUMENT_ERROR, False),
         (reply(404, b"{}"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
         (reply(200, b"[]"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
-        # A hit of another number confirms nothing: asked again, then believed.
+        # A hit of another number confirms nothing: retried, then believed.
         (reply(404, b"{}"), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
         (reply(500, CODEX_ERROR), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
         (reply(404, b"{}"), reply(200, b'{"content":[{}]}'), Reason.NOT_FOUND, False),
@@ -263,7 +263,7 @@ NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
 async def test_a_broken_listing_is_the_trouble_of_its_case(
     detail: bytes, search: bytes, reason: Reason, final: bool
 ) -> None:
-    """(S13) Not an outage of the source, and not an absence that nobody has confirmed."""
+    """(S13) Not an outage of the source, and not an absence without confirmation."""
     async with running(by_path(detail, search)) as server, client_of(server) as client:
         with pytest.raises(SourceRefused) as refused:
             await client.process(NUMBER)
@@ -302,10 +302,10 @@ async def test_a_detail_that_is_cut_short_is_not_read() -> None:
 
 
 async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) -> None:
-    """The churn of facts/transfer-and-libraries.md §B3, of which httpx 0.28 never recovers."""
+    """The churn of many cancelled requests, of which httpx 0.28 never recovers."""
     chance = random.Random(7)
 
-    async def slow(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def slow(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(chance.uniform(0, 0.01))
         writer.write(reply(200, PDF))
 
@@ -325,7 +325,7 @@ async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) ->
     assert [type(outcome) for outcome in outcomes] == [Downloaded] * 20
 
 
-async def test_a_retry_after_of_one_document_is_heard_by_the_whole_court(tmp_path: Path) -> None:
+async def test_a_retry_after_of_one_document_holds_for_the_whole_court(tmp_path: Path) -> None:
     script = always(reply(429, headers={"retry-after": "30"}))
     async with running(script) as server, client_of(server) as client:
         assert await client.document(ADDRESS, None, tmp_path) == Refused(
@@ -340,25 +340,25 @@ async def test_a_retry_after_of_one_document_is_heard_by_the_whole_court(tmp_pat
         assert refused.value.reason is Reason.RATE_LIMITED
         assert 25 < (refused.value.retry_after or 0) <= 30
         assert (await client.probe(NUMBER)) is not None
-        assert len(server.asked) == 1
-        # Somebody who says that it works again is believed, once.
+        assert len(server.requests) == 1
+        # An urgent request is sent, once.
         assert await client.probe(NUMBER, urgent=True) == Refused(
             Reason.RATE_LIMITED, retry_after=30
         )
-        assert len(server.asked) == 2
+        assert len(server.requests) == 2
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_court_that_is_down_is_not_asked_on_and_another_is(tmp_path: Path) -> None:
+async def test_a_court_that_is_down_gets_no_more_requests_and_another_does(tmp_path: Path) -> None:
     other = CaseNumber.parse("9990002-86.2024.8.26.0100")
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
-        writer.write(reply(200, HIT) if other.masked in asked.path else reply(503))
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(200, HIT) if other.masked in request.path else reply(503))
 
     async with running(script) as server, client_of(server) as client:
         for _ in range(40):
             assert isinstance(await client.document(ADDRESS, None, tmp_path), Refused)
-        assert len(server.asked) == FAILURES
+        assert len(server.requests) == FAILURES_TO_OPEN
         assert await client.probe(other) is None
 
 
@@ -371,4 +371,4 @@ async def test_documents_that_are_refused_for_their_own_sake_never_stop_a_court(
             assert await client.document(ADDRESS, None, tmp_path) == Refused(
                 Reason.NOT_FOUND, final=True
             )
-        assert len(server.asked) == 40
+        assert len(server.requests) == 40

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 import structlog
 
 from autos.contracts.states import Reason
-from autos.source.courtesy.breaker import FAILURES
-from autos.source.courtesy.courts import Courts, Heard
-from autos.source.courtesy.permits import Limiter, LocalPermits
+from autos.source.courtesy.breaker import FAILURES_TO_OPEN
+from autos.source.courtesy.courts import Courts, NotSent
+from autos.source.courtesy.limits import Limiter
 from autos.source.replies.judge import Refused
+from tests.unit.source.clients import LocalPermits
 
 MOST = 20
 SLOW, HEALTHY = "TJSP", "TRF3"
@@ -19,6 +20,24 @@ BOUND = 5.0
 
 def courts_of(most: int = MOST, silence: float = 60.0) -> Courts:
     return Courts(Limiter(LocalPermits(most)), most, 2.0, silence=silence)
+
+
+Heard = Callable[[], None]
+
+
+async def ask(
+    courts: Courts,
+    court: str,
+    request: Callable[[Heard], Awaitable[str | Refused]],
+    *,
+    urgent: bool = False,
+) -> str | Refused:
+    """Make one request when it is its turn."""
+    try:
+        async with courts.turn(court, urgent=urgent) as turn:
+            return turn.ended(await request(turn.heard))
+    except NotSent as rejected:
+        return rejected.refused
 
 
 def answering(outcome: str | Refused) -> Callable[[Heard], Awaitable[str | Refused]]:
@@ -30,14 +49,14 @@ def answering(outcome: str | Refused) -> Callable[[Heard], Awaitable[str | Refus
 
 
 class Hanging:
-    """A court that answers nothing until it is let go."""
+    """A court that answers nothing until `go` is set."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requests = 0
         self.go = asyncio.Event()
 
     async def __call__(self, _: Heard) -> str | Refused:
-        self.asked += 1
+        self.requests += 1
         await self.go.wait()
         return "late"
 
@@ -46,7 +65,7 @@ class Hanging:
 def many(
     courts: Courts, court: str, request: Callable[[Heard], Awaitable[str | Refused]], count: int
 ) -> Iterator[list[asyncio.Task[str | Refused]]]:
-    tasks = [asyncio.create_task(courts.ask(court, request)) for _ in range(count)]
+    tasks = [asyncio.create_task(ask(courts, court, request)) for _ in range(count)]
     try:
         yield tasks
     finally:
@@ -64,25 +83,25 @@ async def test_a_healthy_court_goes_on_beside_one_that_hangs() -> None:
     """U3."""
     courts, hanging = courts_of(), Hanging()
     with many(courts, SLOW, hanging, 100):
-        await until(lambda: hanging.asked == MOST - MOST // 10)
+        await until(lambda: hanging.requests == MOST - MOST // 10)
         async with asyncio.timeout(BOUND):
             for _ in range(50):
-                assert await courts.ask(HEALTHY, answering("there")) == "there"
-        assert hanging.asked == 18
+                assert await ask(courts, HEALTHY, answering("there")) == "there"
+        assert hanging.requests == 18
 
 
-async def test_who_waits_for_a_silent_court_is_sent_away_unsent() -> None:
+async def test_the_line_of_a_silent_court_is_rejected_unsent() -> None:
     courts, hanging = courts_of(silence=0.05), Hanging()
     with many(courts, SLOW, hanging, 30) as tasks:
         await until(lambda: sum(task.done() for task in tasks) == 12)
         sent_away = [task.result() for task in tasks if task.done()]
         assert sent_away == [Refused(Reason.UNAVAILABLE, retry_after=0.05, unsent=True)] * 12
-        # The next one need not wait to learn it.
-        assert isinstance(await courts.ask(SLOW, answering("never asked")), Refused)
+        # The next one is rejected at once.
+        assert isinstance(await ask(courts, SLOW, answering("never sent")), Refused)
         hanging.go.set()
         await until(lambda: all(task.done() for task in tasks))
-    assert hanging.asked == 18
-    assert await courts.ask(SLOW, answering("there")) == "there"
+    assert hanging.requests == 18
+    assert await ask(courts, SLOW, answering("there")) == "there"
 
 
 async def test_a_large_document_is_not_silence() -> None:
@@ -108,20 +127,20 @@ async def test_overload_of_one_batch_halves_the_court_once_and_no_other() -> Non
     courts, observer = courts_of(), Seen()
     courts.observer = observer
     await asyncio.gather(
-        *(courts.ask(SLOW, answering(Refused(Reason.RATE_LIMITED))) for _ in range(5))
+        *(ask(courts, SLOW, answering(Refused(Reason.RATE_LIMITED))) for _ in range(5))
     )
-    await courts.ask(HEALTHY, answering("there"))
+    await ask(courts, HEALTHY, answering("there"))
     assert observer.last == {SLOW: (9, False), HEALTHY: (18, False)}
 
     hanging = Hanging()
     with many(courts, SLOW, hanging, 30):
-        await until(lambda: hanging.asked == 9)
-        assert await courts.ask(HEALTHY, answering("there")) == "there"
-        assert hanging.asked == 9
+        await until(lambda: hanging.requests == 9)
+        assert await ask(courts, HEALTHY, answering("there")) == "there"
+        assert hanging.requests == 9
 
 
 class Seen:
-    """Remembers what it is told."""
+    """Keeps the last change of each court."""
 
     def __init__(self) -> None:
         self.last: dict[str, tuple[int, bool]] = {}
@@ -137,60 +156,60 @@ class Seen:
 async def test_an_open_breaker_sends_nothing_to_its_court_and_frees_its_line() -> None:
     courts, observer = courts_of(), Seen()
     courts.observer = observer
-    asked = 0
+    sent = 0
 
     async def failing(_: Heard) -> str | Refused:
-        nonlocal asked
-        asked += 1
+        nonlocal sent
+        sent += 1
         await asyncio.sleep(0)
         return Refused(Reason.TIMEOUT)
 
     with structlog.testing.capture_logs() as logs, many(courts, SLOW, failing, 100) as tasks:
         async with asyncio.timeout(BOUND):
             outcomes = await asyncio.gather(*tasks)
-        assert await courts.ask(HEALTHY, answering("there")) == "there"
-    assert FAILURES <= asked <= 18
+        assert await ask(courts, HEALTHY, answering("there")) == "there"
+    assert FAILURES_TO_OPEN <= sent <= 18
     unsent = [outcome for outcome in outcomes if isinstance(outcome, Refused) and outcome.unsent]
-    assert len(unsent) == observer.unsent == 100 - asked
+    assert len(unsent) == observer.unsent == 100 - sent
     assert all(refused.reason is Reason.TIMEOUT for refused in unsent)
     assert all((refused.retry_after or 0) > 0 for refused in unsent)
     assert observer.last[SLOW][1] is True
     assert [entry["event"] for entry in logs] == ["source_breaker_opened"]
 
     with structlog.testing.capture_logs() as logs:
-        assert await courts.ask(SLOW, answering("there"), urgent=True) == "there"
-        assert await courts.ask(SLOW, answering("there")) == "there"
+        assert await ask(courts, SLOW, answering("there"), urgent=True) == "there"
+        assert await ask(courts, SLOW, answering("there")) == "there"
     assert observer.last[SLOW][1] is False
     assert [entry["event"] for entry in logs] == ["source_breaker_closed"]
 
 
 async def test_one_retry_after_is_shared_by_the_court() -> None:
     courts = courts_of()
-    await courts.ask(SLOW, answering(Refused(Reason.RATE_LIMITED, retry_after=30)))
-    held = await courts.ask(SLOW, answering("never asked"))
+    await ask(courts, SLOW, answering(Refused(Reason.RATE_LIMITED, retry_after=30)))
+    held = await ask(courts, SLOW, answering("never sent"))
     assert isinstance(held, Refused)
     assert held.unsent
     assert 29 < (held.retry_after or 0) <= 30
-    assert await courts.ask(HEALTHY, answering("there")) == "there"
+    assert await ask(courts, HEALTHY, answering("there")) == "there"
 
 
 async def test_cancelled_requests_and_waits_leave_their_places() -> None:
     courts, hanging = courts_of(), Hanging()
     with many(courts, SLOW, hanging, 40) as tasks:
-        await until(lambda: hanging.asked == 18)
+        await until(lambda: hanging.requests == 18)
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert hanging.asked == 18
+    assert hanging.requests == 18
     async with asyncio.timeout(BOUND):
-        answers = await asyncio.gather(*(courts.ask(SLOW, answering("there")) for _ in range(40)))
+        answers = await asyncio.gather(*(ask(courts, SLOW, answering("there")) for _ in range(40)))
     assert answers == ["there"] * 40
 
 
 async def test_a_cancelled_trial_leaves_the_next_one_its_turn() -> None:
     courts, hanging = courts_of(), Hanging()
-    await courts.ask(SLOW, answering(Refused(Reason.UNAVAILABLE, retry_after=60)))
-    trial = asyncio.create_task(courts.ask(SLOW, hanging, urgent=True))
-    await until(lambda: hanging.asked == 1)
-    assert isinstance(await courts.ask(SLOW, answering("never"), urgent=True), Refused)
+    await ask(courts, SLOW, answering(Refused(Reason.UNAVAILABLE, retry_after=60)))
+    trial = asyncio.create_task(ask(courts, SLOW, hanging, urgent=True))
+    await until(lambda: hanging.requests == 1)
+    assert isinstance(await ask(courts, SLOW, answering("never"), urgent=True), Refused)
     trial.cancel()
     await asyncio.gather(trial, return_exceptions=True)
-    assert await courts.ask(SLOW, answering("there"), urgent=True) == "there"
+    assert await ask(courts, SLOW, answering("there"), urgent=True) == "there"

@@ -13,12 +13,13 @@ import httpx2
 import pytest
 
 from autos.settings import Settings
-from autos.source import Credential, StaticCredentialStore
+from autos.source import Credential
 from autos.source.credentials.provider import (
     CLAIM_TIME,
     CredentialRefused,
     Credentials,
 )
+from tests.unit.source.clients import StaticCredentialStore
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -46,13 +47,13 @@ class TokenEndpoint:
 
     def __init__(self) -> None:
         self.current = 1
-        self.asked = 0
+        self.requests = 0
         self.down = False
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.asked += 1
+        self.requests += 1
         await self.gate.wait()
         if self.down:
             raise httpx2.ConnectError("down")
@@ -85,7 +86,7 @@ async def test_a_fresh_token_is_used_as_it_is() -> None:
     store = StaticCredentialStore(Credential(token("a1", 60), "r1"))
     async with credentials(store, endpoint, Clock()) as held:
         assert await held.token() == token("a1", 60)
-    assert endpoint.asked == 0
+    assert endpoint.requests == 0
 
 
 async def test_an_opaque_token_is_allowed() -> None:
@@ -100,7 +101,7 @@ async def test_refreshed_before_its_end_and_by_one_only() -> None:
     async with credentials(store, endpoint, Clock()) as held:
         tokens = await asyncio.gather(*(held.token() for _ in range(20)))
     assert set(tokens) == {token("a2", 480)}
-    assert endpoint.asked == 1
+    assert endpoint.requests == 1
     assert await store.load() == Credential(token("a2", 480), "r2")
 
 
@@ -122,7 +123,7 @@ async def test_a_refusal_refreshes_once_and_answers_the_next_token() -> None:
         answers = await asyncio.gather(*(held.refused(first) for _ in range(5)))
         assert answers == [True] * 5
         assert await held.token() == token("a2", 480)
-    assert endpoint.asked == 1
+    assert endpoint.requests == 1
 
 
 async def test_invalid_grant_is_never_repeated() -> None:
@@ -135,7 +136,7 @@ async def test_invalid_grant_is_never_repeated() -> None:
             with pytest.raises(CredentialRefused):
                 await held.token()
             clock.move(hours=1)
-    assert endpoint.asked == 1
+    assert endpoint.requests == 1
     assert await store.load() == Credential(token("a1", -1))
 
 
@@ -149,7 +150,7 @@ async def test_an_outage_of_the_endpoint_keeps_the_refresh_token_and_is_not_hamm
         for _ in range(5):
             with pytest.raises(CredentialRefused):
                 await held.token()
-        assert endpoint.asked == 1
+        assert endpoint.requests == 1
         assert await store.load() == old
         endpoint.down = False
         clock.move(minutes=1)
@@ -177,13 +178,13 @@ async def test_two_processes_refresh_once() -> None:
         credentials(store, endpoint, clock) as two,
     ):
         first = asyncio.create_task(one.token())
-        while not endpoint.asked:
+        while not endpoint.requests:
             await asyncio.sleep(0)
         # The other process sees the claim and goes on with the token that still works.
         assert await two.token() == token("a1", 4)
         endpoint.gate.set()
         assert await first == token("a2", 480)
-    assert endpoint.asked == 1
+    assert endpoint.requests == 1
 
 
 async def test_the_claim_of_a_dead_process_runs_out() -> None:
@@ -201,7 +202,7 @@ async def test_a_rotated_token_is_stored_though_the_caller_is_cancelled() -> Non
     store = StaticCredentialStore(Credential(token("a1", -1), "r1"))
     async with credentials(store, endpoint, Clock()) as held:
         caller = asyncio.create_task(held.token())
-        while not endpoint.asked:
+        while not endpoint.requests:
             await asyncio.sleep(0)
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -209,7 +210,7 @@ async def test_a_rotated_token_is_stored_though_the_caller_is_cancelled() -> Non
         endpoint.gate.set()
         async with asyncio.timeout(2):
             assert await held.token() == token("a2", 480)
-    assert endpoint.asked == 1
+    assert endpoint.requests == 1
 
 
 async def test_nothing_without_a_credential() -> None:
@@ -231,7 +232,7 @@ def test_an_end_that_cannot_be_read_is_no_end(text: str) -> None:
     assert Credential(text).expires_at is None
 
 
-def test_the_settings_are_a_store() -> None:
-    settings = Settings.model_validate({"pdpj_token": "t", "pdpj_refresh_token": ""})
-    assert asyncio.run(StaticCredentialStore.of(settings).load()) == Credential("t")
-    assert asyncio.run(StaticCredentialStore.of(Settings()).load()) is None
+def test_the_settings_hold_a_credential() -> None:
+    settings = Settings.model_validate({"pdpj_token": " t ", "pdpj_refresh_token": ""})
+    assert Credential.of(settings) == Credential("t")
+    assert Credential.of(Settings()) is None

@@ -14,9 +14,9 @@ import pytest
 from autos.contracts.states import Reason
 from autos.settings import Settings
 from autos.source import Downloaded, Refused, SourceRefused, exchange, open_http
-from autos.source.exchange import Exchange, Floor, Unanswered
+from autos.source.exchange import Exchange, MinimumThroughput, NoReply
 from tests.unit.source.clients import ADDRESS, NUMBER, PDF, client_of, fetch
-from tests.unit.source.server import RequestBody, Script, always, reply, running
+from tests.unit.source.server import Request, Script, always, reply, running
 
 IDLE = 0.3
 
@@ -24,7 +24,7 @@ IDLE = 0.3
 def trickle(data: bytes, pause: float = 0.02, step: int = 1, head: bytes = b"") -> Script:
     """Sends `head` at once, and the rest in small steps."""
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(head)
         for start in range(0, len(data), step):
             writer.write(data[start : start + step])
@@ -37,7 +37,7 @@ def trickle(data: bytes, pause: float = 0.02, step: int = 1, head: bytes = b"") 
 def forever(piece: bytes, head: bytes = b"", pause: float = 0.02) -> Script:
     """Sends `head`, then the same piece without end."""
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(head)
         while not writer.is_closing():
             writer.write(piece)
@@ -57,8 +57,8 @@ async def test_a_document_that_trickles_is_ended(tmp_path: Path) -> None:
     assert outcome == Refused(Reason.TOO_SLOW)
 
 
-async def test_a_slow_document_above_the_floor_arrives(tmp_path: Path) -> None:
-    """(S4) The floor is a rate over a window: 60 bytes a minute are 1 in 0.5 s, at most."""
+async def test_a_slow_document_above_the_minimum_arrives(tmp_path: Path) -> None:
+    """(S4) The minimum is a rate over a window: 60 bytes a minute are 1 in 0.5 s, at most."""
     whole = reply(200, PDF)
     script = trickle(whole[-120:], head=whole[:-120], step=4)
     outcome = await fetch(script, tmp_path, len(PDF), window=0.5, source_min_bytes_per_minute=60)
@@ -66,8 +66,8 @@ async def test_a_slow_document_above_the_floor_arrives(tmp_path: Path) -> None:
     outcome.close()
 
 
-async def test_without_a_floor_a_trickle_is_waited_for(tmp_path: Path) -> None:
-    """(S4) 0 takes the floor away."""
+async def test_without_a_minimum_a_trickle_is_waited_for(tmp_path: Path) -> None:
+    """(S4) 0 means no minimum."""
     whole = reply(200, PDF)
     script = trickle(whole[-40:], head=whole[:-40])
     outcome = await fetch(script, tmp_path, len(PDF), window=0.1, source_min_bytes_per_minute=0)
@@ -84,14 +84,14 @@ async def test_a_listing_that_trickles_is_ended(tmp_path: Path) -> None:
     assert refused.value.reason is Reason.TOO_SLOW
 
 
-def test_the_floor_counts_whole_windows_only() -> None:
+def test_the_minimum_counts_whole_windows_only() -> None:
     """(S4) A slow beginning, a short document and a late burst are no trickle."""
-    floor = Floor(bytes_per_minute=600, window=60)
-    assert not floor.is_broken_by(1, 59)
-    assert not floor.is_broken_by(599, 1)
-    assert not floor.is_broken_by(10, 30)
-    assert floor.is_broken_by(10, 30)
-    assert not Floor(bytes_per_minute=0, window=60).is_broken_by(0, 600)
+    minimum = MinimumThroughput(bytes_per_minute=600, window=60)
+    assert not minimum.is_missed_by(1, 59)
+    assert not minimum.is_missed_by(599, 1)
+    assert not minimum.is_missed_by(10, 30)
+    assert minimum.is_missed_by(10, 30)
+    assert not MinimumThroughput(bytes_per_minute=0, window=60).is_missed_by(0, 600)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_frames_without_end_are_a_timeout(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte resets the library's own clock."""
-    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.2)
     changes = {"source_idle_timeout": IDLE, "source_min_bytes_per_minute": 0}
     async with running(script) as server, client_of(server, changes=changes) as client:
         async with asyncio.timeout(60):
@@ -132,7 +132,7 @@ async def test_no_cookie_is_kept(tmp_path: Path) -> None:
     async with running(script) as server, open_http(Settings()) as http:
         await http.get(server.origin)
         await http.get(server.origin)
-        assert "cookie" not in server.asked[1].headers
+        assert "cookie" not in server.requests[1].headers
         assert not list(http.cookies.jar)
 
 
@@ -248,17 +248,17 @@ SEEDS: list[Callable[[], bytes]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(60))
-async def test_damaged_answers_have_a_reason(seed: int, tmp_path: Path) -> None:
+async def test_damaged_answers_have_a_reason(tmp_path: Path) -> None:
     """Answers that a source may give, with a few bytes wrong."""
-    chance = random.Random(seed)
+    chance = random.Random(0)
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(mutated(chance, chance.choice(SEEDS)()))
         await writer.drain()
         writer.close()
 
-    await ends_well(script, tmp_path)
+    for _ in range(60):
+        await ends_well(script, tmp_path)
 
 
 async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) -> None:
@@ -267,9 +267,7 @@ async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) ->
 
     for length in (5, 30, len(whole) - 100):
 
-        async def script(
-            _: RequestBody, writer: asyncio.StreamWriter, length: int = length
-        ) -> None:
+        async def script(_: Request, writer: asyncio.StreamWriter, length: int = length) -> None:
             writer.write(whole[:length])
             await writer.drain()
             writer.transport.abort()
@@ -280,15 +278,15 @@ async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) ->
 
 
 async def test_a_request_of_ours_that_cannot_be_sent_is_no_outage(tmp_path: Path) -> None:
-    """(S39) What the library refuses to send is our defect, and is not asked for again."""
+    """(S39) What the library refuses to send is our defect, and is not request for again."""
     async with running(always(reply(200, PDF))) as server, client_of(server) as client:
         client._document_headers["x-bad"] = "a\nb"
         assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.INTERNAL_ERROR)
-        assert server.asked == []
+        assert server.requests == []
 
 
 async def test_a_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> None:
-    async def hang(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def hang(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
 
     changes = {"source_idle_timeout": IDLE}
@@ -328,6 +326,6 @@ async def test_encryption_that_fails_is_a_broken_connection(in_body: bool, reaso
                 pass
 
     async with httpx2.AsyncClient(transport=BrokenTls(in_body=in_body)) as http:
-        with pytest.raises(Unanswered) as unanswered:
+        with pytest.raises(NoReply) as no_reply:
             await read(http)
-    assert unanswered.value.refused == Refused(reason)
+    assert no_reply.value.refused == Refused(reason)

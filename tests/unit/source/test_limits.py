@@ -1,11 +1,14 @@
-"""Never more at once or a second than allowed (failure F45)."""
+"""Never more at once, for a court or in all, or a second than allowed (F45)."""
 
 import asyncio
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autos.source.courtesy.permits import Limiter, LocalPermits
+from autos.source.courtesy.limits import AdaptiveLimit, Limiter
+from tests.unit.source.clients import LocalPermits
 
 
 async def test_at_most_so_many_at_once() -> None:
@@ -14,7 +17,7 @@ async def test_at_most_so_many_at_once() -> None:
 
     async def request() -> None:
         nonlocal inside, most
-        async with limiter.slot("TRF3"):
+        async with limiter.slot():
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)
@@ -30,7 +33,7 @@ async def test_slots_begin_apart_without_a_burst() -> None:
     begun: list[float] = []
 
     async def request() -> None:
-        async with limiter.slot("TRF3"):
+        async with limiter.slot():
             begun.append(time.perf_counter())
 
     await asyncio.gather(*(request() for _ in range(11)))
@@ -40,11 +43,63 @@ async def test_slots_begin_apart_without_a_burst() -> None:
 
 async def test_a_cancelled_wait_gives_the_permit_back() -> None:
     limiter = Limiter(LocalPermits(1))
-    async with limiter.slot("TRF3"):
-        waiting = asyncio.create_task(limiter.slot("TRF3").__aenter__())
+    async with limiter.slot():
+        waiting = asyncio.create_task(limiter.slot().__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    async with asyncio.timeout(1), limiter.slot("TRF3"):
+    async with asyncio.timeout(1), limiter.slot():
         pass
+
+
+def test_failures_of_one_round_halve_it_once() -> None:
+    limit = AdaptiveLimit(16)
+    begun = limit.round
+    for _ in range(5):
+        limit.overloaded(begun)
+    assert limit.value == 8
+    limit.overloaded(limit.round)
+    assert limit.value == 4
+
+
+@given(st.integers(1, 64))
+def test_a_round_of_answers_adds_about_one(most: int) -> None:
+    limit = AdaptiveLimit(most)
+    limit.overloaded(limit.round)
+    before = limit.value
+    for _ in range(before + 1):
+        limit.succeeded()
+    assert min(most, before + 1) <= limit.value <= min(most, before + 2)
+
+
+@given(st.integers(1, 64), st.lists(st.booleans(), max_size=300))
+def test_it_stays_between_one_and_the_bound_and_moves_the_right_way(
+    most: int, answers: list[bool]
+) -> None:
+    limit = AdaptiveLimit(most)
+    for good in answers:
+        before = limit.value
+        if good:
+            limit.succeeded()
+            assert limit.value >= before
+        else:
+            limit.overloaded(limit.round)
+            assert limit.value <= before
+        assert 1 <= limit.value <= most
+
+
+@given(st.integers(1, 64))
+def test_it_comes_back_to_the_bound(most: int) -> None:
+    limit = AdaptiveLimit(most)
+    for _ in range(10):
+        limit.overloaded(limit.round)
+    assert limit.value == 1
+    for _ in range(most * most):
+        limit.succeeded()
+    assert limit.value == most
+
+
+def test_a_limit_below_one_is_a_defect() -> None:
+    with pytest.raises(ValueError, match="below 1"):
+        AdaptiveLimit(0)

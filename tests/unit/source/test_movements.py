@@ -9,7 +9,7 @@ import pytest
 
 from autos.cnj import CaseNumber
 from autos.source import ListedMovement
-from autos.source.listing.movements import merge_movements
+from autos.source.listing.duplicates import merge_movements
 from autos.source.listing.parse import parse_movements, parse_process
 from tests.unit.source.clients import client_of
 from tests.unit.source.server import by_path, reply, running
@@ -144,4 +144,4 @@ async def test_the_documents_of_movements_are_had_from_a_search(
         (read,) = (await client.process(NUMBER)).movements
     assert read.text == "x"
     assert read.document_id == (DOCUMENT if document else None)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2

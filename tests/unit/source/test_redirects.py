@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from autos.contracts.states import Reason
-from autos.source import Downloaded, Refused, SourceRefused
+from autos.source import Refused, SourceRefused
 from autos.source.redirects import Redirects, Target
-from tests.unit.source.clients import ADDRESS, HIT, NUMBER, PDF, SEARCH, client_of
-from tests.unit.source.server import RequestBody, Script, reply, running
+from tests.unit.source.clients import ADDRESS, HIT, NUMBER, PDF, SEARCH, arrives, client_of
+from tests.unit.source.server import Request, Script, reply, running
 
 BASE = "https://portal.example"
 ASKED = f"{BASE}/api/v2/processos/x"
@@ -66,20 +66,20 @@ def test_a_redirect_to_a_login_is_not_followed(location: str) -> None:
 def test_a_source_in_clear_may_redirect_in_clear() -> None:
     """A source on the loopback, as the sandbox is."""
     redirects = Redirects("http://127.0.0.1:8700", "127.0.0.1:9000")
-    asked = "http://127.0.0.1:8700/a"
-    found = redirects.target(asked, "http://127.0.0.1:9000/f")
+    requested = "http://127.0.0.1:8700/a"
+    found = redirects.target(requested, "http://127.0.0.1:9000/f")
     assert found == Target("http://127.0.0.1:9000/f", own=False)
-    assert redirects.target(asked, "https://127.0.0.1:8700/f") is None
+    assert redirects.target(requested, "https://127.0.0.1:8700/f") is None
 
 
 def moved(path: str, location: str, status: int = 302) -> Script:
     """A source that redirects one path, and gives a document for all others."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
-        if asked.path == path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.path == path:
             writer.write(reply(status, b"", {"location": location}))
         else:
-            writer.write(reply(200, HIT if "?numero" in asked.path else PDF))
+            writer.write(reply(200, HIT if "?numero" in request.path else PDF))
 
     return script
 
@@ -93,33 +93,29 @@ async def test_a_presigned_address_is_followed_without_the_token(tmp_path: Path)
             running(moved(ADDRESS, location)) as server,
             client_of(server, changes={"source_redirect_hosts": host}) as client,
         ):
-            outcome = await client.document(ADDRESS, len(PDF), tmp_path)
-            assert isinstance(outcome, Downloaded)
-            outcome.close()
-        (asked,) = store.asked
-    assert asked.path == "/bucket/file?X-Amz-Signature=abc"
-    assert asked.headers.keys() == {"host", "user-agent", "accept", "accept-encoding"}
+            await arrives(client, ADDRESS, tmp_path, len(PDF))
+        (request,) = store.requests
+    assert request.path == "/bucket/file?X-Amz-Signature=abc"
+    assert request.headers.keys() == {"host", "user-agent", "accept", "accept-encoding"}
 
 
 async def test_the_source_itself_is_followed_with_the_token(tmp_path: Path) -> None:
     async with running(moved(ADDRESS, "/api/v2/elsewhere", 307)) as server:
         async with client_of(server) as client:
-            outcome = await client.document(ADDRESS, len(PDF), tmp_path)
-            assert isinstance(outcome, Downloaded)
-            outcome.close()
-        assert [asked.path for asked in server.asked] == [ADDRESS, "/api/v2/elsewhere"]
-        assert server.asked[1].headers["authorization"] == "Bearer token"
+            await arrives(client, ADDRESS, tmp_path, len(PDF))
+        assert [request.path for request in server.requests] == [ADDRESS, "/api/v2/elsewhere"]
+        assert server.requests[1].headers["authorization"] == "Bearer token"
 
 
 async def test_a_second_redirect_is_not_followed(tmp_path: Path) -> None:
     """(S11) Once is enough for an address that is made for this request."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(302, b"", {"location": "/again"}))
 
     async with running(script) as server, client_of(server) as client:
         assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.REDIRECTED)
-        assert len(server.asked) == 2
+        assert len(server.requests) == 2
 
 
 async def test_a_host_that_is_not_in_the_settings_is_not_asked(tmp_path: Path) -> None:
@@ -130,13 +126,13 @@ async def test_a_host_that_is_not_in_the_settings_is_not_asked(tmp_path: Path) -
         client_of(server) as client,
     ):
         assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.REDIRECTED)
-        assert store.asked == []
+        assert store.requests == []
 
 
 async def test_what_the_other_host_refuses_says_nothing_of_the_credential(tmp_path: Path) -> None:
-    """(S11) A signed address that has run out is asked for anew."""
+    """(S11) A signed address that has run out is request for anew."""
 
-    async def expired(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def expired(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(403, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"))
 
     async with running(expired) as store:
@@ -153,13 +149,13 @@ async def test_a_login_in_place_of_a_document_puts_the_token_in_doubt(tmp_path: 
     login = "https://sso.example/auth/realms/pje/protocol/openid-connect/auth"
     async with running(moved(ADDRESS, login)) as server, client_of(server) as client:
         assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
-        assert [asked.path for asked in server.asked] == [ADDRESS, SEARCH]
+        assert [request.path for request in server.requests] == [ADDRESS, SEARCH]
 
 
 async def test_a_login_in_place_of_everything_is_a_dead_token(tmp_path: Path) -> None:
     """(S11) And not an outage of the source."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(302, b"", {"location": "/login"}))
 
     async with running(script) as server, client_of(server) as client:

@@ -1,8 +1,9 @@
-"""The judge as a table: what comes with a status, headers, body and listing, and its verdict."""
+"""The judge as a table: status, headers, body and listing, and what is made of them."""
 
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import product
 from typing import Final
 
 import pytest
@@ -20,7 +21,6 @@ from autos.source.replies.judge import (
     Refused,
     judge,
     judge_listing,
-    judge_redirect,
 )
 from tests.unit.source.keepers import KEEPERS, pdf
 from tests.unit.source.stand_ins import FIREWALLS, LOGINS, SHELL, STAND_INS, envelope, page
@@ -119,12 +119,10 @@ def test_statuses(row: tuple[str, int, dict[str, str], bytes, Refused]) -> None:
         ("too deep", b"[" * 9000, False),
     ],
 )
-@pytest.mark.parametrize("status", [404, 410])
-def test_only_the_sources_own_404_is_final(
-    status: int, name: str, body: bytes, final: bool
-) -> None:
+def test_only_the_sources_own_404_is_final(name: str, body: bytes, final: bool) -> None:
     """(S6) A gateway's 404 passes; one in the source's own shape is believed at once."""
-    assert judged(status, {}, body) == Refused(Reason.NOT_FOUND, final)
+    for status in (404, 410):
+        assert judged(status, {}, body) == Refused(Reason.NOT_FOUND, final)
 
 
 @pytest.mark.parametrize("status", [402, 409, 418, 421, 423, 425, 426, 440, 449, 499])
@@ -150,25 +148,22 @@ REDIRECTS: Final = [
 ]
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(("location", "reason"), REDIRECTS)
-def test_a_redirect_to_a_login_is_a_credential_refused(
-    status: int, location: str, reason: Reason
-) -> None:
+def test_a_redirect_to_a_login_is_a_credential_refused(location: str, reason: Reason) -> None:
     """(S11) Where a redirect leads decides whether the credential or the source is meant."""
-    assert judged(status, {"location": location}, b"") == Refused(reason)
-    assert judge_listing(status, {"location": location}, b"") == Refused(reason)
-    assert judge_redirect(location, {"retry-after": "1"}) == Refused(reason, retry_after=1.0)
+    later = {"location": location, "retry-after": "1"}
+    for status in (301, 302, 303, 307, 308):
+        assert judged(status, {"location": location}, b"") == Refused(reason)
+        assert judge_listing(status, {"location": location}, b"") == Refused(reason)
+        assert judged(status, later, b"") == Refused(reason, retry_after=1.0)
 
 
-@pytest.mark.parametrize("listed", [None, PDF, "APPLICATION_PDF", "text/html"])
-@pytest.mark.parametrize("size", [None, 50_307])
 @pytest.mark.parametrize(("name", "body", "reason"), STAND_INS, ids=[row[0] for row in STAND_INS])
-def test_no_page_is_kept(
-    name: str, body: bytes, reason: Reason, size: int | None, listed: str | None
-) -> None:
+def test_no_page_is_kept(name: str, body: bytes, reason: Reason) -> None:
     """(S8, S2) Pages of logins, firewalls, proxies and errors have their reason, not a size's."""
-    for headers in ({}, HTML, JSON, {"content-type": PDF}):
+    types: list[dict[str, str]] = [{}, HTML, JSON, {"content-type": PDF}]
+    listings = (None, PDF, "APPLICATION_PDF", "text/html")
+    for headers, listed, size in product(types, listings, (None, 50_307)):
         assert judged(200, headers, body, size, listed) == Refused(reason)
 
 
@@ -246,7 +241,7 @@ def test_a_decoded_body_is_not_measured_by_its_encoded_length() -> None:
 
 
 def test_an_end_that_was_not_kept_is_not_missed() -> None:
-    """(S8) The end of a PDF is asked for only where it can be seen."""
+    """(S8) The end of a PDF is required only where it is known."""
     body = pdf(filling=100_000)[:90_000]
     assert judge(200, {}, body[:HEAD_BYTES], len(body), None) == Available(PDF)
     assert judged(200, {}, body) == Refused(Reason.TRUNCATED)

@@ -17,13 +17,12 @@ from autos.source import (
     Credentials,
     Downloaded,
     Limiter,
-    LocalPermits,
     Refused,
     SourceClient,
-    StaticCredentialStore,
     open_http,
 )
 from tests.unit.sandbox.driver import TOKEN, Sandbox, started
+from tests.unit.source.clients import LocalPermits, StaticCredentialStore
 
 BAD = CaseNumber.parse("9990004-22.2025.8.11.0041")
 
@@ -59,7 +58,7 @@ async def attempts(client: SourceClient, address: str, folder: Path) -> list[Dow
 
 
 async def counted(sandbox: Sandbox) -> dict[str, Any]:
-    """What the stand-in was asked."""
+    """The requests that the sandbox received."""
     counters: dict[str, Any] = await sandbox.control("counters")
     return counters
 

@@ -10,7 +10,7 @@ import pytest
 
 from autos.settings import Settings
 from autos.store import ObjectMissing, Store, StoreRefused, StoreUnavailable, document_key
-from tests.unit.source.server import FakeServer, RequestBody, Script, always, reply, running
+from tests.unit.source.server import FakeServer, Request, Script, always, reply, running
 
 DATA = b"%PDF-1.4 a piece"
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -42,7 +42,7 @@ def in_turn(*answers: bytes) -> Script:
     """One answer after the other; an empty one drops the connection."""
     left = list(answers)
 
-    async def script(_: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         answer = left.pop(0)
         if answer:
             writer.write(answer)
@@ -56,9 +56,11 @@ GOOD = reply(200, b"", {"etag": f'"{MD5}"'})
 BAD = reply(200, b"", {"etag": f'"{"0" * 32}"'})
 
 
-async def put(script: Script, http: httpx2.AsyncClient) -> tuple[bool, list[RequestBody]]:
+async def put(script: Script, http: httpx2.AsyncClient) -> tuple[bool, list[Request]]:
     async with running(script) as server:
-        return await store(server, http).put(KEY, Piece(), SHA256, "application/pdf"), server.asked
+        return await store(server, http).put(
+            KEY, Piece(), SHA256, "application/pdf"
+        ), server.requests
 
 
 async def test_what_is_sent(http: httpx2.AsyncClient) -> None:
@@ -141,7 +143,7 @@ async def test_a_refusal_is_not_repeated_and_tells_no_secret(http: httpx2.AsyncC
     async with running(always(reply(403))) as server:
         with pytest.raises(StoreRefused) as refused:
             await store(server, http).put(KEY, Piece(), SHA256, "application/pdf")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     text = f"{refused.value} {refused.value!r} {refused.value.__cause__}"
     assert KEY in text
     assert "'autos'" in text
@@ -172,7 +174,7 @@ async def test_a_bucket_is_ready_when_it_takes_an_object(
     """(S43) A full store answers all requests but takes no object; one PUT shows it."""
     async with running(in_turn(answer)) as server:
         assert await store(server, http).ready() is ready
-        (asked,) = server.asked
+        (asked,) = server.requests
     assert (asked.method, asked.body) == ("PUT", b"ok")
     # Not where documents are, which reconciliation lists and cleans up.
     assert asked.path.startswith("/autos/health/probe?")

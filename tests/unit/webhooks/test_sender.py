@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 
 from autos.webhooks.guard import Address, GuardedBackend, GuardedTransport
-from autos.webhooks.sender import EXCERPT_BYTES, Failure, Reply, Sender, retry_after
+from autos.webhooks.sender import EXCERPT_BYTES, Failure, Reply, Sender
 from tests.unit.webhooks.receiver import (
     Answer,
     drip_body,
@@ -161,31 +159,3 @@ async def test_a_probe_asks_for_headers_only(sender: Sender) -> None:
 async def test_the_retry_after_of_a_failed_answer_is_reported(sender: Sender) -> None:
     assert (await sent(sender, status(429, Retry_After="120"))).retry_after == 120
     assert (await sent(sender, status(200, Retry_After="120"))).retry_after is None
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("0", 0),
-        ("120", 120),
-        (" 7 ", 7),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-        (None, None),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("1.5", None),
-        ("1 Jan 99999999999999999999 00:00:00 GMT", None),
-        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
-        ("٣", None),
-    ],
-)
-def test_retry_after(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value) == seconds
-
-
-def test_retry_after_as_a_date() -> None:
-    later = datetime.now(UTC) + timedelta(minutes=10)
-    seconds = retry_after(format_datetime(later, usegmt=True))
-    assert seconds is not None
-    assert 590 < seconds <= 600

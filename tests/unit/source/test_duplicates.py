@@ -81,7 +81,7 @@ def test_a_document_without_an_href_is_asked_for_by_its_id() -> None:
 
 
 def test_an_id_stands_in_for_an_href_on_another_host() -> None:
-    """(S14) An address that is never asked is no usable one."""
+    """(S14) An address that is never requested is no usable one."""
     foreign = document("a", hrefBinario="https://x.example/y", hrefTexto=None, id=identity("a"))
     (listed,) = parse(detail(tramitacaoAtual=run(foreign))).documents
     assert [address.split("/")[-2] for address in listed.addresses] == [identity("a")]

@@ -1,4 +1,4 @@
-"""A refusal of one request puts that request in doubt; the token is asked about by itself."""
+"""A refusal of one request puts that request in doubt; the token is checked by itself."""
 
 import asyncio
 import json
@@ -15,7 +15,6 @@ from autos.source import (
     Downloaded,
     Refused,
     SourceRefused,
-    StaticCredentialStore,
 )
 from autos.source.credentials import provider as credentials_module
 from tests.unit.source.clients import (
@@ -26,43 +25,45 @@ from tests.unit.source.clients import (
     NUMBER,
     PDF,
     SEARCH,
+    StaticCredentialStore,
+    arrives,
     client_of,
 )
-from tests.unit.source.server import RequestBody, Script, reply, running
+from tests.unit.source.server import Request, Script, reply, running
 
 OTHER = CaseNumber.parse("9990002-86.2024.8.26.0100")
 OTHER_ADDRESS = ADDRESS.replace(NUMBER.masked, OTHER.masked)
 OTHER_SEARCH = SEARCH.replace(NUMBER.masked, OTHER.masked)
 
-Answers = Callable[[RequestBody], bytes]
+Answers = Callable[[Request], bytes]
 
 
-def good(asked: RequestBody) -> bytes:
+def good(request: Request) -> bytes:
     """What a source in order answers to anything."""
-    if "/documentos/" in asked.path:
+    if "/documentos/" in request.path:
         return reply(200, PDF)
-    return reply(200, HIT if "?" in asked.path else DETAIL)
+    return reply(200, HIT if "?" in request.path else DETAIL)
 
 
-def scripted(*, refused: Callable[[RequestBody], bool], otherwise: Answers = good) -> Script:
+def scripted(*, refused: Callable[[Request], bool], otherwise: Answers = good) -> Script:
     """A source that refuses some requests with 401; its token endpoint hands out `new-…`."""
     issued = 0
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         nonlocal issued
-        if asked.path == "/token":
+        if request.path == "/token":
             issued += 1
             body = {"access_token": f"new-{issued}", "refresh_token": f"r{issued}"}
             writer.write(reply(200, json.dumps(body).encode()))
         else:
-            writer.write(reply(401) if refused(asked) else otherwise(asked))
+            writer.write(reply(401) if refused(request) else otherwise(request))
 
     return script
 
 
-def bears(token: str) -> Callable[[RequestBody], bool]:
+def bears(token: str) -> Callable[[Request], bool]:
     """Whether a request carries this token."""
-    return lambda asked: asked.headers.get("authorization") == f"Bearer {token}"
+    return lambda request: request.headers.get("authorization") == f"Bearer {token}"
 
 
 def document(name: int) -> str:
@@ -71,63 +72,59 @@ def document(name: int) -> str:
 
 
 async def test_a_document_that_answers_401_is_its_own_trouble(tmp_path: Path) -> None:
-    """(S1) The token is asked about, works, and no other document of any court notices."""
-    script = scripted(refused=lambda asked: asked.path == ADDRESS)
+    """(S1) The token is checked, works, and no other document of any court notices."""
+    script = scripted(refused=lambda request: request.path == ADDRESS)
     async with running(script) as server, client_of(server) as client:
         for attempt in range(1, 4):
             assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
             # The probe goes out with the same token, and so does everything else.
             assert await client.probe(NUMBER) is None
             for address in (document(attempt), OTHER_ADDRESS):
-                other = await client.document(address, None, tmp_path)
-                assert isinstance(other, Downloaded)
-                other.close()
-        paths = [asked.path for asked in server.asked]
+                await arrives(client, address, tmp_path)
+        paths = [request.path for request in server.requests]
     assert paths.count(ADDRESS) == 3
     # One search for each refusal, and the test's own probes.
     assert paths.count(SEARCH) == 6
 
 
-async def test_many_documents_in_doubt_at_once_are_settled_by_one_question(tmp_path: Path) -> None:
+async def test_many_documents_in_doubt_at_once_are_settled_by_one_check(tmp_path: Path) -> None:
     """(S1) Single flight; requests sent after the answer are in doubt anew."""
     addresses = [document(name) for name in range(30)]
-    script = scripted(refused=lambda asked: asked.path in addresses)
+    script = scripted(refused=lambda request: request.path in addresses)
     async with running(script) as server, client_of(server, at_once=30) as client:
         outcomes = await asyncio.gather(
             *(client.document(address, None, tmp_path) for address in addresses[:18])
         )
         assert outcomes == [Refused(Reason.CREDENTIAL)] * 18
-        assert [asked.path for asked in server.asked].count(SEARCH) == 1
+        assert [request.path for request in server.requests].count(SEARCH) == 1
         await client.document(addresses[20], None, tmp_path)
-        assert [asked.path for asked in server.asked].count(SEARCH) == 2
+        assert [request.path for request in server.requests].count(SEARCH) == 2
 
 
-async def test_what_the_token_gave_meanwhile_speaks_for_it(tmp_path: Path) -> None:
-    """(S1) A success of any court that was sent later needs no question."""
+async def test_a_later_success_shows_that_the_token_works(tmp_path: Path) -> None:
+    """(S1) After a success of any court that was sent later, no check is needed."""
     arrived, go = asyncio.Event(), asyncio.Event()
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
-        if asked.path == ADDRESS:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.path == ADDRESS:
             arrived.set()
             await go.wait()
             writer.write(reply(401))
         else:
-            writer.write(good(asked))
+            writer.write(good(request))
 
     async with running(script) as server, client_of(server) as client:
         doubtful = asyncio.create_task(client.document(ADDRESS, None, tmp_path))
         await asyncio.wait_for(arrived.wait(), 10)
-        other = await client.document(OTHER_ADDRESS, None, tmp_path)
-        assert isinstance(other, Downloaded)
-        other.close()
+        await arrives(client, OTHER_ADDRESS, tmp_path)
         go.set()
         assert await doubtful == Refused(Reason.CREDENTIAL)
-        assert [asked.path for asked in server.asked] == [ADDRESS, OTHER_ADDRESS]
+        assert [request.path for request in server.requests] == [ADDRESS, OTHER_ADDRESS]
 
 
 async def test_a_case_that_answers_401_to_everything_stops_no_other(tmp_path: Path) -> None:
     """(S1) Where its search refuses, too, the case the token last worked for decides."""
-    script = scripted(refused=lambda asked: NUMBER.masked in asked.path)
+    script = scripted(refused=lambda request: NUMBER.masked in request.path)
     async with running(script) as server, client_of(server) as client:
         assert await client.probe(OTHER) is None
         assert await client.probe(NUMBER) is None
@@ -136,7 +133,7 @@ async def test_a_case_that_answers_401_to_everything_stops_no_other(tmp_path: Pa
             await client.process(NUMBER)
         assert (refused.value.reason, refused.value.final) == (Reason.NO_ACCESS, True)
         assert await client.probe(OTHER) is None
-        paths = [asked.path for asked in server.asked]
+        paths = [request.path for request in server.requests]
     assert paths.count(f"/api/v2/processos/{NUMBER.masked}") == 2
 
 
@@ -144,21 +141,21 @@ async def test_a_detail_refused_for_a_moment_is_read(tmp_path: Path) -> None:
     """(S1) One 401 of the gateway on a detail neither stops the job nor closes the case."""
     times = 0
 
-    def first(asked: RequestBody) -> bool:
+    def first(request: Request) -> bool:
         nonlocal times
-        times += asked.path.endswith(NUMBER.masked) and "?" not in asked.path
-        return times == 1 and "?" not in asked.path
+        times += request.path.endswith(NUMBER.masked) and "?" not in request.path
+        return times == 1 and "?" not in request.path
 
     async with running(scripted(refused=first)) as server, client_of(server) as client:
         assert (await client.process(NUMBER)).number == NUMBER
 
 
-async def test_a_token_that_the_search_refuses_is_held_back_until_the_next_look(
+async def test_a_token_that_the_search_refuses_is_not_sent_until_the_next_probe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S1) Nothing more is sent with it, then one question, and by a good answer all goes on."""
+    """(S1) Nothing more is sent with it, then one probe, and after a good reply all goes on."""
     dead = True
-    script = scripted(refused=lambda asked: dead)
+    script = scripted(refused=lambda request: dead)
     store = StaticCredentialStore(Credential("token"))
     async with running(script) as server, client_of(server, store=store) as client:
         dead = False
@@ -167,7 +164,7 @@ async def test_a_token_that_the_search_refuses_is_held_back_until_the_next_look(
         held = Refused(Reason.CREDENTIAL, unsent=True)
         assert await client.document(ADDRESS, None, tmp_path) == held
         asked_in_all = [ADDRESS, SEARCH, OTHER_SEARCH]
-        assert [asked.path for asked in server.asked[1:]] == asked_in_all
+        assert [request.path for request in server.requests[1:]] == asked_in_all
         outcomes = await asyncio.gather(
             *(client.document(document(name), None, tmp_path) for name in range(20))
         )
@@ -176,19 +173,17 @@ async def test_a_token_that_the_search_refuses_is_held_back_until_the_next_look(
         with pytest.raises(SourceRefused) as refused:
             await client.process(OTHER)
         assert refused.value.reason is Reason.CREDENTIAL
-        assert len(server.asked) == 4
+        assert len(server.requests) == 4
         credential = await store.load()
         assert credential is not None
         assert credential.refused_since is not None
-        # The time has come to look again; the source still refuses it.
+        # It is time for the next probe; the source still refuses it.
         monkeypatch.setattr(credentials_module, "REFUSED_FOR", credentials_module.REFUSED_FOR * 0)
         assert await client.document(ADDRESS, None, tmp_path) == held
-        assert [asked.path for asked in server.asked[4:]] == [SEARCH, OTHER_SEARCH]
+        assert [request.path for request in server.requests[4:]] == [SEARCH, OTHER_SEARCH]
         dead = False
-        outcome = await client.document(ADDRESS, None, tmp_path)
-        assert isinstance(outcome, Downloaded)
-        outcome.close()
-        assert [asked.path for asked in server.asked[6:]] == [SEARCH, ADDRESS]
+        await arrives(client, ADDRESS, tmp_path)
+        assert [request.path for request in server.requests[6:]] == [SEARCH, ADDRESS]
         credential = await store.load()
         assert credential is not None
         assert credential.refused_since is None
@@ -197,10 +192,10 @@ async def test_a_token_that_the_search_refuses_is_held_back_until_the_next_look(
 async def test_a_refused_token_that_is_set_again_is_shown_as_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """(S34) Setting it takes the note away; the next look finds it refused and writes so."""
+    """(S34) Setting it removes the stored refusal; the next probe stores it again."""
     monkeypatch.setattr(credentials_module, "REFUSED_FOR", credentials_module.REFUSED_FOR * 0)
     store = StaticCredentialStore(Credential("token"))
-    script = scripted(refused=lambda asked: True)
+    script = scripted(refused=lambda request: True)
     async with running(script) as server, client_of(server, store=store) as client:
         for _ in range(2):
             assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL, unsent=True)
@@ -210,18 +205,16 @@ async def test_a_refused_token_that_is_set_again_is_shown_as_refused(
             await store.note("token", refused=False)
 
 
-async def test_a_source_that_cannot_be_asked_leaves_the_token_alone(tmp_path: Path) -> None:
-    """(S1) Only a refusal of the question is a refusal of the token."""
+async def test_a_source_that_is_down_leaves_the_token_alone(tmp_path: Path) -> None:
+    """(S1) Only a refusal of the check is a refusal of the token."""
 
-    def broken_search(asked: RequestBody) -> bytes:
-        return reply(503) if asked.path == SEARCH else good(asked)
+    def broken_search(request: Request) -> bytes:
+        return reply(503) if request.path == SEARCH else good(request)
 
-    script = scripted(refused=lambda asked: asked.path == ADDRESS, otherwise=broken_search)
+    script = scripted(refused=lambda request: request.path == ADDRESS, otherwise=broken_search)
     async with running(script) as server, client_of(server) as client:
         assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
-        other = await client.document(document(1), None, tmp_path)
-        assert isinstance(other, Downloaded)
-        other.close()
+        await arrives(client, document(1), tmp_path)
         assert await client.probe(NUMBER) == Refused(Reason.UNAVAILABLE)
 
 
@@ -236,25 +229,23 @@ async def test_a_source_that_cannot_be_asked_leaves_the_token_alone(tmp_path: Pa
 async def test_a_retry_after_of_one_document_stops_no_other(answer: bytes, tmp_path: Path) -> None:
     """(S1) Only an overload is the whole court's; login, absence and delay are the document's."""
 
-    def otherwise(asked: RequestBody) -> bytes:
-        return answer if asked.path == ADDRESS else good(asked)
+    def otherwise(request: Request) -> bytes:
+        return answer if request.path == ADDRESS else good(request)
 
-    script = scripted(refused=lambda asked: False, otherwise=otherwise)
+    script = scripted(refused=lambda request: False, otherwise=otherwise)
     async with running(script) as server, client_of(server) as client:
         refused = await client.document(ADDRESS, None, tmp_path)
         assert isinstance(refused, Refused)
         assert (refused.retry_after, refused.unsent) == (30, False)
-        other = await client.document(document(1), None, tmp_path)
-        assert isinstance(other, Downloaded)
-        other.close()
+        await arrives(client, document(1), tmp_path)
 
 
-async def test_a_question_that_is_held_back_refuses_nothing(tmp_path: Path) -> None:
-    """(S1) The court's breaker opens between the refusal and the question."""
+async def test_a_check_that_is_not_sent_refuses_nothing(tmp_path: Path) -> None:
+    """(S1) The court's breaker opens between the refusal and the check."""
     arrived, go = asyncio.Event(), asyncio.Event()
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
-        if asked.path == ADDRESS:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.path == ADDRESS:
             arrived.set()
             await go.wait()
             writer.write(reply(401))
@@ -268,7 +259,7 @@ async def test_a_question_that_is_held_back_refuses_nothing(tmp_path: Path) -> N
         await client.document(document(1), None, tmp_path)
         go.set()
         assert await doubtful == Refused(Reason.CREDENTIAL)
-        assert len(server.asked) == 2
+        assert len(server.requests) == 2
         credential = await store.load()
         assert credential is not None
         assert credential.refused_since is None
@@ -277,19 +268,19 @@ async def test_a_question_that_is_held_back_refuses_nothing(tmp_path: Path) -> N
 async def test_a_document_whose_case_is_closed_says_so(tmp_path: Path) -> None:
     """(S1) The body of a 401 that names the access is final and puts no token in doubt."""
 
-    async def script(asked: RequestBody, writer: asyncio.StreamWriter) -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(401, NO_ACCESS))
 
     async with running(script) as server, client_of(server) as client:
         outcome = await client.document(ADDRESS, None, tmp_path)
         assert outcome == Refused(Reason.NO_ACCESS, final=True)
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 async def test_documents_that_answer_401_refresh_nothing(tmp_path: Path) -> None:
-    """(S3) 30 documents, each asked three times, with a refresh token at hand: no refresh."""
+    """(S3) 30 documents, each requested three times, with a refresh token at hand: no refresh."""
     addresses = [document(name) for name in range(30)]
-    script = scripted(refused=lambda asked: asked.path in addresses)
+    script = scripted(refused=lambda request: request.path in addresses)
     store = StaticCredentialStore(Credential("token", "r0"))
     async with running(script) as server, client_of(server, store=store) as client:
         for _ in range(3):
@@ -298,9 +289,9 @@ async def test_documents_that_answer_401_refresh_nothing(tmp_path: Path) -> None
                     *(client.document(a, None, tmp_path) for a in addresses[start : start + 5])
                 )
                 assert outcomes == [Refused(Reason.CREDENTIAL)] * 5
-        paths = [asked.path for asked in server.asked]
+        paths = [request.path for request in server.requests]
     assert paths.count("/token") == 0
-    # At the most one question for each five of them.
+    # At most one check for each five of them.
     assert paths.count(SEARCH) <= 18
 
 
@@ -316,7 +307,7 @@ async def test_a_refused_token_is_refreshed_once_for_all_documents(tmp_path: Pat
         for outcome in outcomes:
             assert isinstance(outcome, Downloaded)
             outcome.close()
-        assert [asked.path for asked in server.asked].count("/token") == 1
+        assert [request.path for request in server.requests].count("/token") == 1
 
 
 async def test_a_refresh_that_did_not_help_is_not_repeated(
@@ -327,7 +318,7 @@ async def test_a_refresh_that_did_not_help_is_not_repeated(
     store = StaticCredentialStore(Credential("old", "r0"))
     dead = True
     async with (
-        running(scripted(refused=lambda asked: dead)) as server,
+        running(scripted(refused=lambda request: dead)) as server,
         client_of(server, store=store) as one,
         client_of(server, store=store) as two,
     ):
@@ -336,11 +327,9 @@ async def test_a_refresh_that_did_not_help_is_not_repeated(
                 assert await client.document(document(name), None, tmp_path) == Refused(
                     Reason.CREDENTIAL, unsent=True
                 )
-        assert [asked.path for asked in server.asked].count("/token") == 1
+        assert [request.path for request in server.requests].count("/token") == 1
         dead = False
-        outcome = await one.document(ADDRESS, None, tmp_path)
-        assert isinstance(outcome, Downloaded)
-        outcome.close()
+        await arrives(one, ADDRESS, tmp_path)
         # It has worked since, so it may be refreshed when it is refused again.
         credential = await store.load()
         assert credential is not None
@@ -352,8 +341,8 @@ async def test_a_document_refused_with_the_fresh_token_too_is_not_refreshed_for(
 ) -> None:
     """(S3) The old token is dead, the new one works, the document alone refuses it."""
 
-    def refused(asked: RequestBody) -> bool:
-        return bears("old")(asked) or asked.path == ADDRESS
+    def refused(request: Request) -> bool:
+        return bears("old")(request) or request.path == ADDRESS
 
     async with (
         running(scripted(refused=refused)) as server,
@@ -361,7 +350,7 @@ async def test_a_document_refused_with_the_fresh_token_too_is_not_refreshed_for(
     ):
         for _ in range(3):
             assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
-        paths = [asked.path for asked in server.asked]
+        paths = [request.path for request in server.requests]
     assert paths.count("/token") == 1
     assert paths.count(ADDRESS) == 4
 
@@ -372,7 +361,7 @@ async def test_a_token_that_cannot_be_sent_is_a_want_of_credential(
 ) -> None:
     """(S39) It never looks like an outage: no request, one line in the log, no secret in it."""
     async with (
-        running(scripted(refused=lambda asked: False)) as server,
+        running(scripted(refused=lambda request: False)) as server,
         client_of(server, Credential(token)) as client,
     ):
         held = Refused(Reason.CREDENTIAL, unsent=True)
@@ -381,7 +370,7 @@ async def test_a_token_that_cannot_be_sent_is_a_want_of_credential(
         with pytest.raises(SourceRefused) as refused:
             await client.process(NUMBER)
         assert refused.value.reason is Reason.CREDENTIAL
-        assert server.asked == []
+        assert server.requests == []
     said = capsys.readouterr().out
     assert said.count("credential_unusable") == 1
     assert token not in said
