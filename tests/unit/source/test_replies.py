@@ -67,6 +67,8 @@ def judged(
 UNAVAILABLE: Final = Refused(Reason.UNAVAILABLE)
 STATUSES: Final = [
     ("401 without a body", 401, {}, b"", Refused(Reason.CREDENTIAL)),
+    ("401 with time", 401, {"retry-after": "3"}, b"", Refused(Reason.CREDENTIAL, False, 3.0)),
+    ("403 secret with time", 403, {"retry-after": "3"}, b"", Refused(Reason.SECRET, True)),
     ("401 json", 401, JSON, b'{"status":401,"message":""}', Refused(Reason.CREDENTIAL)),
     ("401 no access", 401, JSON, NO_ACCESS, Refused(Reason.NO_ACCESS, True)),
     ("401 page of no access", 401, HTML, b"<p>possui acesso", Refused(Reason.CREDENTIAL)),
