@@ -68,7 +68,7 @@ def test_other_addresses_are_refused(href: str, reason: Reason) -> None:
 
 
 def test_the_text_of_a_document_is_not_its_file() -> None:
-    """(S12) An address of the text is recognised, so that what it gives can be marked."""
+    """(S12) An address of the text is recognised, and its document can be marked."""
     assert is_text(read_href(TAIL.replace("binario", "texto"), NUMBER, BASE).path)
     assert not is_text(PATH)
 
