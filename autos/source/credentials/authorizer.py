@@ -47,13 +47,6 @@ class TokenUse:
     sent_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    token: str
-    at: float
-    result: TokenCheck
-
-
 Send = Callable[[TokenUse], Awaitable[Outcome | Refused]]
 """Makes exactly one request with the token."""
 Search = Callable[[CaseNumber, TokenUse], Awaitable[Answer | Refused]]
@@ -75,10 +68,9 @@ class Authorizer:
     def __init__(self, credentials: Credentials, search: Search) -> None:
         self._credentials = credentials
         self._search = search
-        self._token = ""
-        self._worked_at = 0.0
+        self._last_success = TokenUse("")
         self._worked_for: CaseNumber | None = None
-        self._checked: dict[str, _Checked] = {}
+        self._checks: dict[str, tuple[TokenUse, TokenCheck]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def send(
@@ -127,9 +119,9 @@ class Authorizer:
 
     async def accepted(self, use: TokenUse, number: CaseNumber) -> None:
         """Record that the source gave what was requested."""
-        if use.token != self._token:
-            self._token, self._worked_at = use.token, 0.0
-        self._worked_at = max(self._worked_at, use.sent_at)
+        last = self._last_success
+        if use.token != last.token or use.sent_at > last.sent_at:
+            self._last_success = use
         self._worked_for = number
         await self._credentials.accepted(use.token)
 
@@ -142,14 +134,14 @@ class Authorizer:
     ) -> TokenCheck:
         """Find out whether the source accepts the token of a request that was refused."""
         async with self._locks.setdefault(number.court, asyncio.Lock()):
-            if use.token == self._token and self._worked_at >= use.sent_at:
+            if _settles(self._last_success, use):
                 return TokenCheck.ACCEPTED
-            last = self._checked.get(number.court)
-            if last is None or last.token != use.token or last.at < use.sent_at:
-                began = asyncio.get_running_loop().time()
+            last, result = self._checks.get(number.court, (TokenUse(""), TokenCheck.UNKNOWN))
+            if not _settles(last, use):
+                last = TokenUse(use.token, asyncio.get_running_loop().time())
                 result = await self._probe(use.token, number, is_search=is_search)
-                last = self._checked[number.court] = _Checked(use.token, began, result)
-            return last.result
+                self._checks[number.court] = last, result
+            return result
 
     async def _probe(self, token: str, number: CaseNumber, *, is_search: bool) -> TokenCheck:
         numbers = [] if is_search else [number]
@@ -163,3 +155,8 @@ class Authorizer:
             if isinstance(found, Answer) or found.unsent or found.reason is not Reason.CREDENTIAL:
                 return TokenCheck.UNKNOWN
         return TokenCheck.REFUSED
+
+
+def _settles(later: TokenUse, use: TokenUse) -> bool:
+    """Whether what one use of the token showed holds for another, which was sent before it."""
+    return later.token == use.token and later.sent_at >= use.sent_at

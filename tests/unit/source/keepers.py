@@ -1,4 +1,4 @@
-"""Files as courts keep them, with words and shapes that resemble trouble; all synthetic.
+"""Files as courts keep them, with words and shapes that resemble error pages; all synthetic.
 
 Each row: a name, the body, the type in the listing, the type it is found to be.
 """
@@ -106,7 +106,7 @@ KEEPERS: Final = [
         *("text/plain", "text/plain"),
     ),
     (
-        "a long page with a heading of trouble",
+        "a long page with the heading of an error",
         page("Erro 500", "<p>" + "Relatório do perito sobre o sistema. " * 60 + "</p>"),
         *(_HTML, _HTML),
     ),

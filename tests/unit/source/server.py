@@ -1,4 +1,4 @@
-"""A source in this process that answers as a test tells it to, byte by byte."""
+"""A source in this process that replies as a test scripts it, byte by byte."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -67,7 +67,7 @@ def reply(status: int = 200, body: bytes = b"", headers: dict[str, str] | None =
 
 
 def always(answer: bytes, *, then_close: bool = False) -> Script:
-    """A script that gives the same answer to everything."""
+    """A script that sends the same reply to everything."""
 
     async def script(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
@@ -102,7 +102,7 @@ async def running(script: Script) -> AsyncIterator[FakeServer]:
 
 
 def by_path(detail: bytes, search: bytes) -> Script:
-    """The detail, or what a search answers."""
+    """A script that sends one reply to details and another to searches."""
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(search if "?" in request.path else detail)

@@ -212,6 +212,10 @@ async def test_a_process_is_read() -> None:
     assert [request.path for request in server.requests] == [f"/api/v2/processos/{NUMBER.masked}"]
 
 
+OTHER_HIT = HIT.replace(NUMBER.masked.encode(), b"9990002-86.2024.8.26.0100")
+NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
+
+
 @pytest.mark.parametrize(
     ("detail", "search", "reason", "final"),
     [
@@ -228,54 +232,30 @@ async def test_a_process_is_read() -> None:
         (reply(403, b"<html>403 Forbidden</html>"), reply(), Reason.BLOCKED, False),
         (reply(429, b"", {"retry-after": "9"}), reply(), Reason.RATE_LIMITED, False),
         (reply(200, b"<html><app-root></app-root>"), reply(), Reason.SHELL, False),
+        # Known to the search: the case is broken and not absent, and the source is in order.
+        (reply(500, CODEX_ERROR), reply(200, HIT), Reason.DOCUMENT_ERROR, False),
+        (reply(404, b"{}"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
+        (reply(200, b"[]"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
+        # A hit of another number confirms nothing: retried before it is final.
+        (reply(404, b"{}"), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
+        (reply(500, CODEX_ERROR), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
+        (reply(404, b"{}"), reply(200, b'{"content":[{}]}'), Reason.NOT_FOUND, False),
+        # A detail that cannot be read is not an absent one, whatever the search says.
+        (reply(200, b'[{"a":1}]'), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
+        (reply(200, OTHER_HIT), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
+        # It can be decoded, and is nested too deep to be read.
+        (reply(200, NESTED), reply(200, NESTED), Reason.UNREADABLE_LISTING, False),
     ],
 )
 async def test_a_process_refused_has_its_reason(
     detail: bytes, search: bytes, reason: Reason, final: bool
 ) -> None:
+    """(S5, S13) Not an outage of the source, and not an absence without confirmation."""
     async with running(by_path(detail, search)) as server, client_of(server) as client:
         with pytest.raises(SourceRefused) as refused:
             await client.process(NUMBER)
     assert (refused.value.reason, refused.value.final) == (reason, final)
     assert refused.value.retry_after == (9.0 if reason is Reason.RATE_LIMITED else None)
-
-
-OTHER_HIT = HIT.replace(NUMBER.masked.encode(), b"9990002-86.2024.8.26.0100")
-NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
-
-
-@pytest.mark.parametrize(
-    ("detail", "search", "reason", "final"),
-    [
-        # Known to the search, so the case is broken and not absent, and the source is in order.
-        (reply(500, CODEX_ERROR), reply(200, HIT), Reason.DOCUMENT_ERROR, False),
-        (reply(404, b"{}"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
-        (reply(200, b"[]"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
-        # A hit of another number confirms nothing: retried, then believed.
-        (reply(404, b"{}"), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
-        (reply(500, CODEX_ERROR), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
-        (reply(404, b"{}"), reply(200, b'{"content":[{}]}'), Reason.NOT_FOUND, False),
-        # A detail that cannot be read is no absent one, whatever the search says.
-        (reply(200, b'[{"a":1}]'), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
-        (reply(200, OTHER_HIT), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
-    ],
-)
-async def test_a_broken_listing_is_the_trouble_of_its_case(
-    detail: bytes, search: bytes, reason: Reason, final: bool
-) -> None:
-    """(S13) Not an outage of the source, and not an absence without confirmation."""
-    async with running(by_path(detail, search)) as server, client_of(server) as client:
-        with pytest.raises(SourceRefused) as refused:
-            await client.process(NUMBER)
-        assert (refused.value.reason, refused.value.final) == (reason, final)
-
-
-async def test_a_listing_nested_too_deep_is_unreadable() -> None:
-    """(S5) It parses as JSON, and is more than reading it may recurse."""
-    async with running(always(reply(200, NESTED))) as server, client_of(server) as client:
-        with pytest.raises(SourceRefused) as refused:
-            await client.process(NUMBER)
-    assert refused.value.reason is Reason.UNREADABLE_LISTING
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What files are, told by their first bytes, and which listed types they agree with."""
+"""Media types by the first bytes, and which listed types they agree with."""
 
 import mimetypes
 
@@ -110,5 +110,5 @@ def test_which_types_agree(found: str, listed: str | None, expected: bool) -> No
     ("kind", "ending"), [("image/svg+xml", ".svg"), ("message/rfc822", ".eml")]
 )
 def test_pictures_and_mails_have_one_ending(kind: str, ending: str) -> None:
-    """(S15) An e-mail is found to be one, so that its name needs no second ending."""
+    """(S15) E-mails are recognised, and so get one ending."""
     assert ending in mimetypes.guess_all_extensions(kind)

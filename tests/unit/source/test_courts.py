@@ -1,4 +1,4 @@
-"""Courts do not block each other (U3), and a court in trouble is left in peace."""
+"""Courts do not block each other (U3), and a court that fails gets fewer requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,7 +25,7 @@ def courts_of(most: int = MOST, silence: float = 60.0) -> Courts:
 Heard = Callable[[], None]
 
 
-async def ask(
+async def send(
     courts: Courts,
     court: str,
     request: Callable[[Heard], Awaitable[str | Refused]],
@@ -65,7 +65,7 @@ class Hanging:
 def many(
     courts: Courts, court: str, request: Callable[[Heard], Awaitable[str | Refused]], count: int
 ) -> Iterator[list[asyncio.Task[str | Refused]]]:
-    tasks = [asyncio.create_task(ask(courts, court, request)) for _ in range(count)]
+    tasks = [asyncio.create_task(send(courts, court, request)) for _ in range(count)]
     try:
         yield tasks
     finally:
@@ -86,7 +86,7 @@ async def test_a_healthy_court_goes_on_beside_one_that_hangs() -> None:
         await until(lambda: hanging.requests == MOST - MOST // 10)
         async with asyncio.timeout(BOUND):
             for _ in range(50):
-                assert await ask(courts, HEALTHY, answering("there")) == "there"
+                assert await send(courts, HEALTHY, answering("there")) == "there"
         assert hanging.requests == 18
 
 
@@ -97,11 +97,11 @@ async def test_the_line_of_a_silent_court_is_rejected_unsent() -> None:
         sent_away = [task.result() for task in tasks if task.done()]
         assert sent_away == [Refused(Reason.UNAVAILABLE, retry_after=0.05, unsent=True)] * 12
         # The next one is rejected at once.
-        assert isinstance(await ask(courts, SLOW, answering("never sent")), Refused)
+        assert isinstance(await send(courts, SLOW, answering("never sent")), Refused)
         hanging.go.set()
         await until(lambda: all(task.done() for task in tasks))
     assert hanging.requests == 18
-    assert await ask(courts, SLOW, answering("there")) == "there"
+    assert await send(courts, SLOW, answering("there")) == "there"
 
 
 async def test_a_large_document_is_not_silence() -> None:
@@ -127,15 +127,15 @@ async def test_overload_of_one_batch_halves_the_court_once_and_no_other() -> Non
     courts, observer = courts_of(), Seen()
     courts.observer = observer
     await asyncio.gather(
-        *(ask(courts, SLOW, answering(Refused(Reason.RATE_LIMITED))) for _ in range(5))
+        *(send(courts, SLOW, answering(Refused(Reason.RATE_LIMITED))) for _ in range(5))
     )
-    await ask(courts, HEALTHY, answering("there"))
+    await send(courts, HEALTHY, answering("there"))
     assert observer.last == {SLOW: (9, False), HEALTHY: (18, False)}
 
     hanging = Hanging()
     with many(courts, SLOW, hanging, 30):
         await until(lambda: hanging.requests == 9)
-        assert await ask(courts, HEALTHY, answering("there")) == "there"
+        assert await send(courts, HEALTHY, answering("there")) == "there"
         assert hanging.requests == 9
 
 
@@ -167,7 +167,7 @@ async def test_an_open_breaker_sends_nothing_to_its_court_and_frees_its_line() -
     with structlog.testing.capture_logs() as logs, many(courts, SLOW, failing, 100) as tasks:
         async with asyncio.timeout(BOUND):
             outcomes = await asyncio.gather(*tasks)
-        assert await ask(courts, HEALTHY, answering("there")) == "there"
+        assert await send(courts, HEALTHY, answering("there")) == "there"
     assert FAILURES_TO_OPEN <= sent <= 18
     unsent = [outcome for outcome in outcomes if isinstance(outcome, Refused) and outcome.unsent]
     assert len(unsent) == observer.unsent == 100 - sent
@@ -177,20 +177,20 @@ async def test_an_open_breaker_sends_nothing_to_its_court_and_frees_its_line() -
     assert [entry["event"] for entry in logs] == ["source_breaker_opened"]
 
     with structlog.testing.capture_logs() as logs:
-        assert await ask(courts, SLOW, answering("there"), urgent=True) == "there"
-        assert await ask(courts, SLOW, answering("there")) == "there"
+        assert await send(courts, SLOW, answering("there"), urgent=True) == "there"
+        assert await send(courts, SLOW, answering("there")) == "there"
     assert observer.last[SLOW][1] is False
     assert [entry["event"] for entry in logs] == ["source_breaker_closed"]
 
 
 async def test_one_retry_after_is_shared_by_the_court() -> None:
     courts = courts_of()
-    await ask(courts, SLOW, answering(Refused(Reason.RATE_LIMITED, retry_after=30)))
-    held = await ask(courts, SLOW, answering("never sent"))
+    await send(courts, SLOW, answering(Refused(Reason.RATE_LIMITED, retry_after=30)))
+    held = await send(courts, SLOW, answering("never sent"))
     assert isinstance(held, Refused)
     assert held.unsent
     assert 29 < (held.retry_after or 0) <= 30
-    assert await ask(courts, HEALTHY, answering("there")) == "there"
+    assert await send(courts, HEALTHY, answering("there")) == "there"
 
 
 async def test_cancelled_requests_and_waits_leave_their_places() -> None:
@@ -200,16 +200,16 @@ async def test_cancelled_requests_and_waits_leave_their_places() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     assert hanging.requests == 18
     async with asyncio.timeout(BOUND):
-        answers = await asyncio.gather(*(ask(courts, SLOW, answering("there")) for _ in range(40)))
+        answers = await asyncio.gather(*(send(courts, SLOW, answering("there")) for _ in range(40)))
     assert answers == ["there"] * 40
 
 
 async def test_a_cancelled_trial_leaves_the_next_one_its_turn() -> None:
     courts, hanging = courts_of(), Hanging()
-    await ask(courts, SLOW, answering(Refused(Reason.UNAVAILABLE, retry_after=60)))
-    trial = asyncio.create_task(ask(courts, SLOW, hanging, urgent=True))
+    await send(courts, SLOW, answering(Refused(Reason.UNAVAILABLE, retry_after=60)))
+    trial = asyncio.create_task(send(courts, SLOW, hanging, urgent=True))
     await until(lambda: hanging.requests == 1)
-    assert isinstance(await ask(courts, SLOW, answering("never"), urgent=True), Refused)
+    assert isinstance(await send(courts, SLOW, answering("never"), urgent=True), Refused)
     trial.cancel()
     await asyncio.gather(trial, return_exceptions=True)
-    assert await ask(courts, SLOW, answering("there"), urgent=True) == "there"
+    assert await send(courts, SLOW, answering("there"), urgent=True) == "there"

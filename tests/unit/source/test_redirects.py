@@ -43,7 +43,7 @@ ASKED = f"{BASE}/api/v2/processos/x"
     ],
 )
 def test_only_hosts_of_the_settings_are_followed(location: str, target: Target | None) -> None:
-    """(S11) Anything else has a reason of its own."""
+    """(S11) Other redirects are not followed."""
     redirects = Redirects(BASE, " store.example:9000 , LAKE.example,")
     assert redirects.target(ASKED, location) == target
 
@@ -145,7 +145,7 @@ async def test_what_the_other_host_refuses_says_nothing_of_the_credential(tmp_pa
 
 
 async def test_a_login_in_place_of_a_document_puts_the_token_in_doubt(tmp_path: Path) -> None:
-    """(S11) As a 401 does: if the search works, it is the document's own trouble."""
+    """(S11) As a 401 does: if the search works, only the document is refused."""
     login = "https://sso.example/auth/realms/pje/protocol/openid-connect/auth"
     async with running(moved(ADDRESS, login)) as server, client_of(server) as client:
         assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)

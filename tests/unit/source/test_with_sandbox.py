@@ -1,4 +1,4 @@
-"""The client against the stand-in for PDPJ as a process of its own, over HTTP."""
+"""The client against the sandbox in a separate process, over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ async def client_of(
 
 
 async def attempts(client: SourceClient, address: str, folder: Path) -> list[Downloaded | Refused]:
-    """As often as a job asks for a document that is refused like this, without the pauses."""
+    """The attempts of a job at a document that is refused like this, without the pauses."""
     outcomes = []
     for _ in range(retry_rule(Reason.CREDENTIAL).attempts):
         outcomes.append(outcome := await client.document(address, None, folder))
@@ -86,8 +86,8 @@ async def test_one_document_that_answers_401_stops_nothing(
         counters = await counted(sandbox)
         uuid = (await sandbox.case(BAD.digits))["documents"][0]["uuid"]
         assert counters["documents"][uuid] == 3
-        asked = [counters["documents"][document["uuid"]] for document in healthy["documents"]]
-        assert asked == [1] * 24
+        requests = [counters["documents"][document["uuid"]] for document in healthy["documents"]]
+        assert requests == [1] * 24
     assert len(doubtful.documents) > 1
 
 
