@@ -18,8 +18,8 @@ from activities import failures
 from activities.job_slots import JobSlots, Slots
 from activities.recorder import Recorder
 from autos import progress
-from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted
-from autos.contracts.errors import RECORDS
+from autos.contracts.download import BatchDocument, BatchResult, DocumentOutcome, DownloadBatch
+from autos.contracts.names import RECORDS
 from autos.contracts.states import DocumentState, Doubt, Reason
 from autos.records import downloads
 from autos.records.database import Database
@@ -86,7 +86,7 @@ class DocumentActivities:
             # Without its row a document was purged: there is nothing to keep it for.
             gone = attempts.keys() - {row.position for row in rows}
             purged = [
-                Outcome(position=position, reason=Reason.NOT_FOUND, final=True)
+                DocumentOutcome(position=position, reason=Reason.NOT_FOUND, final=True)
                 for position in sorted(gone)
             ]
             try:
@@ -104,8 +104,8 @@ class DocumentActivities:
             return BatchResult(outcomes=[*outcomes, *purged])
 
     async def _outcome(
-        self, request: DownloadBatch, row: Document, wanted: Wanted, slots: Slots
-    ) -> Outcome:
+        self, request: DownloadBatch, row: Document, wanted: BatchDocument, slots: Slots
+    ) -> DocumentOutcome:
         """What becomes of one document; only an outage of the records raises."""
         started = now()
         try:
@@ -123,12 +123,12 @@ class DocumentActivities:
             progress.made()
 
     async def _download(
-        self, request: DownloadBatch, row: Document, wanted: Wanted, slots: Slots
-    ) -> Outcome:
+        self, request: DownloadBatch, row: Document, wanted: BatchDocument, slots: Slots
+    ) -> DocumentOutcome:
         if row.state == DocumentState.AVAILABLE and row.doubt is None:
-            return Outcome(position=row.position, size=row.size)
+            return DocumentOutcome(position=row.position, size=row.size)
         if row.state == DocumentState.FAILED and row.reason is not None:
-            return Outcome(position=row.position, reason=Reason(row.reason), final=True)
+            return DocumentOutcome(position=row.position, reason=Reason(row.reason), final=True)
         async with slots:
             started = now()
             fetched = await self._fetch(row, wanted)
@@ -156,10 +156,10 @@ class DocumentActivities:
                 content_type=reply.content_type,
             )
         )
-        return Outcome(position=row.position, size=reply.size, doubt=doubt)
+        return DocumentOutcome(position=row.position, size=reply.size, doubt=doubt)
 
     async def _fetch(
-        self, row: Document, wanted: Wanted
+        self, row: Document, wanted: BatchDocument
     ) -> tuple[Downloaded, Doubt | None] | _Refused:
         """Ask for the document at each of its addresses until one gives it.
 
@@ -201,12 +201,12 @@ class DocumentActivities:
         self,
         request: DownloadBatch,
         row: Document,
-        wanted: Wanted,
+        wanted: BatchDocument,
         refused: _Refused,
         started_at: datetime,
-    ) -> Outcome:
+    ) -> DocumentOutcome:
         reply = refused.reply
-        outcome = Outcome(
+        outcome = DocumentOutcome(
             position=row.position,
             reason=reply.reason,
             final=reply.final,
@@ -218,7 +218,7 @@ class DocumentActivities:
         failed = reply.final or wanted.is_last(reply.reason)
         if row.state == DocumentState.AVAILABLE:
             # What is held with a doubt stays held; nothing better was to be had.
-            held = Outcome(position=row.position, size=row.size, doubt=_doubt(row))
+            held = DocumentOutcome(position=row.position, size=row.size, doubt=_doubt(row))
             return held if failed else outcome
         await self._recorder.record(
             DocumentRecord(

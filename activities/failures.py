@@ -11,7 +11,7 @@ import structlog
 from temporalio import activity
 
 from activities.heartbeat import LineTooLong
-from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
+from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.records.errors import is_outage
 from autos.store import StoreError
 

@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from autos.cnj import CaseNumber
 from autos.contracts.download import AwaitSource, FetchedProcess, FetchProcess, SourceCheck
-from autos.contracts.errors import SOURCE_REFUSED
+from autos.contracts.names import SOURCE_REFUSED
 from autos.contracts.retries import OUTAGE_DELAYS
 from autos.contracts.states import Reason
 from autos.records import downloads, listings

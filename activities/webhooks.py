@@ -12,12 +12,12 @@ import structlog
 from temporalio import activity
 
 from autos import telemetry
+from autos.contracts.retries import webhook_delay
 from autos.contracts.webhooks import (
     AbandonDelivery,
     AttemptDelivery,
     AttemptedDelivery,
     DeliveryOutcome,
-    bounded_delay,
 )
 from autos.records import deliveries
 from autos.records.database import Database
@@ -121,7 +121,7 @@ def _retry_in(request: AttemptDelivery, outcome: DeliveryOutcome, reply: Reply) 
         return None
     if request.delay_seconds is None or request.longest_delay_seconds is None:
         return None
-    return bounded_delay(request.delay_seconds, request.longest_delay_seconds, reply.retry_after)
+    return webhook_delay(request.delay_seconds, request.longest_delay_seconds, reply.retry_after)
 
 
 def _excerpt(reply: Reply) -> bytes | None:

@@ -39,7 +39,7 @@ from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 from api.problems import ENGINE_UNAVAILABLE, JOB_CLOSING, JOB_ENDED, Problem, unavailable
 from autos import temporal_client
 from autos.cnj import CaseNumber
-from autos.contracts import errors
+from autos.contracts import names
 from autos.contracts.download import Attach, AttachCheck, JobOptions, Progress, Steer
 from autos.contracts.names import (
     JOBS_QUEUE,
@@ -61,7 +61,7 @@ _POLLED: Final = timedelta(minutes=2)
 _GLANCE_SECONDS: Final = 1.0
 """Enough for the result of what has ended, or for a question that need not be answered."""
 
-_REFUSALS: Final = {errors.JOB_ENDED: JOB_ENDED, errors.JOB_CLOSING: JOB_CLOSING}
+_REFUSALS: Final = {names.JOB_ENDED: JOB_ENDED, names.JOB_CLOSING: JOB_CLOSING}
 _NO_WORKER: Final = (
     "No worker took the request up in time. One may do so yet: look at the job before you repeat "
     "the request."

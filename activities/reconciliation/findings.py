@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 
 from activities.failures import failure_type
 from autos import progress
-from autos.contracts.errors import INTERNAL_ERROR
+from autos.contracts.names import INTERNAL_ERROR
 from autos.contracts.reconciliation import Counts, Finding, Kind, ReconciledPage, ReconcilePage
 from autos.records.models import now
 

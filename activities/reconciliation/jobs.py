@@ -20,8 +20,7 @@ from activities.reconciliation.findings import PAGE, Findings, each
 from autos import temporal_client
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, CloseJob, JobResult
-from autos.contracts.errors import INTERNAL_ERROR
-from autos.contracts.names import job_workflow_id, process_number_of
+from autos.contracts.names import INTERNAL_ERROR, job_workflow_id, process_number_of
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
 from autos.contracts.states import JobStatus, Reason
 from autos.records import documents, jobs, listings, processes, reconciliation
