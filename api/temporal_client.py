@@ -31,8 +31,6 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
@@ -93,12 +91,8 @@ class Reconciliation:
 
 async def connect() -> Client:
     """The client, by Temporal's own variables; it connects on first use, so the API boots alone."""
-    config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", "localhost:7233")
-    return await Client.connect(
-        **config,
+    return await temporal_client.connect(
         lazy=True,
-        data_converter=pydantic_data_converter,
         retry_config=RetryConfig(max_elapsed_time_millis=3_000, max_retries=5),
     )
 
@@ -190,7 +184,7 @@ class TemporalClient:
         """
         async with self._reaching():
             await temporal_client.deliver(
-                self._client, event_id, summary="Delivered again by request", now=True
+                self._client, event_id, summary="Redelivery requested through the API", now=True
             )
 
     async def wait_for_end(self, digits: str, job_id: str, seconds: float) -> None:
@@ -212,7 +206,7 @@ class TemporalClient:
             job_workflow_id(digits), first_execution_run_id=job_id
         )
         async with self._steering():
-            await handle.cancel(rpc_timeout=RPC_TIMEOUT, reason="asked for by the API")
+            await handle.cancel(rpc_timeout=RPC_TIMEOUT, reason="Cancelled through the API")
 
     async def steer(self, digits: str, job_id: str, verb: str) -> Progress:
         """Have the job `pause`, `resume` or `retry_failed`; what it says of itself after that.
@@ -303,7 +297,7 @@ class TemporalClient:
         if found is None:
             return None
         if found.running and not seconds:
-            return Reconciliation(begun=found.begun)
+            return Reconciliation(begun=found.started)
         handle: WorkflowHandle[Any, Report] = self._client.get_workflow_handle(
             found.workflow_id, run_id=run_id, result_type=Report
         )
@@ -318,7 +312,7 @@ class TemporalClient:
             pass
         async with self._reaching():
             latest = await temporal_client.newest(self._client, found.workflow_id, run_id=run_id)
-        return Reconciliation(begun=latest is None or latest.begun)
+        return Reconciliation(begun=latest is None or latest.started)
 
     async def ready(self) -> None:
         """Ask Temporal one small question.
