@@ -164,9 +164,9 @@ async def main() -> None:
                 job = await shape(environment.client)
                 history = await job.fetch_history()
             # A stack trace names folders of the machine it was recorded on, and replays the same.
-            told = re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json())
-            (HISTORIES / f"{name}.json").write_text(told + "\n")
-    # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
+            text = re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json())
+            (HISTORIES / f"{name}.json").write_text(text + "\n")
+    # The last RPC and the end of the interpreter must not meet.
     await asyncio.sleep(0.1)
 
 

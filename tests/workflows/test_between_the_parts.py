@@ -58,7 +58,8 @@ class TwoSlow(FakeActivities):
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
         result = await super().download_batch(request)
-        if request.documents[0] == BatchDocument(position=0, attempt=2):
+        first = request.documents[0]
+        if (first.position, first.attempt) == (0, 2):
             self.again.set()
         elif request.batch <= 2:
             # Within the time in which a batch is no straggler yet, but not much.
