@@ -66,7 +66,6 @@ class Activity(Generic[Request, Result]):
         result: the type of its result.
         queue: the task queue.
         timeout: of one attempt.
-        patience: how long an outage of records or store is waited out; zero does not wait.
         stops_first: on cancellation, wait until the activity has stopped. What it writes must not
             come after the job's end.
     """
@@ -75,7 +74,6 @@ class Activity(Generic[Request, Result]):
     result: type[Result]
     queue: str
     timeout: timedelta
-    patience: timedelta = PATIENCE
     stops_first: bool = True
 
 
@@ -99,8 +97,6 @@ RECONCILE_PAGE: Final = Activity[ReconcilePage, ReconciledPage](
     ReconciledPage,
     JOBS_QUEUE,
     timedelta(minutes=15),
-    # The next reconciliation looks at the same again.
-    patience=timedelta(0),
     stops_first=False,
 )
 # The request takes up to 15 s; the records before and after it take the rest.
@@ -135,7 +131,7 @@ class ActivityDefect(CallFailed):
 
 
 class OutageTooLong(CallFailed):
-    """Records or store have been unavailable for longer than the activity's patience."""
+    """Records or store have been unavailable for longer than the call waits."""
 
     def __init__(self, activity: str, waiting_for: WaitReason) -> None:
         super().__init__(
@@ -152,7 +148,10 @@ Outage: TypeAlias = Callable[[WaitReason, datetime], AbstractAsyncContextManager
 
 
 async def call(
-    activity: Activity[Request, Result], request: Request, summary: str, outage: Outage
+    activity: Activity[Request, Result],
+    request: Request,
+    summary: str,
+    outage: Outage | None,
 ) -> Result:
     """Call an activity until it has a result.
 
@@ -160,7 +159,7 @@ async def call(
         activity: one of this module.
         request: its input.
         summary: shown in the Web UI.
-        outage: entered while records or store are waited for.
+        outage: entered while records or store are waited for; None does not wait for them.
 
     Raises:
         ActivityDefect: it fails on every attempt.
@@ -178,9 +177,9 @@ async def call(
             return result
         if waiting_for is None:
             continue
-        until = until or workflow.now() + activity.patience
+        until = until or workflow.now() + PATIENCE
         left = until - workflow.now()
-        if left <= timedelta(0):
+        if outage is None or left <= timedelta(0):
             raise OutageTooLong(activity.name, waiting_for)
         try:
             async with outage(waiting_for, until):

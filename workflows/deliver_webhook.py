@@ -36,56 +36,44 @@ class DeliverWebhookWorkflow:
 
     @workflow.init
     def __init__(self, request: DeliverWebhook) -> None:
-        self._request = request
-        self._event_id = request.event_id
-        self._attempts = request.attempts
-        self._step = request.step
-        """The place in the schedule; a redelivery resets it, but not the number of attempts."""
+        self._state = request
+        """Changed in place, and passed to the next run when this one continues as new."""
         self._began = request.began or workflow.now()
-        self._asked_for = request.asked_for
 
     @workflow.signal(description="Make the next attempt now")
     def redeliver(self) -> None:
         """End the wait for the next attempt; an attempt in flight that succeeds counts as it."""
-        self._asked_for = True
+        self._state.asked_for = True
 
     @workflow.run
-    async def run(self, request: DeliverWebhook) -> DeliveryResult:
+    async def run(self, request: DeliverWebhook) -> DeliveryResult:  # noqa: ARG002 - it is the state
         """Try until the receiver accepts the event, answers 410, or three days have passed."""
+        state = self._state
         while True:
-            if calls.history_is_long(self._request.continue_as_new_after):
-                workflow.continue_as_new(self._rest())
-            if self._asked_for:
-                self._step, self._began, self._asked_for = 0, workflow.now(), False
+            if calls.history_is_long(state.continue_as_new_after):
+                state.began = self._began
+                workflow.continue_as_new(state)
+            if state.asked_for:
+                state.step, self._began, state.asked_for = 0, workflow.now(), False
             attempted = await self._attempt()
             delay = attempted.retry_in_seconds
             if delay is not None:
                 await self._wait(delay)
-            elif not (self._asked_for and attempted.outcome is DeliveryOutcome.FAILED):
+            elif not (state.asked_for and attempted.outcome is DeliveryOutcome.FAILED):
                 break
-        self._show(f"{attempted.outcome} at attempt {self._attempts}")
+        self._show(f"ended as {attempted.outcome}")
         return DeliveryResult(
-            event_id=request.event_id, outcome=attempted.outcome, attempts=self._attempts
-        )
-
-    def _rest(self) -> DeliverWebhook:
-        return self._request.model_copy(
-            update={
-                "attempts": self._attempts,
-                "step": self._step,
-                "began": self._began,
-                "asked_for": self._asked_for,
-            }
+            event_id=state.event_id, outcome=attempted.outcome, attempts=state.attempts
         )
 
     async def _attempt(self) -> AttemptedDelivery:
-        self._attempts += 1
-        self._step += 1
+        self._state.attempts += 1
+        self._state.step += 1
         left = WEBHOOK_PATIENCE_SECONDS - (workflow.now() - self._began).total_seconds()
-        request = AttemptDelivery(event_id=self._event_id, number=self._attempts)
+        request = AttemptDelivery(event_id=self._state.event_id, number=self._state.attempts)
         if left > 0:
             jitter = workflow.random().uniform(1 - WEBHOOK_JITTER, 1 + WEBHOOK_JITTER)
-            request.delay_seconds = WEBHOOK_DELAYS.delay_after(self._step) * jitter
+            request.delay_seconds = WEBHOOK_DELAYS.delay_after(self._state.step) * jitter
             # The last attempt is made when the patience ends, whatever the delays were.
             request.longest_delay_seconds = left
         try:
@@ -94,7 +82,7 @@ class DeliverWebhookWorkflow:
             )
         except calls.ActivityDefect:
             # If this cannot be written either, the workflow fails and a reconciliation finds it.
-            abandon = AbandonDelivery(event_id=self._event_id, number=self._attempts)
+            abandon = AbandonDelivery(event_id=self._state.event_id, number=self._state.attempts)
             await calls.call(
                 calls.ABANDON_DELIVERY, abandon, "give up: internal error", self._outage
             )
@@ -102,23 +90,22 @@ class DeliverWebhookWorkflow:
 
     @contextlib.asynccontextmanager
     async def _outage(self, waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:
-        self._show(
-            f"attempt {self._attempts} waits for **{waiting_for}** until {utc(until)} at the latest"
-        )
+        self._show(f"waits for **{waiting_for}** until {utc(until)} at the latest")
         yield
-        self._show(f"attempt {self._attempts}")
+        self._show("is under way")
 
     async def _wait(self, delay: float) -> None:
-        self._show(f"attempt {self._attempts} failed, the next in {_duration(delay)}")
+        self._show(f"failed, the next in {_duration(delay)}")
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: self._asked_for,
+                lambda: self._state.asked_for,
                 timeout=timedelta(seconds=delay),
-                timeout_summary=f"attempt {self._attempts + 1} in {_duration(delay)}",
+                timeout_summary=f"attempt {self._state.attempts + 1} in {_duration(delay)}",
             )
 
     def _show(self, text: str) -> None:
-        workflow.set_current_details(f"`{self._event_id}`: {text}.")
+        state = self._state
+        workflow.set_current_details(f"`{state.event_id}`: attempt {state.attempts} {text}.")
 
 
 def _duration(seconds: float) -> str:

@@ -8,15 +8,10 @@ during the run, is left for the next one. A step whose page fails is given up an
 unfinished; the steps after it still run.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import datetime
-
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from autos.contracts.reconciliation import Carried, Kind, Reconcile, ReconcilePage, Report
-    from autos.contracts.states import WaitReason
     from workflows import activity_calls as calls
 
 
@@ -42,7 +37,8 @@ class ReconcileWorkflow:
             )
             summary = f"{steps[0]}, page {self._pages + 1}"
             try:
-                page = await calls.call(calls.RECONCILE_PAGE, page_request, summary, _no_wait)
+                # Without waiting for records or store: the next reconciliation repeats the page.
+                page = await calls.call(calls.RECONCILE_PAGE, page_request, summary, None)
             except calls.CallFailed:
                 carried.report.unfinished.append(steps.pop(0))
                 carried.cursor, self._pages = None, 0
@@ -68,9 +64,3 @@ class ReconcileWorkflow:
             if kind in kinds
         ]
         workflow.set_current_details("\n".join(lines) or "Nothing found so far.")
-
-
-@asynccontextmanager
-async def _no_wait(waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:  # noqa: ARG001 - the signature of every outage
-    """Never entered: a page does not wait for records or store."""
-    yield
