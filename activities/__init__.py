@@ -1,1 +1,1 @@
-"""Side effects: each activity is idempotent, says that it is alive, and uses bounded memory."""
+"""Side effects: each activity is idempotent, sends heartbeats, and uses bounded memory."""

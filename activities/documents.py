@@ -1,28 +1,27 @@
 """Downloads a batch: a few documents side by side, from the source into the store.
 
-Each document ends with an outcome of its own; a defect or a full disk under one leaves the others
-alone. An outage of the records fails a batch, after its documents have come to an end, and a store
-that takes nothing fails the batches that come after; then Temporal runs them again, and the rows
-say what is already there.
+Each document ends with its own outcome; an internal error or a full disk under one does not affect
+the others. An outage of the records fails the batch once its documents have ended. A store that
+accepts nothing fails the batches that come after. Temporal then runs them again, and the rows show
+what is already stored.
 """
 
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 from temporalio import activity
 
 from activities import failures
-from activities.job_slots import JobSlots, Slots
-from activities.recorder import Recorder
 from autos import stall_watch
-from autos.contracts.download import BatchResult, DownloadBatch, Outcome, Wanted
-from autos.contracts.errors import RECORDS
+from autos.contracts.download import BatchDocument, BatchResult, DocumentOutcome, DownloadBatch
+from autos.contracts.names import RECORDS
 from autos.contracts.states import DocumentState, Doubt, Reason
-from autos.records import documents
-from autos.records.database import Database
+from autos.records import documents as document_rows
+from autos.records.database import Database, is_outage
 from autos.records.documents import DocumentRecord
 from autos.records.models import Document, now
 from autos.source import Downloaded, Refused, SourceClient
@@ -32,16 +31,81 @@ from autos.store import Store, StoreError, StoreUnavailable, document_key
 _OF_THE_SOURCE: Final = frozenset(
     {Reason.RATE_LIMITED, Reason.BLOCKED, Reason.TIMEOUT, Reason.CREDENTIAL}
 )
-"""Refusals that another copy will meet as well; it is asked only before the document fails."""
+"""Refusals that another copy would meet as well; it is requested only on the last attempt."""
+
+
+class JobSlots(asyncio.Semaphore):
+    """The slots of one job on this worker; a document holds one while it is requested.
+
+    All batches of the job share them, so the next batch can be on the worker in advance: its
+    documents start as those before them finish. Does not count over several workers; the bound on
+    all requests does (autos/records/permits.py).
+    """
+
+    async def acquire(self) -> Literal[True]:
+        """Wait for a slot and take it."""
+        with stall_watch.queued():
+            return await super().acquire()
+
+
+class Recorder:
+    """Writes the results of documents into their rows, several in one transaction.
+
+    While one transaction is being written, the next results are collected. `record` returns only
+    when its row is written. One instance per worker.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[tuple[DocumentRecord, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def record(self, record: DocumentRecord) -> None:
+        """Return once the row is written; raises what the database raises."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, written))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        await written
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                entries, self._waiting = self._waiting, []
+                await self._write_together(entries)
+        finally:
+            self._writing = None
+
+    async def _write_together(
+        self, entries: list[tuple[DocumentRecord, asyncio.Future[None]]]
+    ) -> None:
+        failure: Exception | None = None
+        try:
+            async with self._database.transaction() as session:
+                await document_rows.record_attempts(session, [record for record, _ in entries])
+        except Exception as error:  # noqa: BLE001 - it is raised to every waiting document
+            if len(entries) > 1 and not is_outage(error):
+                # One of the records is refused; the others must not fail with it.
+                for entry in entries:
+                    await self._write_together([entry])
+                return
+            failure = error
+        for _, written in entries:
+            if written.done():
+                continue
+            if failure is None:
+                written.set_result(None)
+            else:
+                written.set_exception(failure)
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """Why none of a document's copies was had."""
+    """Why none of a document's copies could be downloaded."""
 
     reply: Refused
     mismatch: str | None = None
-    """The hash of the first copy that came in another size than listed."""
+    """The hash of the first copy whose size was not the listed one."""
 
 
 class DocumentActivities:
@@ -52,88 +116,94 @@ class DocumentActivities:
     ) -> None:
         self._database = database
         self._recorder = Recorder(database)
-        self._job_slots = JobSlots()
+        self._job_slots: WeakValueDictionary[str, JobSlots] = WeakValueDictionary()
+        """By job id, as long as one of its batches is on this worker."""
         self._source = source
         self._store = store
         self._spool_directory = spool_directory
-        self._not_stored: StoreError | None = None
-        """The store's last failure, until it is known to work again."""
+        self._store_failure: StoreError | None = None
+        """The store's last failure, until the store is known to work again."""
 
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
-        """Download every document asked for that is not there yet; one outcome each."""
-        async with self._job_slots.of(request.job_id, request.at_once) as slots:
-            attempts = {wanted.position: wanted for wanted in request.documents}
-            info = activity.info()
-            async with self._database.transaction() as session:
-                rows = await documents.wanted_documents(
-                    session,
-                    request.process_number,
-                    attempts,
-                    # A batch that runs again does not ask again for what has failed in it.
-                    since=info.scheduled_time if info.attempt > 1 else None,
-                )
-            stall_watch.progressed()
-            failed = self._not_stored
-            if failed is not None and not await self._store.ready():
-                # Nothing is asked of the source that could not be put away; the job shows the wait.
-                raise StoreUnavailable("The store takes nothing yet", failed.bucket, failed.key)
-            self._not_stored = None
-            tasks = [
-                asyncio.create_task(self._outcome(request, row, attempts[row.position], slots))
-                for row in rows
+        """Download every requested document that is not stored yet; one outcome each."""
+        slots = self._job_slots.setdefault(request.job_id, JobSlots(request.at_once))
+        wanted = {document.position: document for document in request.documents}
+        info = activity.info()
+        async with self._database.transaction() as session:
+            rows = await document_rows.wanted_documents(
+                session,
+                request.process_number,
+                wanted,
+                # A batch that runs again does not retry what has failed in it.
+                since=info.scheduled_time if info.attempt > 1 else None,
+            )
+        stall_watch.progressed()
+        await self._check_store()
+        tasks = [
+            asyncio.create_task(self._outcome(request, row, wanted[row.position], slots))
+            for row in rows
+        ]
+        try:
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            for task in tasks:
+                task.cancel()
+            # No request may outlive its activity.
+            await asyncio.gather(*tasks, return_exceptions=True)
+        outcomes = []
+        for outcome in ended:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            outcomes.append(outcome)
+        # A document without a row was purged.
+        purged = sorted(wanted.keys() - {row.position for row in rows})
+        return BatchResult(
+            outcomes=outcomes
+            + [
+                DocumentOutcome(position=position, reason=Reason.NOT_FOUND, final=True)
+                for position in purged
             ]
-            # Without its row a document was purged: there is nothing to keep it for.
-            gone = attempts.keys() - {row.position for row in rows}
-            purged = [
-                Outcome(position=position, reason=Reason.NOT_FOUND, final=True)
-                for position in sorted(gone)
-            ]
-            try:
-                ended = await asyncio.gather(*tasks, return_exceptions=True)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                # The batch is over when its requests are: no document outlives its activity.
-                await asyncio.gather(*tasks, return_exceptions=True)
-            outcomes = []
-            for outcome in ended:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                outcomes.append(outcome)
-            return BatchResult(outcomes=[*outcomes, *purged])
+        )
+
+    async def _check_store(self) -> None:
+        """Fail the batch before any request to the source if the store still accepts nothing."""
+        failure = self._store_failure
+        if failure is not None and not await self._store.ready():
+            raise StoreUnavailable("The store accepts no objects", failure.bucket, failure.key)
+        self._store_failure = None
 
     async def _outcome(
-        self, request: DownloadBatch, row: Document, wanted: Wanted, slots: Slots
-    ) -> Outcome:
-        """What becomes of one document; only an outage of the records raises."""
+        self, request: DownloadBatch, row: Document, document: BatchDocument, slots: JobSlots
+    ) -> DocumentOutcome:
+        """The outcome of one document; only an outage of the records raises."""
         started = now()
         try:
-            return await self._download(request, row, wanted, slots)
+            return await self._download(request, row, document, slots)
         except Exception as error:
-            kind = failures.failure_type(error)
-            if kind == RECORDS:
+            error_type = failures.failure_type(error)
+            if error_type == RECORDS:
                 raise
-            failures.report(error, position=row.position, document_attempt=wanted.attempt)
+            failures.report(error, position=row.position, document_attempt=document.attempt)
             if isinstance(error, StoreError):
-                self._not_stored = error
-            refused = _Refused(Refused(Reason(kind)))
-            return await self._refused(request, row, wanted, refused, started)
+                self._store_failure = error
+            refused = _Refused(Refused(Reason(error_type)))
+            return await self._refused(request, row, document, refused, started)
         finally:
             stall_watch.progressed()
 
     async def _download(
-        self, request: DownloadBatch, row: Document, wanted: Wanted, slots: Slots
-    ) -> Outcome:
+        self, request: DownloadBatch, row: Document, document: BatchDocument, slots: JobSlots
+    ) -> DocumentOutcome:
         if row.state == DocumentState.AVAILABLE and row.doubt is None:
-            return Outcome(position=row.position, size=row.size)
+            return DocumentOutcome(position=row.position, size=row.size)
         if row.state == DocumentState.FAILED and row.reason is not None:
-            return Outcome(position=row.position, reason=Reason(row.reason), final=True)
+            return DocumentOutcome(position=row.position, reason=Reason(row.reason), final=True)
         async with slots:
             started = now()
-            fetched = await self._fetch(row, wanted)
+            fetched = await self._fetch(row, document)
         if isinstance(fetched, _Refused):
-            return await self._refused(request, row, wanted, fetched, started)
+            return await self._refused(request, row, document, fetched, started)
         reply, doubt = fetched
         with reply:
             await self._store.put(
@@ -156,15 +226,15 @@ class DocumentActivities:
                 content_type=reply.content_type,
             )
         )
-        return Outcome(position=row.position, size=reply.size, doubt=doubt)
+        return DocumentOutcome(position=row.position, size=reply.size, doubt=doubt)
 
     async def _fetch(
-        self, row: Document, wanted: Wanted
+        self, row: Document, document: BatchDocument
     ) -> tuple[Downloaded, Doubt | None] | _Refused:
-        """Ask for the document at each of its addresses until one gives it.
+        """Request the document at each of its addresses until one returns it.
 
-        A file of another size than listed is kept only if an earlier attempt brought the very same
-        bytes: then it is the list that is wrong, and the document is marked.
+        A file whose size is not the listed one is kept only if an earlier attempt returned the same
+        bytes: then the listed size is wrong, and the document is marked as doubtful.
         """
         refusals: list[Refused] = []
         mismatch: str | None = None
@@ -190,23 +260,23 @@ class DocumentActivities:
             if reply.unsent:
                 return _Refused(reply)
             refusals.append(reply)
-            if reply.reason in _OF_THE_SOURCE and not wanted.is_last(reply.reason):
+            if reply.reason in _OF_THE_SOURCE and not document.is_last(reply.reason):
                 break
         if not refusals:
             return _Refused(Refused(Reason.NO_ADDRESS, final=True))
-        # As long as one copy may still be had, the document may.
+        # The document is final only if every copy is.
         return _Refused(min(refusals, key=lambda refused: refused.final), mismatch)
 
     async def _refused(
         self,
         request: DownloadBatch,
         row: Document,
-        wanted: Wanted,
+        document: BatchDocument,
         refused: _Refused,
         started_at: datetime,
-    ) -> Outcome:
+    ) -> DocumentOutcome:
         reply = refused.reply
-        outcome = Outcome(
+        outcome = DocumentOutcome(
             position=row.position,
             reason=reply.reason,
             final=reply.final,
@@ -215,10 +285,11 @@ class DocumentActivities:
         )
         if reply.unsent:
             return outcome
-        failed = reply.final or wanted.is_last(reply.reason)
+        failed = reply.final or document.is_last(reply.reason)
         if row.state == DocumentState.AVAILABLE:
-            # What is held with a doubt stays held; nothing better was to be had.
-            held = Outcome(position=row.position, size=row.size, doubt=_doubt(row))
+            # A doubtful document stays available when nothing better can be downloaded.
+            doubt = None if row.doubt is None else Doubt(row.doubt)
+            held = DocumentOutcome(position=row.position, size=row.size, doubt=doubt)
             return held if failed else outcome
         await self._recorder.record(
             DocumentRecord(
@@ -232,7 +303,3 @@ class DocumentActivities:
             )
         )
         return outcome
-
-
-def _doubt(row: Document) -> Doubt | None:
-    return None if row.doubt is None else Doubt(row.doubt)

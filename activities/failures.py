@@ -1,7 +1,7 @@
-"""Decides what type of failure an exception is, and reports it in log and metrics.
+"""The type of an activity's failure, and its report in log and metrics.
 
-Temporal learns the type and a sentence of ours only: the text of an exception may hold addresses
-and parameters. The traceback goes to the log, which takes secrets out.
+Temporal gets the type and one of our sentences only: the text of an exception may hold addresses
+and parameters. The traceback goes to the log, which removes secrets.
 """
 
 import errno
@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 from temporalio import activity
 
-from activities.heartbeat import LineTooLong
-from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
+from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
+from autos.contracts.states import Reason, WaitReason
 from autos.records.database import is_outage
 from autos.store import StoreError
 
@@ -20,12 +20,16 @@ log = structlog.get_logger(__name__)
 METRIC: Final = "autos_activity_failures"
 
 SENTENCES: Final = {
-    RECORDS: "PostgreSQL does not answer this worker; see the worker's log.",
-    STORAGE: "The object store or the worker's disk takes nothing; see the log.",
-    INTERNAL_ERROR: "An unexpected error, most likely a defect; see the worker's log.",
+    RECORDS: WaitReason.RECORDS.text,
+    STORAGE: WaitReason.STORAGE.text,
+    INTERNAL_ERROR: Reason.INTERNAL_ERROR.text,
 }
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+class QueuedTooLong(Exception):
+    """An activity waited for a slot, a court's turn or a permit for too long."""
 
 
 def disk_failed(error: BaseException) -> bool:
@@ -34,27 +38,27 @@ def disk_failed(error: BaseException) -> bool:
 
 
 def failure_type(error: BaseException) -> str:
-    """RECORDS, STORAGE or INTERNAL_ERROR; of several errors at once the first decides."""
+    """RECORDS, STORAGE or INTERNAL_ERROR; of a group of errors the first decides."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, StoreError) or disk_failed(error):
         return STORAGE
-    # Permits come from the records; what is in line has not begun, so it can begin anew.
-    if is_outage(error) or isinstance(error, LineTooLong):
+    # Permits come from the records, and an activity that is still queued can be run again.
+    if is_outage(error) or isinstance(error, QueuedTooLong):
         return RECORDS
     return INTERNAL_ERROR
 
 
-def report(error: Exception, **about: object) -> str:
-    """Log and count a failure of the running activity; answers its type.
+def report(error: Exception, **fields: object) -> str:
+    """Log and count a failure of the running activity; returns its type.
 
     Args:
         error: what was raised.
-        about: further fields of the log line, free of names and addresses.
+        fields: more fields of the log line, without names and addresses.
     """
     kind = failure_type(error)
     info = activity.info()
-    fields = {"activity": info.activity_type, "attempt": info.attempt, "kind": kind} | about
+    fields = {"activity": info.activity_type, "attempt": info.attempt, "kind": kind} | fields
     if kind is INTERNAL_ERROR:
         log.error("activity_failed", exc_info=error, **fields)
     else:

@@ -1,4 +1,4 @@
-"""Keeps a job's row true: where it stands while it runs, and how it ended."""
+"""Writes a job's row: its state while it runs, and how it ended."""
 
 from temporalio import activity
 
@@ -15,7 +15,7 @@ from autos.store.object_keys import manifest_key
 
 
 class JobActivities:
-    """Activities about a job's own records."""
+    """Activities about a job's row."""
 
     def __init__(self, database: Database, store: Store) -> None:
         self._database = database
@@ -23,10 +23,9 @@ class JobActivities:
 
     @activity.defn
     async def record_job(self, request: RecordJob) -> None:
-        """Write where the job stands, for readers who find no worker to ask."""
-        number = CaseNumber.parse(request.process_number)
+        """Write the job's state, for readers while no worker answers queries."""
         async with self._database.transaction() as session:
-            await jobs.open_job(session, request.job_id, number)
+            await jobs.open_job(session, request.job_id, request.case)
             await jobs.record_status(
                 session,
                 request.job_id,
@@ -41,20 +40,20 @@ class JobActivities:
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
         """Write the documents' ends, the manifest, the final row and the events, in this order."""
-        number = CaseNumber.parse(request.process_number)
+        case = request.case
         async with self._database.transaction() as session:
-            await jobs.open_job(session, request.job_id, number)
+            await jobs.open_job(session, request.job_id, case)
             documents = await document_rows.settle_documents(
                 session,
                 request.job_id,
-                number.digits,
+                case.digits,
                 request.states,
                 request.reason,
                 all_of_them=request.status is not JobStatus.CANCELLED,
             )
         status, reason = _ending(request, documents)
         if not request.minimal:
-            await self._write_manifest(number, request.job_id, status, documents)
+            await self._write_manifest(case, request.job_id, status, documents)
         async with self._database.transaction() as session:
             await jobs.end_job(session, request.job_id, status, reason, documents)
             deliveries = await subscriptions.claim(
@@ -69,21 +68,21 @@ class JobActivities:
         )
 
     async def _write_manifest(
-        self, number: CaseNumber, job_id: str, status: JobStatus, documents: list[Document]
+        self, case: CaseNumber, job_id: str, status: JobStatus, documents: list[Document]
     ) -> None:
         async with self._database.transaction() as session:
-            process = await processes.get(session, number.digits)
-            moved = await movements.of(session, number.digits, documents)
-        manifest = Manifest(number, process, job_id, status, documents, moved)
-        await self._store.put_json(manifest_key(number.digits), manifest)
+            process = await processes.get(session, case.digits)
+            moved = await movements.of(session, case.digits, documents)
+        manifest = Manifest(case, process, job_id, status, documents, moved)
+        await self._store.put_json(manifest_key(case.digits), manifest)
 
 
 def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Reason | None]:
-    """How the job ended: as the workflow says, else as its documents say (DESIGN §8)."""
+    """How the job ended: as the workflow says, otherwise derived from its documents."""
     if request.status is not None:
         return request.status, request.reason
     if request.states and not documents:
-        # Purged under way. Nothing is kept, so nothing was completed.
+        # The process was purged during the job: nothing is kept, so nothing was completed.
         return JobStatus.CANCELLED, None
     failed = [document for document in documents if document.state == DocumentState.FAILED]
     if request.gave_up and len(failed) == len(documents):

@@ -1,14 +1,15 @@
-"""The manifest that ends each job: the process, what is stored, what failed and why, and movements.
+"""The manifest that ends each job: the process, its documents and its movements, as JSON.
 
-It makes a bucket readable without the service: what is listed = stored + failed with a reason. It
-holds no links, which expire. It is written in pieces and off the event loop, so that a case of
-100,000 documents neither fills the memory nor holds up other jobs.
+It makes a bucket readable without the service: every listed document is in it, with its key or with
+the reason why it failed. It holds no links, which would expire. It is written in pieces and off the
+event loop, so a case of 100,000 documents neither fills the memory nor delays other jobs.
 """
 
 import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -21,59 +22,52 @@ from autos.records.movements import Movement
 from autos.store.object_keys import document_key
 
 _LINES: Final = 500
-"""Documents or movements in one piece: some 300 KB."""
+"""Documents or movements in one piece: about 300 KB."""
 
 
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest's text, made anew each time it is read; `put_json` of the store takes it so.
+    """The manifest of a job that ends, as text for `Store.put_json`.
 
     Args:
-        process: None when it was purged under way; then its number is all that is known.
-        job_id: the job that ends.
-        status: how it ends.
+        case: the case number.
+        process: None when it was purged during the job.
+        job_id: of the job.
+        status: how the job ended.
         documents: all of them, by position; their rows must not change any more.
-        movements: all of them, in the order they are to have.
+        movements: all of them, in the order in which they are listed.
     """
 
-    def __init__(
-        self,
-        number: CaseNumber,
-        process: Process | None,
-        job_id: str,
-        status: JobStatus,
-        documents: Sequence[Document],
-        movements: Sequence[Movement],
-    ) -> None:
-        self._number = number
-        self._process = process
-        self._job_id = job_id
-        self._status = status
-        self._documents = documents
-        self._movements = movements
-        self._created_at = now()
+    case: CaseNumber
+    process: Process | None
+    job_id: str
+    status: JobStatus
+    documents: Sequence[Document]
+    movements: Sequence[Movement]
+    created_at: datetime = field(default_factory=now)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The text in UTF-8, from the start at every call, the same every time."""
+        """The text in UTF-8; every call yields the same from the start."""
         lines = self._lines()
         while piece := await asyncio.to_thread(_joined, lines):
             yield piece
 
     def _lines(self) -> Iterator[str]:
         yield json.dumps(self._head(), ensure_ascii=False, indent=1, default=_text)[: -len("\n}")]
-        yield from _list("documents", (self._document(row) for row in self._documents))
-        yield from _list("movements", iter(self._movements))
+        yield from _list("documents", (self._document(row) for row in self.documents))
+        yield from _list("movements", iter(self.movements))
         yield "\n}\n"
 
     def _head(self) -> dict[str, object]:
-        states = Counter(document.state for document in self._documents)
+        states = Counter(document.state for document in self.documents)
         head: dict[str, object] = {
-            "process_number": self._number.masked,
-            "court": self._number.court,
-            "job_id": self._job_id,
-            "status": self._status,
-            "created_at": self._created_at,
+            "process_number": self.case.masked,
+            "court": self.case.court,
+            "job_id": self.job_id,
+            "status": self.status,
+            "created_at": self.created_at,
         }
-        if (process := self._process) is not None:
+        if (process := self.process) is not None:
             head |= {
                 "class_name": process.class_name,
                 "subjects": process.subjects,
@@ -82,9 +76,9 @@ class Manifest:
                 "filed_at": process.filed_at,
                 "fetched_at": process.fetched_at,
             }
-        doubtful = sum(row.is_available and row.doubt is not None for row in self._documents)
+        doubtful = sum(row.is_available and row.doubt is not None for row in self.documents)
         return head | {
-            "total_documents": len(self._documents),
+            "total_documents": len(self.documents),
             "available_documents": states[DocumentState.AVAILABLE],
             "doubtful_documents": doubtful,
             "failed_documents": states[DocumentState.FAILED],
@@ -109,7 +103,7 @@ class Manifest:
         }
         if row.sha256 is not None:
             entry |= {
-                "key": document_key(self._number.digits, row.sha256),
+                "key": document_key(self.case.digits, row.sha256),
                 "filename": filename(row.name or row.source_id, row.content_type),
                 "sha256": row.sha256,
                 "size": row.size,
@@ -125,7 +119,7 @@ class Manifest:
 
 
 def _list(name: str, entries: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """A member of the object whose beginning is written, one line for each entry."""
+    """A further member of the object, one line per entry."""
     yield f',\n "{name}": ['
     mark = "\n  "
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Reads a process's metadata from the source, and waits for a source that is out of order."""
+"""Fetches a process's metadata from the source, and waits while the source does not work."""
 
 import random
 from datetime import timedelta
@@ -6,9 +6,8 @@ from datetime import timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from autos.cnj import CaseNumber
 from autos.contracts.download import AwaitSource, FetchedProcess, FetchProcess, SourceCheck
-from autos.contracts.errors import SOURCE_REFUSED
+from autos.contracts.names import SOURCE_REFUSED
 from autos.contracts.retries import OUTAGE_DELAYS
 from autos.contracts.states import Reason
 from autos.records import documents, jobs, listings, processes
@@ -27,14 +26,14 @@ class ProcessActivities:
     @activity.defn
     async def fetch_process(self, request: FetchProcess) -> FetchedProcess:
         """Bring the list of documents up to date, unless the held copy is fresh enough."""
-        number = CaseNumber.parse(request.process_number)
+        case = request.case
         max_age = timedelta(seconds=request.max_age_seconds)
         async with self._database.transaction() as session:
-            await jobs.open_job(session, request.job_id, number)
-            fresh = await processes.is_fresh(session, number.digits, max_age)
+            await jobs.open_job(session, request.job_id, case)
+            fresh = await processes.is_fresh(session, case.digits, max_age)
         if not fresh:
             try:
-                listed = await self._source.process(number)
+                listed = await self._source.process(case)
             except SourceRefused as refused:
                 return FetchedProcess(
                     reason=refused.reason,
@@ -45,31 +44,30 @@ class ProcessActivities:
                 await listings.save_listing(session, listed)
         async with self._database.transaction() as session:
             started = await documents.start_documents(
-                session, request.job_id, number.digits, again=request.again
+                session, request.job_id, case.digits, again=request.again
             )
-            fetched_at = await processes.fetched_at(session, number.digits)
+            fetched_at = await processes.fetched_at(session, case.digits)
         return FetchedProcess(
             states=started.states, bytes_stored=started.bytes_stored, fetched_at=fetched_at
         )
 
     @activity.defn
     async def await_source(self, request: AwaitSource) -> SourceCheck:
-        """Ask the source something cheap: once, or again and again until the answer changes.
+        """Check the source with a cheap request: once, or until the answer changes.
 
         Raises:
-            ApplicationError: the source still does not work; the server runs this again at the
-                delay that the error says.
+            ApplicationError: the source still does not work; the server runs the activity again
+                after the delay in the error.
         """
         tries = activity.info().attempt
         if request.waiting_for is not None and tries == 1 and request.delay_seconds:
-            # The row says already when the source is asked next: in so many seconds.
+            # The row already has the time of the next check.
             raise _still_waiting(request.delay_seconds)
-        number = CaseNumber.parse(request.process_number)
-        refused = await self._source.probe(number, urgent=request.urgent)
+        refused = await self._source.probe(request.case, urgent=request.urgent)
         check = SourceCheck()
         if refused is not None:
             delay = OUTAGE_DELAYS.delay_after(tries) * request.retry_unit_seconds
-            # Jobs that fell into the same outage must not all come back at the same moment.
+            # Jobs in the same outage must not all check at the same moment.
             delay = max(delay * random.uniform(0.8, 1.2), refused.retry_after or 0.0)  # noqa: S311 - no secret
             check = SourceCheck(
                 reason=refused.reason,
@@ -82,10 +80,9 @@ class ProcessActivities:
         return check
 
     async def _record(self, request: AwaitSource, check: SourceCheck) -> None:
-        number = CaseNumber.parse(request.process_number)
         waits = check.waiting_for is not None
         async with self._database.transaction() as session:
-            await jobs.open_job(session, request.job_id, number)
+            await jobs.open_job(session, request.job_id, request.case)
             await jobs.record_status(
                 session,
                 request.job_id,

@@ -1,8 +1,8 @@
-"""Makes one attempt to deliver an event: mints, signs, sends, records.
+"""Makes one attempt to deliver an event: creates the links, signs, sends and records it.
 
-Links and signature are of this attempt only and leave the process in its request, nowhere else. The
-activity may run twice for one attempt (its worker died between the request and the record): the
-receiver then sees the same event id twice, and the records hold the attempt once.
+Links and signature are made for this attempt and are in its request only. The activity may run
+twice for one attempt, if its worker died between the request and the record: the receiver then gets
+the same event id twice, and the records hold the attempt once.
 """
 
 from datetime import timedelta
@@ -12,12 +12,12 @@ import structlog
 from temporalio import activity
 
 from autos import telemetry
+from autos.contracts.retries import webhook_delay
 from autos.contracts.webhooks import (
     AbandonDelivery,
     AttemptDelivery,
     AttemptedDelivery,
     DeliveryOutcome,
-    bounded_delay,
 )
 from autos.records import deliveries
 from autos.records.database import Database
@@ -49,7 +49,7 @@ class WebhookActivities:
 
     @activity.defn
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
-        """Try once; the receiver's failure is an outcome, never an error of the activity."""
+        """Try once; a failure of the receiver is an outcome, never an error of the activity."""
         async with self._database.transaction() as session:
             context = await deliveries.context(
                 session, request.event_id, most_documents=MAX_DOCUMENTS
@@ -83,38 +83,42 @@ class WebhookActivities:
                 delivered=reply.accepted,
                 retry_in=None if retry_in is None else timedelta(seconds=retry_in),
             )
-        self._tell(request, context, reply, retry_in, host)
+        _log(request, context, reply, retry_in, host)
         return AttemptedDelivery(
             outcome=outcome, status_code=reply.status_code, retry_in_seconds=retry_in
         )
 
     @activity.defn
     async def abandon_delivery(self, request: AbandonDelivery) -> None:
-        """Write that nothing more is tried: an attempt fails on a defect before it is made."""
+        """Record that no further attempt is made, because of an internal error."""
         async with self._database.transaction() as session:
             await deliveries.abandon(session, request.event_id, Failure.INTERNAL_ERROR)
         log.error("webhook_abandoned", event_id=request.event_id, attempt=request.number)
 
-    def _tell(
-        self,
-        request: AttemptDelivery,
-        context: DeliveryContext,
-        reply: Reply,
-        retry_in: float | None,
-        host: str,
-    ) -> None:
-        given_up = not reply.accepted and retry_in is None
-        (log.error if given_up else log.info)(
-            "webhook_given_up" if given_up else "webhook_attempted",
-            event_id=request.event_id,
-            job_id=context.job.id,
-            host=host,
-            attempt=request.number,
-            status=reply.status_code,
-            milliseconds=reply.milliseconds,
-            error=reply.failure,
-            retry_in_seconds=None if retry_in is None else round(retry_in),
-        )
+
+def _log(
+    request: AttemptDelivery,
+    context: DeliveryContext,
+    reply: Reply,
+    retry_in: float | None,
+    host: str,
+    context: DeliveryContext,
+    reply: Reply,
+    retry_in: float | None,
+    host: str,
+) -> None:
+    given_up = not reply.accepted and retry_in is None
+    (log.error if given_up else log.info)(
+        "webhook_given_up" if given_up else "webhook_attempted",
+        event_id=request.event_id,
+        job_id=context.job.id,
+        host=host,
+        attempt=request.number,
+        status=reply.status_code,
+        milliseconds=reply.milliseconds,
+        error=reply.failure,
+        retry_in_seconds=None if retry_in is None else round(retry_in),
+    )
 
 
 def _retry_in(request: AttemptDelivery, outcome: DeliveryOutcome, reply: Reply) -> float | None:
@@ -122,11 +126,11 @@ def _retry_in(request: AttemptDelivery, outcome: DeliveryOutcome, reply: Reply) 
         return None
     if request.delay_seconds is None or request.longest_delay_seconds is None:
         return None
-    return bounded_delay(request.delay_seconds, request.longest_delay_seconds, reply.retry_after)
+    return webhook_delay(request.delay_seconds, request.longest_delay_seconds, reply.retry_after)
 
 
 def _excerpt(reply: Reply) -> bytes | None:
-    """What the log keeps of an answer, without the links that a receiver may have sent back."""
+    """The start of the response body for the log, without links that the receiver sent back."""
     if reply.excerpt is None:
         return None
     text = reply.excerpt.decode("utf-8", "replace").replace("\\/", "/")

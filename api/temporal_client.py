@@ -26,15 +26,13 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from api.problems import ENGINE_UNAVAILABLE, JOB_CLOSING, JOB_ENDED, Problem, unavailable
 from autos import temporal_client
 from autos.cnj import CaseNumber
-from autos.contracts import errors
+from autos.contracts import names
 from autos.contracts.download import Attach, AttachCheck, JobOptions, Progress, Steer
 from autos.contracts.names import (
     JOBS_QUEUE,
@@ -56,7 +54,7 @@ _POLLED: Final = timedelta(minutes=2)
 _GLANCE_SECONDS: Final = 1.0
 """For the result of a workflow that has ended, and for answers that a caller can do without."""
 
-_REFUSALS: Final = {errors.JOB_ENDED: JOB_ENDED, errors.JOB_CLOSING: JOB_CLOSING}
+_REFUSALS: Final = {names.JOB_ENDED: JOB_ENDED, names.JOB_CLOSING: JOB_CLOSING}
 _NO_WORKER: Final = (
     "No worker took the request up in time. One may do so yet: look at the job before you repeat "
     "the request."
@@ -93,12 +91,8 @@ class Reconciliation:
 
 async def connect() -> Client:
     """The client, by Temporal's own variables; it connects on first use."""
-    config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", "localhost:7233")
-    return await Client.connect(
-        **config,
+    return await temporal_client.connect(
         lazy=True,
-        data_converter=pydantic_data_converter,
         retry_config=RetryConfig(max_elapsed_time_millis=3_000, max_retries=5),
     )
 
@@ -315,7 +309,7 @@ class TemporalClient:
         if found is None:
             return None
         if found.running and not seconds:
-            return Reconciliation(begun=found.begun)
+            return Reconciliation(begun=found.started)
         handle: WorkflowHandle[Any, Report] = self._client.get_workflow_handle(
             found.workflow_id, run_id=run_id, result_type=Report
         )
@@ -328,7 +322,7 @@ class TemporalClient:
             pass
         async with self._call():
             latest = await temporal_client.newest(self._client, found.workflow_id, run_id=run_id)
-        return Reconciliation(begun=latest is None or latest.begun)
+        return Reconciliation(begun=latest is None or latest.started)
 
     # ------------------------------------------------------------------ the server itself
 

@@ -1,13 +1,12 @@
-"""What the API and the worker both say to Temporal: start a job, start a delivery, look at one.
+"""Temporal calls that the API and the worker share: connect, start a job or a delivery, look it up.
 
-Workflows are called by their names, not by their classes: nobody here needs their code. Every call
-raises what Temporal's client raises (`RPCError`); errors are told apart by their status code,
-never by their text (facts/temporal.md §6).
+Workflows are called by name, because their code is not needed here. Every call raises what
+Temporal's client raises (`RPCError`); errors are distinguished by status code, never by text.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
@@ -17,13 +16,17 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, DownloadProcess, JobOptions
 from autos.contracts.names import (
     COURT,
+    DELIVERY_WORKFLOW,
     JOB_STATUS,
+    JOB_WORKFLOW,
     JOBS_QUEUE,
     PROCESS_NUMBER,
     WEBHOOKS_QUEUE,
@@ -34,16 +37,15 @@ from autos.contracts.states import JobStatus
 from autos.contracts.webhooks import DeliverWebhook
 from autos.settings import Settings
 
-JOB_WORKFLOW: Final = "DownloadProcessWorkflow"
 RPC_TIMEOUT: Final = timedelta(seconds=2)
-"""For one try; the client tries again by itself."""
+"""For one attempt; the client retries by itself."""
 
 _STOPPED: Final = (WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED)
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The newest run of a workflow id as Temporal has it."""
+    """A run of a workflow id, as Temporal describes it."""
 
     workflow_id: str
     first_run_id: str
@@ -51,31 +53,35 @@ class Execution:
     run_id: str
     status: WorkflowExecutionStatus
     closed_at: datetime | None = None
-    begun: bool = True
-    """False while no worker has taken its first step."""
+    started: bool = True
+    """False while no worker has run its first step."""
 
     @property
     def running(self) -> bool:
-        """True while it has not ended."""
+        """True while the workflow has not ended."""
         return self.status is WorkflowExecutionStatus.RUNNING
 
     @property
     def stopped(self) -> bool:
-        """True if somebody ended it: cancelled or terminated."""
+        """True if it was cancelled or terminated."""
         return self.status in _STOPPED
 
     def ending(self, *, some_stored: bool) -> JobStatus:
-        """How to call the end of a job that did not write its end itself.
-
-        Failed is only what has not one document (DESIGN §8).
-        """
+        """The status of a job that did not record its end: failed only without any document."""
         if self.stopped:
             return JobStatus.CANCELLED
         return JobStatus.COMPLETED_WITH_FAILURES if some_stored else JobStatus.FAILED
 
 
+async def connect(**options: Any) -> Client:
+    """Connect by Temporal's own `TEMPORAL_*` variables; `options` as for `Client.connect`."""
+    config = ClientConfig.load_client_connect_config()
+    config.setdefault("target_host", "localhost:7233")
+    return await Client.connect(**config, data_converter=pydantic_data_converter, **options)
+
+
 def job_options(settings: Settings) -> JobOptions:
-    """How this process's settings want a job to be run."""
+    """The job options in the settings."""
     return JobOptions(
         batch_size=settings.batch_size,
         parallel_batches=settings.parallel_batches,
@@ -108,7 +114,7 @@ async def attach(
         priority=Priority(fairness_key=fairness_key),
         rpc_timeout=RPC_TIMEOUT,
     )
-    # Servers before 1.32 do not say it when the call joined a running job.
+    # Servers before 1.32 leave it out when the call joined a running job.
     if handle.first_execution_run_id is not None:
         return handle.first_execution_run_id
     joined = client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
@@ -117,16 +123,16 @@ async def attach(
 
 
 async def deliver(client: Client, event_id: str, *, summary: str, now: bool = False) -> None:
-    """Have an event delivered; when it returns, the wish is durable.
+    """Start the delivery of an event; when this returns, the delivery is durable.
 
     Args:
         client: of Temporal.
         event_id: stays the same however often it is delivered.
-        summary: why, for whoever looks at the Web UI.
-        now: a delivery that runs already makes its next attempt at once.
+        summary: why, shown in the Web UI.
+        now: a running delivery makes its next attempt at once.
     """
     await client.start_workflow(
-        "DeliverWebhookWorkflow",
+        DELIVERY_WORKFLOW,
         DeliverWebhook(event_id=event_id),
         id=delivery_workflow_id(event_id),
         task_queue=WEBHOOKS_QUEUE,
@@ -139,9 +145,9 @@ async def deliver(client: Client, event_id: str, *, summary: str, now: bool = Fa
 
 
 async def newest(client: Client, workflow_id: str, run_id: str | None = None) -> Execution | None:
-    """The newest run under a workflow id, or the one asked for; None when Temporal knows of none.
+    """The newest run of a workflow id, or the given one; None when Temporal knows none.
 
-    It needs no worker and is never behind, unlike a list.
+    Needs no worker and is always up to date, unlike a list.
     """
     handle = client.get_workflow_handle(workflow_id, run_id=run_id)
     try:
@@ -157,6 +163,12 @@ async def newest(client: Client, workflow_id: str, run_id: str | None = None) ->
         run_id=info.execution.run_id,
         status=description.status or WorkflowExecutionStatus.RUNNING,
         closed_at=description.close_time,
-        # The start and the wish for a first step; what follows is a worker's doing.
-        begun=description.history_length > 2,
+        # The first two events are the server's: started, and first workflow task scheduled.
+        started=description.history_length > 2,
     )
+
+
+async def is_running(client: Client, workflow_id: str) -> bool:
+    """True if the workflow id has a run that has not ended."""
+    execution = await newest(client, workflow_id)
+    return execution is not None and execution.running

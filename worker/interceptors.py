@@ -1,11 +1,15 @@
 """What happens around every activity: heartbeats while it makes progress, one type per failure.
 
-An exception becomes an `ApplicationError` with a type of `autos.contracts.errors`; what an activity
-raises as a Temporal failure by itself passes as it is.
+Heartbeats also deliver cancellations. An exception becomes an `ApplicationError` with a type of
+`autos.contracts.names`; a Temporal failure that an activity raises passes unchanged.
 """
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
+from temporalio import activity
 from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.worker import (
     ActivityInboundInterceptor,
@@ -14,15 +18,21 @@ from temporalio.worker import (
 )
 
 from activities import failures
-from activities.heartbeat import heartbeating
 from autos.settings import Settings
+from autos.stall_watch import StallWatch, watched
 
-_STORE_TRIES_SECONDS = 210.0
+_STORE_TRIES_SECONDS: Final = 210.0
 """Three tries of a small object: 10 s to connect and 60 s to answer, each."""
+_HEARTBEAT_SECONDS: Final = 2.0
+"""Well within the heartbeat timeout of 15 s."""
+
+
+class Stalled(Exception):
+    """An activity made no progress for longer than any of its steps may take."""
 
 
 def silence_seconds(settings: Settings) -> float:
-    """Longer than any step of an activity may be silent by its own timeout."""
+    """More than the timeout of any single step of an activity."""
     source = max(settings.source_metadata_timeout, settings.source_idle_timeout)
     return source + _STORE_TRIES_SECONDS
 
@@ -38,7 +48,7 @@ class ActivityInterceptor(Interceptor):
         self._silence = silence
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        """Put ours around the rest."""
+        """Wrap the rest of the chain."""
         return _Around(next, self._silence)
 
 
@@ -49,10 +59,43 @@ class _Around(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         try:
-            async with heartbeating(self._silence):
+            async with _heartbeating(self._silence):
                 return await super().execute_activity(input)
         except FailureError:
             raise
         except Exception as error:  # noqa: BLE001 - this is the place that translates them all
             kind = failures.report(error)
             raise ApplicationError(failures.SENTENCES[kind], type=kind) from None
+
+
+@asynccontextmanager
+async def _heartbeating(silence: float) -> AsyncIterator[None]:
+    """Send heartbeats until the block ends, as long as it makes progress.
+
+    Raises:
+        Stalled, QueuedTooLong: there was no progress for too long; the block is cancelled. If it
+            does not end, Temporal gives the activity up for want of heartbeats.
+    """
+    limit = asyncio.timeout(None)
+    with watched(silence) as watch:
+        beating = asyncio.create_task(_beat(watch, limit, min(_HEARTBEAT_SECONDS, silence)))
+        try:
+            async with limit:
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise beating.result() from None
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+
+async def _beat(watch: StallWatch, limit: asyncio.Timeout, every: float) -> Exception:
+    """Send heartbeats while there is progress; then end the block and return the error."""
+    while not watch.stalled:
+        activity.heartbeat()
+        await asyncio.sleep(every)
+    limit.reschedule(asyncio.get_running_loop().time())
+    return failures.QueuedTooLong() if watch.is_queued else Stalled()

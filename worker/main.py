@@ -1,7 +1,7 @@
 """Runs the workers of all task queues in one process until SIGTERM or SIGINT.
 
-On a signal all queues stop at once; what is in flight gets `GRACE` to end, then it is cancelled and
-Temporal gives it to another worker. More throughput is more such processes.
+On a signal all queues stop at once; activities in flight get `GRACE` to end, then they are
+cancelled and Temporal runs them on another worker. For more throughput, run more processes.
 """
 
 import asyncio
@@ -16,8 +16,7 @@ from typing import Any, Final
 
 import structlog
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
+from temporalio.common import MetricMeter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
@@ -26,7 +25,7 @@ from activities.jobs import JobActivities
 from activities.process import ProcessActivities
 from activities.reconciliation.activities import ReconciliationActivities
 from activities.webhooks import WebhookActivities
-from autos import telemetry
+from autos import telemetry, temporal_client
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
@@ -38,7 +37,6 @@ from autos.store import Store
 from autos.vault import Vault
 from autos.webhooks.sender import Sender
 from worker.interceptors import ActivityInterceptor, silence_seconds
-from worker.metrics import CourtMetrics
 from worker.schedules import ensure_schedules
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 from workflows.download_process import DownloadProcessWorkflow
@@ -60,7 +58,7 @@ REQUIRED: Final = (
 
 @dataclass(frozen=True)
 class Parts:
-    """What the activities work with; opened once per process."""
+    """The parts that activities use; opened once per process."""
 
     database: Database
     source: SourceClient
@@ -71,7 +69,7 @@ class Parts:
 
 @contextlib.asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """Open database, source and store; close them at the end."""
+    """Open database, source, store and webhook sender; close them at the end."""
     spool_directory = settings.data_dir / "spool"
     await asyncio.to_thread(spool_directory.mkdir, parents=True, exist_ok=True)
     if swept := await asyncio.to_thread(sweep, spool_directory, SPOOL_LEFTOVER_SECONDS):
@@ -82,7 +80,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         opened.push_async_callback(database.close)
         opened.push_async_callback(permits.close)
         http = await opened.enter_async_context(open_http(settings))
-        # A pool of its own: each request looks at every idle connection of its pool (measured).
+        # A separate pool: each request scans every idle connection of its pool (measured).
         store_http = await opened.enter_async_context(open_http(settings))
         credentials = Credentials(DatabaseCredentialStore(database, settings), http, settings)
         sender = Sender.open(settings)
@@ -97,8 +95,36 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         )
 
 
+class CourtMetrics:
+    """Each court's limit and breaker as metrics (`autos.source.courtesy.courts.CourtObserver`).
+
+    A court's short name is the only label: no case number is ever in a metric.
+    """
+
+    def __init__(self, meter: MetricMeter) -> None:
+        self._limit = meter.create_gauge(
+            "autos_source_limit", "Requests at once that this worker may send to a court"
+        )
+        self._open = meter.create_gauge(
+            "autos_source_breaker_open", "1 while this worker sends a court nothing but trials"
+        )
+        self._held_back = meter.create_counter(
+            "autos_source_held_back",
+            "Requests not sent because their court is out of order",
+        )
+
+    def court_changed(self, court: str, limit: int, is_open: bool) -> None:
+        """Set both gauges."""
+        self._limit.set(limit, {"court": court})
+        self._open.set(int(is_open), {"court": court})
+
+    def held_back(self, court: str) -> None:
+        """Count one request that was not sent."""
+        self._held_back.add(1, {"court": court})
+
+
 def open_runtime(settings: Settings) -> Runtime | None:
-    """Temporal's runtime with a page of metrics; None, for the default one, without a port."""
+    """Temporal's runtime with a metrics page; None, the default one, if no port is set."""
     if not settings.metrics_port:
         return None
     metrics = PrometheusConfig(
@@ -106,13 +132,6 @@ def open_runtime(settings: Settings) -> Runtime | None:
         durations_as_seconds=True,
     )
     return Runtime(telemetry=TelemetryConfig(metrics=metrics))
-
-
-async def connect(runtime: Runtime | None) -> Client:
-    """Connect to Temporal by its own `TEMPORAL_*` variables."""
-    options: dict[str, Any] = {**ClientConfig.load_client_connect_config()}
-    options.setdefault("target_host", "localhost:7233")
-    return await Client.connect(**options, data_converter=pydantic_data_converter, runtime=runtime)
 
 
 def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Worker]:
@@ -131,8 +150,8 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
     per_second = settings.source_max_per_second
     common: dict[str, Any] = {
         "interceptors": [ActivityInterceptor(silence_seconds(settings))],
-        # A worker that froze goes on swallowing a task with every poll it has open, and each costs
-        # its job a timeout. So no more polls are open than the load asks for.
+        # A frozen worker takes a task with every poll it has open, and each task costs its job a
+        # timeout. So no more polls are open than the load needs.
         "activity_task_poller_behavior": PollerBehaviorAutoscaling(initial=1, maximum=10),
         "workflow_task_poller_behavior": PollerBehaviorAutoscaling(initial=2, maximum=10),
         "sticky_queue_schedule_to_start_timeout": timedelta(seconds=5),
@@ -151,13 +170,13 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             client,
             task_queue=SOURCE_QUEUE,
             activities=[process.fetch_process, process.await_source, documents.download_batch],
-            # A batch waits for its requests' permits, so more batches than permits would only wait.
+            # Each request needs a permit, so more batches than permits would only wait.
             max_concurrent_activities=settings.source_max_in_flight,
-            # The pace over all workers; each also keeps its own requests apart.
+            # The rate over all workers; each worker also spaces its own requests.
             max_task_queue_activities_per_second=(
                 per_second / settings.batch_size if per_second else None
             ),
-            # A cancellation arrives with a heartbeat, so these must not be held back for long.
+            # A cancellation arrives with a heartbeat, so heartbeats must not be throttled for long.
             max_heartbeat_throttle_interval=timedelta(seconds=2),
             **common,
         ),
@@ -166,7 +185,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             task_queue=WEBHOOKS_QUEUE,
             workflows=[DeliverWebhookWorkflow],
             activities=[webhooks.attempt_delivery, webhooks.abandon_delivery],
-            # A receiver that hangs holds one of these for 15 s, and no other delivery up.
+            # A receiver that hangs occupies one for 15 s without delaying other deliveries.
             max_concurrent_activities=200,
             max_heartbeat_throttle_interval=timedelta(seconds=2),
             **common,
@@ -175,7 +194,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
 
 
 async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT, then end what is in flight and close everything."""
+    """Work until SIGTERM or SIGINT, then let activities in flight end and close everything."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -185,8 +204,8 @@ async def run(settings: Settings) -> None:
         runtime = open_runtime(settings)
         if runtime is not None:
             parts.source.observe(CourtMetrics(runtime.metric_meter))
-        client = await connect(runtime)
-        # Before the first task is taken, for it may last and must not hold up a signal.
+        client = await temporal_client.connect(runtime=runtime)
+        # Before the first task: this may take a while and must not delay a signal.
         await ensure_schedules(client, settings.reconcile_minutes)
         workers = build_workers(client, parts, settings)
         async with contextlib.AsyncExitStack() as running:
@@ -195,9 +214,9 @@ async def run(settings: Settings) -> None:
             log.info("worker_started")
             await stop.wait()
             log.info("worker_stopping", grace_seconds=GRACE.total_seconds())
-            # Together: one after the other, the last one would go on polling all the while.
+            # All at once, otherwise the last one would go on polling meanwhile.
             await asyncio.gather(*(worker.shutdown() for worker in workers))
-    # The last RPC and the end of the interpreter must not meet (temporalio/sdk-python issue 300).
+    # An RPC must not end while the interpreter exits (temporalio/sdk-python issue 300).
     await asyncio.sleep(0.1)
 
 

@@ -1,8 +1,8 @@
-"""The schedules of reconciliations: a worker makes sure of them when it starts.
+"""The schedules of reconciliations, which a worker creates or updates when it starts.
 
-Two of them, for two prices: the rows are compared with Temporal every few minutes, the bucket,
-which has to be listed from end to end, once a day. An operator's pause of a schedule is kept. Where
-workers have different settings, the last one that starts has its way.
+The rows are compared with Temporal every few minutes. The bucket, which must be listed completely,
+is compared once a day. An operator's pause of a schedule is kept. If workers have different
+settings, the last one to start decides.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 
 async def ensure_schedules(client: Client, minutes: int) -> None:
-    """Have reconciliations run every so many minutes; 0 takes the schedules away.
+    """Run reconciliations every so many minutes; 0 removes the schedules.
 
-    A worker does its work without them, so it is only logged if Temporal refuses.
+    A worker works without them, so a failure is only logged.
     """
     wanted = {
         RECONCILIATION: _schedule(
@@ -70,7 +70,7 @@ def _schedule(schedule_id: str, request: Reconcile, every: timedelta) -> Schedul
         ),
         policy=SchedulePolicy(
             overlap=ScheduleOverlapPolicy.SKIP,
-            # What was missed while Temporal was away is not made up for: one run sees it all.
+            # Runs missed while Temporal was away are skipped: the next one covers them.
             catchup_window=timedelta(minutes=1),
         ),
     )

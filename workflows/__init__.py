@@ -1,1 +1,1 @@
-"""Deterministic code only: what happens in which order. Side effects live in `activities`."""
+"""Deterministic code only: what happens in which order. Side effects are in `activities`."""

@@ -1,18 +1,18 @@
-"""How workflows call activities: names, queues, timeouts, and what is done when one fails.
+"""Every activity with its task queue and time limits, and `call`, the one way to call it.
 
-An activity fails only for our own parts' sake (what becomes of a document or a webhook is a
-result, not a failure). `run` is the one way to call it: a few quick attempts; an outage of records
-or store is waited out, visibly, by the server; a defect ends in bounded time.
+What happens to a document or a webhook is an activity's result, never its failure. An activity
+fails only for parts of Autos: `call` makes a few quick attempts, lets the server wait out an
+outage of records or store while the job shows it, and ends a defect in bounded time. The retry
+policies are in `autos.contracts.retries`.
 
-Workflow code may not import `activities` (their libraries do not belong into the sandbox), so the
-activities are named here; a test holds these names against the real ones.
+Workflow code may not import `activities`, whose libraries must stay out of the sandbox, so the
+activities are named here; a test compares these names with the real ones.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -22,12 +22,10 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     RetryState,
-    WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
 
 with workflow.unsafe.imports_passed_through():
-    from autos.contracts import errors
     from autos.contracts.download import (
         AwaitSource,
         BatchResult,
@@ -40,299 +38,229 @@ with workflow.unsafe.imports_passed_through():
         SourceCheck,
     )
     from autos.contracts.names import (
+        INTERNAL_ERROR,
         JOBS_QUEUE,
+        RECORDS,
         SOURCE_QUEUE,
+        STORAGE,
         WEBHOOKS_QUEUE,
-        delivery_workflow_id,
     )
     from autos.contracts.reconciliation import ReconciledPage, ReconcilePage
-    from autos.contracts.retries import PATIENCE_DAYS
-    from autos.contracts.states import WaitReason
-    from autos.contracts.webhooks import (
-        AbandonDelivery,
-        AttemptDelivery,
-        AttemptedDelivery,
-        DeliverWebhook,
-    )
+    from autos.contracts.retries import DURING_OUTAGE, PATIENCE, QUICK, QUICK_ROUNDS
+    from autos.contracts.states import Reason, WaitReason
+    from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery, AttemptedDelivery
 
+Request = TypeVar("Request")
 Result = TypeVar("Result")
 
-PATIENCE: Final = timedelta(days=PATIENCE_DAYS)
-ROUNDS: Final = 5
-"""So often are the quick attempts begun anew: after an outage, or when workers died of them all."""
-
-_DEFECTS: Final = [errors.INTERNAL_ERROR]
-OURS: Final = [errors.RECORDS, errors.STORAGE, errors.INTERNAL_ERROR]
-
-_QUICK: Final = RetryPolicy(
-    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_attempts=4
-)
-_PATIENT: Final = RetryPolicy(
-    initial_interval=timedelta(seconds=5),
-    backoff_coefficient=2.0,
-    maximum_interval=timedelta(minutes=2),
-    # The quick attempts decide whether a defect is one.
-    non_retryable_error_types=_DEFECTS,
-)
-_UNTIL_THE_SOURCE_WORKS: Final = RetryPolicy(
-    maximum_interval=timedelta(minutes=5),
-    # These are waited out, or given up, as everywhere else.
-    non_retryable_error_types=OURS,
-)
-
-_HEARTBEAT: Final = timedelta(seconds=15)
-"""A worker that died is missed by then, and the activity made again elsewhere."""
+_HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
+"""After which a dead worker's activity is run again on another one."""
 
 
-class Defect(ApplicationError):
-    """An activity has failed as often as it may, and waiting does not help.
+@dataclass(frozen=True)
+class Activity(Generic[Request, Result]):
+    """An activity's name and options.
 
-    A workflow that has nothing left to do about it fails with this.
+    Args:
+        name: as the worker registers it.
+        result: the type of its result.
+        queue: the task queue.
+        timeout: of one attempt.
+        stops_first: on cancellation, wait until the activity has stopped. What it writes must not
+            come after the job's end.
     """
+
+    name: str
+    result: type[Result]
+    queue: str
+    timeout: timedelta
+    stops_first: bool = True
+
+
+FETCH_PROCESS: Final = Activity[FetchProcess, FetchedProcess](
+    "fetch_process", FetchedProcess, SOURCE_QUEUE, timedelta(minutes=30)
+)
+DOWNLOAD_BATCH: Final = Activity[DownloadBatch, BatchResult](
+    "download_batch", BatchResult, SOURCE_QUEUE, timedelta(hours=12)
+)
+AWAIT_SOURCE: Final = Activity[AwaitSource, SourceCheck](
+    "await_source", SourceCheck, SOURCE_QUEUE, timedelta(minutes=10)
+)
+RECORD_JOB: Final = Activity[RecordJob, None](
+    "record_job", type(None), JOBS_QUEUE, timedelta(minutes=5)
+)
+CLOSE_JOB: Final = Activity[CloseJob, ClosedJob](
+    "close_job", ClosedJob, JOBS_QUEUE, timedelta(minutes=5)
+)
+RECONCILE_PAGE: Final = Activity[ReconcilePage, ReconciledPage](
+    "reconcile_page",
+    ReconciledPage,
+    JOBS_QUEUE,
+    timedelta(minutes=15),
+    stops_first=False,
+)
+# The request takes up to 15 s; the records before and after it take the rest.
+ATTEMPT_DELIVERY: Final = Activity[AttemptDelivery, AttemptedDelivery](
+    "attempt_delivery",
+    AttemptedDelivery,
+    WEBHOOKS_QUEUE,
+    timedelta(seconds=60),
+    stops_first=False,
+)
+ABANDON_DELIVERY: Final = Activity[AbandonDelivery, None](
+    "abandon_delivery", type(None), WEBHOOKS_QUEUE, timedelta(seconds=60), stops_first=False
+)
+
+
+class CallFailed(ApplicationError):
+    """An activity has no result. A workflow that cannot go on without one fails with this."""
+
+    reason = Reason.INTERNAL_ERROR
+    """For the documents or the job that end because of it."""
+
+
+class ActivityDefect(CallFailed):
+    """The activity has failed as often as it may, and waiting does not help."""
 
     def __init__(self, activity: str) -> None:
         super().__init__(
-            f"{activity} failed on a defect; see the worker's log.",
-            type=errors.INTERNAL_ERROR,
+            f"{activity} failed with an internal error; see the worker's log.",
+            type=INTERNAL_ERROR,
             non_retryable=True,
         )
 
 
-class OutOfPatience(ApplicationError):
-    """Records or store have been away for longer than anything waits."""
+class OutageTooLong(CallFailed):
+    """Records or store have been unavailable for longer than the call waits."""
 
-    def __init__(self, activity: str, waited_for: WaitReason) -> None:
+    def __init__(self, activity: str, waiting_for: WaitReason) -> None:
         super().__init__(
-            f"{activity} has waited too long for {waited_for}.",
-            type=waited_for,
+            f"{activity} has waited too long for {waiting_for}.",
+            type=waiting_for,
             non_retryable=True,
         )
-        self.waited_for = waited_for
+        if waiting_for is WaitReason.STORAGE:
+            self.reason = Reason.STORAGE
 
 
 Outage: TypeAlias = Callable[[WaitReason, datetime], AbstractAsyncContextManager[None]]
-"""Shows, as long as it lasts, what is waited for and until when at the most."""
+"""Shows, while it is entered, what the workflow waits for and when it gives up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Result]):
-    """One activity to be called, with all that does not depend on what happens to it."""
-
-    name: str
-    request: object
-    result: type[Result]
-    queue: str
-    summary: str
-    longest: timedelta
-    """For one attempt."""
-    patience: timedelta = PATIENCE
-    """How long an outage is waited out; zero does not wait."""
-    cancellation: workflow.ActivityCancellationType = field(
-        default=workflow.ActivityCancellationType.TRY_CANCEL
-    )
-
-    def start(
-        self, policy: RetryPolicy, patience: timedelta | None = None
-    ) -> workflow.ActivityHandle[Result]:
-        """Schedule it."""
-        return workflow.start_activity(
-            self.name,
-            self.request,
-            result_type=self.result,
-            task_queue=self.queue,
-            start_to_close_timeout=self.longest,
-            schedule_to_close_timeout=patience,
-            heartbeat_timeout=_HEARTBEAT,
-            retry_policy=policy,
-            cancellation_type=self.cancellation,
-            summary=self.summary,
-        )
-
-
-async def run(call: Call[Result], outage: Outage) -> Result:
+async def call(
+    activity: Activity[Request, Result],
+    request: Request,
+    summary: str,
+    outage: Outage | None,
+) -> Result:
     """Call an activity until it has a result.
 
+    Args:
+        activity: one of this module.
+        request: its input.
+        summary: shown in the Web UI.
+        outage: entered while records or store are waited for; None does not wait for them.
+
     Raises:
-        Defect: it fails whatever is done.
-        OutOfPatience: records or store stay away.
+        ActivityDefect: it fails on every attempt.
+        OutageTooLong: records or store stay unavailable.
         asyncio.CancelledError, ActivityError: the workflow, or this task of it, is cancelled.
     """
     until: datetime | None = None
-    for _ in range(ROUNDS):
+    for _ in range(QUICK_ROUNDS):
         try:
-            result = await call.start(_QUICK)
+            result = await schedule(activity, request, summary, QUICK)
         except ActivityError as error:
-            waiting_for = _worth_waiting_for(call, error)
+            waiting_for = _outage_of(activity.name, error)
         else:
-            _check_uncancelled()
+            _check_not_cancelled()
             return result
         if waiting_for is None:
             continue
-        until = until or workflow.now() + call.patience
+        until = until or workflow.now() + PATIENCE
         left = until - workflow.now()
-        if left <= timedelta(0):
-            raise OutOfPatience(call.name, waiting_for)
+        if outage is None or left <= timedelta(0):
+            raise OutageTooLong(activity.name, waiting_for)
         try:
             async with outage(waiting_for, until):
-                result = await call.start(_PATIENT, left)
+                result = await schedule(activity, request, summary, DURING_OUTAGE, left)
         except ActivityError as error:
-            _check_cancelled(error)
-            if out_of_time(error, final=_DEFECTS):
-                raise OutOfPatience(call.name, waiting_for) from error
+            _check_not_cancelled(error)
+            if out_of_time(error, DURING_OUTAGE):
+                raise OutageTooLong(activity.name, waiting_for) from error
         else:
-            _check_uncancelled()
+            _check_not_cancelled()
             return result
-    raise Defect(call.name)
+    raise ActivityDefect(activity.name)
 
 
-def start_wait(call: Call[SourceCheck], left: timedelta) -> workflow.ActivityHandle[SourceCheck]:
-    """Let the server ask the source again and again, at the delays that the activity says."""
-    return call.start(_UNTIL_THE_SOURCE_WORKS, left)
+def schedule(
+    activity: Activity[Request, Result],
+    request: Request,
+    summary: str,
+    policy: RetryPolicy,
+    limit: timedelta | None = None,
+) -> workflow.ActivityHandle[Result]:
+    """Schedule an activity once; the server retries it by the policy, for `limit` at the most."""
+    return workflow.start_activity(
+        activity.name,
+        request,
+        result_type=activity.result,
+        task_queue=activity.queue,
+        start_to_close_timeout=activity.timeout,
+        schedule_to_close_timeout=limit,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=policy,
+        cancellation_type=(
+            workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+            if activity.stops_first
+            else workflow.ActivityCancellationType.TRY_CANCEL
+        ),
+        summary=summary,
+    )
 
 
-def out_of_time(error: BaseException, *, final: Iterable[str]) -> bool:
-    """True when an activity without a bound on its attempts ended for want of time.
-
-    Args:
-        error: of the activity.
-        final: the types of errors that its retry policy does not try again.
-    """
+def out_of_time(error: BaseException, policy: RetryPolicy) -> bool:
+    """True when an activity, retried by a policy without a bound on attempts, ran out of time."""
     return (
         isinstance(error, ActivityError)
         and not is_cancelled_exception(error)
-        and _kind(error) not in set(final)
+        and _error_type(error) not in (policy.non_retryable_error_types or ())
     )
 
 
-def _kind(error: ActivityError) -> str | None:
+def history_is_long(limit: int | None) -> bool:
+    """True when the run should continue as new: at `limit` events or as the server suggests."""
+    info = workflow.info()
+    return info.is_continue_as_new_suggested() or bool(
+        limit and info.get_current_history_length() >= limit
+    )
+
+
+def _error_type(error: ActivityError) -> str | None:
     return error.cause.type if isinstance(error.cause, ApplicationError) else None
 
 
-def _worth_waiting_for(call: Call[Result], error: ActivityError) -> WaitReason | None:
-    """The part of ours that is away; None when another round of attempts may do."""
-    _check_cancelled(error)
-    kind = _kind(error)
-    if kind in (errors.RECORDS, errors.STORAGE):
-        return WaitReason(kind)
-    if kind == errors.INTERNAL_ERROR or error.retry_state is RetryState.NON_RETRYABLE_FAILURE:
-        raise Defect(call.name) from error
-    # Its workers died or were stopped: no fault of the activity's, unless it goes on.
+def _outage_of(name: str, error: ActivityError) -> WaitReason | None:
+    """What to wait for after the quick attempts; None when another round of them may succeed."""
+    _check_not_cancelled(error)
+    error_type = _error_type(error)
+    if error_type in (RECORDS, STORAGE):
+        return WaitReason(error_type)
+    if error_type == INTERNAL_ERROR or error.retry_state is RetryState.NON_RETRYABLE_FAILURE:
+        raise ActivityDefect(name) from error
+    # The workers died or were stopped, which is no fault of the activity unless it goes on.
     return None
 
 
-def _check_cancelled(error: ActivityError) -> None:
-    """An activity whose worker died is not cancelled but missed, and then not tried again."""
-    if is_cancelled_exception(error):
+def _check_not_cancelled(error: ActivityError | None = None) -> None:
+    """Raise the cancellation that an activity's result or failure may hide.
+
+    A result can arrive before the cancellation reaches the activity, and an activity whose worker
+    died times out in place of being cancelled.
+    """
+    if error is not None and is_cancelled_exception(error):
         raise error
-    _check_uncancelled()
-
-
-def _check_uncancelled() -> None:
-    """A result that came before the cancellation reached the activity hides that it came."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def _ask_source(
-    name: str, request: object, result: type[Result], summary: str, longest: timedelta
-) -> Call[Result]:
-    return Call(
-        name,
-        request,
-        result,
-        SOURCE_QUEUE,
-        summary,
-        longest,
-        # The job says that it is cancelled only after its requests have really stopped.
-        cancellation=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    )
-
-
-def _keep_records(name: str, request: object, result: type[Result], summary: str) -> Call[Result]:
-    return Call(
-        name,
-        request,
-        result,
-        JOBS_QUEUE,
-        summary,
-        timedelta(minutes=5),
-        # What is still being written when the job ends would be written over its end.
-        cancellation=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    )
-
-
-def _deliver(name: str, request: object, result: type[Result], summary: str) -> Call[Result]:
-    # The request's 15 s, and the records before and after it.
-    return Call(name, request, result, WEBHOOKS_QUEUE, summary, timedelta(seconds=60))
-
-
-def fetch_process(request: FetchProcess) -> Call[FetchedProcess]:
-    """Read the metadata and number the documents."""
-    return _ask_source("fetch_process", request, FetchedProcess, "metadata", timedelta(minutes=30))
-
-
-def download_batch(request: DownloadBatch, summary: str) -> Call[BatchResult]:
-    """Download a few documents side by side."""
-    return _ask_source("download_batch", request, BatchResult, summary, timedelta(hours=12))
-
-
-def await_source(request: AwaitSource) -> Call[SourceCheck]:
-    """Find out whether the source answers and takes the credential, or wait until it does."""
-    waiting = request.waiting_for
-    summary = f"waiting for {waiting}" if waiting else "does the source answer?"
-    return _ask_source("await_source", request, SourceCheck, summary, timedelta(minutes=10))
-
-
-def record_job(request: RecordJob) -> Call[None]:
-    """Write a running job's state into the records."""
-    waiting = f", waiting for {request.waiting_for}" if request.waiting_for else ""
-    return _keep_records("record_job", request, type(None), f"{request.status}{waiting}")
-
-
-def close_job(request: CloseJob) -> Call[ClosedJob]:
-    """Write the final row, the manifest and the events."""
-    summary = "the end, without a manifest" if request.minimal else "the end"
-    return _keep_records("close_job", request, ClosedJob, summary)
-
-
-def attempt_delivery(request: AttemptDelivery) -> Call[AttemptedDelivery]:
-    """Send a webhook once."""
-    summary = f"attempt {request.number}"
-    return _deliver("attempt_delivery", request, AttemptedDelivery, summary)
-
-
-def abandon_delivery(request: AbandonDelivery) -> Call[None]:
-    """Write that a webhook is not sent, for a defect of ours."""
-    return _deliver("abandon_delivery", request, type(None), "given up on a defect")
-
-
-def reconcile_page(request: ReconcilePage, summary: str) -> Call[ReconciledPage]:
-    """Compare a bounded part of what there is, and mend it."""
-    return Call(
-        "reconcile_page",
-        request,
-        ReconciledPage,
-        JOBS_QUEUE,
-        summary,
-        timedelta(minutes=15),
-        # What is not done now is looked at again by the next reconciliation.
-        patience=timedelta(0),
-    )
-
-
-async def start_deliveries(event_ids: Iterable[str]) -> None:
-    """Start telling the subscribers, all at once; the job does not wait for receivers."""
-    await asyncio.gather(*map(_start_delivery, event_ids))
-
-
-async def _start_delivery(event_id: str) -> None:
-    # The event may have been delivered again by request before this job came to it.
-    with contextlib.suppress(WorkflowAlreadyStartedError):
-        await workflow.start_child_workflow(
-            "DeliverWebhookWorkflow",
-            DeliverWebhook(event_id=event_id),
-            id=delivery_workflow_id(event_id),
-            task_queue=WEBHOOKS_QUEUE,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        )

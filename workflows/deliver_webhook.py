@@ -1,11 +1,11 @@
-"""Tells one subscriber how a job ended: tries for three days, until the receiver takes it.
+"""Delivers one event to one subscriber: retries for three days, until the receiver accepts it.
 
-One workflow per event, id `webhook/<event id>`. It holds the event's id, numbers and outcomes only;
-what is sent, to whom, and what came back is the activity's and the records' business. A `redeliver`
-signal makes the next attempt at once, and if that fails the whole schedule follows again; after the
-end, the same workflow id is started anew, with the same event.
+One workflow per event, id `webhook/<event id>`. Its history holds the event's id, numbers and
+outcomes only; URL, body and responses are handled by the activity and kept in the records. The
+`redeliver` signal makes the next attempt at once and restarts the schedule if that fails. After
+the end, a redelivery starts the same workflow id again for the same event.
 
-Not promised: exactly one request. An attempt whose worker died is made again, under the same id.
+Does not promise exactly one request: an attempt whose worker died is repeated under the same id.
 """
 
 import contextlib
@@ -15,116 +15,101 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from autos.contracts.names import DELIVERY_WORKFLOW
+    from autos.contracts.retries import WEBHOOK_DELAYS, WEBHOOK_JITTER, WEBHOOK_PATIENCE_SECONDS
     from autos.contracts.states import WaitReason
     from autos.contracts.webhooks import (
-        JITTER,
-        PATIENCE_SECONDS,
         AbandonDelivery,
         AttemptDelivery,
         AttemptedDelivery,
         DeliverWebhook,
         DeliveryOutcome,
         DeliveryResult,
-        scheduled_delay,
     )
     from workflows import activity_calls as calls
+    from workflows.progress import utc
 
 
-@workflow.defn(name="DeliverWebhookWorkflow")
+@workflow.defn(name=DELIVERY_WORKFLOW)
 class DeliverWebhookWorkflow:
     """See the module. Signal: redeliver."""
 
     @workflow.init
     def __init__(self, request: DeliverWebhook) -> None:
-        self._request = request
-        self._event_id = request.event_id
-        self._attempts = request.attempts
-        self._step = request.step
-        """The place in the schedule; unlike the attempts' number it starts anew with a replay."""
+        self._state = request
+        """Changed in place, and passed to the next run when this one continues as new."""
         self._began = request.began or workflow.now()
-        self._asked_for = request.asked_for
 
     @workflow.signal(description="Make the next attempt now")
     def redeliver(self) -> None:
-        """Shorten the wait; an attempt that is on its way and succeeds answers this too."""
-        self._asked_for = True
+        """End the wait for the next attempt; an attempt in flight that succeeds counts as it."""
+        self._state.asked_for = True
 
     @workflow.run
-    async def run(self, request: DeliverWebhook) -> DeliveryResult:
-        """Try until the receiver takes it, wants no more, or three days have passed."""
+    async def run(self, request: DeliverWebhook) -> DeliveryResult:  # noqa: ARG002 - it is the state
+        """Try until the receiver accepts the event, answers 410, or three days have passed."""
+        state = self._state
         while True:
-            if self._should_continue_as_new():
-                workflow.continue_as_new(self._rest())
-            if self._asked_for:
-                self._step, self._began, self._asked_for = 0, workflow.now(), False
+            if calls.history_is_long(state.continue_as_new_after):
+                state.began = self._began
+                workflow.continue_as_new(state)
+            if state.asked_for:
+                state.step, self._began, state.asked_for = 0, workflow.now(), False
             attempted = await self._attempt()
             delay = attempted.retry_in_seconds
             if delay is not None:
                 await self._wait(delay)
-            elif not (self._asked_for and attempted.outcome is DeliveryOutcome.FAILED):
+            elif not (state.asked_for and attempted.outcome is DeliveryOutcome.FAILED):
                 break
-        self._show(f"{attempted.outcome} at attempt {self._attempts}")
+        self._show(f"ended as {attempted.outcome}")
         return DeliveryResult(
-            event_id=request.event_id, outcome=attempted.outcome, attempts=self._attempts
-        )
-
-    def _should_continue_as_new(self) -> bool:
-        """Whether somebody had it delivered again so often that its history is long."""
-        info = workflow.info()
-        if self._request.continue_as_new_after:
-            return info.get_current_history_length() >= self._request.continue_as_new_after
-        return info.is_continue_as_new_suggested()
-
-    def _rest(self) -> DeliverWebhook:
-        return self._request.model_copy(
-            update={
-                "attempts": self._attempts,
-                "step": self._step,
-                "began": self._began,
-                "asked_for": self._asked_for,
-            }
+            event_id=state.event_id, outcome=attempted.outcome, attempts=state.attempts
         )
 
     async def _attempt(self) -> AttemptedDelivery:
-        self._attempts += 1
-        self._step += 1
-        left = PATIENCE_SECONDS - (workflow.now() - self._began).total_seconds()
-        request = AttemptDelivery(event_id=self._event_id, number=self._attempts)
+        self._state.attempts += 1
+        self._state.step += 1
+        left = WEBHOOK_PATIENCE_SECONDS - (workflow.now() - self._began).total_seconds()
+        request = AttemptDelivery(event_id=self._state.event_id, number=self._state.attempts)
         if left > 0:
-            jitter = workflow.random().uniform(1 - JITTER, 1 + JITTER)
-            request.delay_seconds = scheduled_delay(self._step) * jitter
-            # However the delays fall, the last attempt is made when the patience ends.
+            jitter = workflow.random().uniform(1 - WEBHOOK_JITTER, 1 + WEBHOOK_JITTER)
+            request.delay_seconds = WEBHOOK_DELAYS.delay_after(self._state.step) * jitter
+            # The last attempt is made when the patience ends, whatever the delays were.
             request.longest_delay_seconds = left
         try:
-            return await calls.run(calls.attempt_delivery(request), self._outage)
-        except calls.Defect:
-            # If not even this can be written, the workflow fails, and a reconciliation finds it.
-            abandon = AbandonDelivery(event_id=self._event_id, number=self._attempts)
-            await calls.run(calls.abandon_delivery(abandon), self._outage)
+            return await calls.call(
+                calls.ATTEMPT_DELIVERY, request, f"attempt {request.number}", self._outage
+            )
+        except calls.ActivityDefect:
+            # If this cannot be written either, the workflow fails and a reconciliation finds it.
+            abandon = AbandonDelivery(event_id=self._state.event_id, number=self._state.attempts)
+            await calls.call(
+                calls.ABANDON_DELIVERY, abandon, "give up: internal error", self._outage
+            )
             return AttemptedDelivery(outcome=DeliveryOutcome.FAILED)
 
     @contextlib.asynccontextmanager
     async def _outage(self, waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:
-        latest = until.strftime("%Y-%m-%d %H:%M:%S UTC")
-        self._show(f"attempt {self._attempts} waits for **{waiting_for}**, until {latest} at most")
+        self._show(f"waits for **{waiting_for}** until {utc(until)} at the latest")
         yield
-        self._show(f"attempt {self._attempts}")
+        self._show("is under way")
 
     async def _wait(self, delay: float) -> None:
-        self._show(f"attempt {self._attempts} failed, the next in {_words(delay)}")
+        self._show(f"failed, the next in {_duration(delay)}")
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: self._asked_for,
+                lambda: self._state.asked_for,
                 timeout=timedelta(seconds=delay),
-                timeout_summary=f"attempt {self._attempts + 1} in {_words(delay)}",
+                timeout_summary=f"attempt {self._state.attempts + 1} in {_duration(delay)}",
             )
 
-    def _show(self, what: str) -> None:
-        workflow.set_current_details(f"`{self._event_id}`: {what}.")
+    def _show(self, text: str) -> None:
+        state = self._state
+        workflow.set_current_details(f"`{state.event_id}`: attempt {state.attempts} {text}.")
 
 
-def _words(seconds: float) -> str:
-    """A delay as an operator reads it."""
+def _duration(seconds: float) -> str:
+    """A delay as text for an operator."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5_400:

@@ -1,8 +1,7 @@
-"""The documents of one job: which state each is in, which is asked for next and when again.
+"""The documents of one job: the state of each, the order of what is next, and the retries.
 
-Plain data and no clock of its own, so it is tested without Temporal. Whether the source itself is
-out of order it cannot know: `in_doubt` says which attempts count only if it works, and the
-workflow finds that out.
+Plain data without a clock, so it is tested without Temporal. It cannot know whether the source
+itself works: `unconfirmed` says which attempts count only if it does, and the workflow checks that.
 """
 
 from bisect import insort
@@ -17,8 +16,8 @@ from autos.contracts.download import (
     FAILED,
     PENDING,
     PROCESSING,
-    Outcome,
-    Wanted,
+    BatchDocument,
+    DocumentOutcome,
 )
 from autos.contracts.job_state import JobState, Retry
 from autos.contracts.retries import OUTAGES, retry_rule
@@ -28,33 +27,33 @@ _DUE = attrgetter("due", "position")
 _SIGNS = OUTAGES | {Reason.CREDENTIAL}
 
 
-def in_doubt(outcomes: list[Outcome]) -> list[Outcome]:
+def unconfirmed(outcomes: list[DocumentOutcome]) -> list[DocumentOutcome]:
     """The outcomes of a batch whose attempts count only if the source itself works.
 
-    All of them when there is nothing else than signs of an outage; otherwise the refusals of the
-    credential, which may concern these documents alone.
+    All of them when the batch looks like an outage. Otherwise the refusals of the credential, which
+    may concern these documents alone.
     """
-    if speaks_for_all(outcomes):
+    if looks_like_outage(outcomes):
         return outcomes
     return [outcome for outcome in outcomes if outcome.reason is Reason.CREDENTIAL]
 
 
-def speaks_for_all(outcomes: list[Outcome]) -> bool:
-    """True when a batch shows nothing but signs of an outage: the next one may meet it, too."""
+def looks_like_outage(outcomes: list[DocumentOutcome]) -> bool:
+    """True when every outcome is a sign of an outage, which the next batch may meet as well."""
     return all(outcome.reason in _SIGNS for outcome in outcomes)
 
 
 class DocumentQueue:
-    """Every document by position, one character each, and the order of what is still to do.
+    """Every document by position, and the order of what is still to download.
 
-    Everything but that order lives in the job's state, which is changed in place.
+    Everything but that order is kept in the job's state, which is changed in place.
     """
 
     def __init__(self, state: JobState, retry_unit: timedelta) -> None:
         self.state = state
         self._retry_unit = retry_unit
-        # What was in flight when a run ended is asked for again; a batch that did finish left its
-        # documents in the records, where the activity finds them.
+        # Documents in flight when a run ended are requested again. If their batch did finish, the
+        # activity finds them in the records.
         state.states = state.states.replace(PROCESSING, PENDING)
         waiting = {retry.position for retry in state.retries}
         self._ready = deque(
@@ -63,17 +62,17 @@ class DocumentQueue:
 
     @property
     def next_due(self) -> datetime | None:
-        """When the next retry is due; None when none waits."""
+        """When the next retry is due; None when there is none."""
         return self.state.retries[0].due if self.state.retries else None
 
     @property
     def ready(self) -> int:
-        """How many documents can be asked for at once."""
+        """How many documents can be requested now."""
         return len(self._ready)
 
     @property
     def ended(self) -> int:
-        """How many documents have ended, well or not."""
+        """How many documents have ended, available or failed."""
         return self.count(AVAILABLE) + self.count(DOUBTFUL) + self.count(FAILED)
 
     def count(self, letter: str) -> int:
@@ -81,74 +80,74 @@ class DocumentQueue:
         return self.state.states.count(letter)
 
     def reset(self, states: str) -> None:
-        """Begin with these documents; nothing of them has been tried."""
+        """Start with these documents, with no attempt made."""
         self.state.states = states
         self.state.tried, self.state.retries = {}, []
         self._ready = deque(self._all_in(PENDING))
 
     def make_due_ready(self, moment: datetime) -> None:
-        """Put every retry whose time has come behind what is ready."""
+        """Append every retry that is due to the ready documents."""
         retries = self.state.retries
         while retries and retries[0].due <= moment:
             self._ready.append(retries.pop(0).position)
 
     def make_all_ready(self) -> None:
-        """Put every retry behind what is ready, whenever it was due."""
+        """Append every retry to the ready documents, whenever it is due."""
         self._ready.extend(retry.position for retry in self.state.retries)
         self.state.retries.clear()
 
     def retry_failed(self) -> None:
-        """Put everything that has failed or is in doubt behind what is ready."""
+        """Append every failed or doubtful document to the ready ones."""
         for position in self._all_in(FAILED + DOUBTFUL):
             self._set(position, PENDING)
             self._ready.append(position)
 
-    def take(self, size: int) -> list[Wanted]:
+    def take(self, size: int) -> list[BatchDocument]:
         """The next documents, at most `size`, now `processing`."""
-        taken: list[Wanted] = []
+        taken: list[BatchDocument] = []
         while self._ready and len(taken) < size:
             position = self._ready.popleft()
             self._set(position, PROCESSING)
-            taken.append(self._wanted(position))
+            taken.append(self._document(position))
         return taken
 
-    def release(self, outcomes: Iterable[Outcome]) -> None:
-        """Take documents out of `processing` while it is in doubt whether their attempts count."""
+    def release(self, outcomes: Iterable[DocumentOutcome]) -> None:
+        """Take documents out of `processing` until it is known whether their attempts count."""
         for outcome in outcomes:
             self._set(outcome.position, PENDING)
 
-    def put_back(self, outcomes: Iterable[Outcome]) -> None:
-        """Released documents come first again, with no attempt counted."""
+    def requeue(self, outcomes: Iterable[DocumentOutcome]) -> None:
+        """Put released documents first, with no attempt counted."""
         self._ready.extendleft(reversed([outcome.position for outcome in outcomes]))
 
-    def settle(self, outcome: Outcome, moment: datetime) -> None:
-        """Take in what became of a document at the given moment."""
+    def settle(self, outcome: DocumentOutcome, moment: datetime) -> None:
+        """Apply the outcome of an attempt that ended at the given moment."""
         position, reason = outcome.position, outcome.reason
         if reason is None:
             self._finish(position, DOUBTFUL if outcome.doubt else AVAILABLE)
             return
         if outcome.unsent:
-            self._try_later(position, reason, moment, outcome.retry_after_seconds or 1)
+            self._retry_later(position, reason, moment, outcome.retry_after_seconds or 1)
             return
-        if outcome.final or self._wanted(position).is_last(reason):
+        if outcome.final or self._document(position).is_last(reason):
             self._finish(position, FAILED)
             return
         tried = self.state.tried.setdefault(position, {})
         tried[reason] = tried.get(reason, 0) + 1
         delay = retry_rule(reason).delay_after(tried[reason]) * self._retry_unit.total_seconds()
-        self._try_later(position, reason, moment, max(delay, outcome.retry_after_seconds or 0))
+        self._retry_later(position, reason, moment, max(delay, outcome.retry_after_seconds or 0))
 
-    def fail_the_rest(self) -> None:
-        """Give up everything that has not ended."""
+    def fail_unfinished(self) -> None:
+        """Fail every document that has not ended."""
         self.reset(self.state.states.translate(str.maketrans(PENDING + PROCESSING, FAILED * 2)))
 
-    def _wanted(self, position: int) -> Wanted:
-        return Wanted(position=position, tried=self.state.tried.get(position, {}))
+    def _document(self, position: int) -> BatchDocument:
+        return BatchDocument(position=position, tried=self.state.tried.get(position, {}))
 
     def _all_in(self, letters: str) -> list[int]:
         return [at for at, letter in enumerate(self.state.states) if letter in letters]
 
-    def _try_later(self, position: int, reason: Reason, moment: datetime, seconds: float) -> None:
+    def _retry_later(self, position: int, reason: Reason, moment: datetime, seconds: float) -> None:
         self._set(position, PENDING)
         retry = Retry(position=position, due=moment + timedelta(seconds=seconds), reason=reason)
         insort(self.state.retries, retry, key=_DUE)

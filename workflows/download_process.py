@@ -1,12 +1,11 @@
-"""One job: bring a process up to date in the store, and tell every subscriber how it ended.
+"""One job: bring a process up to date in the store, and notify every subscriber of how it ended.
 
-The order of things: metadata, batches of documents, a final row, one delivery per subscription. A
-dead credential, a source or a part of ours that is out of order and an operator's pause are waits,
-never failures. The workflow holds positions, counts and reasons only; a run that grows long
-continues as new with everything it knows.
+The order: metadata, batches of documents, the final row, one delivery per subscription. A refused
+credential, an outage of the source or of a part of Autos, and an operator's pause are waits, never
+failures. A run that grows long continues as new with its whole state.
 
-Not promised: that a document is asked for only once. An activity whose worker died is run again;
-what it had stored is recognised by its hash.
+Does not promise that a document is requested only once: an activity whose worker died is run again,
+and recognises what it had stored by its hash.
 """
 
 import asyncio
@@ -15,16 +14,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
-    from autos.contracts import errors
     from autos.contracts.download import (
         AVAILABLE,
         DOUBTFUL,
         FAILED,
         Attach,
         AttachCheck,
+        ClosedJob,
         CloseJob,
         DownloadProcess,
         FetchProcess,
@@ -33,27 +37,38 @@ with workflow.unsafe.imports_passed_through():
         Steer,
     )
     from autos.contracts.job_state import JobState
-    from autos.contracts.names import DOCUMENTS_FAILED, DOCUMENTS_TOTAL, JOB_STATUS
+    from autos.contracts.names import (
+        DELIVERY_WORKFLOW,
+        DOCUMENTS_FAILED,
+        DOCUMENTS_TOTAL,
+        JOB_CLOSING,
+        JOB_ENDED,
+        JOB_STATUS,
+        JOB_WORKFLOW,
+        WEBHOOKS_QUEUE,
+        delivery_workflow_id,
+    )
     from autos.contracts.retries import retry_rule
     from autos.contracts.states import JobStatus, Reason
+    from autos.contracts.webhooks import DeliverWebhook
     from workflows import activity_calls as calls
-    from workflows import reports
     from workflows.downloads import Downloads
-    from workflows.waits import ContinueAsNew, GaveUp, Waits, reason_of
+    from workflows.progress import progress_of
+    from workflows.waits import ContinueAsNew, GaveUp, Waits
 
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How a job ended; without a status the documents decide."""
+    """How a job ended; without a status it is derived from the documents."""
 
     status: JobStatus | None = None
     reason: Reason | None = None
     gave_up: bool = False
 
 
-@workflow.defn(name="DownloadProcessWorkflow")
+@workflow.defn(name=JOB_WORKFLOW)
 class DownloadProcessWorkflow:
-    """See the module. Query: progress; signals and updates are described where they are taken."""
+    """See the module."""
 
     @workflow.init
     def __init__(self, request: DownloadProcess) -> None:
@@ -67,41 +82,41 @@ class DownloadProcessWorkflow:
 
     # ------------------------------------------------------------------ messages
 
-    @workflow.signal(description="This process is wanted, perhaps with a webhook")
+    @workflow.signal(description="Request this process, optionally with a webhook")
     def attach(self, request: Attach) -> None:
-        """Take up a subscription and a request for fresh metadata."""
+        """Add a subscription and a request for fresh metadata."""
         subscription = request.subscription_id
         if subscription and subscription not in self._state.subscriptions:
             self._state.subscriptions.append(subscription)
         if not self._state.satisfies(request.max_age_seconds, workflow.now()):
             self._state.want_metadata(request.max_age_seconds)
 
-    @workflow.signal(description="A new credential was set: try again now")
+    @workflow.signal(description="A new credential was set: retry now")
     def credential_changed(self) -> None:
-        """Wake a job that waits for source or credential."""
+        """Wake a job that waits for the source or a credential."""
         self._state.nudged = True
 
     @workflow.update(description="Start no further batch until `resume`")
     def pause(self, request: Steer) -> Progress:  # noqa: ARG002 - for the validator
-        """What is in flight ends normally. A second pause changes nothing."""
+        """Batches in flight end normally. A second pause changes nothing."""
         self._state.paused_since = self._state.paused_since or workflow.now()
         self._waits.show()
         return self.progress()
 
-    @workflow.update(description="Go on after a pause, or try again now")
+    @workflow.update(description="Continue after a pause, or retry now")
     def resume(self, request: Steer) -> Progress:  # noqa: ARG002 - for the validator
-        """End a pause, and do not wait any longer before the next try."""
+        """End a pause, and make every retry due."""
         self._state.paused_since = None
         self._state.nudged = True
         self._queue.make_all_ready()
         self._waits.show()
         return self.progress()
 
-    @workflow.update(description="Ask once more for what has failed so far, and for nothing else")
+    @workflow.update(description="Retry the documents that have failed so far, and no others")
     def retry_failed(self, request: Steer) -> Progress:  # noqa: ARG002 - for the validator
-        """Documents that failed or are in doubt are pending again."""
+        """Set failed and doubtful documents to pending."""
         self._queue.retry_failed()
-        # A reading of the metadata that is due or on its way does not take this back.
+        # A fetch of the metadata that is due or under way must not undo this.
         self._state.again = True
         return self.progress()
 
@@ -119,14 +134,14 @@ class DownloadProcessWorkflow:
 
     def _check_steerable(self, request: Steer) -> None:
         if request.job_id not in (None, self._job_id):
-            raise ApplicationError("The job has ended.", type=errors.JOB_ENDED)
-        ends = self._closing or self._downloads.given_up
-        if ends or workflow.cancellation_reason() is not None:
-            raise ApplicationError("The job is writing its end.", type=errors.JOB_CLOSING)
+            raise ApplicationError("The job has ended.", type=JOB_ENDED)
+        ending = self._closing or self._downloads.given_up
+        if ending or workflow.cancellation_reason() is not None:
+            raise ApplicationError("The job is recording how it ended.", type=JOB_CLOSING)
 
     @workflow.query(description="Would this `attach` change anything?")
     def check_attach(self, request: Attach) -> AttachCheck:
-        """Asked before the signal is sent: a signal costs events, a query none."""
+        """Lets the API skip a useless signal: a signal costs events, a query does not."""
         changes = self._closing or self._state.changed_by(
             request.subscription_id, request.max_age_seconds, workflow.now()
         )
@@ -134,8 +149,8 @@ class DownloadProcessWorkflow:
 
     @workflow.query(description="Counters, the state of every document, waits and estimates")
     def progress(self) -> Progress:
-        """One consistent moment of the job."""
-        return reports.progress(
+        """A consistent snapshot of the job."""
+        return progress_of(
             self._job_id,
             self._request.process_number,
             self._state,
@@ -147,18 +162,18 @@ class DownloadProcessWorkflow:
 
     @workflow.run
     async def run(self, request: DownloadProcess) -> JobResult:
-        """Do the job to its end; Temporal's own cancellation cancels it."""
+        """Run the job to its end; Temporal's cancellation cancels it."""
         state, cancelled = self._state, False
         while True:
             ending = _Ending(JobStatus.CANCELLED) if cancelled else await self._work()
             cancelled = await self._close(ending) or ending.status is JobStatus.CANCELLED
-            # Who attached while the job was closing gets a round of their own; a cancelled job
-            # only says that it will not look again.
+            # A request that was attached while the job was closing gets another round. A cancelled
+            # job only notifies its subscribers.
             if not state.subscriptions and (cancelled or state.max_age_seconds is None):
                 break
             if cancelled:
                 state.max_age_seconds = None
-        # A purge ends a job as cancelled, too, but nobody asked the workflow to be.
+        # A purge also ends the job as cancelled, without a cancellation of the workflow.
         if cancelled and state.status is JobStatus.CANCELLED:
             raise asyncio.CancelledError
         return JobResult(
@@ -173,36 +188,36 @@ class DownloadProcessWorkflow:
         )
 
     async def _work(self) -> _Ending:
-        """Do all there is to do, and say how it ended."""
+        """Download everything; how it ended."""
         state, self._closing = self._state, False
         try:
             if state.status.ended:
-                await self._open_again()
+                await self._reopen()
             while True:
                 if state.fetched_at is None or state.max_age_seconds is not None:
                     await self._fetch()
                 await self._downloads.run(self._waits)
-                # Everything that was to be tried again has been.
+                # Everything that was to be retried has been.
                 state.again = False
                 if state.max_age_seconds is None:
                     return _Ending()
         except ContinueAsNew:
             workflow.continue_as_new(self._request.model_copy(update={"state": state}))
         except GaveUp as gave_up:
-            # The request for metadata is answered: this is the answer.
+            # This ending answers the request for metadata.
             state.max_age_seconds = None
-            status = None if gave_up.of_patience else JobStatus.FAILED
+            status = None if gave_up.waited_too_long else JobStatus.FAILED
             return _Ending(status, gave_up.reason, gave_up=True)
-        except (calls.Defect, calls.OutOfPatience) as error:
+        except calls.CallFailed as error:
             state.max_age_seconds = None
-            return _Ending(None, reason_of(error), gave_up=True)
+            return _Ending(None, error.reason, gave_up=True)
         except (asyncio.CancelledError, ActivityError) as error:
             if isinstance(error, ActivityError) and not is_cancelled_exception(error):
                 raise
             return _Ending(JobStatus.CANCELLED)
 
-    async def _open_again(self) -> None:
-        """The job is asked for once more after its end: it is a running job in every respect."""
+    async def _reopen(self) -> None:
+        """Make an ended job a running one, because it was requested again."""
         self._state.status, self._state.reason = JobStatus.PROCESSING, None
         self._state.again = True
         workflow.upsert_search_attributes([JOB_STATUS.value_set(self._state.status)])
@@ -211,57 +226,55 @@ class DownloadProcessWorkflow:
     # ------------------------------------------------------------------ metadata
 
     async def _fetch(self) -> None:
-        """Read the metadata; a source that is out of order is waited out, a broken case is not."""
+        """Fetch the metadata; wait out an outage of the source, but not an unreadable case."""
         state, rule = self._state, retry_rule(Reason.UNREADABLE_LISTING)
         if state.wait is not None:
-            # The run before this one left in the middle of a wait.
+            # The previous run left in the middle of a wait.
             await self._waits.until_source_works()
-        await self._waits.hold()
-        while (refused := await self._read()) is not None:
+        await self._waits.while_paused()
+        while (refused := await self._fetch_once()) is not None:
             reason, retry_after = refused
             if await self._waits.until_source_works():
                 state.listing_attempts += 1
                 if state.listing_attempts >= rule.attempts:
                     raise GaveUp(reason)
                 state.reason = reason
-                delay = (
-                    rule.delay_after(state.listing_attempts)
-                    * self._request.wishes.retry_unit_seconds
-                )
-                await self._wait_to_read(max(delay, retry_after))
-            await self._waits.hold()
+                unit = self._request.job_options.retry_unit_seconds
+                delay = rule.delay_after(state.listing_attempts) * unit
+                await self._wait_to_fetch(max(delay, retry_after))
+            await self._waits.while_paused()
         state.listing_attempts, state.reason, state.status = 0, None, JobStatus.PROCESSING
         workflow.upsert_search_attributes(
             [JOB_STATUS.value_set(state.status), DOCUMENTS_TOTAL.value_set(len(state.states))]
         )
 
-    async def _read(self) -> tuple[Reason, float] | None:
-        """None when the metadata are as fresh as wanted; else why not, and seconds to wait."""
+    async def _fetch_once(self) -> tuple[Reason, float] | None:
+        """None when the metadata are as fresh as requested; else why not, and seconds to wait."""
         state = self._state
-        # Requests that come while the source is being read are gathered anew.
-        wanted, state.max_age_seconds = state.max_age_seconds, None
+        # Requests that arrive during the fetch are collected anew.
+        max_age, state.max_age_seconds = state.max_age_seconds, None
         again, state.again = state.again, False
-        read_well = False
+        succeeded = False
         try:
-            fetched = await calls.run(
-                calls.fetch_process(
-                    FetchProcess(
-                        job_id=self._job_id,
-                        process_number=self._request.process_number,
-                        max_age_seconds=wanted or 0,
-                        again=again,
-                    )
+            fetched = await calls.call(
+                calls.FETCH_PROCESS,
+                FetchProcess(
+                    job_id=self._job_id,
+                    process_number=self._request.process_number,
+                    max_age_seconds=max_age or 0,
+                    again=again,
                 ),
-                self._waits.outage,
+                "fetch the metadata",
+                self._waits.during_outage,
             )
-            read_well = fetched.reason is None
-        except calls.Defect as error:
-            raise GaveUp(Reason.INTERNAL_ERROR) from error
+            succeeded = fetched.reason is None
+        except calls.ActivityDefect as error:
+            raise GaveUp(error.reason) from error
         finally:
-            if not read_well:
+            if not succeeded:
                 state.again = state.again or again
-                if wanted is not None:
-                    state.want_metadata(wanted)
+                if max_age is not None:
+                    state.want_metadata(max_age)
         if fetched.reason is not None and fetched.final:
             raise GaveUp(fetched.reason)
         if fetched.reason is not None:
@@ -277,23 +290,23 @@ class DownloadProcessWorkflow:
         state.bytes_stored = fetched.bytes_stored
         return None
 
-    async def _wait_to_read(self, seconds: float) -> None:
+    async def _wait_to_fetch(self, seconds: float) -> None:
         delay = timedelta(seconds=seconds)
         self._state.next_reading_at = workflow.now() + delay
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: self._state.nudged or self._state.paused_since is not None,
                 timeout=delay,
-                timeout_summary="the metadata again",
+                timeout_summary="until the metadata are fetched again",
             )
         self._state.next_reading_at, self._state.nudged = None, False
 
     # ------------------------------------------------------------------ the end
 
     async def _close(self, ending: _Ending) -> bool:
-        """Write the end, whatever comes in between; True if a cancellation did."""
+        """Record how the job ended, even during a cancellation; True if there was one."""
         self._closing = True
-        task = asyncio.create_task(self._write_the_end(ending))
+        task = asyncio.create_task(self._record_end(ending))
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -301,11 +314,11 @@ class DownloadProcessWorkflow:
             return True
         return False
 
-    async def _write_the_end(self, ending: _Ending) -> None:
-        """Write the end into the records and start what tells the subscribers."""
+    async def _record_end(self, ending: _Ending) -> None:
+        """Write the end into the records and start the deliveries to the subscribers."""
         state = self._state
         if ending.gave_up:
-            self._queue.fail_the_rest()
+            self._queue.fail_unfinished()
         subscriptions, state.subscriptions = state.subscriptions, []
         request = CloseJob(
             job_id=self._job_id,
@@ -317,10 +330,10 @@ class DownloadProcessWorkflow:
             subscriptions=subscriptions,
         )
         try:
-            closed = await calls.run(calls.close_job(request), self._waits.outage)
-        except (calls.Defect, calls.OutOfPatience):
+            closed = await self._call_close(request, "close the job")
+        except calls.CallFailed:
             request.minimal = True
-            closed = await calls.run(calls.close_job(request), self._waits.outage)
+            closed = await self._call_close(request, "close the job, without a manifest")
         state.status, state.reason = closed.status, closed.reason
         state.bytes_stored = closed.bytes_stored
         self._queue.reset(closed.states)
@@ -331,4 +344,20 @@ class DownloadProcessWorkflow:
                 DOCUMENTS_FAILED.value_set(self._queue.count(FAILED)),
             ]
         )
-        await calls.start_deliveries(closed.deliveries)
+        # All at once; the job does not wait for receivers.
+        await asyncio.gather(*map(_start_delivery, closed.deliveries))
+
+    async def _call_close(self, request: CloseJob, summary: str) -> ClosedJob:
+        return await calls.call(calls.CLOSE_JOB, request, summary, self._waits.during_outage)
+
+
+async def _start_delivery(event_id: str) -> None:
+    # A redelivery requested through the API may have started it before.
+    with contextlib.suppress(WorkflowAlreadyStartedError):
+        await workflow.start_child_workflow(
+            DELIVERY_WORKFLOW,
+            DeliverWebhook(event_id=event_id),
+            id=delivery_workflow_id(event_id),
+            task_queue=WEBHOOKS_QUEUE,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )

@@ -1,8 +1,8 @@
 """The documents of a job: batches until every document has ended.
 
-When refusals put the source itself in doubt, it is asked, while the other documents go on as long
-as they succeed: if it works, the attempts count; if not, the job waits and asks for the same
-documents again, with no attempt counted.
+When refusals suggest an outage, the source is checked while other documents go on as long as they
+succeed. If it works, the attempts count; if not, the job waits and requests the same documents
+again, with no attempt counted.
 """
 
 import asyncio
@@ -12,88 +12,88 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from autos.contracts.download import (
+        BatchDocument,
+        DocumentOutcome,
         DownloadBatch,
         DownloadProcess,
-        Outcome,
         SourceCheck,
-        Wanted,
     )
     from autos.contracts.job_state import JobState
     from autos.contracts.states import Reason
     from workflows import activity_calls as calls
-    from workflows.batches import Alarm, Batches
-    from workflows.document_queue import DocumentQueue, in_doubt, speaks_for_all
-    from workflows.waits import ContinueAsNew, GaveUp, Waits, reason_of
+    from workflows.batches import Batches, Timer
+    from workflows.document_queue import DocumentQueue, looks_like_outage, unconfirmed
+    from workflows.waits import ContinueAsNew, GaveUp, Waits
 
 
 class Downloads:
-    """Works on the job's state in place."""
+    """Downloads a job's documents; changes the job's state in place."""
 
     def __init__(self, request: DownloadProcess, state: JobState) -> None:
         self._job_id = workflow.info().first_execution_run_id
         self._number = request.process_number
-        self._wishes = request.wishes
+        self._options = options = request.job_options
         self._state = state
-        self.queue = DocumentQueue(state, timedelta(seconds=request.wishes.retry_unit_seconds))
-        self._batches = Batches(request.wishes.parallel_batches + request.wishes.lookahead)
-        self._alarm = Alarm()
-        self._doubts: list[Outcome] = []
-        """Attempts that count only if the source works, which is yet to be asked."""
+        self.queue = DocumentQueue(state, timedelta(seconds=options.retry_unit_seconds))
+        self._batches = Batches(options.parallel_batches + options.lookahead)
+        self._timer = Timer()
+        self._unconfirmed: list[DocumentOutcome] = []
+        """Attempts that count only if the source works, which is not checked yet."""
         self.given_up = False
-        """True while batches are stopped because the job ends: nothing can be done any more."""
+        """True while batches are stopped because the job ends."""
         self._held = False
-        """No batch starts before that is known: the next one would meet the same."""
+        """No batch starts until the source is checked: it would meet the same outage."""
         self._succeeded_at: datetime | None = None
         self._last_of_outage = 0
-        """The batch that was handed over last when the source worked again."""
+        """The last batch that started before the source worked again."""
 
     @property
     def must_leave(self) -> bool:
-        """True when this run is to end: nothing is on its way that may soon be back."""
-        return self._should_continue_as_new() and self._batches.only_stragglers
+        """True when this run should continue as new and no batch may finish soon."""
+        return self._history_is_long() and self._batches.only_stragglers
 
     async def run(self, waits: Waits) -> None:
-        """Keep batches on their way until every document has ended.
+        """Keep batches in flight until every document has ended.
 
         Raises:
             GaveUp, ContinueAsNew: as the waits do.
         """
         if self._state.wait is not None:
-            # The run before this one left in the middle of a wait.
+            # The previous run left in the middle of a wait.
             await waits.until_source_works()
         check: asyncio.Task[SourceCheck] | None = None
-        checked: list[Outcome] = []
+        checked: list[DocumentOutcome] = []
         try:
             while True:
-                self._batches.take_out_finished()
-                await waits.hold()
+                self._batches.remove_finished()
+                await waits.while_paused()
                 if check is not None and check.done():
-                    await self._settle_doubts(checked, check.result(), waits)
+                    await self._confirm(checked, check.result(), waits)
                     check = None
-                if check is None and self._doubts:
-                    checked, self._doubts = self._doubts, []
-                    check = asyncio.create_task(waits.ask())
+                if check is None and self._unconfirmed:
+                    checked, self._unconfirmed = self._unconfirmed, []
+                    check = asyncio.create_task(waits.check_source())
                 self.queue.make_due_ready(workflow.now())
                 while self._can_start():
                     self._start_batch(waits)
                 if not (self._batches or check or self.queue.ready or self.queue.next_due):
-                    self._alarm.cancel()
+                    self._timer.cancel()
                     return
-                await self._something_happens(check)
+                await self._wait_for_change(check)
         except (Exception, asyncio.CancelledError) as error:
-            # Not in a `finally`: a run that is only put out of a worker's memory cannot await.
-            self.given_up = isinstance(error, GaveUp | calls.Defect | calls.OutOfPatience)
-            self._alarm.cancel()
+            # Not in a `finally`: a run that is evicted from a worker's cache cannot await.
+            self.given_up = isinstance(error, GaveUp | calls.CallFailed)
+            self._timer.cancel()
             if check is not None:
                 check.cancel()
-            # The question writes the job's row, too: it must not do so after the end.
+            # The check writes the job's row, which must not happen after the job's end.
             await asyncio.gather(
                 self._batches.stop(), *filter(None, [check]), return_exceptions=True
             )
             raise
 
-    async def _something_happens(self, check: asyncio.Task[SourceCheck] | None) -> None:
-        """Wait until there is something to do; a timer costs events, so there is one for all.
+    async def _wait_for_change(self, check: asyncio.Task[SourceCheck] | None) -> None:
+        """Wait until there is something to do.
 
         Raises:
             ContinueAsNew: the history has grown long.
@@ -103,16 +103,16 @@ class Downloads:
         if not self._batches:
             self._state.pace.rest()
         if self.queue.ready or (self.queue.next_due and not self._batches.room):
-            self._alarm.set(self._batches.next_straggler, "a batch takes long")
+            self._timer.set(self._batches.next_straggler, "until the batch counts as slow")
         else:
-            self._alarm.set(self.queue.next_due, "next retry")
+            self._timer.set(self.queue.next_due, "until the next retry")
         await workflow.wait_condition(
             lambda: (
                 self._batches.any_done
                 or (check is not None and check.done())
-                or self._alarm.rings
+                or self._timer.fired
                 or self._can_start()
-                # A pause is recorded at once, though what is in flight may go on for hours.
+                # A pause is recorded at once, though batches in flight may go on for hours.
                 or self._state.paused_since is not None
                 or self.must_leave
             )
@@ -124,55 +124,58 @@ class Downloads:
             and self._batches.room
             and not self._held
             and self._state.paused_since is None
-            and not self._should_continue_as_new()
+            and not self._history_is_long()
         )
 
     def _start_batch(self, waits: Waits) -> None:
         self._state.batches += 1
         self._state.pace.work(workflow.now())
-        documents = self.queue.take(self._wishes.batch_size)
+        documents = self.queue.take(self._options.batch_size)
         self._batches.add(self._download_batch(self._state.batches, documents, waits))
 
-    async def _download_batch(self, batch: int, documents: list[Wanted], waits: Waits) -> None:
-        begun = workflow.now()
+    async def _download_batch(
+        self, batch: int, documents: list[BatchDocument], waits: Waits
+    ) -> None:
+        started = workflow.now()
         request = DownloadBatch(
             job_id=self._job_id,
             process_number=self._number,
             batch=batch,
-            at_once=self._wishes.batch_size * self._wishes.parallel_batches,
+            at_once=self._options.batch_size * self._options.parallel_batches,
             documents=documents,
         )
         try:
-            result = await calls.run(
-                calls.download_batch(request, _summary(batch, documents)), waits.outage
+            result = await calls.call(
+                calls.DOWNLOAD_BATCH, request, _summary(batch, documents), waits.during_outage
             )
             outcomes = result.outcomes
-        except (calls.Defect, calls.OutOfPatience) as error:
+        except calls.CallFailed as error:
             outcomes = [
-                Outcome(position=document.position, reason=reason_of(error), final=True)
+                DocumentOutcome(position=document.position, reason=error.reason, final=True)
                 for document in documents
             ]
-        self._take_in(batch, begun, outcomes)
+        self._apply(batch, started, outcomes)
         waits.show()
 
-    def _take_in(self, batch: int, begun: datetime, outcomes: list[Outcome]) -> None:
-        doubts = in_doubt(outcomes)
-        self.queue.release(doubts)
-        self._settle([outcome for outcome in outcomes if outcome not in doubts])
+    def _apply(self, batch: int, started: datetime, outcomes: list[DocumentOutcome]) -> None:
+        """Settle what is certain of a batch, and keep the rest until the source is checked."""
+        uncertain = unconfirmed(outcomes)
+        self.queue.release(uncertain)
+        self._settle([outcome for outcome in outcomes if outcome not in uncertain])
         if batch <= self._last_of_outage:
-            # Handed over before the outage was over, and back only now.
-            self.queue.put_back(doubts)
+            # It started during an outage that is over.
+            self.queue.requeue(uncertain)
             return
-        self._doubts += doubts
-        # While others succeed a refused credential concerns these documents alone.
-        refused_alone = (
-            all(outcome.reason is Reason.CREDENTIAL for outcome in doubts)
+        self._unconfirmed += uncertain
+        # While other documents succeed, a refused credential concerns these documents alone.
+        only_these = (
+            all(outcome.reason is Reason.CREDENTIAL for outcome in uncertain)
             and self._succeeded_at is not None
-            and self._succeeded_at >= begun
+            and self._succeeded_at >= started
         )
-        self._held = self._held or (speaks_for_all(outcomes) and not refused_alone)
+        self._held = self._held or (looks_like_outage(outcomes) and not only_these)
 
-    def _settle(self, outcomes: list[Outcome]) -> None:
+    def _settle(self, outcomes: list[DocumentOutcome]) -> None:
         now, ended = workflow.now(), self.queue.ended
         for outcome in outcomes:
             self.queue.settle(outcome, now)
@@ -181,32 +184,30 @@ class Downloads:
                 self._succeeded_at = now
         self._state.pace.count(self.queue.ended - ended, now)
 
-    async def _settle_doubts(self, doubts: list[Outcome], check: SourceCheck, waits: Waits) -> None:
-        """If the source works, the attempts count; if not, wait, and repeat them."""
+    async def _confirm(
+        self, outcomes: list[DocumentOutcome], check: SourceCheck, waits: Waits
+    ) -> None:
+        """Count the attempts if the source works; otherwise wait, and repeat them."""
         if check.waiting_for is None:
-            self._settle(doubts)
+            self._settle(outcomes)
         else:
             self._state.pace.rest()
             await waits.until_source_works(check)
             if check.held_back:
                 # A `Retry-After` of these documents opened the breaker; the source never refused.
-                self._settle(doubts)
-                doubts = []
-            # What came into doubt during the wait was asked in the same outage.
-            self.queue.put_back(doubts + self._doubts)
-            self._doubts = []
+                self._settle(outcomes)
+                outcomes = []
+            # Outcomes that arrived during the wait met the same outage.
+            self.queue.requeue(outcomes + self._unconfirmed)
+            self._unconfirmed = []
             self._last_of_outage = self._state.batches
-        self._held = bool(self._doubts) and self._held
+        self._held = bool(self._unconfirmed) and self._held
 
-    def _should_continue_as_new(self) -> bool:
-        limit = self._wishes.continue_as_new_after
-        info = workflow.info()
-        return info.is_continue_as_new_suggested() or (
-            limit is not None and info.get_current_history_length() >= limit
-        )
+    def _history_is_long(self) -> bool:
+        return calls.history_is_long(self._options.continue_as_new_after)
 
 
-def _summary(batch: int, documents: list[Wanted]) -> str:
+def _summary(batch: int, documents: list[BatchDocument]) -> str:
     numbers = sorted(document.position + 1 for document in documents)
     first, last = numbers[0], numbers[-1]
     if last - first == len(numbers) - 1:

@@ -1,9 +1,9 @@
-"""What a job waits for: shown in the query, the search attributes, the Web UI and the job's row.
+"""What a job waits for, shown in the query, the search attributes, the Web UI and the job's row.
 
-A job waits for source or credential, beneath that perhaps for an operator who paused it, and
-besides for our own records or store. The outer wait goes on beneath a pause: neither its beginning
-nor the patience for it starts anew. The server does the waiting, so a wait costs a handful of
-events, however long it lasts.
+A job waits for the source or a credential; a pause may lie on top of that wait, and outages of
+records or store beside it. The wait for the source goes on during a pause: neither its beginning
+nor its limit changes. The server does the waiting, so a wait costs a handful of events, however
+long it lasts.
 """
 
 import asyncio
@@ -18,53 +18,44 @@ with workflow.unsafe.imports_passed_through():
     from autos.contracts.download import AwaitSource, DownloadProcess, RecordJob, SourceCheck
     from autos.contracts.job_state import JobState, Wait
     from autos.contracts.names import WAITING_FOR, WAITING_SINCE
+    from autos.contracts.retries import PATIENCE, UNTIL_SOURCE_WORKS
     from autos.contracts.states import Reason, WaitReason
     from workflows import activity_calls as calls
-    from workflows import reports
+    from workflows.progress import details
 
 
 class ContinueAsNew(Exception):
-    """Raised inside to leave whatever is being waited for; the next run takes it up again."""
+    """Raised to leave a wait because the history has grown long; the next run resumes it."""
 
 
 class GaveUp(Exception):
-    """Raised inside when the job cannot come to its documents, or to the rest of them."""
+    """Raised when the job cannot download its documents, or the rest of them."""
 
-    def __init__(self, reason: Reason, *, of_patience: bool = False) -> None:
+    def __init__(self, reason: Reason, *, waited_too_long: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.of_patience = of_patience
-
-
-def reason_of(error: calls.Defect | calls.OutOfPatience) -> Reason:
-    """What a document or a job says that ended for this."""
-    if isinstance(error, calls.OutOfPatience) and error.waited_for is WaitReason.STORAGE:
-        return Reason.STORAGE
-    return Reason.INTERNAL_ERROR
+        self.waited_too_long = waited_too_long
 
 
 class Waits:
     """All waits of one job."""
 
     def __init__(
-        self,
-        state: JobState,
-        request: DownloadProcess,
-        must_leave: Callable[[], bool],
+        self, state: JobState, request: DownloadProcess, must_leave: Callable[[], bool]
     ) -> None:
         self._state = state
         self._job_id = workflow.info().first_execution_run_id
         self._number = request.process_number
-        self._retry_unit_seconds = request.wishes.retry_unit_seconds
+        self._retry_unit_seconds = request.job_options.retry_unit_seconds
         self._must_leave = must_leave
         self._outages: dict[WaitReason, Wait] = {}
-        self._waiting_for_us: Counter[WaitReason] = Counter()
+        self._waiting_calls: Counter[WaitReason] = Counter()
         self._attributes = self.shown
-        """What the search attributes say; a run inherits them from the one before."""
+        """The content of the search attributes; a run inherits them from the previous one."""
 
     @property
     def shown(self) -> Wait | None:
-        """What the job is said to wait for; a pause hides all else."""
+        """The one wait that is shown; a pause hides all others."""
         if self._state.paused_since:
             return Wait(waiting_for=WaitReason.OPERATOR, since=self._state.paused_since)
         return next(iter(self._outages.values()), self._state.wait)
@@ -72,7 +63,7 @@ class Waits:
     def show(self) -> None:
         """Bring the Web UI and the search attributes up to date."""
         wait = self.shown
-        workflow.set_current_details(reports.details(self._state, wait))
+        workflow.set_current_details(details(self._state, wait))
         if wait == self._attributes:
             return
         self._attributes = wait
@@ -84,7 +75,7 @@ class Waits:
         )
 
     async def record(self, *, reopens: bool = False) -> None:
-        """Bring the job's row up to date; that of an ended job only where it is opened again."""
+        """Bring the job's row up to date; an ended job's row only when the job reopens."""
         wait = self.shown
         request = RecordJob(
             job_id=self._job_id,
@@ -96,19 +87,22 @@ class Waits:
             reason=self._state.reason if wait else None,
             reopens=reopens,
         )
-        # A row that is behind is no reason to end a job; the worker's log tells of the defect.
-        with suppress(calls.Defect):
-            await calls.run(calls.record_job(request), self.outage)
+        waiting = f", waiting for {request.waiting_for}" if wait else ""
+        # A row that is out of date must not end the job; the worker's log has the error.
+        with suppress(calls.ActivityDefect):
+            await calls.call(
+                calls.RECORD_JOB, request, f"{request.status}{waiting}", self.during_outage
+            )
 
     def end(self) -> None:
-        """Nothing is waited for any more: the job has ended, and its row says so."""
+        """Clear every wait: the job has ended, and its row says so."""
         self._state.wait = self._state.paused_since = None
         self.show()
 
     # ------------------------------------------------------------------ an operator's pause
 
-    async def hold(self) -> None:
-        """Stay here as long as the job is paused.
+    async def while_paused(self) -> None:
+        """Return once the job is not paused.
 
         Raises:
             ContinueAsNew: the history has grown long.
@@ -124,15 +118,15 @@ class Waits:
             raise ContinueAsNew
         self.show()
         if self._state.wait is None:
-            # Otherwise the source is asked next, which writes the row.
+            # Otherwise the check of the source, which is next, writes the row.
             await self.record()
 
-    # ------------------------------------------------------------------ our own parts
+    # ------------------------------------------------------------------ records and store
 
     @asynccontextmanager
-    async def outage(self, waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:
-        """Show that records or store are waited for, as long as anything in the job does so."""
-        self._waiting_for_us[waiting_for] += 1
+    async def during_outage(self, waiting_for: WaitReason, until: datetime) -> AsyncIterator[None]:
+        """Show an outage of records or store while any call of the job waits for it."""
+        self._waiting_calls[waiting_for] += 1
         try:
             if waiting_for not in self._outages:
                 since = workflow.now()
@@ -142,8 +136,8 @@ class Waits:
                     await self.record()
             yield
         finally:
-            self._waiting_for_us[waiting_for] -= 1
-            if not self._waiting_for_us[waiting_for]:
+            self._waiting_calls[waiting_for] -= 1
+            if not self._waiting_calls[waiting_for]:
                 self._outages.pop(waiting_for, None)
                 self.show()
         if waiting_for is not WaitReason.RECORDS and waiting_for not in self._outages:
@@ -151,38 +145,41 @@ class Waits:
 
     # ------------------------------------------------------------------ source and credential
 
-    async def ask(self, *, urgent: bool = False) -> SourceCheck:
-        """Ask the source once whether it works and takes the credential."""
-        # A nudge from before the question is answered by it; one that comes meanwhile is not.
+    async def check_source(self, *, urgent: bool = False) -> SourceCheck:
+        """Check once whether the source works and accepts the credential."""
+        # This check answers an earlier nudge; a nudge that comes meanwhile needs another one.
         self._state.nudged = False
-        return await calls.run(calls.await_source(self._question(urgent=urgent)), self.outage)
+        request = self._await_source(urgent=urgent)
+        return await calls.call(calls.AWAIT_SOURCE, request, "check the source", self.during_outage)
 
     async def until_source_works(self, check: SourceCheck | None = None) -> bool:
-        """Wait as long as the source does not work; True if it did at once.
+        """Return once the source works; True if it did at once.
 
         Args:
-            check: what the source was found to be like just now; None asks it.
+            check: the result of a check made just now; None makes one.
 
         Raises:
             GaveUp: the wait has lasted longer than a job's patience.
             ContinueAsNew: the history has grown long.
         """
         waited = self._state.wait is not None
-        check = check or await self.ask(urgent=waited and self._state.nudged)
+        check = check or await self.check_source(urgent=waited and self._state.nudged)
         while check.waiting_for is not None:
             waited = True
-            question = self._question(check)
+            request = self._await_source(check)
             self._state.reason = check.reason
             self._state.wait = Wait(
-                waiting_for=check.waiting_for, since=question.since, until=question.until
+                waiting_for=check.waiting_for, since=request.since, until=request.until
             )
             self.show()
-            check = await self._wait(question) or await self.ask(urgent=self._state.nudged)
+            check = await self._wait(request) or await self.check_source(urgent=self._state.nudged)
         self._state.wait = self._state.reason = None
         self.show()
         return not waited
 
-    def _question(self, check: SourceCheck | None = None, *, urgent: bool = False) -> AwaitSource:
+    def _await_source(
+        self, check: SourceCheck | None = None, *, urgent: bool = False
+    ) -> AwaitSource:
         wait = self._state.wait
         since = wait.since if wait else workflow.now()
         return AwaitSource(
@@ -191,44 +188,52 @@ class Waits:
             status=self._state.status,
             waiting_for=check.waiting_for if check else None,
             since=since,
-            until=since + calls.PATIENCE,
+            until=since + PATIENCE,
             delay_seconds=check.delay_seconds if check else 0.0,
             retry_unit_seconds=self._retry_unit_seconds,
             urgent=urgent,
         )
 
-    async def _wait(self, question: AwaitSource) -> SourceCheck | None:
-        """Have the server ask until something changes; None when the job should ask by itself."""
-        state = self._state
-        left = question.until - workflow.now()
+    async def _wait(self, request: AwaitSource) -> SourceCheck | None:
+        """Let the server check until something changes; None when the job should check itself."""
+        left = request.until - workflow.now()
         if left <= timedelta(0):
-            raise GaveUp(state.reason or Reason.UNAVAILABLE, of_patience=True)
-
-        def disturbed() -> bool:
-            return state.nudged or state.paused_since is not None or self._must_leave()
-
-        if not disturbed():
-            waiting = calls.start_wait(calls.await_source(question), left)
+            raise self._gave_up()
+        if not self._interrupted():
+            waiting = calls.schedule(
+                calls.AWAIT_SOURCE,
+                request,
+                f"waiting for {request.waiting_for}",
+                UNTIL_SOURCE_WORKS,
+                left,
+            )
             try:
-                await workflow.wait_condition(lambda: waiting.done() or disturbed())
+                await workflow.wait_condition(lambda: waiting.done() or self._interrupted())
             except asyncio.CancelledError:
-                # Not in a `finally`: a run that is only put out of a worker's memory cannot await.
-                await _stopped(waiting)
+                # Not in a `finally`: a run that is evicted from a worker's cache cannot await.
+                await _stop(waiting)
                 raise
-            undisturbed = waiting.done()
-            found = await _stopped(waiting)
-            if isinstance(found, SourceCheck):
-                return found
-            if undisturbed and calls.out_of_time(found, final=calls.OURS):
-                raise GaveUp(state.reason or Reason.UNAVAILABLE, of_patience=True)
-        await self.hold()
+            ended_itself = waiting.done()
+            result = await _stop(waiting)
+            if isinstance(result, SourceCheck):
+                return result
+            if ended_itself and calls.out_of_time(result, UNTIL_SOURCE_WORKS):
+                raise self._gave_up()
+        await self.while_paused()
         if self._must_leave():
             raise ContinueAsNew
         return None
 
+    def _interrupted(self) -> bool:
+        state = self._state
+        return state.nudged or state.paused_since is not None or self._must_leave()
 
-async def _stopped(waiting: asyncio.Task[SourceCheck]) -> SourceCheck | BaseException:
-    """What an activity came to that is not waited for any longer."""
+    def _gave_up(self) -> GaveUp:
+        return GaveUp(self._state.reason or Reason.UNAVAILABLE, waited_too_long=True)
+
+
+async def _stop(waiting: asyncio.Task[SourceCheck]) -> SourceCheck | BaseException:
+    """Cancel an activity; its result or error."""
     waiting.cancel()
-    (found,) = await asyncio.gather(waiting, return_exceptions=True)
-    return found
+    (result,) = await asyncio.gather(waiting, return_exceptions=True)
+    return result

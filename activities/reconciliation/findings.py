@@ -1,8 +1,8 @@
-"""What one page of a reconciliation has found: counted for the report, and told to the log."""
+"""The findings of one page of a reconciliation: counted for the report, and logged."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, TypeVar
 
 import structlog
@@ -10,60 +10,64 @@ from temporalio.service import RPCError
 
 from activities.failures import failure_type
 from autos import stall_watch
-from autos.contracts.errors import INTERNAL_ERROR
+from autos.contracts.names import INTERNAL_ERROR
 from autos.contracts.reconciliation import Counts, Finding, Kind, ReconciledPage, ReconcilePage
 from autos.records.models import now
 
 log = structlog.get_logger(__name__)
 
 PAGE: Final = 200
-"""Rows that one page looks at."""
+"""Rows per page."""
 _AT_ONCE: Final = 5
-"""So many at once; downloads use the same connections to the records."""
+"""Items checked side by side; downloads need connections to the records as well."""
 
 Item = TypeVar("Item")
 
 
 class Findings:
-    """Of one page."""
+    """The findings of one page, and the limits that its request sets."""
 
     def __init__(self, request: ReconcilePage) -> None:
-        self.dry_run = request.terms.dry_run
-        self.until = now() - timedelta(seconds=request.terms.grace_seconds)
-        """What is younger is left alone."""
-        self.objects_until: datetime = now() - timedelta(seconds=request.terms.object_grace_seconds)
-        self.tallies = Counts()
+        options = request.terms
+        self.repairs = not options.dry_run
+        self.until = now() - timedelta(seconds=options.grace_seconds)
+        """Anything younger is skipped."""
+        self.objects_until = now() - timedelta(seconds=options.object_grace_seconds)
+        self.counts = Counts()
 
-    def note(self, kind: Kind, id: str, process_number: str | None, *, mended: bool) -> None:
-        """Count and log one finding."""
-        self.tallies.note(kind, Finding(id=id, process_number=process_number, mended=mended))
+    def note(
+        self, kind: Kind, id: str, process_number: str | None, *, repaired: bool | None = None
+    ) -> None:
+        """Count and log one finding; it is repaired unless this is a dry run."""
+        mended = self.repairs if repaired is None else repaired
+        self.counts.note(kind, Finding(id=id, process_number=process_number, mended=mended))
         log.warning("reconciliation_found", kind=kind, id=id, process=process_number, mended=mended)
 
-    def page(self, cursor: str | None) -> ReconciledPage:
-        """All of it as the page's answer; the next page begins at `cursor`."""
-        return ReconciledPage(tallies=self.tallies, cursor=cursor)
+    def page(self, cursor: str | None, *, objects_known: int = 0) -> ReconciledPage:
+        """The page's result; the next page begins at `cursor`."""
+        return ReconciledPage(tallies=self.counts, cursor=cursor, objects_known=objects_known)
 
 
-async def each(items: Sequence[Item], look_at: Callable[[Item], Awaitable[None]]) -> None:
-    """Look at every item, a few at once; a defect at one is raised after the others had their turn.
+async def for_each(items: Sequence[Item], check: Callable[[Item], Awaitable[None]]) -> None:
+    """Check every item, a few at once; raise internal errors after all items were checked.
 
-    An outage, of Temporal as well, ends it at once: no other item would fare better.
+    An outage, of Temporal as well, ends it at once, because every other item would meet it too.
     """
     waiting = iter(items)
-    defects: list[Exception] = []
+    errors: list[Exception] = []
 
     async def work() -> None:
         for item in waiting:
             try:
-                await look_at(item)
+                await check(item)
             except Exception as error:
                 if isinstance(error, RPCError) or failure_type(error) != INTERNAL_ERROR:
                     raise
-                defects.append(error)
+                errors.append(error)
             stall_watch.progressed()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(_AT_ONCE, len(items))):
             group.create_task(work())
-    if defects:
-        raise ExceptionGroup("Some items could not be looked at", defects)
+    if errors:
+        raise ExceptionGroup("Some items could not be checked", errors)

@@ -1,9 +1,9 @@
-"""Jobs and subscriptions of which the records say one thing and Temporal another.
+"""Jobs and subscriptions on which the records and Temporal disagree.
 
-Temporal is asked first and the row is read again after that: a job writes its end before it
-closes, so a row that is still active then has really lost it. Everything may run twice: a job is
-started by its process's workflow id, an event's id is derived from job and subscription, and a
-subscription that has its event gets no other (autos/records/subscriptions.py).
+Temporal is queried first and the row is read again after that: a job records its end before its
+workflow closes, so a row that is still active then has lost it. Every repair may run twice: a job
+is started under its process's workflow id, an event's id is derived from job and subscription, and
+a subscription gets one event only (autos/records/subscriptions.py).
 """
 
 import base64
@@ -12,16 +12,20 @@ from datetime import timedelta
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from activities.failures import failure_type, report
 from activities.jobs import JobActivities
-from activities.reconciliation.findings import PAGE, Findings, each
+from activities.reconciliation.findings import PAGE, Findings, for_each
 from autos import temporal_client
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, CloseJob, JobResult
-from autos.contracts.errors import INTERNAL_ERROR
-from autos.contracts.names import job_workflow_id, process_number_of
+from autos.contracts.names import (
+    INTERNAL_ERROR,
+    JOB_WORKFLOW,
+    job_workflow_id,
+    process_number_of,
+)
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
 from autos.contracts.states import JobStatus, Reason
 from autos.records import documents, jobs, processes, reconciliation
@@ -30,12 +34,12 @@ from autos.records.models import Job, Subscription
 from autos.settings import Settings
 from autos.temporal_client import Execution
 
-_RUNNING: Final = f'WorkflowType="{temporal_client.JOB_WORKFLOW}" AND ExecutionStatus="Running"'
-_NOBODY: Final = "reconciliation"
-"""The fairness key of a job that is started for no API key."""
+_RUNNING: Final = f'WorkflowType="{JOB_WORKFLOW}" AND ExecutionStatus="Running"'
+_FAIRNESS_KEY: Final = "reconciliation"
+"""Of a job that is started without an API key's subscription."""
 
 
-class LostJobs:
+class ReconcileJobs:
     """The steps `jobs`, `running` and `subscriptions`."""
 
     def __init__(
@@ -46,48 +50,46 @@ class LostJobs:
         self._jobs = job_activities
         self._settings = settings
 
-    # ------------------------------------------------------------------ rows that say: it runs
+    # ------------------------------------------------------------------ active rows
 
     async def active(self, request: ReconcilePage) -> ReconciledPage:
-        """Ask Temporal about each job whose row says that it runs."""
+        """Compare each active row with its workflow."""
         findings = Findings(request)
         async with self._database.transaction() as session:
             rows = await reconciliation.active_jobs(
                 session, until=findings.until, after=request.cursor, limit=PAGE
             )
 
-        async def look_at(job: Job) -> None:
-            execution = await temporal_client.newest(
-                self._client, job_workflow_id(job.process_number)
-            )
+        async def check(job: Job) -> None:
+            execution = await self._newest(job.process_number)
             if execution is None:
-                await self._take_up_again(job, findings)
+                await self._replace_unknown(job, findings)
             elif execution.first_run_id != job.id:
                 await self._close_superseded(job, findings)
             elif execution.closed_at is not None and execution.closed_at <= findings.until:
-                await self._write_the_end(job, execution, findings)
+                await self._close_ended(job, execution, findings)
 
-        await each(rows, look_at)
+        await for_each(rows, check)
         return findings.page(rows[-1].id if len(rows) == PAGE else None)
 
-    async def _write_the_end(self, job: Job, execution: Execution, findings: Findings) -> None:
-        """Do for a job what it did not come to do: its documents' ends, its row, its events."""
+    async def _close_ended(self, job: Job, execution: Execution, findings: Findings) -> None:
+        """Record the end of a job whose workflow did not: its documents, its row, its events."""
         async with self._database.transaction() as session:
             if not await _still_active(session, job):
                 return
-            untold = await reconciliation.open_subscriptions(
+            waiting = await reconciliation.open_subscriptions(
                 session, job.process_number, until=execution.closed_at or findings.until
             )
-        if not findings.dry_run:
-            await self._close(await self._ending(job, execution), untold)
-        findings.note(Kind.JOB_CLOSED, job.id, job.process_number, mended=not findings.dry_run)
+        if findings.repairs:
+            await self._close(await self._ending(job, execution), waiting)
+        findings.note(Kind.JOB_CLOSED, job.id, job.process_number)
 
     async def _ending(self, job: Job, execution: Execution) -> CloseJob:
         ending = CloseJob(job_id=job.id, process_number=job.process_number, states="")
         if execution.stopped:
             ending.status = JobStatus.CANCELLED
         elif execution.status is WorkflowExecutionStatus.COMPLETED:
-            # It had written its end, and something wrote over it: its own word holds.
+            # The row was overwritten after completion; trust the workflow's result.
             handle = self._client.get_workflow_handle(
                 job_workflow_id(job.process_number),
                 run_id=execution.run_id,
@@ -97,56 +99,54 @@ class LostJobs:
             ending.status, ending.reason = result.status, result.reason
         else:
             ending.gave_up, ending.reason = True, Reason.INTERRUPTED
-            # One that failed could not be closed with its manifest.
+            # A failed workflow could not close the job with its manifest.
             ending.minimal = execution.status is WorkflowExecutionStatus.FAILED
         return ending
 
-    async def _take_up_again(self, job: Job, findings: Findings) -> None:
-        """Temporal has lost a job that was accepted: another one does its work and tells of it."""
+    async def _replace_unknown(self, job: Job, findings: Findings) -> None:
+        """Start another job in place of an accepted one that Temporal does not know."""
         digits = job.process_number
         max_age = timedelta(seconds=self._settings.max_age)
         async with self._database.transaction() as session:
             if not await _still_active(session, job):
                 return
-            untold = await reconciliation.open_subscriptions(session, digits, until=findings.until)
+            waiting = await reconciliation.open_subscriptions(session, digits, until=findings.until)
             held = await documents.held(session, digits, None)
             fresh = await processes.is_fresh(session, digits, max_age)
-        if findings.dry_run:
-            findings.note(Kind.JOB_UNKNOWN, job.id, digits, mended=False)
-            return
-        if fresh and held.settled:
-            # There is nothing left to do but to say so.
+        if findings.repairs and fresh and held.settled:
+            # Only the end is missing.
             await self._close(
-                CloseJob(job_id=job.id, process_number=digits, states=held.states), untold
+                CloseJob(job_id=job.id, process_number=digits, states=held.states), waiting
             )
-        else:
-            await self._start(digits, untold)
+        elif findings.repairs:
+            await self._start(digits, waiting)
             async with self._database.transaction() as session:
                 await jobs.close_lost(session, job.id, JobStatus.FAILED, Reason.INTERRUPTED)
-        findings.note(Kind.JOB_UNKNOWN, job.id, digits, mended=True)
+        findings.note(Kind.JOB_UNKNOWN, job.id, digits)
 
     async def _close_superseded(self, job: Job, findings: Findings) -> None:
-        """The process has a newer job; of this one only the row's end is still to be written."""
-        own = await temporal_client.newest(
-            self._client, job_workflow_id(job.process_number), run_id=job.id
-        )
+        """Close the row of a job whose process has a newer job."""
+        own = await self._newest(job.process_number, run_id=job.id)
         stopped = own is not None and own.stopped
         async with self._database.transaction() as session:
             if not await _still_active(session, job):
                 return
-            if not findings.dry_run:
+            if findings.repairs:
                 await jobs.close_lost(
                     session,
                     job.id,
                     JobStatus.CANCELLED if stopped else JobStatus.FAILED,
                     None if stopped else Reason.INTERRUPTED,
                 )
-        findings.note(Kind.JOB_SUPERSEDED, job.id, job.process_number, mended=not findings.dry_run)
+        findings.note(Kind.JOB_SUPERSEDED, job.id, job.process_number)
 
     # ------------------------------------------------------------------ jobs without a row
 
     async def running(self, request: ReconcilePage) -> ReconciledPage:
-        """Look for the row of each job that runs. A list may be a second behind; a row is not."""
+        """Add the missing row of each running job, such as after a restore of older records.
+
+        Temporal's list may be a second behind, so each job without a row is looked up again.
+        """
         findings = Findings(request)
         listing = self._client.list_workflows(
             _RUNNING,
@@ -154,79 +154,71 @@ class LostJobs:
             next_page_token=base64.b64decode(request.cursor) if request.cursor else None,
         )
         await listing.fetch_next_page()
-        listed = [
-            execution
+        numbers = {
+            process_number_of(execution.id)
             for execution in listing.current_page or ()
             if execution.start_time <= findings.until
-        ]
-        numbers = {process_number_of(execution.id) for execution in listed}
+        }
         async with self._database.transaction() as session:
-            doubtful = await reconciliation.without_active_job(session, numbers)
+            numbers = await reconciliation.without_active_job(session, numbers)
 
-        async def look_at(execution: WorkflowExecution) -> None:
-            await self._write_a_row(process_number_of(execution.id), findings)
+        async def check(digits: str) -> None:
+            execution = await self._newest(digits)
+            if execution is None or not execution.running:
+                return
+            job_id = execution.first_run_id
+            async with self._database.transaction() as session:
+                # An ended row is the job's own: its workflow is about to close.
+                if await jobs.get(session, job_id) is not None:
+                    return
+                if findings.repairs:
+                    await processes.ensure(session, CaseNumber(digits))
+                    await jobs.add_pending(session, job_id=job_id, process_number=digits)
+            findings.note(Kind.JOB_UNRECORDED, job_id, digits)
 
-        await each([one for one in listed if process_number_of(one.id) in doubtful], look_at)
+        await for_each(sorted(numbers), check)
         token = listing.next_page_token
         return findings.page(base64.b64encode(token).decode() if token else None)
 
-    async def _write_a_row(self, digits: str, findings: Findings) -> None:
-        execution = await temporal_client.newest(self._client, job_workflow_id(digits))
-        if execution is None or not execution.running:
-            return
-        job_id = execution.first_run_id
-        async with self._database.transaction() as session:
-            # A row that says that the job has ended is its own: it is about to close.
-            if await jobs.get(session, job_id) is not None:
-                return
-            if not findings.dry_run:
-                await processes.ensure(session, CaseNumber(digits))
-                await jobs.add_pending(session, job_id=job_id, process_number=digits)
-        findings.note(Kind.JOB_UNRECORDED, job_id, digits, mended=not findings.dry_run)
-
-    # ------------------------------------------------------------------ nobody will tell them
+    # ------------------------------------------------------------------ subscriptions
 
     async def subscriptions(self, request: ReconcilePage) -> ReconciledPage:
-        """Attach again what no job has taken up; the job that follows tells it."""
+        """Start a job for subscriptions that no job has taken up; it will notify them."""
         findings = Findings(request)
         async with self._database.transaction() as session:
             numbers = await reconciliation.processes_with_open_subscriptions(
                 session, until=findings.until, after=request.cursor, limit=PAGE
             )
 
-        async def look_at(digits: str) -> None:
-            execution = await temporal_client.newest(self._client, job_workflow_id(digits))
-            if execution is not None and execution.running:
+        async def check(digits: str) -> None:
+            if await temporal_client.is_running(self._client, job_workflow_id(digits)):
                 return
             async with self._database.transaction() as session:
-                untold = await reconciliation.open_subscriptions(
+                waiting = await reconciliation.open_subscriptions(
                     session, digits, until=findings.until
                 )
-            if untold and not findings.dry_run:
-                await self._start(digits, untold)
-            for subscription in untold:
-                findings.note(
-                    Kind.SUBSCRIPTION_OPEN,
-                    str(subscription.id),
-                    digits,
-                    mended=not findings.dry_run,
-                )
+            if waiting and findings.repairs:
+                await self._start(digits, waiting)
+            for subscription in waiting:
+                findings.note(Kind.SUBSCRIPTION_OPEN, str(subscription.id), digits)
 
-        await each(numbers, look_at)
+        await for_each(numbers, check)
         return findings.page(numbers[-1] if len(numbers) == PAGE else None)
 
-    # ------------------------------------------------------------------ what all of them do
+    # ------------------------------------------------------------------ repairs
 
-    async def _start(self, digits: str, untold: Sequence[Subscription]) -> None:
+    async def _newest(self, digits: str, run_id: str | None = None) -> Execution | None:
+        return await temporal_client.newest(self._client, job_workflow_id(digits), run_id=run_id)
+
+    async def _start(self, digits: str, waiting: Sequence[Subscription]) -> None:
         """Start the process's job, or join the one that runs, with these subscriptions."""
-        case = CaseNumber(digits)
-        wanted: list[tuple[str | None, str]] = [
-            (str(one.id), str(one.api_key_id)) for one in untold
+        attached: list[tuple[str | None, str]] = [
+            (str(subscription.id), str(subscription.api_key_id)) for subscription in waiting
         ]
-        for subscription_id, fairness_key in wanted or [(None, _NOBODY)]:
+        for subscription_id, fairness_key in attached or [(None, _FAIRNESS_KEY)]:
             job_id = await temporal_client.attach(
                 self._client,
-                case,
+                CaseNumber(digits),
                 Attach(subscription_id=subscription_id, max_age_seconds=self._settings.max_age),
                 temporal_client.job_options(self._settings),
                 fairness_key,
@@ -234,18 +226,20 @@ class LostJobs:
             async with self._database.transaction() as session:
                 await jobs.add_pending(session, job_id=job_id, process_number=digits)
 
-    async def _close(self, ending: CloseJob, untold: Sequence[Subscription]) -> None:
-        ending.subscriptions = [str(subscription.id) for subscription in untold]
+    async def _close(self, ending: CloseJob, waiting: Sequence[Subscription]) -> None:
+        """Close a job as its own workflow does: without a manifest if that fails."""
+        ending.subscriptions = [str(subscription.id) for subscription in waiting]
         try:
             closed = await self._jobs.close_job(ending)
         except Exception as error:
             if failure_type(error) != INTERNAL_ERROR:
                 raise
-            # As the job itself does: row and events are worth more than a manifest.
             report(error)
             closed = await self._jobs.close_job(ending.model_copy(update={"minimal": True}))
         for event_id in closed.deliveries:
-            await temporal_client.deliver(self._client, event_id, summary="Told by reconciliation")
+            await temporal_client.deliver(
+                self._client, event_id, summary="Delivery started by reconciliation"
+            )
 
 
 async def _still_active(session: AsyncSession, job: Job) -> bool:

@@ -1,23 +1,23 @@
-"""Objects that no document refers to, and documents whose object is gone.
+"""Objects to which no document refers, and documents whose object is missing.
 
 Both sides are read in the order of the keys, a page of each, and compared as far as both reach: one
-call lists a thousand objects, whatever process they are of. The rows are read first, for a document
-is stored before its row says so.
+call lists a thousand objects of any process. The rows are read first, because a document is stored
+before its row says so.
 
-Deleted is only what is proven an orphan: a key as this service makes them, older than the grace, of
-a process that runs no job, which no row refers to when it is asked once more. A document is failed
-only if the store says again that it has not got the object, and if it has others that the records
-know; else the bucket is another one, and that is for a person.
+An object is deleted only if it is certainly an orphan: its key is one that this service makes, it
+is older than the grace period, its process runs no job, and a second query finds no row that refers
+to it. A document is failed only if the store confirms that the object is missing and holds other
+objects that the records know; otherwise the bucket may be the wrong one, and a person must decide.
 
-Not promised: that an orphan whose very bytes a job stores anew in the moment of its deletion stays.
-The next run then finds its document without an object.
+Does not promise to keep an orphan whose same bytes a job stores again at the moment of its
+deletion. The next run then finds a document without an object.
 """
 
 from typing import Final
 
 from temporalio.client import Client
 
-from activities.reconciliation.findings import Findings, each
+from activities.reconciliation.findings import Findings, for_each
 from autos import temporal_client
 from autos.contracts.names import job_workflow_id
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
@@ -31,7 +31,7 @@ PAGE: Final = 1000
 """Objects and rows; the store lists no more in one call."""
 
 
-class LostObjects:
+class ReconcileObjects:
     """The step `objects`."""
 
     def __init__(self, database: Database, client: Client, store: Store) -> None:
@@ -40,7 +40,7 @@ class LostObjects:
         self._store = store
 
     async def compare(self, request: ReconcilePage) -> ReconciledPage:
-        """Delete orphans and fail documents that have no bytes, as far as this page reaches."""
+        """Delete orphans and fail documents without an object, as far as this page reaches."""
         findings = Findings(request)
         cursor = request.cursor or ""
         async with self._database.transaction() as session:
@@ -51,44 +51,37 @@ class LostObjects:
         ends = [referred[-1]] if len(referred) == PAGE else []
         ends += [_place(listed[-1].key)] if more and listed else []
         end = min(ends, default=None)
-
-        def reached(place: Stored) -> bool:
-            return end is None or place <= end
-
+        referred = [place for place in referred if end is None or place <= end]
         objects = {
-            Stored(*ours): one
-            for one in listed
-            if (ours := read_key(one.key)) and reached(Stored(*ours))
+            Stored(*parts): item
+            for item in listed
+            if (parts := read_key(item.key)) and (end is None or Stored(*parts) <= end)
         }
         numbers = {place.process_number for place in objects}
         async with self._database.transaction() as session:
             existing = await reconciliation.existing_processes(session, numbers)
-        known = {place for place in referred if reached(place)}
-        known |= {Stored(number, MANIFEST) for number in existing}
+        known = {*referred, *(Stored(number, MANIFEST) for number in existing)}
         objects_known = request.objects_known + len(known & objects.keys())
         await self._delete_orphans(
-            {place: one for place, one in objects.items() if place not in known}, findings
+            {place: item for place, item in objects.items() if place not in known}, findings
         )
         await self._fail_missing(
-            [place for place in referred if reached(place) and place not in objects],
+            [place for place in referred if place not in objects],
             findings,
             right_bucket=objects_known > 0,
         )
-        page = findings.page(None if end is None else _key(end))
-        page.objects_known = objects_known
-        return page
+        return findings.page(None if end is None else _key(end), objects_known=objects_known)
 
     async def _delete_orphans(
         self, orphans: dict[Stored, ListedObject], findings: Findings
     ) -> None:
         old: dict[str, list[Stored]] = {}
-        for place, one in orphans.items():
-            if one.modified_at <= findings.objects_until:
+        for place, item in orphans.items():
+            if item.modified_at <= findings.objects_until:
                 old.setdefault(place.process_number, []).append(place)
 
-        async def look_at(digits: str) -> None:
-            execution = await temporal_client.newest(self._client, job_workflow_id(digits))
-            if execution is not None and execution.running:
+        async def check(digits: str) -> None:
+            if await temporal_client.is_running(self._client, job_workflow_id(digits)):
                 return
             places = old[digits]
             async with self._database.transaction() as session:
@@ -96,32 +89,32 @@ class LostObjects:
                 if await reconciliation.existing_processes(session, [digits]):
                     kept.add(Stored(digits, MANIFEST))
             doomed = [_key(place) for place in places if place not in kept]
-            if doomed and not findings.dry_run:
+            if doomed and findings.repairs:
                 await self._store.delete(doomed)
             for key in doomed:
-                findings.note(Kind.OBJECT_ORPHANED, key, digits, mended=not findings.dry_run)
+                findings.note(Kind.OBJECT_ORPHANED, key, digits)
 
-        await each(list(old), look_at)
+        await for_each(list(old), check)
 
     async def _fail_missing(
         self, missing: list[Stored], findings: Findings, *, right_bucket: bool
     ) -> None:
-        mend = right_bucket and not findings.dry_run
+        repair = right_bucket and findings.repairs
 
-        async def look_at(place: Stored) -> None:
+        async def check(place: Stored) -> None:
             digits, sha256 = place
             if right_bucket and await self._store.head(document_key(digits, sha256)) is not None:
                 return
             async with self._database.transaction() as session:
-                ids = await reconciliation.fail_missing(session, place, dry_run=not mend)
+                ids = await reconciliation.fail_missing(session, place, dry_run=not repair)
             for document_id in ids:
-                findings.note(Kind.OBJECT_MISSING, document_id, digits, mended=mend)
+                findings.note(Kind.OBJECT_MISSING, document_id, digits, repaired=repair)
 
-        await each(missing, look_at)
+        await for_each(missing, check)
 
 
 def _place(key: str) -> Stored:
-    """Where a key stands in the order of all keys, ours or not."""
+    """Where any key of the bucket stands in the order of all keys."""
     number, _, name = key.removeprefix(PROCESSES_PREFIX).partition("/")
     return Stored(number, name)
 

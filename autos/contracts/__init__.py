@@ -1,6 +1,5 @@
-"""What workflows, activities, API and records say to each other.
+"""The messages between workflows, activities, API and records, and the rules they share.
 
-Only plain values live here: enums, pydantic models, tables. Workflow code may import this
-package and `autos.cnj`, nothing else of the project, so nothing here may touch the network,
-the clock or the disk.
+Enums, pydantic models and tables only. Workflow code may import this package and `autos.cnj` and
+nothing else of the project, so nothing here may use the network, the clock or the disk.
 """

@@ -1,13 +1,15 @@
-"""What `DownloadProcessWorkflow` and its activities say to each other.
+"""Messages between `DownloadProcessWorkflow`, its activities and the API.
 
-Positions, ids, counts and reasons only: no address, name or token of a document enters a
-workflow's history. A job's documents travel as a string with one character per position.
+They carry positions, ids, counts and reasons only. A document's address or name and tokens never
+enter a workflow's history. The states of a job's documents are one string with one character per
+position.
 """
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
+from autos.cnj import CaseNumber
 from autos.contracts.job_state import JobState, Retry
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
@@ -31,27 +33,30 @@ STATES: dict[str, DocumentState] = {
 
 
 class JobOptions(BaseModel):
-    """How a job is to be run; taken from the settings of the API that starts it."""
+    """How a job is run; taken from the settings of the API process that starts it."""
 
     batch_size: int = 5
     parallel_batches: int = 1
     lookahead: int = 1
-    """Batches handed over ahead of time; their documents wait for those before them."""
+    """Batches scheduled in advance; their documents wait for those before them."""
     retry_unit_seconds: float = 2.0
     continue_as_new_after: int | None = None
     """Events in the history after which to continue as new; None leaves it to the server."""
 
 
+# ------------------------------------------------------------------ the workflow and its callers
+
+
 class Attach(BaseModel):
-    """Signal: somebody wants this process; with a subscription if they gave a webhook."""
+    """Signal: this process is requested, with a subscription if a webhook was given."""
 
     subscription_id: str | None = None
     max_age_seconds: int = 86_400
-    """A copy of the metadata younger than this will do; 0 reads it again (`force_refresh`)."""
+    """The greatest accepted age of the metadata; 0 reads it again (`force_refresh`)."""
 
 
 class AttachCheck(BaseModel):
-    """Answer of the `check_attach` query: which job would be attached to, and is there a need?"""
+    """Answer of the `check_attach` query."""
 
     job_id: str
     changes: bool
@@ -62,7 +67,7 @@ class Steer(BaseModel):
     """Input of the updates `pause`, `resume` and `retry_failed`."""
 
     job_id: str | None = None
-    """The job that is meant: one that has ended refuses for its successor. None means any."""
+    """The job that is meant. Its successor under the same workflow id refuses. None means any."""
 
 
 class DownloadProcess(BaseModel):
@@ -70,13 +75,17 @@ class DownloadProcess(BaseModel):
 
     process_number: str
     court: str
-    wishes: JobOptions = Field(default_factory=JobOptions)
+    job_options: JobOptions = Field(
+        default_factory=JobOptions,
+        # The second name is the one in histories recorded before version 1.0.
+        validation_alias=AliasChoices("job_options", "wishes"),
+    )
     state: JobState | None = None
-    """What the run before this one left; None for the job's first run."""
+    """The state when the previous run continued as new; None for the job's first run."""
 
 
 class Progress(BaseModel):
-    """Answer of the `progress` query and of the updates: one moment of a job.
+    """Answer of the `progress` query and of the updates: a snapshot of one job.
 
     The counters `pending`, `processing`, `available` and `failed` sum to the total.
     """
@@ -87,9 +96,9 @@ class Progress(BaseModel):
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None
     waiting_until: datetime | None = None
-    """When the wait ends by itself and the job gives up; None where nothing ends it but help."""
+    """When the job gives up; None where the wait has no limit."""
     next_try_at: datetime | None = None
-    """When a document is asked for again. Of a job that waits the row knows it."""
+    """When the next document is retried. None while the job waits: the job's row has the time."""
     reason: Reason | None = None
     states: str = ""
     """One character per document, by position, as in `STATES`."""
@@ -103,7 +112,7 @@ class Progress(BaseModel):
     percentage: float = 0.0
     bytes_stored: int = 0
     retries: list[Retry] = Field(default_factory=list)
-    """The documents that are tried again next, at most 100."""
+    """The documents that are retried next, at most 100."""
     started_at: datetime | None = None
     documents_per_second: float | None = None
     eta_seconds: int | None = None
@@ -123,67 +132,73 @@ class JobResult(BaseModel):
     failed: int
 
 
-class FetchProcess(BaseModel):
-    """Input of `fetch_process`: bring the metadata up to date and say what is to download."""
+# ------------------------------------------------------------------ the workflow and its activities
+
+
+class _JobRequest(BaseModel):
+    """What every activity of a job is given."""
 
     job_id: str
     process_number: str
+    """The case number's 20 digits."""
+
+    @property
+    def case(self) -> CaseNumber:
+        """The case number, which was checked when the API accepted it."""
+        return CaseNumber(self.process_number)
+
+
+class FetchProcess(_JobRequest):
+    """Input of `fetch_process`: bring the metadata up to date and return what to download."""
+
     max_age_seconds: int
     again: bool = False
-    """Try again what this very job had failed to get before it was asked for once more."""
+    """Retry what this same job has failed to download before."""
 
 
 class FetchedProcess(BaseModel):
-    """What came of it: the documents' states, or the reason why there are none."""
+    """Output of `fetch_process`: the documents' states, or the reason why there are none."""
 
     states: str = ""
     bytes_stored: int = 0
     fetched_at: datetime | None = None
-    """When the source was really read; in the past when the held copy was fresh enough."""
+    """When the source was read; in the past when the held copy was fresh enough."""
     reason: Reason | None = None
     final: bool = False
     retry_after_seconds: float | None = None
 
 
-class Wanted(BaseModel):
-    """One document of a batch, and what the job has tried so far.
-
-    A document that is available with a doubt is asked for again only when somebody asked for that;
-    what is held stays held until something better is stored.
-    """
+class BatchDocument(BaseModel):
+    """One document of a batch, and the attempts that the job has made so far."""
 
     position: int
     tried: dict[Reason, int] = Field(default_factory=dict)
-    """How many earlier attempts of this job ended with which reason; those that counted."""
+    """How many attempts of this job ended with which reason; only those that count."""
 
     @property
     def attempt(self) -> int:
-        """From 1; of those that count, whatever they ended with."""
+        """The number of this attempt, from 1, over all reasons."""
         return sum(self.tried.values()) + 1
 
     def is_last(self, reason: Reason) -> bool:
-        """True if the document is not asked for again should this attempt end with `reason`.
+        """True if the document has failed should this attempt end with `reason`.
 
-        Each reason is counted by itself: a store that was away uses up no attempt at the source.
-        The document's row is then `failed`. An attempt that turns out not to count (the source
-        itself was out of order) opens the row again.
+        Each reason is counted by itself: an outage of the store uses up no attempt at the source.
         """
         return self.tried.get(reason, 0) + 1 >= retry_rule(reason).attempts
 
 
-class DownloadBatch(BaseModel):
-    """Input of `download_batch`: a few documents to be had side by side."""
+class DownloadBatch(_JobRequest):
+    """Input of `download_batch`: a few documents to download side by side."""
 
-    job_id: str
-    process_number: str
     batch: int
     at_once: int = 5
-    """So many of the job's documents are asked for at once, over all its batches on a worker."""
-    documents: list[Wanted]
+    """The job's documents in flight at once, over all its batches on a worker."""
+    documents: list[BatchDocument]
 
 
-class Outcome(BaseModel):
-    """What became of one document: available with its size, perhaps with a doubt, or a reason."""
+class DocumentOutcome(BaseModel):
+    """What an attempt at one document came to: stored with its size, or refused for a reason."""
 
     position: int
     size: int | None = None
@@ -192,48 +207,44 @@ class Outcome(BaseModel):
     final: bool = False
     retry_after_seconds: float | None = None
     unsent: bool = False
-    """Held back by our own breaker, or for want of a credential: no request was made and no attempt
-    counts."""
+    """No request was sent (breaker open, or no credential), so no attempt counts."""
 
 
 class BatchResult(BaseModel):
-    """Output of `download_batch`: one outcome per document asked for."""
+    """Output of `download_batch`: one outcome per requested document."""
 
-    outcomes: list[Outcome]
+    outcomes: list[DocumentOutcome]
 
 
-class AwaitSource(BaseModel):
-    """Input of `await_source`: does the source answer, and does it take the credential?
+class AwaitSource(_JobRequest):
+    """Input of `await_source`: does the source answer, and does it accept the credential?
 
-    The activity writes what it finds into the job's row: what the job waits for and why, since
-    when, until when at the most, and when it asks next; or that it waits for neither.
+    The activity writes the result into the job's row.
     """
 
-    job_id: str
-    process_number: str
     status: JobStatus
     waiting_for: WaitReason | None = None
-    """What the job waits for already: the server runs the activity again until the source works,
-    or has to be waited for in another way. None: ask once and say what came of it."""
+    """What the job waits for already: the server runs the activity until the source works or the
+    wait is for something else. None checks once and returns the result."""
     since: datetime
     """When the wait began, or would begin now."""
     until: datetime
     """When the job gives up."""
     delay_seconds: float = 0.0
-    """How long to wait before the first question."""
+    """How long to wait before the first check."""
     retry_unit_seconds: float
     urgent: bool = False
-    """Somebody says that the source works again: ask, though its breaker is open."""
+    """Send the request although the breaker is open: requested by an operator."""
 
 
 class SourceCheck(BaseModel):
-    """Output of `await_source`: why the source does not work; without a reason it does."""
+    """Output of `await_source`: why the source does not work, or no reason when it does."""
 
     reason: Reason | None = None
     delay_seconds: float = 0.0
-    """How long to wait before the next question."""
+    """How long to wait before the next check."""
     held_back: bool = False
-    """Our own breaker kept the question back: the source itself has not refused it."""
+    """Our own breaker held the request back: the source itself has not refused it."""
 
     @property
     def waiting_for(self) -> WaitReason | None:
@@ -243,39 +254,35 @@ class SourceCheck(BaseModel):
         return WaitReason.CREDENTIAL if self.reason is Reason.CREDENTIAL else WaitReason.SOURCE
 
 
-class RecordJob(BaseModel):
-    """Input of `record_job`: what the records should say of a running job."""
+class RecordJob(_JobRequest):
+    """Input of `record_job`: the state of a running job, for its row."""
 
-    job_id: str
-    process_number: str
     status: JobStatus
     waiting_for: WaitReason | None = None
     waiting_since: datetime | None = None
     waiting_until: datetime | None = None
     reason: Reason | None = None
     reopens: bool = False
-    """The job had ended and is opened again; otherwise the row of an ended job stays as it is."""
+    """The job had ended and is opened again; otherwise the row of an ended job is not changed."""
 
 
-class CloseJob(BaseModel):
+class CloseJob(_JobRequest):
     """Input of `close_job`: how the job ended."""
 
-    job_id: str
-    process_number: str
     states: str
-    """The documents as the workflow left them; one that it gave up is `f` here first."""
+    """The documents as the workflow left them; those that it gave up on are `f`."""
     status: JobStatus | None = None
-    """`failed` and `cancelled` are said by the workflow; None lets the documents decide."""
+    """`failed` or `cancelled`; None derives the status from the documents."""
     gave_up: bool = False
-    """The job stopped trying: what it has counts, and it did not get all."""
+    """The job stopped before all documents had ended."""
     reason: Reason | None = None
     subscriptions: list[str] = Field(default_factory=list)
     minimal: bool = False
-    """Write the row and the events only: closing with a manifest has failed on a defect."""
+    """Write row and events without a manifest, because writing the manifest failed."""
 
 
 class ClosedJob(BaseModel):
-    """The job as the records hold it, and the events that are to be delivered."""
+    """Output of `close_job`: the job as the records hold it, and the events to deliver."""
 
     status: JobStatus
     reason: Reason | None = None
@@ -285,9 +292,9 @@ class ClosedJob(BaseModel):
 
 
 def percentage(ended: int, total: int, status: JobStatus) -> float:
-    """How much has ended, 0 to 100, cut (not rounded) so that 100 means all of it.
+    """How much has ended, 0 to 100, rounded down: 100 means all of it.
 
-    A process without documents is wholly there once its job has completed.
+    A process without documents is complete once its job has completed.
     """
     if total == 0:
         return 100.0 if status is JobStatus.COMPLETED else 0.0

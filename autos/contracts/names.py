@@ -1,15 +1,20 @@
-"""Names that several processes must agree on: task queues, workflow ids, search attributes."""
+"""Names that several processes must agree on.
+
+Task queues, workflow ids, search attributes, schedules, and the types of errors.
+"""
 
 from typing import Any, Final
 
 from temporalio.common import SearchAttributeKey
 
+from autos.contracts.states import Reason, WaitReason
+
 JOBS_QUEUE: Final = "autos"
-"""Workflows, and activities that only touch records and objects."""
+"""Workflows, and activities that only use records and objects."""
 SOURCE_QUEUE: Final = "autos-source"
-"""Activities that ask the source; the server limits this queue's rate."""
+"""Activities that send requests to the source; the server limits this queue's rate."""
 WEBHOOKS_QUEUE: Final = "autos-webhooks"
-"""Deliveries of webhooks, kept apart so that slow receivers hold up no download."""
+"""Deliveries of webhooks, kept apart because slow receivers must not delay downloads."""
 
 PROCESS_NUMBER: Final = SearchAttributeKey.for_keyword("ProcessNumber")
 COURT: Final = SearchAttributeKey.for_keyword("Court")
@@ -27,8 +32,30 @@ SEARCH_ATTRIBUTES: Final[tuple[SearchAttributeKey[Any], ...]] = (
     DOCUMENTS_TOTAL,
     DOCUMENTS_FAILED,
 )
-"""All of them; a namespace must know them before the first job."""
+"""All of them; a namespace must have them before the first job."""
 
+JOB_WORKFLOW: Final = "DownloadProcessWorkflow"
+DELIVERY_WORKFLOW: Final = "DeliverWebhookWorkflow"
+
+RECONCILIATION: Final = "reconcile"
+"""The schedule of the frequent steps; the ids of its workflows begin with it."""
+RECONCILIATION_OF_OBJECTS: Final = "reconcile-objects"
+"""The schedule of the daily steps."""
+
+# The types of errors, by which workflows and the API decide. Their texts are for people only.
+RECORDS: Final = WaitReason.RECORDS.value
+"""From an activity: PostgreSQL is not available. Worth waiting for."""
+STORAGE: Final = WaitReason.STORAGE.value
+"""From an activity: the object store is not available, or a worker's disk is full. Worth waiting
+for."""
+INTERNAL_ERROR: Final = Reason.INTERNAL_ERROR.value
+"""From an activity: a defect, or an input that cannot be processed. Not worth waiting for."""
+SOURCE_REFUSED: Final = "source_refused"
+"""From `await_source`: the source still does not work; the server runs the activity again."""
+JOB_ENDED: Final = "job_ended"
+"""From an update: the job it is meant for has ended; a newer one may be running."""
+JOB_CLOSING: Final = "job_closing"
+"""From an update: the job is recording how it ended, and nothing can change it any more."""
 
 _JOB: Final = "download-process/"
 
@@ -48,12 +75,6 @@ def delivery_workflow_id(event_id: str) -> str:
     return f"webhook/{event_id}"
 
 
-RECONCILIATION: Final = "reconcile"
-"""The schedule of what is compared often; its workflows' ids begin with it, too."""
-RECONCILIATION_OF_OBJECTS: Final = "reconcile-objects"
-"""The schedule of what is compared once a day."""
-
-
 def reconciliation_workflow_id(*, dry_run: bool) -> str:
-    """The workflow id of a reconciliation that somebody asked for: at most one of each runs."""
+    """The workflow id of a requested reconciliation: at most one of each kind runs at a time."""
     return f"{RECONCILIATION}/{'dry-run' if dry_run else 'by-request'}"

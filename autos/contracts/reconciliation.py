@@ -1,7 +1,7 @@
-"""What `ReconcileWorkflow` and its activity say to each other, and the report that comes of it.
+"""Messages between `ReconcileWorkflow` and its activity, and the report.
 
 A reconciliation goes step by step, and each step page by page. Ids, case numbers and counts only:
-no address, name or token of anything found enters a workflow's history.
+no address, name or token of a finding enters a workflow's history.
 """
 
 from enum import StrEnum
@@ -10,14 +10,14 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 MAX_FINDINGS: Final = 50
-"""So many findings of a kind are told by their ids; all are counted."""
+"""How many findings of a kind are listed by id; all are counted."""
 
 
 class Step(StrEnum):
-    """What is compared, in this order: a later step builds on what an earlier one has mended."""
+    """What is compared, in this order: a later step relies on the repairs of earlier ones."""
 
     JOBS = "jobs"
-    """Active rows with what Temporal has."""
+    """Active rows with Temporal's workflows."""
     RUNNING = "running"
     """Running jobs with their rows."""
     SUBSCRIPTIONS = "subscriptions"
@@ -25,7 +25,7 @@ class Step(StrEnum):
     DELIVERIES = "deliveries"
     """Pending deliveries with their workflows."""
     LEFTOVERS = "leftovers"
-    """What has outlived its lifetime."""
+    """Rows past their lifetime."""
     OBJECTS = "objects"
     """Documents' rows with the objects in the store."""
 
@@ -37,40 +37,40 @@ FREQUENT_STEPS: Final = (
     Step.DELIVERIES,
     Step.LEFTOVERS,
 )
-"""The steps that cost little."""
+"""The cheap steps."""
 DAILY_STEPS: Final = (Step.OBJECTS,)
 """It lists the whole bucket, a thousand objects a call."""
 
 
 class Kind(StrEnum):
-    """What can be wrong."""
+    """What a reconciliation may find."""
 
     JOB_CLOSED = "job_closed"
-    """Temporal says that the job is over; its row did not hear of it."""
+    """The workflow has ended, and the job's row is still active."""
     JOB_UNKNOWN = "job_unknown"
-    """Temporal knows nothing of a job whose row is active."""
+    """Temporal does not know a job whose row is active."""
     JOB_SUPERSEDED = "job_superseded"
     """The row is active, but the process's newest job is another one."""
     JOB_UNRECORDED = "job_unrecorded"
     """A job runs and has no row."""
     SUBSCRIPTION_OPEN = "subscription_open"
-    """A webhook URL that no job will tell."""
+    """A webhook URL that no job will notify."""
     DELIVERY_STOPPED = "delivery_stopped"
-    """An event that is not delivered, and nobody is trying."""
+    """An event is not delivered, and no workflow delivers it."""
     IDEMPOTENCY_KEY_EXPIRED = "idempotency_key_expired"
-    """A kept answer past its lifetime."""
+    """A stored response past its lifetime."""
     ATTEMPT_EXPIRED = "attempt_expired"
-    """An attempt of a delivery that is older than attempts are kept."""
+    """An attempt of a delivery past its lifetime."""
     RECEIPT_EXPIRED = "receipt_expired"
-    """A webhook of the test receiver that is older than those are kept."""
+    """A webhook of the test receiver past its lifetime."""
     OBJECT_ORPHANED = "object_orphaned"
-    """An object that no document refers to."""
+    """An object to which no document refers."""
     OBJECT_MISSING = "object_missing"
-    """A document that is called available and is not in the store."""
+    """A document is available in the records and missing in the store."""
 
 
 class Finding(BaseModel):
-    """One thing that is wrong, by its id."""
+    """One disagreement, by id."""
 
     id: str
     """Of the job, subscription, event or document; for an orphan its key in the bucket."""
@@ -79,43 +79,42 @@ class Finding(BaseModel):
 
 
 class Count(BaseModel):
-    """How much of one kind was found and mended, and the first of it."""
+    """How many of one kind were found and repaired, and the first of them."""
 
     found: int = 0
     mended: int = 0
     first: list[Finding] = Field(default_factory=list)
 
     def add(self, other: "Count") -> None:
-        """Count what another page has found."""
+        """Add another page's count."""
         self.found += other.found
         self.mended += other.mended
         self.first += other.first[: MAX_FINDINGS - len(self.first)]
 
 
 class Counts(BaseModel):
-    """Everything found, by kind; a kind of which there was nothing is not in it."""
+    """Everything found, by kind; a kind with no finding is not in it."""
 
     kinds: dict[Kind, Count] = Field(default_factory=dict)
 
     def note(self, kind: Kind, finding: Finding) -> None:
         """Count one finding."""
-        mended = int(finding.mended)
-        self._of(kind).add(Count(found=1, mended=mended, first=[finding]))
+        self._of(kind).add(Count(found=1, mended=int(finding.mended), first=[finding]))
 
     def count(self, kind: Kind, *, found: int, mended: int) -> None:
-        """Count findings that have no ids to tell."""
+        """Count findings that have no ids."""
         if found:
             self._of(kind).add(Count(found=found, mended=mended))
 
     def add(self, other: "Counts") -> None:
-        """Count what another page has found."""
-        for kind, tally in other.kinds.items():
-            self._of(kind).add(tally)
+        """Add another page's counts."""
+        for kind, count in other.kinds.items():
+            self._of(kind).add(count)
 
     @property
     def left(self) -> int:
-        """How much was found and not mended."""
-        return sum(tally.found - tally.mended for tally in self.kinds.values())
+        """How many were found and not repaired."""
+        return sum(count.found - count.mended for count in self.kinds.values())
 
     def _of(self, kind: Kind) -> Count:
         return self.kinds.setdefault(kind, Count())
@@ -127,22 +126,22 @@ class Report(BaseModel):
     dry_run: bool = False
     tallies: Counts = Field(default_factory=Counts)
     unfinished: list[Step] = Field(default_factory=list)
-    """Steps that were given up since one of our own parts did not answer."""
+    """Steps that were given up because records, store or Temporal did not answer."""
 
 
 class ReconcileOptions(BaseModel):
-    """How carefully a reconciliation goes about it."""
+    """Whether and from what age a reconciliation repairs."""
 
     dry_run: bool = False
     """Report, and change nothing."""
     grace_seconds: int = 300
-    """What is younger may still be on its way and is left alone; longer than any request takes."""
+    """Anything younger may still be under way and is skipped; longer than any request takes."""
     object_grace_seconds: int = 86_400
-    """The same for objects: one is stored before its row says so."""
+    """The same for objects: they are stored before their rows are written."""
 
 
 class Carried(BaseModel):
-    """What a run hands to the next when it continues as new."""
+    """The state that a run passes to the next when it continues as new."""
 
     report: Report
     cursor: str | None = None
@@ -161,14 +160,14 @@ class Reconcile(BaseModel):
 
 
 class ReconcilePage(BaseModel):
-    """Input of `reconcile_page`: compare a bounded part of a step, and mend what is wrong."""
+    """Input of `reconcile_page`: compare one page of a step, and repair what disagrees."""
 
     terms: ReconcileOptions
     step: Step
     cursor: str | None = None
-    """Where the page before this one ended."""
+    """Where the previous page ended."""
     objects_known: int = 0
-    """Objects found so far whose rows are there, too."""
+    """Objects found so far that have a row."""
 
 
 class ReconciledPage(BaseModel):

@@ -1,28 +1,38 @@
-"""How often and after what time a document is asked for again, by the reason it failed.
+"""Every retry schedule: of documents, of the source, of activities and of webhooks.
 
-Delays are in retry units (`AUTOS_RETRY_UNIT_SECONDS`, 2 s by default) so that tests and demos run
-the same schedule in less time. A `Retry-After` from the source replaces a shorter delay. What is
-final at the source is never asked for again by the same job. An outage uses no attempts at all:
-the workflow finds it out by a probe and waits (DESIGN §5.4, §5.7).
+Delays of documents and of the source are in retry units (`AUTOS_RETRY_UNIT_SECONDS`, 2 s by
+default), which lets tests and demos run the same schedule in less time. The breaker's schedule is
+in `autos.source.courtesy.breaker`.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
+from temporalio.common import RetryPolicy
+
+from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.contracts.states import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
-    """`attempts` in all; `delays` before the second, the third …, the last one repeating."""
+    """How often and after what delays something is tried.
+
+    Args:
+        attempts: in all; 0 where time is the only bound.
+        delays: before the second attempt, the third, and so on; the last one repeats.
+    """
 
     attempts: int
     delays: tuple[float, ...]
 
     def delay_after(self, attempt: int) -> float:
-        """Retry units to wait after the given attempt (from 1)."""
+        """The delay after the given attempt (from 1)."""
         return self.delays[min(attempt, len(self.delays)) - 1]
 
+
+# ------------------------------------------------------------------ documents and metadata
 
 ONCE: Final = RetryRule(1, (1,))
 
@@ -37,32 +47,84 @@ RETRIES: Final[dict[Reason, RetryRule]] = {
     Reason.ERROR_BODY: RetryRule(4, (2, 10, 60)),
     Reason.SHELL: RetryRule(3, (2, 30)),
     Reason.TRUNCATED: RetryRule(5, (1, 4, 15, 60)),
-    # The second answer of the same length is kept and marked (facts/pdpj-api.md §9).
+    # A file that comes again with the same bytes is stored, and marked as doubtful.
     Reason.SIZE_MISMATCH: RetryRule(3, (1, 5)),
-    # Asked again although the source takes the credential for other calls.
+    # Applies to a document that is refused while the source accepts the credential elsewhere.
     Reason.CREDENTIAL: RetryRule(3, (1, 10)),
     Reason.TOO_SLOW: RetryRule(3, (5, 60)),
     Reason.REDIRECTED: RetryRule(3, (5, 60)),
-    # A gateway's 404 passes; one in the source's own words is final at once.
+    # A gateway's 404 is temporary. One with the source's own body is final at once.
     Reason.NOT_FOUND: RetryRule(3, (5, 30)),
     Reason.UNREADABLE_LISTING: RetryRule(6, (5, 30, 150, 450, 900)),
-    # Our own store comes back: days of patience, five minutes apart.
+    # Our own store comes back: days of attempts, five minutes apart.
     Reason.STORAGE: RetryRule(2000, (1, 5, 15, 60, 150)),
 }
-"""Every reason that is not in the table is final at the first answer."""
+"""Reasons that are not in the table are final at the first answer.
+
+A `Retry-After` from the source replaces a shorter delay. An outage uses no attempts: the workflow
+detects it by a check of the source, and waits.
+"""
+
+
+def retry_rule(reason: Reason) -> RetryRule:
+    """The rule for a reason; `ONCE` where another attempt cannot help."""
+    return RETRIES.get(reason, ONCE)
+
+
+# ------------------------------------------------------------------ outages of the source
 
 OUTAGES: Final = frozenset(
     {Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.BLOCKED, Reason.STUB}
 )
-"""Reasons that, when a whole batch has nothing else, put the source itself in doubt."""
+"""A batch that has no other outcome than these may have met an outage of the source itself."""
 
 OUTAGE_DELAYS: Final = RetryRule(0, (2, 5, 15, 30, 60, 150))
-"""Between two probes of a source that is out of order: 4 s at first, 5 min at last."""
+"""Between two checks of a source that does not work: 4 s at first, 5 min at last."""
 
-PATIENCE_DAYS: Final = 7
-"""A job that has waited this long for source or credential gives up and says so."""
+PATIENCE: Final = timedelta(days=7)
+"""How long a job waits for source, credential, records or store before it gives up."""
+
+# ------------------------------------------------------------------ activities
+
+QUICK: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_attempts=4
+)
+"""The first attempts at every activity."""
+QUICK_ROUNDS: Final = 5
+"""How often the quick attempts are started: anew after an outage, or when workers died."""
+DURING_OUTAGE: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=5),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(minutes=2),
+    # The quick attempts decide whether an error is a defect.
+    non_retryable_error_types=[INTERNAL_ERROR],
+)
+"""While records or store are not available, for as long as the activity's patience."""
+UNTIL_SOURCE_WORKS: Final = RetryPolicy(
+    # The activity returns the delay before each attempt; this is only the upper bound.
+    maximum_interval=timedelta(minutes=5),
+    non_retryable_error_types=[RECORDS, STORAGE, INTERNAL_ERROR],
+)
+"""Of `await_source`, which the server runs until the source works."""
+
+# ------------------------------------------------------------------ webhooks
+
+WEBHOOK_DELAYS: Final = RetryRule(0, (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800))
+"""Seconds between two attempts to deliver an event; the first attempt is made at once."""
+WEBHOOK_PATIENCE_SECONDS: Final = 259_200
+"""Three days from the first attempt to the last."""
+WEBHOOK_JITTER: Final = 0.1
+"""The share by which a delay is varied, to spread the load on receivers."""
+WEBHOOK_MAX_RETRY_AFTER: Final = 28_800
+"""Seconds up to which a receiver's `Retry-After` is obeyed; it never shortens a delay."""
 
 
-def retry_rule(reason: Reason) -> RetryRule:
-    """The rule for a reason; `ONCE` for those that asking again cannot change."""
-    return RETRIES.get(reason, ONCE)
+def webhook_delay(delay: float, longest: float, retry_after: float | None) -> float:
+    """Seconds before the next attempt, with the receiver's `Retry-After` taken into account.
+
+    Args:
+        delay: the schedule's, in seconds.
+        longest: seconds that must not be exceeded.
+        retry_after: what the receiver requested, in seconds, if anything.
+    """
+    return min(max(delay, min(retry_after or 0.0, WEBHOOK_MAX_RETRY_AFTER)), longest)

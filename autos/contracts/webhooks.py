@@ -1,10 +1,8 @@
-"""What `DeliverWebhookWorkflow` and its activity say to each other, and when to try again.
+"""Messages between `DeliverWebhookWorkflow` and its activities.
 
-Only the event's id, numbers and outcomes: no address, secret, signature or link of a webhook ever
-enters a workflow's history (F32). Everything else is in the records.
-
-The delays follow DESIGN §11: at once, 5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 4 h, then every
-8 h; the last attempt is made three days after the first.
+They carry the event's id, numbers and outcomes only. A webhook's URL, secret, signature and links
+never enter a workflow's history; they are in the records. The schedule is in
+`autos.contracts.retries`.
 """
 
 from enum import StrEnum
@@ -12,40 +10,28 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel
 
-DELAYS: Final = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800)
-"""Seconds between an attempt and the next, by the attempt's number; the last one repeats."""
-
-PATIENCE_SECONDS: Final = 259_200
-"""Three days from the first attempt to the last."""
-
-JITTER: Final = 0.1
-"""A delay is drawn within this share of itself, so that receivers do not get all at once."""
-
-LONGEST_RETRY_AFTER: Final = 28_800
-"""Seconds: a receiver's `Retry-After` is obeyed up to 8 h, and never below the schedule's delay."""
-
 TIMEOUT_SECONDS: Final = 15.0
-"""For one attempt in all: name, connection, request and the answer's status line."""
+"""For one attempt in all: name resolution, connection, request and the response's status line."""
 
 OVERLAP_SECONDS: Final = 86_400
-"""A rotated secret goes on signing for a day beside the new one."""
+"""How long a rotated secret still signs beside the new one."""
 
 
 class DeliveryOutcome(StrEnum):
-    """What came of one attempt."""
+    """How one attempt ended."""
 
     DELIVERED = "delivered"
     """The receiver answered 2xx."""
     FAILED = "failed"
     """Anything else; worth another attempt."""
     GONE = "gone"
-    """The receiver answered 410: it wants no more of this."""
+    """The receiver answered 410: it no longer wants this event."""
     PURGED = "purged"
-    """The records hold no such event any more; its process was purged."""
+    """The records no longer hold the event, because its process was purged."""
 
 
 class DeliverWebhook(BaseModel):
-    """Input of `DeliverWebhookWorkflow`; but for the event, what a run leaves to the next one."""
+    """Input of `DeliverWebhookWorkflow`, and its state when it continues as new."""
 
     event_id: str
     attempts: int = 0
@@ -55,7 +41,7 @@ class DeliverWebhook(BaseModel):
     began: AwareDatetime | None = None
     """When the schedule began; None for now."""
     asked_for: bool = False
-    """True if a redelivery is due."""
+    """True if a redelivery was requested."""
     continue_as_new_after: int = 0
     """Events of history; 0 leaves it to the server."""
 
@@ -69,7 +55,7 @@ class AttemptDelivery(BaseModel):
     delay_seconds: float | None = None
     """The schedule's delay before the next attempt; None when this is the last."""
     longest_delay_seconds: float | None = None
-    """What `Retry-After` may stretch it to; None when this is the last."""
+    """The bound up to which `Retry-After` may extend it; None when this is the last."""
 
 
 class AttemptedDelivery(BaseModel):
@@ -78,11 +64,11 @@ class AttemptedDelivery(BaseModel):
     outcome: DeliveryOutcome
     status_code: int | None = None
     retry_in_seconds: float | None = None
-    """None when there is nothing more to try."""
+    """None when no further attempt follows."""
 
 
 class AbandonDelivery(BaseModel):
-    """Input of `abandon_delivery`: no further attempt is made, for a defect of ours."""
+    """Input of `abandon_delivery`: no further attempt is made, because of an internal error."""
 
     event_id: str
     number: int
@@ -95,19 +81,3 @@ class DeliveryResult(BaseModel):
     event_id: str
     outcome: DeliveryOutcome
     attempts: int
-
-
-def scheduled_delay(number: int) -> float:
-    """Seconds between the attempt with this number (from 1) and the next, before jitter."""
-    return float(DELAYS[min(number, len(DELAYS)) - 1])
-
-
-def bounded_delay(delay: float, longest: float, retry_after: float | None) -> float:
-    """The delay a receiver's `Retry-After` leads to: no shorter than ours, no longer than bounds.
-
-    Args:
-        delay: the schedule's own, in seconds.
-        longest: seconds that must not be exceeded, whoever asks.
-        retry_after: what the receiver asked for, in seconds, if anything.
-    """
-    return min(max(delay, min(retry_after or 0.0, LONGEST_RETRY_AFTER)), longest)

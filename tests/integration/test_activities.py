@@ -14,8 +14,14 @@ from activities.documents import DocumentActivities
 from activities.failures import failure_type
 from activities.jobs import JobActivities
 from autos.cnj import CaseNumber
-from autos.contracts.download import ClosedJob, CloseJob, DownloadBatch, Outcome, Wanted
-from autos.contracts.errors import STORAGE
+from autos.contracts.download import (
+    BatchDocument,
+    ClosedJob,
+    CloseJob,
+    DocumentOutcome,
+    DownloadBatch,
+)
+from autos.contracts.names import STORAGE
 from autos.contracts.states import JobStatus, Reason
 from autos.records import documents, jobs, listings, processes
 from autos.records.database import Database
@@ -81,7 +87,9 @@ class Parts:
             job_id=self.job,
             process_number=self.case.digits,
             batch=1,
-            documents=[Wanted(position=position, tried=tried or {}) for position in positions],
+            documents=[
+                BatchDocument(position=position, tried=tried or {}) for position in positions
+            ],
         )
 
     async def rows(self) -> list[Document]:
@@ -102,7 +110,7 @@ async def batches(parts: Parts, tmp_path: Path) -> AsyncIterator[DocumentActivit
 
 async def outcomes(
     activities: DocumentActivities, batch: DownloadBatch, again_since: datetime | None = None
-) -> list[Outcome]:
+) -> list[DocumentOutcome]:
     """What a worker makes of the batch, by position; its second try with `again_since`."""
     environment = ActivityEnvironment()
     if again_since is not None:
@@ -117,10 +125,10 @@ async def test_a_batch_that_runs_twice_asks_only_for_what_is_not_stored(
     """F4: its first worker died after some of it was done."""
     await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
     assert await outcomes(batches, parts.batch(0, 1)) == [
-        Outcome(position=position, size=len(PDF)) for position in (0, 1)
+        DocumentOutcome(position=position, size=len(PDF)) for position in (0, 1)
     ]
     assert await outcomes(batches, parts.batch(0, 1, 2)) == [
-        Outcome(position=position, size=len(PDF)) for position in (0, 1, 2)
+        DocumentOutcome(position=position, size=len(PDF)) for position in (0, 1, 2)
     ]
     assert len(parts.server.requests) == 3
     assert [(row.state, row.attempts) for row in await parts.rows()] == [("available", 1)] * 3
@@ -134,7 +142,7 @@ async def test_a_batch_that_runs_twice_does_not_ask_again_for_what_has_failed_in
     begun = now()
     parts.server.script = always(reply(403, b'{"message":"sigiloso"}'))
     await parts.begin(parts.listed(UUIDS[0]))
-    failed = Outcome(position=0, reason=Reason.SECRET, final=True)
+    failed = DocumentOutcome(position=0, reason=Reason.SECRET, final=True)
     assert await outcomes(batches, parts.batch(0)) == [failed]
     assert await outcomes(batches, parts.batch(0), again_since=begun) == [failed]
     assert len(parts.server.requests) == 1
@@ -176,7 +184,7 @@ async def test_a_document_that_was_purged_is_not_asked_for(
     async with parts.database.transaction() as session:
         await processes.purge(session, parts.case.digits, {parts.job})
     assert await outcomes(batches, parts.batch(0)) == [
-        Outcome(position=0, reason=Reason.NOT_FOUND, final=True)
+        DocumentOutcome(position=0, reason=Reason.NOT_FOUND, final=True)
     ]
     assert parts.server.requests == []
 
@@ -189,7 +197,7 @@ async def test_the_other_listing_gives_what_the_first_refuses(
 
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
-    assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
+    assert await outcomes(batches, parts.batch(0)) == [DocumentOutcome(position=0, size=len(PDF))]
     assert len(parts.server.requests) == 2
 
 
@@ -207,7 +215,7 @@ async def test_while_the_store_is_away_the_source_is_asked_once_only(
         assert failure_type(error.value) == STORAGE
     assert len(parts.server.requests) == 1
     parts.store.away = False
-    assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
+    assert await outcomes(batches, parts.batch(0)) == [DocumentOutcome(position=0, size=len(PDF))]
 
 
 async def test_a_cancelled_batch_ends_its_requests(

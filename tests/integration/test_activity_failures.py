@@ -21,13 +21,13 @@ from activities.failures import METRIC, SENTENCES
 from autos.cnj import CaseNumber
 from autos.contracts.download import (
     AwaitSource,
+    BatchDocument,
     CloseJob,
     DownloadBatch,
     FetchProcess,
     RecordJob,
-    Wanted,
 )
-from autos.contracts.errors import INTERNAL_ERROR
+from autos.contracts.names import INTERNAL_ERROR
 from autos.contracts.reconciliation import ReconcileOptions, ReconcilePage, Step
 from autos.contracts.states import JobStatus
 from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery
@@ -49,7 +49,7 @@ INPUTS: Final[dict[str, BaseModel]] = {
         retry_unit_seconds=1,
     ),
     "download_batch": DownloadBatch(
-        job_id="j", process_number=NUMBER, batch=1, documents=[Wanted(position=0)]
+        job_id="j", process_number=NUMBER, batch=1, documents=[BatchDocument(position=0)]
     ),
     "record_job": RecordJob(job_id="j", process_number=NUMBER, status=JobStatus.PROCESSING),
     "close_job": CloseJob(job_id="j", process_number=NUMBER, states=""),

@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.process import ProcessActivities
 from autos.cnj import CaseNumber
 from autos.contracts.download import AwaitSource, SourceCheck
-from autos.contracts.errors import SOURCE_REFUSED
+from autos.contracts.names import SOURCE_REFUSED
 from autos.contracts.retries import OUTAGE_DELAYS
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.records import jobs

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.documents import DocumentActivities
-from autos.contracts.download import Outcome
+from autos.contracts.download import DocumentOutcome
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import Doubt, Reason
 from autos.records.database import Database, DatabaseUnreachable
@@ -76,7 +76,7 @@ async def test_equal_bytes_of_another_size_are_kept_with_a_doubt(
     answers(parts, **{FIRST: reply(body=OTHER)})
     await outcomes(batches, parts.batch(0))
     assert await outcomes(batches, parts.batch(0, tried={Reason.SIZE_MISMATCH: 1})) == [
-        Outcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
+        DocumentOutcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
     ]
     (row,) = await parts.rows()
     assert (row.state, row.reason, row.doubt) == ("available", None, "size_mismatch")
@@ -116,14 +116,14 @@ async def test_what_is_held_with_a_doubt_is_asked_for_again(
     """(S2) It stays as it is until the source gives the listed size."""
     await parts.begin(parts.listed(UUIDS[0]))
     answers(parts, **{FIRST: [reply(body=OTHER)] * 2 + [reply(404), reply(body=PDF)]})
-    held = Outcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
+    held = DocumentOutcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
     await outcomes(batches, parts.batch(0))
     assert await outcomes(batches, parts.batch(0, tried={Reason.SIZE_MISMATCH: 1})) == [held]
     tried = {Reason.NOT_FOUND: attempts_of(Reason.NOT_FOUND) - 1}
     assert await outcomes(batches, parts.batch(0, tried=tried)) == [held]
     (row,) = await parts.rows()
     assert (row.state, row.doubt, row.size) == ("available", "size_mismatch", len(OTHER))
-    assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
+    assert await outcomes(batches, parts.batch(0)) == [DocumentOutcome(position=0, size=len(PDF))]
     (row,) = await parts.rows()
     assert (row.state, row.doubt, row.size) == ("available", None, len(PDF))
 
@@ -137,7 +137,7 @@ async def test_a_text_in_place_of_a_file_is_marked(
     await parts.begin(replace(listed, addresses=(address,)))
     answers(parts, texto=reply(body=b"Vistos. Defiro.", headers={"content-type": "text/plain"}))
     assert await outcomes(batches, parts.batch(0)) == [
-        Outcome(position=0, size=15, doubt=Doubt.TEXT_ONLY)
+        DocumentOutcome(position=0, size=15, doubt=Doubt.TEXT_ONLY)
     ]
     (row,) = await parts.rows()
     assert (row.state, row.reason, row.doubt) == ("available", None, "text_only")
@@ -175,7 +175,7 @@ async def test_a_copy_that_is_refused_is_had_from_the_other_listing(
 
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
-    assert await outcomes(batches, parts.batch(0)) == [Outcome(position=0, size=len(PDF))]
+    assert await outcomes(batches, parts.batch(0)) == [DocumentOutcome(position=0, size=len(PDF))]
     assert len(parts.server.requests) == 2
 
 

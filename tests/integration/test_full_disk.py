@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from activities.documents import DocumentActivities
-from autos.contracts.download import Outcome
+from autos.contracts.download import DocumentOutcome
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import Reason
 from tests.integration.test_activities import PDF, UUIDS, Parts, outcomes, parts
@@ -66,7 +66,7 @@ async def test_a_document_that_has_no_room_is_refused_before_its_body_is_read(
     async with asyncio.timeout(30):
         refused, stored = await outcomes(batches, parts.batch(0, 1))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
-    assert stored == Outcome(position=1, size=len(PDF))
+    assert stored == DocumentOutcome(position=1, size=len(PDF))
     first, _ = await parts.rows()
     assert (first.state, first.reason) == ("pending", "storage")
 
@@ -96,7 +96,7 @@ async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
     async with asyncio.timeout(60):
         refused, stored = await outcomes(batches, parts.batch(0, 1))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
-    assert stored == Outcome(position=1, size=len(PDF))
+    assert stored == DocumentOutcome(position=1, size=len(PDF))
     assert [asked.path.count(UUIDS[0]) for asked in parts.server.requests].count(1) == 1
     assert list(small_disk.iterdir()) == []
 

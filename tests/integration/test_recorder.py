@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from activities.recorder import Recorder
+from activities.documents import Recorder
 from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState
 from autos.records.database import Database
@@ -55,7 +55,7 @@ async def test_an_outage_of_the_records_fails_all_at_once(
         tries += 1
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("activities.recorder.is_outage", lambda _: True)
+    monkeypatch.setattr("activities.documents.is_outage", lambda _: True)
     monkeypatch.setattr(database, "transaction", away)
     record = DocumentRecord(
         document_id=uuid.uuid4(),

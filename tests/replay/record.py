@@ -17,9 +17,8 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.download import FetchedProcess, JobOptions, Outcome, Wanted
-from autos.contracts.errors import INTERNAL_ERROR, RECORDS
-from autos.contracts.names import SEARCH_ATTRIBUTES
+from autos.contracts.download import BatchDocument, DocumentOutcome, FetchedProcess, JobOptions
+from autos.contracts.names import INTERNAL_ERROR, RECORDS, SEARCH_ATTRIBUTES
 from autos.contracts.states import Reason
 from tests.workflows.conftest import BINARIES, DEV_SERVER_FLAGS
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
@@ -43,13 +42,13 @@ async def happy(client: Client) -> Job:
 async def retries(client: Client) -> Job:
     """An outage at the listing, transient and final refusals, a dead credential."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 2:
-            return Outcome(position=2, reason=Reason.SECRET, final=True)
+            return DocumentOutcome(position=2, reason=Reason.SECRET, final=True)
         if wanted.position in (4, 9) and wanted.attempt < 3:
-            return Outcome(position=wanted.position, reason=Reason.STUB)
+            return DocumentOutcome(position=wanted.position, reason=Reason.STUB)
         if wanted.position == 11 and wanted.attempt < 2:
-            return Outcome(position=11, reason=Reason.CREDENTIAL)
+            return DocumentOutcome(position=11, reason=Reason.CREDENTIAL)
         return available(wanted)
 
     fakes = FakeActivities(
@@ -165,9 +164,9 @@ async def main() -> None:
                 job = await shape(environment.client)
                 history = await job.fetch_history()
             # A stack trace names folders of the machine it was recorded on, and replays the same.
-            told = re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json())
-            (HISTORIES / f"{name}.json").write_text(told + "\n")
-    # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
+            text = re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json())
+            (HISTORIES / f"{name}.json").write_text(text + "\n")
+    # The last RPC and the end of the interpreter must not meet.
     await asyncio.sleep(0.1)
 
 

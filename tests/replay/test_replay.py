@@ -8,6 +8,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
+from autos.contracts.download import DownloadProcess
 from tests.replay.record import HISTORIES, SHAPES
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 from workflows.download_process import DownloadProcessWorkflow
@@ -28,3 +29,9 @@ async def test_a_kept_history_replays(path: Path) -> None:
 
 def test_every_shape_has_a_kept_history() -> None:
     assert {path.stem for path in KEPT} >= set(SHAPES)
+
+
+def test_the_options_of_a_job_that_was_started_before_are_read() -> None:
+    """Their field had another name."""
+    recorded = {"process_number": "9" * 20, "court": "TRF3", "wishes": {"batch_size": 7}}
+    assert DownloadProcess.model_validate(recorded).job_options.batch_size == 7

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autos.contracts.download import Outcome
+from autos.contracts.download import DocumentOutcome
 from autos.contracts.job_state import JobState, Retry
 from autos.contracts.retries import RETRIES
 from autos.contracts.states import Doubt, Reason
-from workflows.document_queue import DocumentQueue, in_doubt, speaks_for_all
+from workflows.document_queue import DocumentQueue, looks_like_outage, unconfirmed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 UNIT = timedelta(seconds=1)
@@ -30,7 +30,7 @@ def test_batches_are_taken_in_order_and_only_what_is_pending() -> None:
 def test_a_transient_outcome_comes_back_when_it_is_due_with_the_next_attempt() -> None:
     queue = queue_of("p")
     queue.take(1)
-    queue.settle(Outcome(position=0, reason=Reason.STUB), START)
+    queue.settle(DocumentOutcome(position=0, reason=Reason.STUB), START)
     due = queue.next_due
     assert due is not None
     assert queue.ready == 0
@@ -43,13 +43,17 @@ def test_a_transient_outcome_comes_back_when_it_is_due_with_the_next_attempt() -
 def test_retry_after_replaces_a_shorter_delay() -> None:
     queue = queue_of("p")
     queue.take(1)
-    queue.settle(Outcome(position=0, reason=Reason.RATE_LIMITED, retry_after_seconds=3600), START)
+    queue.settle(
+        DocumentOutcome(position=0, reason=Reason.RATE_LIMITED, retry_after_seconds=3600), START
+    )
     assert queue.next_due == START + timedelta(hours=1)
 
 
 def test_what_our_own_breaker_held_back_uses_no_attempt() -> None:
     queue, moment = queue_of("p"), START
-    held = Outcome(position=0, reason=Reason.UNAVAILABLE, retry_after_seconds=5, unsent=True)
+    held = DocumentOutcome(
+        position=0, reason=Reason.UNAVAILABLE, retry_after_seconds=5, unsent=True
+    )
     for _ in range(100):
         assert queue.take(1)[0].attempt == 1
         queue.settle(held, moment)
@@ -62,7 +66,7 @@ def test_what_our_own_breaker_held_back_uses_no_attempt() -> None:
 def test_a_final_outcome_fails_at_once() -> None:
     queue = queue_of("p")
     queue.take(1)
-    queue.settle(Outcome(position=0, reason=Reason.STUB, final=True), START)
+    queue.settle(DocumentOutcome(position=0, reason=Reason.STUB, final=True), START)
     assert queue.state.states == "f"
 
 
@@ -73,7 +77,7 @@ def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
             (wanted,) = queue.take(1)
             assert wanted.tried.get(reason, 0) == attempts
             attempts += 1
-            queue.settle(Outcome(position=0, reason=reason), moment)
+            queue.settle(DocumentOutcome(position=0, reason=reason), moment)
             moment = queue.next_due or moment
             queue.make_due_ready(moment)
         assert attempts == rule.attempts, reason
@@ -96,12 +100,12 @@ def test_each_reason_is_counted_by_itself(reasons: list[Reason]) -> None:
         (wanted,) = queue.take(1)
         assert wanted.tried.get(reason, 0) == reasons[:number].count(reason)
         assert not wanted.is_last(reason)
-        queue.settle(Outcome(position=0, reason=reason), moment)
+        queue.settle(DocumentOutcome(position=0, reason=reason), moment)
         moment = queue.next_due or moment
         queue.make_due_ready(moment)
     (wanted,) = queue.take(1)
     assert wanted.is_last(reasons[-1])
-    queue.settle(Outcome(position=0, reason=reasons[-1]), moment)
+    queue.settle(DocumentOutcome(position=0, reason=reasons[-1]), moment)
     assert queue.state.states == "f"
 
 
@@ -109,7 +113,7 @@ def test_a_document_in_doubt_is_available_and_asked_for_again_by_request_only() 
     """(S2) Together with what has failed."""
     queue = queue_of("pfa")
     queue.take(1)
-    queue.settle(Outcome(position=0, size=1, doubt=Doubt.SIZE_MISMATCH), START)
+    queue.settle(DocumentOutcome(position=0, size=1, doubt=Doubt.SIZE_MISMATCH), START)
     assert (queue.state.states, queue.ready, queue.ended) == ("qfa", 0, 3)
     queue.retry_failed()
     assert [(wanted.position, wanted.attempt) for wanted in queue.take(5)] == [(0, 1), (1, 1)]
@@ -132,18 +136,18 @@ def test_what_puts_the_source_in_doubt(
     reasons: list[Reason | None], doubted: int, for_all: bool
 ) -> None:
     """(S1) A refused credential always; signs of an outage when there is nothing else."""
-    outcomes = [Outcome(position=at, reason=reason) for at, reason in enumerate(reasons)]
-    assert len(in_doubt(outcomes)) == doubted
-    assert speaks_for_all(outcomes) is for_all
+    outcomes = [DocumentOutcome(position=at, reason=reason) for at, reason in enumerate(reasons)]
+    assert len(unconfirmed(outcomes)) == doubted
+    assert looks_like_outage(outcomes) is for_all
 
 
 def test_a_released_document_is_tried_again_without_an_attempt_counted() -> None:
     queue = queue_of("pp")
     queue.take(1)
-    refused = [Outcome(position=0, reason=Reason.TIMEOUT)]
+    refused = [DocumentOutcome(position=0, reason=Reason.TIMEOUT)]
     queue.release(refused)
     assert (queue.state.states, queue.ready) == ("pp", 1)
-    queue.put_back(refused)
+    queue.requeue(refused)
     assert [(wanted.position, wanted.attempt) for wanted in queue.take(2)] == [(0, 1), (1, 1)]
 
 
@@ -175,12 +179,14 @@ def test_the_states_always_add_up(
         in_flight += [wanted.position for wanted in queue.take(size)]
         assert len(in_flight) == len(set(in_flight)) == queue.count("d")
         if in_flight:
-            queue.settle(Outcome(position=in_flight.pop(0), reason=reason, final=final), moment)
+            queue.settle(
+                DocumentOutcome(position=in_flight.pop(0), reason=reason, final=final), moment
+            )
         moment += timedelta(seconds=7)
         queue.make_due_ready(moment)
         assert sum(queue.count(state) for state in "pdaf") == len(states)
         assert queue.ready + len(queue.state.retries) == queue.count("p")
         assert queue.count("a") + queue.count("f") >= ended
         ended = queue.count("a") + queue.count("f")
-    queue.fail_the_rest()
+    queue.fail_unfinished()
     assert queue.count("a") + queue.count("f") == len(states)

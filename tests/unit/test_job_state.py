@@ -6,7 +6,7 @@ import pytest
 
 from autos.contracts.job_state import JobState, Pace, Retry, Wait
 from autos.contracts.states import JobStatus, Reason, WaitReason
-from workflows.reports import details, progress
+from workflows.progress import details, progress_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -66,22 +66,22 @@ def test_the_time_left_is_that_of_work_and_of_the_last_retry() -> None:
     """(S30) 160 s and not hours; while the job waits nobody knows."""
     state = JobState(status=JobStatus.PROCESSING, states="a" * 50 + "p" * 160)
     work(state.pace, 0, 50, every=5)
-    asked = progress("job", "number", state, None, seconds(50))
+    asked = progress_of("job", "number", state, None, seconds(50))
     assert asked.documents_per_second == pytest.approx(1)
     assert asked.eta_seconds == 160
     state.retries = [Retry(position=60, due=seconds(1050), reason=Reason.EMPTY)]
-    assert progress("job", "number", state, None, seconds(50)).eta_seconds == 1000
+    assert progress_of("job", "number", state, None, seconds(50)).eta_seconds == 1000
     wait = Wait(waiting_for=WaitReason.SOURCE, since=START)
-    assert progress("job", "number", state, wait, seconds(50)).eta_seconds is None
+    assert progress_of("job", "number", state, wait, seconds(50)).eta_seconds is None
 
 
 def test_those_in_doubt_are_counted_and_named() -> None:
     state = JobState(status=JobStatus.PROCESSING, states="aqfp")
-    asked = progress("job", "number", state, None, START)
+    asked = progress_of("job", "number", state, None, START)
     assert (asked.available, asked.doubtful, asked.failed, asked.pending) == (2, 1, 1, 1)
     assert asked.percentage == 75
     assert details(state, None) == (
-        "**processing**: 2 of 4 documents available (1 in doubt), 1 failed."
+        "**processing**: 2 of 4 documents available (1 doubtful), 1 failed."
     )
 
 

@@ -1,13 +1,18 @@
-"""The runbook's table of retries is what the code does; it cannot grow old."""
+"""Every reason has a sentence, a retry rule and a line in the documentation."""
 
+import re
 from pathlib import Path
 
+import pytest
+
+from activities.failures import SENTENCES
 from autos.contracts.retries import OUTAGES, RETRIES, retry_rule
-from autos.contracts.states import Reason
+from autos.contracts.states import Doubt, Reason, WaitReason
 from autos.settings import Settings
 from autos.source.courtesy.breaker import OUTAGE
 
-RUNBOOK = Path(__file__).parents[2] / "docs" / "operations.md"
+DOCS = Path(__file__).parents[2] / "docs"
+RUNBOOK = DOCS / "operations.md"
 HEAD = "| reason | asked for | waits in between | sign of an outage | opens the breaker |"
 
 
@@ -41,8 +46,30 @@ def test_the_runbooks_table_of_retries_is_the_codes() -> None:
     assert not lines[begin + len(expected)].startswith("|")
 
 
-def test_whoever_is_asked_again_has_a_reason_to_hope() -> None:
+def test_every_rule_retries_with_growing_delays() -> None:
     for rule in RETRIES.values():
         assert rule.attempts > 1
         assert rule.delays
         assert list(rule.delays) == sorted(rule.delays)
+
+
+@pytest.mark.parametrize("reason", [*Reason, *WaitReason, *Doubt], ids=repr)
+def test_every_reason_has_a_sentence_and_a_line_in_the_documentation(
+    reason: Reason | WaitReason | Doubt,
+) -> None:
+    """The line is a row of a table, or the value with its meaning in brackets."""
+    assert re.fullmatch(r"[A-Z].+\.", reason.text), reason.text
+    line = re.compile(rf"^\|[^|]*`{reason}`[^|]*\|[^|]*[a-z]{{3}}|`{reason}` \(", re.MULTILINE)
+    assert any(line.search(page.read_text()) for page in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_retry_rule(reason: Reason) -> None:
+    rule = retry_rule(reason)
+    assert rule.attempts == 1 or len(rule.delays) < rule.attempts
+
+
+def test_every_type_of_failure_has_the_sentence_of_its_reason() -> None:
+    for error_type, sentence in SENTENCES.items():
+        wait = error_type in set(WaitReason)
+        assert sentence == (WaitReason(error_type) if wait else Reason(error_type)).text

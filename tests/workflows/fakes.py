@@ -17,34 +17,33 @@ from temporalio.worker import Worker
 from autos.contracts.download import (
     Attach,
     AwaitSource,
+    BatchDocument,
     BatchResult,
     ClosedJob,
     CloseJob,
+    DocumentOutcome,
     DownloadBatch,
     DownloadProcess,
     FetchedProcess,
     FetchProcess,
     JobOptions,
     JobResult,
-    Outcome,
     Progress,
     RecordJob,
     SourceCheck,
     Steer,
-    Wanted,
 )
-from autos.contracts.errors import SOURCE_REFUSED
-from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, job_workflow_id
+from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, SOURCE_REFUSED, job_workflow_id
 from autos.contracts.retries import OUTAGE_DELAYS
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from workflows.download_process import DownloadProcessWorkflow
 
-Answer = Callable[[Wanted], Outcome]
+Answer = Callable[[BatchDocument], DocumentOutcome]
 
 
-def available(wanted: Wanted) -> Outcome:
+def available(wanted: BatchDocument) -> DocumentOutcome:
     """Every document is there."""
-    return Outcome(position=wanted.position, size=100)
+    return DocumentOutcome(position=wanted.position, size=100)
 
 
 @dataclass
@@ -233,4 +232,4 @@ def still_waiting(seconds: float) -> ApplicationError:
 
 def refused(reason: Reason) -> Answer:
     """Every try ends with this reason."""
-    return lambda wanted: Outcome(position=wanted.position, reason=reason)
+    return lambda wanted: DocumentOutcome(position=wanted.position, reason=reason)

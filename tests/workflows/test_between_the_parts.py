@@ -9,23 +9,22 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts import errors
+from autos.contracts import names
 from autos.contracts.download import (
     Attach,
     AwaitSource,
+    BatchDocument,
     BatchResult,
     ClosedJob,
     CloseJob,
+    DocumentOutcome,
     DownloadBatch,
     FetchedProcess,
     FetchProcess,
     JobOptions,
-    Outcome,
     SourceCheck,
-    Wanted,
 )
-from autos.contracts.errors import INTERNAL_ERROR, STORAGE
-from autos.contracts.names import WAITING_FOR, WAITING_SINCE
+from autos.contracts.names import INTERNAL_ERROR, STORAGE, WAITING_FOR, WAITING_SINCE
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.test_steering import NEVER, cancelled, details, until_waiting
@@ -59,11 +58,12 @@ class TwoSlow(FakeActivities):
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
         result = await super().download_batch(request)
-        if request.documents[0] == Wanted(position=0, attempt=2):
+        first = request.documents[0]
+        if (first.position, first.attempt) == (0, 2):
             self.again.set()
         elif request.batch <= 2:
             # Within the time in which a batch is no straggler yet, but not much.
-            await asyncio.sleep(0.6 * batches.STRAGGLING.total_seconds())
+            await asyncio.sleep(0.6 * batches.STRAGGLER_AFTER.total_seconds())
         else:
             await held_up(self.again)
         return result
@@ -73,11 +73,11 @@ async def test_a_retry_waits_for_no_two_slow_batches(
     dev_server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """(S4) All places are taken when it becomes due; it is made as soon as one is a straggler's."""
-    monkeypatch.setattr(batches, "STRAGGLING", batches.STRAGGLING / 20)
+    monkeypatch.setattr(batches, "STRAGGLER_AFTER", batches.STRAGGLER_AFTER / 20)
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         bad = wanted.position == 0 and wanted.attempt == 1
-        return Outcome(
+        return DocumentOutcome(
             position=wanted.position,
             size=None if bad else 1,
             reason=Reason.DOCUMENT_ERROR if bad else None,
@@ -109,7 +109,7 @@ class SlowToAnswer(FakeActivities):
 async def test_no_activity_of_a_job_outlives_its_end(dev_server: WorkflowEnvironment) -> None:
     """(S23) A question to the source writes the row: after the end, an ended job would run."""
     fakes = SlowToAnswer(
-        answer=lambda wanted: Outcome(position=wanted.position, reason=Reason.STUB)
+        answer=lambda wanted: DocumentOutcome(position=wanted.position, reason=Reason.STUB)
     )
     fakes.asked, fakes.answers = asyncio.Event(), asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
@@ -147,9 +147,9 @@ async def test_a_retry_that_is_accepted_while_metadata_are_read_is_done(
 ) -> None:
     """(S23) The reading finds the failures of before; what was promised holds all the same."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         bad = wanted.position == 0 and fakes.tries[0] == 1
-        return Outcome(
+        return DocumentOutcome(
             position=wanted.position,
             size=None if bad else 1,
             reason=Reason.NOT_FOUND if bad else None,
@@ -177,9 +177,9 @@ async def test_a_retry_that_is_accepted_while_metadata_are_waited_for_is_done(
 ) -> None:
     """(S23) As above, but the source is out of order when the metadata are to be read again."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         bad = wanted.position == 0 and fakes.tries[0] == 1
-        return Outcome(
+        return DocumentOutcome(
             position=wanted.position,
             size=None if bad else 1,
             reason=Reason.NOT_FOUND if bad else None,
@@ -242,7 +242,7 @@ async def test_a_job_that_is_being_cancelled_refuses_steering(
         with pytest.raises(WorkflowFailureError):
             await job.result()
     assert isinstance(refused.value.cause, ApplicationError)
-    assert refused.value.cause.type == errors.JOB_CLOSING
+    assert refused.value.cause.type == names.JOB_CLOSING
 
 
 async def test_a_row_that_cannot_be_written_costs_no_document(
@@ -282,7 +282,7 @@ async def test_a_wait_for_the_store_that_cannot_be_written_ends_all_the_same(
 async def test_an_ended_job_waits_for_nothing_anywhere(dev_server: WorkflowEnvironment) -> None:
     """(S16) Cancelled in a wait for the source: search attributes and Web UI say so, too."""
     fakes = FakeActivities(
-        answer=lambda wanted: Outcome(position=wanted.position, reason=Reason.UNAVAILABLE),
+        answer=lambda wanted: DocumentOutcome(position=wanted.position, reason=Reason.UNAVAILABLE),
         probes=[Reason.UNAVAILABLE] * 9,
     )
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):

@@ -10,16 +10,14 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer
 
-from autos.contracts.webhooks import (
-    DELAYS,
-    JITTER,
-    LONGEST_RETRY_AFTER,
-    PATIENCE_SECONDS,
-    AttemptDelivery,
-    DeliveryOutcome,
-    bounded_delay,
-    scheduled_delay,
+from autos.contracts.retries import (
+    WEBHOOK_DELAYS,
+    WEBHOOK_JITTER,
+    WEBHOOK_MAX_RETRY_AFTER,
+    WEBHOOK_PATIENCE_SECONDS,
+    webhook_delay,
 )
+from autos.contracts.webhooks import AttemptDelivery, DeliveryOutcome
 from tests.workflows.webhook_fakes import (
     Delivery,
     FakeReceiver,
@@ -54,12 +52,12 @@ async def test_the_schedule_of_three_days(skipping_server: WorkflowEnvironment) 
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.FAILED
     gaps = [later - earlier for earlier, later in pairwise(fake.times)]
     for number, gap in enumerate(gaps[:-1], start=1):
-        delay = scheduled_delay(number)
-        assert delay * (1 - JITTER) <= gap <= delay * (1 + JITTER) + LATENESS
+        delay = WEBHOOK_DELAYS.delay_after(number)
+        assert delay * (1 - WEBHOOK_JITTER) <= gap <= delay * (1 + WEBHOOK_JITTER) + LATENESS
     # The last one is cut so that three days are kept, whatever the jitter made of the others.
-    assert fake.times[-1] == pytest.approx(PATIENCE_SECONDS, abs=len(gaps) * LATENESS)
+    assert fake.times[-1] == pytest.approx(WEBHOOK_PATIENCE_SECONDS, abs=len(gaps) * LATENESS)
     assert 16 <= len(fake.seen) <= 19
-    assert len({round(gap / scheduled_delay(n), 3) for n, gap in enumerate(gaps, 1)}) > 5
+    assert len({round(gap / WEBHOOK_DELAYS.delay_after(n), 3) for n, gap in enumerate(gaps, 1)}) > 5
     assert [request.number for request, _ in fake.seen] == list(range(1, len(fake.seen) + 1))
     assert fake.seen[-1][0].delay_seconds is None
 
@@ -96,7 +94,7 @@ async def test_gone_ends_it(skipping_server: WorkflowEnvironment) -> None:
 
 @pytest.mark.parametrize(
     ("retry_after", "waited"),
-    [(1, 5), (100, 100), (3_600, 3_600), (10 * LONGEST_RETRY_AFTER, LONGEST_RETRY_AFTER)],
+    [(1, 5), (100, 100), (3_600, 3_600), (10 * WEBHOOK_MAX_RETRY_AFTER, WEBHOOK_MAX_RETRY_AFTER)],
 )
 async def test_retry_after_is_obeyed_within_bounds(
     skipping_server: WorkflowEnvironment, retry_after: float, waited: float
@@ -106,7 +104,7 @@ async def test_retry_after_is_obeyed_within_bounds(
     )
     async with webhook_worker(skipping_server.client, fake):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.DELIVERED
-    assert fake.times[1] == pytest.approx(waited, rel=JITTER, abs=LATENESS)
+    assert fake.times[1] == pytest.approx(waited, rel=WEBHOOK_JITTER, abs=LATENESS)
 
 
 @pytest.mark.parametrize(
@@ -118,20 +116,20 @@ async def test_retry_after_is_obeyed_within_bounds(
         (60, 1000, 5, 60),
         (5, 100, 900, 100),
         (500, 100, None, 100),
-        (5, PATIENCE_SECONDS, 10**9, LONGEST_RETRY_AFTER),
+        (5, WEBHOOK_PATIENCE_SECONDS, 10**9, WEBHOOK_MAX_RETRY_AFTER),
     ],
 )
 def test_the_bounds(
     delay: float, longest: float, retry_after: float | None, bounded: float
 ) -> None:
-    assert bounded_delay(delay, longest, retry_after) == bounded
+    assert webhook_delay(delay, longest, retry_after) == bounded
 
 
 def test_the_delays_are_those_of_the_contract() -> None:
     minute, hour = 60, 3600
     first = (5, 30, 2 * minute, 10 * minute, 30 * minute, hour, 2 * hour, 4 * hour, 8 * hour)
-    assert first == DELAYS
-    assert scheduled_delay(40) == 8 * hour
+    assert first == WEBHOOK_DELAYS.delays
+    assert WEBHOOK_DELAYS.delay_after(40) == 8 * hour
 
 
 async def test_a_replay_by_hand_does_not_wait(dev_server: WorkflowEnvironment) -> None:
@@ -159,7 +157,7 @@ async def test_a_replay_during_a_failing_attempt_is_not_lost(
     async with webhook_worker(dev_server.client, fake):
         delivery = await deliver(dev_server.client)
         assert await ended(delivery) is DeliveryOutcome.DELIVERED
-    assert fake.times[1] < scheduled_delay(1) * (1 - JITTER)
+    assert fake.times[1] < WEBHOOK_DELAYS.delay_after(1) * (1 - WEBHOOK_JITTER)
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -181,8 +179,10 @@ async def test_a_replay_goes_through_the_whole_schedule_again(
         assert await ended(delivery) is DeliveryOutcome.FAILED
     again = fake.times[replayed[0] :]
     assert again[0] - fake.times[replayed[0] - 1] <= LATENESS
-    assert again[1] - again[0] <= scheduled_delay(1) * (1 + JITTER) + LATENESS
-    assert again[-1] - again[0] == pytest.approx(PATIENCE_SECONDS, abs=len(again) * LATENESS)
+    assert again[1] - again[0] <= WEBHOOK_DELAYS.delay_after(1) * (1 + WEBHOOK_JITTER) + LATENESS
+    assert again[-1] - again[0] == pytest.approx(
+        WEBHOOK_PATIENCE_SECONDS, abs=len(again) * LATENESS
+    )
     assert [request.number for request, _ in fake.seen] == list(range(1, len(fake.seen) + 1))
 
 
@@ -193,7 +193,7 @@ async def test_the_signal_that_comes_with_the_start_is_the_start_itself(
     async with webhook_worker(skipping_server.client, fake):
         delivery = await deliver(skipping_server.client, again=True)
         assert await ended(delivery) is DeliveryOutcome.DELIVERED
-    assert fake.times[1] >= scheduled_delay(1) * (1 - JITTER)
+    assert fake.times[1] >= WEBHOOK_DELAYS.delay_after(1) * (1 - WEBHOOK_JITTER)
 
 
 async def test_a_replay_after_the_end_keeps_the_id(dev_server: WorkflowEnvironment) -> None:
@@ -242,7 +242,7 @@ async def test_three_days_are_three_days_over_several_runs(
     async with webhook_worker(skipping_server.client, fake):
         delivery = await deliver(skipping_server.client, continue_as_new_after=20)
         assert await ended(delivery) is DeliveryOutcome.FAILED
-    assert fake.times[-1] == pytest.approx(PATIENCE_SECONDS, abs=len(fake.seen) * LATENESS)
+    assert fake.times[-1] == pytest.approx(WEBHOOK_PATIENCE_SECONDS, abs=len(fake.seen) * LATENESS)
     assert [request.number for request, _ in fake.seen] == list(range(1, len(fake.seen) + 1))
 
 

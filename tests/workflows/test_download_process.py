@@ -13,14 +13,14 @@ from temporalio.testing import WorkflowEnvironment
 from autos.contracts.download import (
     Attach,
     AwaitSource,
+    BatchDocument,
     BatchResult,
+    DocumentOutcome,
     DownloadBatch,
     FetchedProcess,
     JobOptions,
     JobResult,
-    Outcome,
     SourceCheck,
-    Wanted,
 )
 from autos.contracts.names import WAITING_FOR
 from autos.contracts.retries import retry_rule
@@ -51,9 +51,9 @@ async def test_every_document_is_downloaded_in_batches_of_five(
 async def test_one_failure_then_success_is_two_requests(dev_server: WorkflowEnvironment) -> None:
     """F3: "3 attempts" are really made."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 3 and wanted.attempt == 1:
-            return Outcome(position=3, reason=Reason.STUB)
+            return DocumentOutcome(position=3, reason=Reason.STUB)
         return available(wanted)
 
     fakes = FakeActivities(answer=answer)
@@ -70,9 +70,9 @@ async def test_two_that_fail_for_good_end_the_job_with_failures(
 ) -> None:
     """F15: 2 good and 2 failed documents are an end, not `pending, 50 %` for ever."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position < 2:
-            return Outcome(position=wanted.position, reason=Reason.SECRET, final=True)
+            return DocumentOutcome(position=wanted.position, reason=Reason.SECRET, final=True)
         return available(wanted)
 
     fakes = FakeActivities(total=4, answer=answer)
@@ -108,10 +108,10 @@ async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvi
     """The source is down for hours, in the listing and again in the middle of the documents."""
     down = {"tries": 8}
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position >= 5 and down["tries"] > 0:
             down["tries"] -= 1
-            return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
+            return DocumentOutcome(position=wanted.position, reason=Reason.UNAVAILABLE)
         return available(wanted)
 
     fakes = FakeActivities(
@@ -137,10 +137,10 @@ async def test_what_our_own_breaker_holds_back_uses_no_attempts(
     """Held back far more often than a document may fail, alone or beside others that arrive."""
     left = dict.fromkeys(range(0, 12, every), 30)
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if left.get(wanted.position, 0):
             left[wanted.position] -= 1
-            return Outcome(
+            return DocumentOutcome(
                 position=wanted.position,
                 reason=Reason.UNAVAILABLE,
                 retry_after_seconds=5,
@@ -162,9 +162,9 @@ async def test_a_document_that_always_answers_with_retry_after_uses_its_attempts
 ) -> None:
     """(S16) Its own `Retry-After` holds the probe back, which shows no outage."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 3:
-            return Outcome(position=3, reason=Reason.RATE_LIMITED, retry_after_seconds=5)
+            return DocumentOutcome(position=3, reason=Reason.RATE_LIMITED, retry_after_seconds=5)
         return available(wanted)
 
     fakes = FakeActivities(
@@ -182,9 +182,9 @@ async def test_a_batch_in_which_one_came_through_puts_no_source_in_doubt(
 ) -> None:
     """Decision 0002: the source answers, so it is asked again on the schedule, without a probe."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 3 and wanted.attempt == 1:
-            return Outcome(position=3, reason=Reason.TIMEOUT)
+            return DocumentOutcome(position=3, reason=Reason.TIMEOUT)
         return available(wanted)
 
     fakes = FakeActivities(total=5, answer=answer)
@@ -212,7 +212,7 @@ class LateBatch(FakeActivities):
             await asyncio.wait([waiting], timeout=0.1)
         return BatchResult(
             outcomes=[
-                Outcome(position=wanted.position, reason=Reason.TIMEOUT)
+                DocumentOutcome(position=wanted.position, reason=Reason.TIMEOUT)
                 for wanted in request.documents
             ]
         )
@@ -227,7 +227,7 @@ async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
     down.set()
     fakes = LateBatch(
         answer=lambda wanted: (
-            Outcome(position=wanted.position, reason=Reason.TIMEOUT)
+            DocumentOutcome(position=wanted.position, reason=Reason.TIMEOUT)
             if down.is_set()
             else available(wanted)
         ),
@@ -262,7 +262,7 @@ async def test_only_the_try_that_somebody_asked_for_is_urgent(
     down.set()
     fakes = FakeActivities(
         answer=lambda wanted: (
-            Outcome(position=wanted.position, reason=Reason.TIMEOUT)
+            DocumentOutcome(position=wanted.position, reason=Reason.TIMEOUT)
             if down.is_set()
             else available(wanted)
         ),
@@ -297,10 +297,10 @@ async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
 async def test_a_job_that_gives_up_keeps_what_it_has(skipping_server: WorkflowEnvironment) -> None:
     """`failed` is said only where there is not one document (DESIGN §8)."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position < 5:
             return available(wanted)
-        return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
+        return DocumentOutcome(position=wanted.position, reason=Reason.UNAVAILABLE)
 
     probes = [Reason.UNAVAILABLE] * 10_000
     fakes = FakeActivities(answer=answer, probes=probes)
@@ -317,9 +317,9 @@ async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
     """F16: a dead token pauses the job; it fails no document."""
     alive = asyncio.Event()
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position >= 5 and not alive.is_set():
-            return Outcome(position=wanted.position, reason=Reason.CREDENTIAL)
+            return DocumentOutcome(position=wanted.position, reason=Reason.CREDENTIAL)
         return available(wanted)
 
     fakes = FakeActivities(answer=answer, probes=[Reason.CREDENTIAL])
@@ -343,9 +343,9 @@ async def test_a_refusal_of_one_document_alone_does_not_wait_for_ever(
 ) -> None:
     """The credential works for everything else: the probe says so, and the attempts count."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 7:
-            return Outcome(position=7, reason=Reason.CREDENTIAL)
+            return DocumentOutcome(position=7, reason=Reason.CREDENTIAL)
         return available(wanted)
 
     fakes = FakeActivities(answer=answer)
@@ -376,9 +376,9 @@ async def test_the_others_go_on_while_one_refusal_is_looked_into(
 ) -> None:
     """(S1) A 401 puts one document in doubt; the job's other batches do not wait for the answer."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 2:
-            return Outcome(position=2, reason=Reason.CREDENTIAL)
+            return DocumentOutcome(position=2, reason=Reason.CREDENTIAL)
         return available(wanted)
 
     fakes = SlowProbe(total=40, answer=answer)
@@ -414,13 +414,13 @@ async def test_a_document_in_doubt_counts_as_available_and_is_asked_for_again(
     """(S2) `retry_failed` asks for those in doubt and those that failed, and for no others."""
     opened = asyncio.Event()
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 1 and not opened.is_set():
-            return Outcome(position=1, size=9, doubt=Doubt.SIZE_MISMATCH)
+            return DocumentOutcome(position=1, size=9, doubt=Doubt.SIZE_MISMATCH)
         if wanted.position == 3 and not opened.is_set():
-            return Outcome(position=3, reason=Reason.SECRET, final=True)
+            return DocumentOutcome(position=3, reason=Reason.SECRET, final=True)
         if wanted.position == 5 and wanted.attempt == 1:
-            return Outcome(position=5, reason=Reason.EMPTY)
+            return DocumentOutcome(position=5, reason=Reason.EMPTY)
         return available(wanted)
 
     fakes = FakeActivities(total=6, answer=answer)
@@ -441,9 +441,9 @@ async def test_a_document_in_doubt_counts_as_available_and_is_asked_for_again(
 async def test_counters_always_sum_and_the_percentage_never_falls(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position % 7 == 0 and wanted.attempt < 3:
-            return Outcome(position=wanted.position, reason=Reason.EMPTY)
+            return DocumentOutcome(position=wanted.position, reason=Reason.EMPTY)
         return available(wanted)
 
     fakes = FakeActivities(total=150, answer=answer)
@@ -469,11 +469,11 @@ async def test_counters_always_sum_and_the_percentage_never_falls(
 async def test_a_long_job_continues_as_new_with_the_same_answer(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 4:
-            return Outcome(position=4, reason=Reason.NOT_FOUND, final=True)
+            return DocumentOutcome(position=4, reason=Reason.NOT_FOUND, final=True)
         if wanted.position % 10 == 0 and wanted.attempt == 1:
-            return Outcome(position=wanted.position, reason=Reason.TRUNCATED)
+            return DocumentOutcome(position=wanted.position, reason=Reason.TRUNCATED)
         return available(wanted)
 
     fakes = FakeActivities(total=120, answer=answer)
@@ -694,9 +694,9 @@ async def test_a_cancel_while_closing_stops_what_was_still_wished(
 
 
 async def test_resume_ends_the_wait_for_a_retry(dev_server: WorkflowEnvironment) -> None:
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 2 and wanted.attempt == 1:
-            return Outcome(position=2, reason=Reason.EMPTY)
+            return DocumentOutcome(position=2, reason=Reason.EMPTY)
         return available(wanted)
 
     fakes = FakeActivities(total=3, answer=answer)
@@ -715,10 +715,10 @@ async def test_a_wait_is_over_after_continuing_as_new(dev_server: WorkflowEnviro
     """What the run before waited for is asked about; the wait does not stay in the status."""
     down = {"tries": 5}
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if down["tries"] > 0:
             down["tries"] -= 1
-            return Outcome(position=wanted.position, reason=Reason.UNAVAILABLE)
+            return DocumentOutcome(position=wanted.position, reason=Reason.UNAVAILABLE)
         return available(wanted)
 
     probes = [Reason.TIMEOUT] * 3
@@ -738,9 +738,9 @@ async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
 ) -> None:
     """F5: the one that ends the job, too, which else would be waited for for minutes."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 3 and len(fakes.batches) == 1:
-            return Outcome(position=3, reason=Reason.CREDENTIAL)
+            return DocumentOutcome(position=3, reason=Reason.CREDENTIAL)
         return available(wanted)
 
     fakes = FakeActivities(total=5, answer=answer, probes=[Reason.CREDENTIAL])

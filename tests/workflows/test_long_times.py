@@ -11,14 +11,14 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import (
+    BatchDocument,
     BatchResult,
+    DocumentOutcome,
     DownloadBatch,
     FetchedProcess,
     FetchProcess,
     JobOptions,
     JobResult,
-    Outcome,
-    Wanted,
 )
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, start, workers
@@ -76,7 +76,8 @@ class SourceWithOutage(FakeActivities):
             return result
         return BatchResult(
             outcomes=[
-                Outcome(position=outcome.position, reason=reason) for outcome in result.outcomes
+                DocumentOutcome(position=outcome.position, reason=reason)
+                for outcome in result.outcomes
             ]
         )
 
@@ -114,9 +115,11 @@ async def test_a_source_that_is_down_for_six_hours_costs_time_and_bounded_questi
 async def test_a_job_of_two_hours_ends_well(skipping_server: WorkflowEnvironment) -> None:
     """F20: no limit of time ends a job; each document is two hours in coming."""
 
-    def slow(wanted: Wanted) -> Outcome:
+    def slow(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.attempt < 4:
-            return Outcome(position=wanted.position, reason=Reason.EMPTY, retry_after_seconds=2_500)
+            return DocumentOutcome(
+                position=wanted.position, reason=Reason.EMPTY, retry_after_seconds=2_500
+            )
         return available(wanted)
 
     client = skipping_server.client

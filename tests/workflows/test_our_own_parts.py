@@ -10,9 +10,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import Attach, BatchResult, DownloadBatch, FetchedProcess, JobOptions
-from autos.contracts.errors import INTERNAL_ERROR, RECORDS, STORAGE
-from autos.contracts.names import WAITING_FOR, WAITING_SINCE
-from autos.contracts.retries import PATIENCE_DAYS
+from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE, WAITING_FOR, WAITING_SINCE
+from autos.contracts.retries import PATIENCE
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from autos.contracts.webhooks import DeliveryOutcome
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
@@ -89,7 +88,7 @@ async def test_an_outage_of_ours_is_shown_while_it_lasts(dev_server: WorkflowEnv
         assert waiting.waiting_since is not None
         assert waiting.waiting_until is not None
         lasts = waiting.waiting_until - waiting.waiting_since
-        assert abs(lasts - timedelta(days=PATIENCE_DAYS)) < timedelta(minutes=1)
+        assert abs(lasts - PATIENCE) < timedelta(minutes=1)
         assert "Waiting for **records** since" in await details(job)
         attributes = (await job.describe()).typed_search_attributes
         assert attributes[WAITING_FOR] == "records"

@@ -10,12 +10,12 @@ from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import (
     Attach,
+    BatchDocument,
+    DocumentOutcome,
     FetchedProcess,
     JobOptions,
     JobResult,
-    Outcome,
     Progress,
-    Wanted,
 )
 from autos.contracts.names import WAITING_FOR, WAITING_SINCE
 from autos.contracts.states import JobStatus, Reason, WaitReason
@@ -159,11 +159,11 @@ async def test_retry_failed_asks_a_running_job_for_those_and_no_others(
     """While another document's retry keeps the job running."""
     opened = asyncio.Event()
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position in (1, 8) and not opened.is_set():
-            return Outcome(position=wanted.position, reason=Reason.SECRET, final=True)
+            return DocumentOutcome(position=wanted.position, reason=Reason.SECRET, final=True)
         if wanted.position == 5 and wanted.attempt == 1:
-            return Outcome(position=5, reason=Reason.EMPTY)
+            return DocumentOutcome(position=5, reason=Reason.EMPTY)
         return available(wanted)
 
     fakes = FakeActivities(answer=answer)

@@ -6,7 +6,13 @@ import pytest
 from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.download import BatchResult, DownloadBatch, JobOptions, Outcome, Wanted
+from autos.contracts.download import (
+    BatchDocument,
+    BatchResult,
+    DocumentOutcome,
+    DownloadBatch,
+    JobOptions,
+)
 from autos.contracts.states import JobStatus, Reason
 from tests.workflows.fakes import FakeActivities, available, start, workers
 from workflows import batches
@@ -35,7 +41,7 @@ class Trickling(FakeActivities):
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is a straggler after a moment; workflows see this module as it is."""
-    monkeypatch.setattr(batches, "STRAGGLING", batches.STRAGGLING / 100)
+    monkeypatch.setattr(batches, "STRAGGLER_AFTER", batches.STRAGGLER_AFTER / 100)
 
 
 @pytest.mark.usefixtures("_short")
@@ -60,13 +66,13 @@ async def test_a_job_does_not_wait_for_two_documents_that_trickle(
 @pytest.mark.usefixtures("_short")
 async def test_the_stragglers_are_bounded(dev_server: WorkflowEnvironment) -> None:
     """(S4) A source that is slow throughout does not get ever more batches."""
-    most = batches.MOST_STRAGGLERS + 2
+    most = batches.MAX_STRAGGLERS + 2
     fakes = FakeActivities(total=200, gate=asyncio.Event())
     async with workers(dev_server.client, fakes, places=50), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         while len(fakes.batches) < most:
             await asyncio.sleep(0.01)
-        await asyncio.sleep(5 * batches.STRAGGLING.total_seconds())
+        await asyncio.sleep(5 * batches.STRAGGLER_AFTER.total_seconds())
         assert len(fakes.batches) == most
         assert fakes.gate is not None
         fakes.gate.set()
@@ -77,9 +83,9 @@ async def test_the_stragglers_are_bounded(dev_server: WorkflowEnvironment) -> No
 async def test_a_retry_does_not_wait_for_a_straggler(dev_server: WorkflowEnvironment) -> None:
     """(S4) It is made when it is due, though a batch is on its way."""
 
-    def answer(wanted: Wanted) -> Outcome:
+    def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 5 and wanted.attempt == 1:
-            return Outcome(position=5, reason=Reason.EMPTY)
+            return DocumentOutcome(position=5, reason=Reason.EMPTY)
         return available(wanted)
 
     fakes = Trickling(total=10, answer=answer)

@@ -11,8 +11,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import Attach, FetchedProcess, JobOptions, Steer
-from autos.contracts.errors import JOB_CLOSING, JOB_ENDED
-from autos.contracts.retries import PATIENCE_DAYS, retry_rule
+from autos.contracts.names import JOB_CLOSING, JOB_ENDED
+from autos.contracts.retries import PATIENCE, retry_rule
 from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, refused, start, steer, workers
 from tests.workflows.test_steering import NEVER, Job, until_waiting
@@ -113,8 +113,7 @@ async def test_a_pause_does_not_begin_the_patience_anew(
     assert again.waiting_until == waiting.waiting_until
     assert (result.status, result.reason) == (JobStatus.FAILED, Reason.UNAVAILABLE)
     lasted = events[-1].event_time.ToDatetime() - events[0].event_time.ToDatetime()
-    patience = timedelta(days=PATIENCE_DAYS)
-    assert patience - timedelta(minutes=10) < lasted < patience + timedelta(minutes=10)
+    assert PATIENCE - timedelta(minutes=10) < lasted < PATIENCE + timedelta(minutes=10)
 
 
 async def test_a_paused_job_continues_as_new_and_stays_paused(

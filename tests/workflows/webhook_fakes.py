@@ -12,8 +12,8 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from autos.contracts.errors import INTERNAL_ERROR
-from autos.contracts.names import WEBHOOKS_QUEUE, delivery_workflow_id
+from autos.contracts.names import INTERNAL_ERROR, WEBHOOKS_QUEUE, delivery_workflow_id
+from autos.contracts.retries import webhook_delay
 from autos.contracts.webhooks import (
     AbandonDelivery,
     AttemptDelivery,
@@ -21,7 +21,6 @@ from autos.contracts.webhooks import (
     DeliverWebhook,
     DeliveryOutcome,
     DeliveryResult,
-    bounded_delay,
 )
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 
@@ -75,7 +74,7 @@ class FakeReceiver:
         retry_in = None
         if outcome is DeliveryOutcome.FAILED and request.delay_seconds is not None:
             assert request.longest_delay_seconds is not None
-            retry_in = bounded_delay(
+            retry_in = webhook_delay(
                 request.delay_seconds, request.longest_delay_seconds, retry_after
             )
         return AttemptedDelivery(outcome=outcome, status_code=status, retry_in_seconds=retry_in)

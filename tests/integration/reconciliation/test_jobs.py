@@ -1,6 +1,6 @@
-"""Jobs whose rows and Temporal disagree, and whoever waits to be told of them.
+"""Jobs whose rows and Temporal disagree, and their subscribers.
 
-Each disagreement is made, mended and looked for again; what is healthy is left alone.
+Each disagreement is made, repaired and looked for again; what is healthy is left alone.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import update
 from temporalio.client import Client, WorkflowFailureError
 
-from activities.reconciliation import deliveries as lost_deliveries
-from activities.reconciliation import jobs as lost_jobs
+from activities.reconciliation import activities as reconcile_activities
+from activities.reconciliation import jobs as reconcile_jobs
 from autos import temporal_client
 from autos.cnj import CaseNumber
 from autos.contracts.download import DownloadProcess
-from autos.contracts.names import delivery_workflow_id, job_workflow_id
+from autos.contracts.names import JOB_WORKFLOW, delivery_workflow_id, job_workflow_id
 from autos.contracts.reconciliation import Kind
 from autos.contracts.states import JobStatus
 from autos.records import jobs, subscriptions
@@ -70,7 +70,7 @@ async def test_a_job_that_the_engine_timed_out_keeps_what_it_has(
     await world.process(case, "ap")
     subscription = await world.subscribe(case)
     handle = await world.client.start_workflow(
-        temporal_client.JOB_WORKFLOW,
+        JOB_WORKFLOW,
         DownloadProcess(process_number=case.digits, court=case.court),
         id=job_workflow_id(case.digits),
         task_queue="nobody",
@@ -270,8 +270,10 @@ async def test_what_ends_while_it_is_looked_at_is_not_called_lost(
     lost = await world.row(other)
     ask = temporal_client.newest
 
-    async def ask_slowly(client: Client, workflow_id: str) -> temporal_client.Execution | None:
-        execution = await ask(client, workflow_id)
+    async def ask_slowly(
+        client: Client, workflow_id: str, run_id: str | None = None
+    ) -> temporal_client.Execution | None:
+        execution = await ask(client, workflow_id, run_id)
         async with world.database.transaction() as session:
             await jobs.close_lost(session, lost, JobStatus.COMPLETED, None)
             (await session.get_one(Delivery, event_id)).status = "delivered"
@@ -286,9 +288,9 @@ async def test_what_ends_while_it_is_looked_at_is_not_called_lost(
 async def test_all_are_looked_at_over_many_pages(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the pages before have mended what they held."""
-    monkeypatch.setattr(lost_jobs, "PAGE", 2)
-    monkeypatch.setattr(lost_deliveries, "PAGE", 2)
+    """Also where the pages before have repaired what they held."""
+    monkeypatch.setattr(reconcile_jobs, "PAGE", 2)
+    monkeypatch.setattr(reconcile_activities, "PAGE", 2)
     unknown, untold, undelivered, unrecorded = (
         [CaseNumber.build(number, year, 8, 26, 100) for number in range(5)]
         for year in range(2010, 2014)
@@ -322,7 +324,7 @@ async def test_all_are_looked_at_over_many_pages(
 async def test_a_job_that_cannot_be_closed_keeps_no_other_from_its_end(
     world: World, case: CaseNumber
 ) -> None:
-    """(S16) No manifest can be made of it: it ends without; the rest is mended as ever."""
+    """(S16) No manifest can be made of it: it ends without; the rest is repaired as ever."""
     other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 100)
     world.going_on.clear()
     poisoned = []

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from activities.reconciliation import objects as lost_objects
+from activities.reconciliation import objects as reconcile_objects
 from autos.cnj import CaseNumber
 from autos.contracts.reconciliation import Kind
 from autos.contracts.states import DocumentState, Reason
@@ -112,7 +112,7 @@ async def test_everything_is_compared_over_many_pages(
     world: World, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """Pages of both sides end where they like."""
-    monkeypatch.setattr(lost_objects, "PAGE", page)
+    monkeypatch.setattr(reconcile_objects, "PAGE", page)
     cases = [CaseNumber.build(7, year, 8, 26, 100) for year in range(2010, 2014)]
     for one in cases:
         await world.process(one, "aaa")

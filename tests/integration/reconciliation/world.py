@@ -27,10 +27,10 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import (
     Attach,
     BatchResult,
+    DocumentOutcome,
     DownloadBatch,
     FetchedProcess,
     FetchProcess,
-    Outcome,
 )
 from autos.contracts.names import (
     JOBS_QUEUE,
@@ -304,5 +304,7 @@ class World:
             async with self.database.transaction() as session:
                 await documents.record_attempts(session, [record])
         return BatchResult(
-            outcomes=[Outcome(position=wanted.position, size=25) for wanted in request.documents]
+            outcomes=[
+                DocumentOutcome(position=wanted.position, size=25) for wanted in request.documents
+            ]
         )

@@ -17,7 +17,7 @@ async def looked_at(trouble: Exception, monkeypatch: pytest.MonkeyPatch) -> list
             raise trouble
 
     with pytest.raises(ExceptionGroup) as raised:
-        await findings.each([1, 2, 3, 4], look_at)
+        await findings.for_each([1, 2, 3, 4], look_at)
     assert raised.value.exceptions == (trouble,)
     return seen
 
@@ -25,7 +25,7 @@ async def looked_at(trouble: Exception, monkeypatch: pytest.MonkeyPatch) -> list
 async def test_a_defect_at_one_item_keeps_no_other_from_its_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """(S16) The page is unfinished, but what can be mended is."""
+    """(S16) The page is unfinished, but what can be repaired is."""
     assert await looked_at(ValueError(), monkeypatch) == [1, 2, 3, 4]
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from autos.contracts.webhooks import LONGEST_RETRY_AFTER, OVERLAP_SECONDS, TIMEOUT_SECONDS
+from autos.contracts.retries import WEBHOOK_MAX_RETRY_AFTER
+from autos.contracts.webhooks import OVERLAP_SECONDS, TIMEOUT_SECONDS
 from autos.vault import Vault
 from autos.webhooks.events import MAX_DOCUMENTS, TestEvent, encode
 from autos.webhooks.secrets import Scheme, Secrets
@@ -115,7 +116,7 @@ def test_the_contracts_numbers_are_the_codes() -> None:
     words = " ".join(CONTRACT.split())
     assert "5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 4 h, and every 8 h" in words
     assert f"**{TIMEOUT_SECONDS:.0f} seconds**" in words
-    assert f"never more than {LONGEST_RETRY_AFTER // 3600} hours" in words
+    assert f"never more than {WEBHOOK_MAX_RETRY_AFTER // 3600} hours" in words
     assert f"**{OVERLAP_SECONDS // 3600} hours**" in words
     assert f"more than {MAX_DOCUMENTS:,} documents" in words
 

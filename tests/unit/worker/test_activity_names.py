@@ -1,16 +1,13 @@
 """Workflows call activities by name, for they may not import them: the names are the real ones."""
 
-import ast
-from pathlib import Path
-
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from activities.process import ProcessActivities
 from activities.reconciliation.activities import ReconciliationActivities
 from activities.webhooks import WebhookActivities
+from workflows import activity_calls
+from workflows.activity_calls import Activity
 
-WORKFLOWS = Path(__file__).parents[3] / "workflows"
-CALLERS = {"_ask_source", "_keep_records", "_deliver", "Call"}
 ACTIVITIES = (
     DocumentActivities,
     JobActivities,
@@ -21,17 +18,8 @@ ACTIVITIES = (
 
 
 def called() -> set[str]:
-    """The first arguments of the calls, where they are names and not passed on."""
-    names = set()
-    for path in WORKFLOWS.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and node.args:
-                function = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
-                name = function.id if isinstance(function, ast.Name) else function
-                first = node.args[0]
-                if name in CALLERS and isinstance(first, ast.Constant):
-                    names.add(str(first.value))
-    return names
+    """The names in the table of activities."""
+    return {value.name for value in vars(activity_calls).values() if isinstance(value, Activity)}
 
 
 def defined() -> set[str]:

@@ -2,7 +2,7 @@
 
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 
-from worker.metrics import CourtMetrics
+from worker.main import CourtMetrics
 
 
 def test_limit_breaker_and_what_was_held_back_are_told_by_court() -> None:

@@ -1,4 +1,4 @@
-"""What a job says of itself: the answer of its query, and the text that the Web UI shows."""
+"""A job's progress: the answer of its query, and the details shown in the Web UI."""
 
 from datetime import datetime
 
@@ -16,10 +16,10 @@ from autos.contracts.job_state import JobState, Wait
 _RETRIES_SHOWN = 100
 
 
-def progress(
+def progress_of(
     job_id: str, process_number: str, state: JobState, wait: Wait | None, now: datetime
 ) -> Progress:
-    """One consistent moment of the job."""
+    """A consistent snapshot of the job."""
     states = state.states
     available, doubtful = states.count(AVAILABLE), states.count(DOUBTFUL)
     failed = states.count(FAILED)
@@ -50,22 +50,22 @@ def progress(
 
 
 def details(state: JobState, wait: Wait | None) -> str:
-    """The same in a few words of Markdown."""
+    """The same in short, as Markdown for the Web UI."""
     doubtful, failed = state.states.count(DOUBTFUL), state.states.count(FAILED)
     available = state.states.count(AVAILABLE) + doubtful
-    in_doubt = f" ({doubtful} in doubt)" if doubtful else ""
+    doubtful_part = f" ({doubtful} doubtful)" if doubtful else ""
     waiting = ""
     if wait is not None:
-        until = f", until {_moment(wait.until)} at the latest" if wait.until else ""
-        waiting = f"\n\nWaiting for **{wait.waiting_for}** since {_moment(wait.since)}{until}."
+        until = f", until {utc(wait.until)} at the latest" if wait.until else ""
+        waiting = f"\n\nWaiting for **{wait.waiting_for}** since {utc(wait.since)}{until}."
     return (
         f"**{state.status}**: {available} of {len(state.states)} documents "
-        f"available{in_doubt}, {failed} failed.{waiting}"
+        f"available{doubtful_part}, {failed} failed.{waiting}"
     )
 
 
 def _eta_seconds(state: JobState, now: datetime) -> int | None:
-    """Until all has ended, as the work goes lately; None where nothing can be said."""
+    """Seconds until all documents have ended, at the recent pace; None where it is unknown."""
     if state.status.ended or not state.pace.per_second:
         return None
     left = state.states.count(PENDING) + state.states.count(PROCESSING)
@@ -75,5 +75,6 @@ def _eta_seconds(state: JobState, now: datetime) -> int | None:
     return round(seconds)
 
 
-def _moment(moment: datetime) -> str:
+def utc(moment: datetime) -> str:
+    """A moment of the workflow's clock as text."""
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
