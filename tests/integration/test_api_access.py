@@ -113,7 +113,7 @@ async def test_an_expired_key_is_refused(
 @pytest.mark.parametrize(
     "moment",
     [
-        (datetime.now(UTC) - timedelta(seconds=1)).isoformat(),
+        pytest.param((datetime.now(UTC) - timedelta(seconds=1)).isoformat(), id="a second ago"),
         "1970-01-01T00:00:00Z",
         "0001-01-01T00:00:00+14:00",
         "9999-12-31T23:59:59-14:00",
