@@ -6,7 +6,7 @@ workflow's history. A job's documents travel as a string with one character per 
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from autos.contracts.job_state import JobState, Retry
 from autos.contracts.retries import retry_rule
@@ -70,7 +70,9 @@ class DownloadProcess(BaseModel):
 
     process_number: str
     court: str
-    wishes: JobOptions = Field(default_factory=JobOptions)
+    wishes: JobOptions = Field(
+        default_factory=JobOptions, validation_alias=AliasChoices("job_options", "wishes")
+    )
     state: JobState | None = None
     """What the run before this one left; None for the job's first run."""
 
