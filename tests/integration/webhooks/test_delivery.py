@@ -6,11 +6,9 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import pytest
 from temporalio.client import Client, WorkflowHandle
-from temporalio.testing import WorkflowEnvironment
 
 from autos.cnj import CaseNumber
 from autos.contracts.names import WEBHOOKS_QUEUE, delivery_workflow_id
@@ -22,7 +20,6 @@ from tests.integration.webhooks.parts import (
     activities,
     attempts_of,
     delivery_of,
-    job_of_event,
     new_event,
     secrets_of_owner,
     verify,
@@ -46,39 +43,6 @@ async def deliver(client: Client, event_id: str) -> Delivery:
 async def result(delivery: Delivery, seconds: float = 30) -> DeliveryResult:
     async with asyncio.timeout(seconds):
         return await delivery.result()
-
-
-async def test_sixty_hours_down_and_accepted_once(
-    skipping_client: WorkflowEnvironment,
-    database: Database,
-    store: FakeStore,
-    case: CaseNumber,
-    owner: Owner,
-) -> None:
-    accepted: list[str] = []
-    back_up = await skipping_client.get_current_time() + timedelta(hours=60)
-
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        if await skipping_client.get_current_time() < back_up:
-            writer.transport.abort()
-            return
-        accepted.append(up.requests[-1].headers["webhook-id"])
-        await status(204)(writer)
-
-    async with (
-        receiver(answer) as up,
-        webhook_worker(skipping_client.client, activities(database, store)),
-    ):
-        event_id = await new_event(database, case, owner, up.url)
-        before = await job_of_event(database, event_id)
-        delivery = await deliver(skipping_client.client, event_id)
-        ended = await result(delivery)
-    assert ended.outcome is DeliveryOutcome.DELIVERED
-    assert accepted == [event_id]
-    assert {request.headers["webhook-id"] for request in up.requests} == {event_id}
-    assert len(await attempts_of(database, event_id)) == ended.attempts == len(up.requests)
-    assert (await delivery_of(database, event_id)).status == "delivered"
-    assert (await job_of_event(database, event_id)).status == before.status
 
 
 async def test_one_that_hangs_holds_up_no_other(
