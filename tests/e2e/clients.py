@@ -12,7 +12,7 @@ import httpx2
 from cli.stack import Stack
 
 ENDED: Final = {"completed", "completed_with_failures", "failed", "cancelled"}
-BOUND: Final = 120
+BOUND: Final = 300
 """Seconds that any wait may last before the test fails."""
 
 

@@ -258,7 +258,7 @@ async def test_records_that_go_and_come_back(
             # The API booted alone; the bootstrap key gets in once the database is there.
             problem(await api.get(path(case, "/status")), 503, "records-unavailable")
             server.start()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (await api.get(path(case, "/status"))).status_code != 404:
                     await asyncio.sleep(0.1)
             server.stop()

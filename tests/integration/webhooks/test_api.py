@@ -309,7 +309,7 @@ async def test_two_at_once_make_one_secret(database: Database, owner: Owner) -> 
     async with database.transaction() as session:
         made = await secrets_of(session, owner.id, VAULT)
         waiting = asyncio.create_task(other())
-        async with asyncio.timeout(10), database.transaction() as looking:
+        async with asyncio.timeout(60), database.transaction() as looking:
             waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
             while not waiting.done() and not await looking.scalar(waits):
                 await asyncio.sleep(0.01)
@@ -405,7 +405,7 @@ async def test_redeliver_sends_the_same_event_again(
             answer = await asked(webhooks_api, owner, "POST", f"/deliveries/{event_id}/redeliver")
             assert (answer.status_code, answer.json()) == (202, {"id": event_id})
             await up.wait_for(count)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await handle.result()
     first, second = up.requests
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == event_id
@@ -437,14 +437,14 @@ async def test_recover_sends_what_never_arrived_and_nothing_else(
         arrived, *missing = [await new_event(database, case, owner, up.url) for _ in range(4)]
         await asked(webhooks_api, owner, "POST", f"/deliveries/{arrived}/redeliver")
         await up.wait_for(1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await temporal.get_workflow_handle(delivery_workflow_id(arrived)).result()
         since = {"since": before.isoformat()}
         recovered = await asked(webhooks_api, owner, "POST", "/recover", json=since)
         assert (recovered.status_code, recovered.json()) == (202, {"ids": missing, "next": None})
         await up.wait_for(4)
         for event_id in missing:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await temporal.get_workflow_handle(delivery_workflow_id(event_id)).result()
         nothing = await asked(webhooks_api, owner, "POST", "/recover", json=since)
         assert nothing.json()["ids"] == []
