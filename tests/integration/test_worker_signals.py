@@ -80,7 +80,7 @@ async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> 
         running("api", for_api) as api_process,
         hanging_receiver() as (receiver, delivering),
         httpx2.AsyncClient(trust_env=False, timeout=40) as http,
-        asyncio.timeout(240),
+        asyncio.timeout(480),
     ):
         await answer(f"{url}/health/ready", api_process)
         api = Api(http, url, for_api["AUTOS_ADMIN_KEY"])
