@@ -7,8 +7,11 @@ SEED ?= 1
 ROUNDS ?= 10
 MINUTES ?= 20
 WORKERS ?= 1
+PROCESSES ?= 4
 
-.PHONY: demo up test lint drills fuzz bench clean lock
+PYTEST = $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+
+.PHONY: demo up test test-quick lint drills fuzz bench clean lock
 
 demo: $(INSTALLED)
 	@$(BIN)/autos demo
@@ -16,8 +19,15 @@ demo: $(INSTALLED)
 up: $(INSTALLED)
 	@$(BIN)/autos up
 
+# Everything, in processes side by side (tests/conftest.py). Many tests wait, so there are more
+# processes than cores; PROCESSES=1 runs them one after the other.
 test: lint
-	$(BIN)/pytest
+	$(PYTEST)
+
+# The inner loop: the unit tests and the replay of recorded histories. Leaves out lint and every
+# test that needs a database or a Temporal server (tests/integration, tests/workflows, tests/e2e).
+test-quick: $(INSTALLED)
+	$(PYTEST) tests/unit tests/replay tests/drills
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -102,10 +102,6 @@ def _log(
     reply: Reply,
     retry_in: float | None,
     host: str,
-    context: DeliveryContext,
-    reply: Reply,
-    retry_in: float | None,
-    host: str,
 ) -> None:
     given_up = not reply.accepted and retry_in is None
     (log.error if given_up else log.info)(

@@ -1,7 +1,8 @@
 """`python -m tests.drills --seed S --rounds N`: rounds S to S + N - 1 on one embedded stack.
 
-Prints each round as it ends and the sums at last; ends with 1 if any round broke a promise. Of a
-broken round the logs of all parts and the evidence are kept in the folder it names.
+Prints each round as it ends, then the sums, and writes the table to `.autos/drills/rounds.md`. Ends
+with 1 if any round broke a promise; the logs of all parts and the evidence of such a round are kept
+in the folder that is printed.
 """
 
 import argparse
@@ -66,13 +67,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--workers", type=int, default=1, help="worker processes")
-    parser.add_argument("--markdown", type=Path, help="a file to write the table to")
     arguments = parser.parse_args()
     console = Console()
     results = asyncio.run(drill(arguments.seed, arguments.rounds, arguments.workers, console))
     console.print(table.sums(results), highlight=False, soft_wrap=True)
-    if arguments.markdown is not None:
-        arguments.markdown.write_text(table.markdown(results), encoding="utf-8")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    (KEPT / "rounds.md").write_text(table.markdown(results), encoding="utf-8")
     reached = max((result.in_flight for result in results), default=0)
     if rounds_show_the_bound := len(results) >= _ENOUGH_ROUNDS and reached < BOUND:
         console.print(f"The bound of {BOUND} requests at once was never reached, only {reached}.")

@@ -9,13 +9,9 @@ from tests.drills.harms import HARMS
 from tests.drills.plan import (
     FIXED,
     PARTS,
-    Attach,
-    Cancel,
     Fault,
     Harm,
     Kill,
-    Pause,
-    Restart,
     make_round,
 )
 
@@ -41,33 +37,6 @@ def test_over_the_seeds_every_part_is_killed_and_every_kind_of_deed_occurs() -> 
     assert set(harmed) == set(HARMS)
     assert min(harmed.values()) > 3
     assert any(deed.down is None for deed in deeds if isinstance(deed, Kill))
-
-
-def test_no_part_is_disturbed_twice_in_a_round() -> None:
-    """The stack cannot kill what is not there, nor keep down what it is about to start."""
-    for plan in (*PLANS, *FIXED):
-        parts = [deed.part for deed in plan.deeds if isinstance(deed, Kill)]
-        parts += ["worker" for deed in plan.deeds if isinstance(deed, Restart)]
-        assert len(parts) == len(set(parts))
-
-
-def test_deeds_come_in_order_and_name_cases_that_there_are() -> None:
-    for plan in (*PLANS, *FIXED):
-        moments = [deed.at for deed in plan.deeds]
-        assert moments == sorted(moments)
-        for deed in plan.deeds:
-            if isinstance(deed, Attach | Cancel | Pause | Fault) and deed.case is not None:
-                assert deed.case < len(plan.cases)
-            if isinstance(deed, Fault) and deed.document is not None:
-                assert deed.case is not None
-                assert deed.document < plan.cases[deed.case].documents
-
-
-def test_every_receiver_has_a_name_of_its_own() -> None:
-    for plan in (*PLANS, *FIXED):
-        receivers = [receiver for case in plan.cases for receiver in case.receivers]
-        receivers += [deed.receiver for deed in plan.deeds if isinstance(deed, Attach)]
-        assert len({receiver.name for receiver in receivers}) == len(receivers)
 
 
 def test_the_fixed_rounds_kill_each_part() -> None:

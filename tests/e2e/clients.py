@@ -12,7 +12,7 @@ import httpx2
 from cli.stack import Stack
 
 ENDED: Final = {"completed", "completed_with_failures", "failed", "cancelled"}
-BOUND: Final = 120
+BOUND: Final = 300
 """Seconds that any wait may last before the test fails."""
 
 
@@ -96,9 +96,9 @@ class Api:
                 yield
                 await asyncio.sleep(0.05)
 
-    async def ended(self, number: str) -> dict[str, Any]:
+    async def ended(self, number: str, bound: float = BOUND) -> dict[str, Any]:
         """The last status, all documents with it."""
-        async for _ in self.polls(number):
+        async for _ in self.polls(number, bound=bound):
             pass
         return await self.status(number, documents="full")
 

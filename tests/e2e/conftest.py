@@ -1,4 +1,4 @@
-"""The whole embedded stack as real processes, one for all end-to-end tests."""
+"""The whole embedded stack as real processes; every test process (tests/conftest.py) has one."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ FAST = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def stack() -> AsyncIterator[Stack]:
     """PostgreSQL, Temporal, S3, sandbox, worker and API."""
     # Not pytest's own folder: as root, PostgreSQL runs as another user, whom a second pytest
@@ -32,14 +32,14 @@ async def stack() -> AsyncIterator[Stack]:
             yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
     """A plain client, as a user's."""
     async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(stack: Stack, http: httpx2.AsyncClient) -> Api:
     """The API with the admin key."""
     environment = stack.settings_environment()
@@ -55,7 +55,7 @@ async def sandbox(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Sandb
     await control.reset()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def strict_api(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Api]:
     """A second API process on the same stack; it guards webhooks as in production."""
     port = free_port()

@@ -12,17 +12,18 @@ async def test_fifty_parallel_starts_through_two_api_processes_are_one_job(
     api: Api, strict_api: Api, sandbox: Sandbox
 ) -> None:
     """F6: one job, fifty good answers, one request to the source per document."""
-    case = await sandbox.new_case(10, size_bytes=2000)
+    case = await sandbox.new_case(100, size_bytes=2000)
     number = case["number"]
-    # Long enough for everybody to come while the job runs.
+    # 30 s of work, so that every caller comes while the job runs.
     await sandbox.control("POST", "/switches", json={"latency_ms": 1500})
     answers = await asyncio.gather(
         *(caller.start(number) for caller in (api, strict_api) for _ in range(25))
     )
+    await sandbox.control("POST", "/switches", json={"latency_ms": 0})
     assert len({answer["job_id"] for answer in answers}) == 1
     for caller in (api, strict_api):
         status = await caller.ended(number)
-        assert (status["status"], status["completed_documents"]) == ("completed", 10)
+        assert (status["status"], status["completed_documents"]) == ("completed", 100)
         assert status["job_id"] == answers[0]["job_id"]
     jobs = (await api.request("GET", "/jobs", params={"process_number": number})).json()["items"]
     assert [job["id"] for job in jobs] == [answers[0]["job_id"]]

@@ -118,7 +118,7 @@ def problem(response: httpx2.Response, status: int, name: str) -> dict[str, obje
 
 async def job_started(api: httpx2.AsyncClient, case: CaseNumber) -> None:
     """Wait until another request's job has its row."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (await api.get("/api/v1/jobs", params={"process_number": case.digits})).json()[
             "items"
         ]:

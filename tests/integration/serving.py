@@ -19,7 +19,7 @@ async def serving(app: FastAPI) -> AsyncIterator[int]:
     # Without the signal handlers, which belong to the tests' own process.
     running = asyncio.create_task(server._serve())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not server.started:
                 assert not running.done()
                 await asyncio.sleep(0.01)

@@ -171,7 +171,7 @@ async def test_batches_of_a_job_share_its_requests_at_once(
         writer.write(reply(body=PDF))
 
     parts.server.script = script
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(outcomes(batches, first), outcomes(batches, second))
     assert parts.server.most_at_once == 2
     assert [row.state for row in await parts.rows()] == ["available"] * 6
@@ -232,7 +232,7 @@ async def test_a_cancelled_batch_ends_its_requests(
     # One is under way, the other waits its turn.
     batch = parts.batch(0, 1).model_copy(update={"at_once": 1})
     task = asyncio.create_task(outcomes(batches, batch))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -92,8 +92,8 @@ class CallActivity:
             call.activity,
             call.argument,
             task_queue=call.queue,
-            start_to_close_timeout=timedelta(seconds=30),
-            heartbeat_timeout=timedelta(seconds=15),
+            start_to_close_timeout=timedelta(seconds=60),
+            heartbeat_timeout=timedelta(seconds=60),
             retry_policy=RetryPolicy(
                 initial_interval=timedelta(milliseconds=10), maximum_attempts=ATTEMPTS
             ),
@@ -155,7 +155,7 @@ async def test_an_unexpected_exception_in_every_activity_comes_out_as_internal_e
                 Call(activity=name, queue=queue, argument=INPUTS[name].model_dump(mode="json")),
                 id=f"failing-{name}",
                 task_queue="callers",
-                execution_timeout=timedelta(seconds=60),
+                execution_timeout=timedelta(seconds=180),
             )
             with pytest.raises(WorkflowFailureError) as failed:
                 await handle.result()

@@ -151,12 +151,12 @@ async def test_without_a_worker_the_records_answer_and_nothing_falls(
     # Rows are ahead of the job: one document more is stored, and one more has failed for good.
     await write_rows(database, case, "aafaff")
     await job_of(temporal, case).signal("show", "aafddp")
-    # A shared answer may be from before; the one that follows takes less than 4 s.
-    async with asyncio.timeout(5):
+    # A shared answer may be from before; the one that follows comes from the records.
+    async with asyncio.timeout(30):
         while (during := (await api.get(path(case, "/status"))).json())["live"]:
             await asyncio.sleep(0.05)
     assert parts(during) == (3, 3, 0, 0)
-    async with asyncio.timeout(20), Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
+    async with asyncio.timeout(60), Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
         while not (after := (await api.get(path(case, "/status"))).json())["live"]:
             await asyncio.sleep(0.1)
         # What the job has pending is to be tried again, whatever its row says.
@@ -287,7 +287,7 @@ async def test_counters_sum_to_the_total_at_every_read(
             percentage = status["progress_percentage"]
             await asyncio.sleep(0.02)
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(work())
         for _ in range(4):
             group.create_task(poll())

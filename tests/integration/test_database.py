@@ -26,7 +26,7 @@ from autos.settings import DatabaseAway, Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, path, problem
 from tests.integration.database_proxy import DatabaseProxy
 
-SECONDS = 10
+SECONDS = 25
 _SHORT = {"database_connect_timeout": 0.5, "database_command_timeout": 0.5}
 
 

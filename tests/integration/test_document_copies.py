@@ -283,7 +283,7 @@ async def test_an_outage_of_the_records_fails_the_batch_after_its_documents(
                 raise
 
     parts.server.script = script
-    async with client_of(parts.server) as source, asyncio.timeout(20):
+    async with client_of(parts.server) as source, asyncio.timeout(60):
         activities = DocumentActivities(Signalling(parts.database), source, parts.store, tmp_path)
         with pytest.raises(DatabaseUnreachable):
             await outcomes(activities, parts.batch(0, 1, 2))

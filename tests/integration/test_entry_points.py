@@ -27,8 +27,8 @@ from sandbox.known_cases import KnownCases
 from tests.unit.deploy import compose
 
 AUTOS: Final = str(Path(sys.executable).with_name("autos"))
-START_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 25.0
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 30.0
 SMALL: Final = KnownCases().names()["small"].digits
 OURS: Final = ("AUTOS_API_HOST", "AUTOS_API_PORT", "AUTOS_METRICS_PORT", "AUTOS_API_URL")
 

@@ -63,7 +63,7 @@ async def test_a_document_that_has_no_room_is_refused_before_its_body_is_read(
 
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0], expected_size=LARGE), parts.listed(UUIDS[1]))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         refused, stored = await outcomes(batches, parts.batch(0, 1))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
     assert stored == DocumentOutcome(position=1, size=len(PDF))
@@ -93,7 +93,7 @@ async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
 
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         refused, stored = await outcomes(batches, parts.batch(0, 1))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
     assert stored == DocumentOutcome(position=1, size=len(PDF))
@@ -119,7 +119,7 @@ async def test_documents_on_their_way_leave_each_other_the_room_they_announced(
 
     parts.server.script = script
     await parts.begin(*(parts.listed(uuid, expected_size=len(body)) for uuid in UUIDS[:2]))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         ended = await outcomes(batches, parts.batch(0, 1))
     assert {outcome.reason for outcome in ended} == {None, Reason.STORAGE}
 

@@ -102,5 +102,5 @@ def test_every_secret_setting_is_in_the_table() -> None:
 async def test_a_stack_that_runs_is_not_shut_by_a_look_at_it(stack: Stack) -> None:
     """PostgreSQL still passes through the folder after a second start was refused."""
     await stack.kill("postgres")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await stack.wait_ready("postgres")

@@ -29,9 +29,9 @@ DEV_SERVER_FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
-    """A real Temporal server; one for all tests."""
+    """A real Temporal server; one for all workflow tests of a process."""
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         dev_server_existing_path=str(BINARIES / "temporal"),

@@ -31,7 +31,7 @@ from tests.workflows.test_steering import NEVER, cancelled, details, until_waiti
 from workflows import batches
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 60
+BOUND = 180
 
 
 async def held_up(until: asyncio.Event, cancelled: asyncio.Event | None = None) -> None:

@@ -28,7 +28,7 @@ from autos.contracts.states import Doubt, JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 60
+BOUND = 180
 FAST = JobOptions(retry_unit_seconds=0.01)
 
 

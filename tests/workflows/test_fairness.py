@@ -7,7 +7,7 @@ from temporalio.testing import WorkflowEnvironment
 from autos.contracts.download import JobOptions
 from tests.workflows.fakes import FakeActivities, start, workers
 
-BOUND = 60
+BOUND = 180
 
 
 async def test_the_second_key_does_not_wait_for_the_first_keys_ten_jobs(

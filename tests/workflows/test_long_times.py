@@ -24,7 +24,7 @@ from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, start, workers
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 60
+BOUND = 180
 OUTAGE = timedelta(hours=6)
 IN_FLIGHT = 10
 """Documents of two batches, one of them handed over ahead."""

@@ -19,7 +19,7 @@ from tests.workflows.test_steering import details, until_waiting
 from tests.workflows.webhook_fakes import FakeReceiver, deliver, webhook_worker
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 60
+BOUND = 180
 QUICK = 4
 """Attempts of an activity before anything is said of it."""
 

@@ -18,7 +18,7 @@ from tests.workflows.reconcile_fakes import FakePages, reconcile, reconcile_work
 
 
 async def run(server: WorkflowEnvironment, fake: FakePages, request: Reconcile) -> Report:
-    async with reconcile_worker(server.client, fake), asyncio.timeout(30):
+    async with reconcile_worker(server.client, fake), asyncio.timeout(120):
         return await (await reconcile(server.client, request)).result()
 
 

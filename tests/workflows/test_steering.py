@@ -22,7 +22,7 @@ from autos.contracts.states import JobStatus, Reason, WaitReason
 from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 60
+BOUND = 180
 NEVER = JobOptions(retry_unit_seconds=100_000)
 """No wait of the job's own ends within a test."""
 

@@ -18,7 +18,7 @@ from tests.workflows.fakes import FakeActivities, available, start, workers
 from workflows import batches
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 60
+BOUND = 180
 
 
 class Trickling(FakeActivities):

@@ -18,7 +18,7 @@ from tests.workflows.fakes import FakeActivities, refused, start, steer, workers
 from tests.workflows.test_steering import NEVER, Job, until_waiting
 from workflows.download_process import DownloadProcessWorkflow
 
-BOUND = 60
+BOUND = 180
 DAY = timedelta(days=1)
 
 

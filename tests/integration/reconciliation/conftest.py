@@ -23,7 +23,7 @@ from tests.workflows.conftest import BINARIES
 __all__ = ["rclone"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_database(database_url: str) -> AsyncIterator[Database]:
     """A database beside the other tests' one."""
     admin = Database.open(Settings(database_url=database_url))
@@ -39,7 +39,7 @@ async def own_database(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_temporal() -> AsyncIterator[Client]:
     """A Temporal whose running jobs are these tests' only."""
     async with await WorkflowEnvironment.start_local(
@@ -52,7 +52,7 @@ async def own_temporal() -> AsyncIterator[Client]:
         yield environment.client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
     async with open_http(Settings()) as client:
         yield client

@@ -57,7 +57,7 @@ async def test_what_is_scheduled_can_be_run(world: World) -> None:
     handle = world.client.get_schedule_handle(RECONCILIATION)
     before = (await handle.describe()).info.num_actions
     await handle.trigger()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not [
             True
             async for run in world.client.list_workflows(

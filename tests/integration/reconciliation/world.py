@@ -126,7 +126,7 @@ class World:
         terms = ReconcileOptions(
             dry_run=dry_run, grace_seconds=grace, object_grace_seconds=object_grace
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return await self.client.execute_workflow(
                 ReconcileWorkflow.run,
                 Reconcile(terms=terms),
@@ -208,13 +208,13 @@ class World:
 
     async def ended(self, case: CaseNumber) -> None:
         """Wait for the end of the process's newest job."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await self.job(case).result()
 
     async def listed(self, case: CaseNumber) -> None:
         """Wait until the list of running jobs has this one."""
         query = f'ProcessNumber="{case.digits}" AND ExecutionStatus="Running"'
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not (await self.client.count_workflows(query)).count:
                 await asyncio.sleep(0.05)
 

@@ -5,31 +5,18 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
 from api.app import create_app
 from api.http.inputs import PREFIX
 from autos.records.database import Database
 from tests.integration.api_parts import FakeStore, opener
 from tests.integration.webhooks.parts import Owner, new_owner, settings
-from tests.workflows.conftest import BINARIES
 
 
 @pytest.fixture
 async def owner(database: Database) -> Owner:
     """Somebody with an API key."""
     return await new_owner(database)
-
-
-@pytest.fixture
-async def skipping_client() -> AsyncIterator[WorkflowEnvironment]:
-    """A Temporal server whose clock jumps over timers."""
-    async with await WorkflowEnvironment.start_time_skipping(
-        data_converter=pydantic_data_converter,
-        test_server_existing_path=str(BINARIES / "temporal-test-server"),
-    ) as environment:
-        yield environment
 
 
 @pytest.fixture(scope="session")

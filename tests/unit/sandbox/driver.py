@@ -71,7 +71,7 @@ async def started(*arguments: str) -> AsyncIterator[Sandbox]:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), 20)
         url = json.loads(line)["url"]
-        async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
             yield Sandbox(url, http, process)
     finally:
         if process.returncode is None:

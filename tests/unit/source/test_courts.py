@@ -15,7 +15,7 @@ from tests.unit.source.clients import LocalPermits
 
 MOST = 20
 SLOW, HEALTHY = "TJSP", "TRF3"
-BOUND = 5.0
+BOUND = 30.0
 
 
 def courts_of(most: int = MOST, silence: float = 60.0) -> Courts:

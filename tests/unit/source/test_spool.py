@@ -58,7 +58,7 @@ async def test_closed_under_a_cancelled_write(tmp_path: Path) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while any(spool.on_disk for spool in spools):
             await asyncio.sleep(0.005)
 
