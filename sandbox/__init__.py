@@ -1,6 +1,6 @@
 """A stand-in for PDPJ, and a webhook receiver: an HTTP server of its own, for tests and demos.
 
-It follows docs/source.md and knows nothing of the service but the rules of case numbers. All people
-and numbers are made up. What it can be made to do is in docs/sandbox.md. It does not promise to be
-the portal: what has never been recorded is answered in one plausible way.
+It follows `docs/source.md` and shares only the rules of case numbers with the service. All people
+and numbers are synthetic. `docs/reference/sandbox.md` lists its cases, faults and controls. It does
+not promise to be the portal: where no answer was ever recorded, it gives a plausible one.
 """

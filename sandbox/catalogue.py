@@ -1,7 +1,7 @@
 """The cases the stand-in knows, by name and by number, made when they are first asked for.
 
-`docs/sandbox.md` says what each is for. Any other valid number is unknown until a case is made for
-it. It does not promise to keep made cases over a restart.
+`docs/reference/sandbox.md` says what each is for. Any other valid number is unknown until a case is
+made for it. It does not promise to keep made cases over a restart.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -2,7 +2,7 @@
 
 Members are only ever added. No name of a party or of a document is in it: documents are known by
 ids, and a link gives a file the name of its place in the case. These models are the published
-schema (`docs/webhooks/schemas/`, OpenAPI's `webhooks`).
+schema (`docs/reference/webhook-schemas/`, OpenAPI's `webhooks`).
 """
 
 import uuid

@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 from cli.stack import Stack
 from tests.e2e.clients import BOUND, Api, Sandbox
 
-SCHEMAS = Path(__file__).parents[2] / "docs" / "webhooks" / "schemas"
+SCHEMAS = Path(__file__).parents[2] / "docs" / "reference" / "webhook-schemas"
 
 
 async def received(sandbox: Sandbox, name: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The runbook's table of retries is what the code does; it cannot grow old."""
+"""The documented retry schedule is the one in the code."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from autos.contracts.states import Reason
 from autos.settings import Settings
 from autos.source.courtesy.breaker import SIGNS
 
-RUNBOOK = Path(__file__).parents[2] / "docs" / "operations.md"
-HEAD = "| reason | asked for | waits in between | sign of an outage | opens the breaker |"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "reasons.md"
+HEAD = "| reason | attempts | delays | sign of an outage | opens the breaker |"
 
 
 def _span(seconds: float) -> str:
@@ -19,7 +19,7 @@ def _span(seconds: float) -> str:
 
 
 def table() -> list[str]:
-    """The table as it has to be in the runbook."""
+    """The table as the page has to show it."""
     unit = Settings.model_fields["retry_unit_seconds"].default
     rows = [HEAD, "|---|---|---|---|---|"]
     for reason in sorted(Reason, key=lambda reason: (reason not in RETRIES, reason)):
@@ -33,8 +33,8 @@ def table() -> list[str]:
     return [" ".join(row.split()) for row in rows]
 
 
-def test_the_runbooks_table_of_retries_is_the_codes() -> None:
-    lines = [" ".join(line.split()) for line in RUNBOOK.read_text().splitlines()]
+def test_the_documented_retry_schedule_is_the_codes() -> None:
+    lines = [" ".join(line.split()) for line in PAGE.read_text().splitlines()]
     expected = table()
     begin = lines.index(HEAD)
     assert lines[begin : begin + len(expected)] == expected, "\n".join(expected)

@@ -11,7 +11,7 @@ CODE = ("api", "activities", "autos", "cli", "sandbox", "worker", "workflows")
 
 
 def test_every_fault_is_in_the_page() -> None:
-    page = (ROOT / "docs" / "sandbox.md").read_text()
+    page = (ROOT / "docs" / "reference" / "sandbox.md").read_text()
     rows = [
         f"| `{fault.value}` | {', '.join(sorted(fault.routes))} | {fault.description} |"
         for fault in FaultName
@@ -21,7 +21,7 @@ def test_every_fault_is_in_the_page() -> None:
 
 
 def test_every_case_is_in_the_page() -> None:
-    page = (ROOT / "docs" / "sandbox.md").read_text()
+    page = (ROOT / "docs" / "reference" / "sandbox.md").read_text()
     for name, number in Catalogue().names().items():
         if not name.startswith("portfolio-"):
             assert f"| `{name}` | {number.masked} |" in page
