@@ -1,6 +1,6 @@
 """The sandbox: an HTTP server in place of PDPJ, with a receiver of webhooks, for tests and demos.
 
-It follows docs/source.md and uses nothing of the service but the rules of case numbers. All people
-and numbers are made up; docs/sandbox.md lists its cases and faults. Does not promise to equal the
-portal: where the portal's answer is unknown, it gives one plausible answer.
+It follows `docs/source.md` and shares only the rules of case numbers with the service. All people
+and numbers are synthetic. `docs/reference/sandbox.md` lists its cases and faults. It does not
+promise to equal the portal: where the portal's answer is unknown, it gives a plausible one.
 """

@@ -1,8 +1,8 @@
 """Every fault that can be scripted: its name, the routes it applies to, what it does to a reply.
 
-To add one, add a member to `FaultName`, and a line to the table in docs/sandbox.md. Faults that
-change the JSON of a listing leave the reply unchanged; `case_detail` and `case_search` look for
-them by name. When a fault applies is in `fault_schedule`.
+To add one, add a member to `FaultName`, and a line to the table in `docs/reference/sandbox.md`.
+Faults that change the JSON of a listing leave the reply unchanged; `case_detail` and `case_search`
+look for them by name. When a fault applies is in `fault_schedule`.
 """
 
 import gzip
@@ -305,9 +305,9 @@ class FaultName(StrEnum):
     SLOW_FIRST_BYTE = ("slow_first_byte", _API, "first byte after `seconds` (default 1)",
         _slow_first_byte)
     TRICKLE = "trickle", _FILES, "`bytes_per_second` (default 1000)", _trickle
-    HANG = ("hang", _API, "no answer until the client goes",
+    HANG = ("hang", _API, "no answer until the client disconnects",
         lambda reply, _p, _r: replace(reply, hang=True))
-    STALL = "stall", _FILES, "half the body, then nothing until the client goes", _stall
+    STALL = "stall", _FILES, "half the body, then nothing until the client disconnects", _stall
     NOT_FOUND_404 = ("not_found_404", _API, "404 JSON of the lake",
         _answer(404, JSON, bodies.lake_not_found()))
     NUMERIC_ID_400 = ("numeric_id_400", _FILES, "400, as for an id that is no UUID",

@@ -1,7 +1,8 @@
-"""The cases that the sandbox knows: named ones (docs/sandbox.md) and those made by the control API.
+"""The cases that the sandbox knows: named ones and those that the control API creates.
 
-A named case is made when it is first used. For a new one, add a function and an entry in `_NAMED`.
-Any other valid number is unknown. Made cases do not survive a restart.
+`docs/reference/sandbox.md` lists the named cases; each is made when it is first used. For a new
+one, add a function and an entry in `_NAMED`. Any other valid number is unknown. Made cases do not
+survive a restart.
 """
 
 from collections.abc import Callable, Iterator, Mapping

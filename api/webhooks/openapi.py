@@ -38,7 +38,7 @@ async def _on_job_ended(
     webhook_signature: Signature,
     event: Annotated[FullEvent | ThinEvent, Body()],
 ) -> None:
-    """Answer 2xx within 15 seconds. See docs/webhooks/contract.md for what else to expect."""
+    """Answer 2xx within 15 seconds. See docs/reference/webhooks.md for what else to expect."""
 
 
 async def _on_test(

@@ -1,9 +1,10 @@
 """The events that webhooks carry: `{type, timestamp, data}` (Standard Webhooks), full or thin.
 
-The models are the published schema (`docs/webhooks/schemas/`, OpenAPI's `webhooks`); members are
-only ever added. Events contain no name of a party or of a document: documents have ids, and a link
-names a file by its place in the case. For a new event: a model here and in `Event`, an entry in
-`api/webhooks/openapi.py`, and `python -m tests.unit.webhooks.schemas` to publish its schema.
+The models are the published schema (`docs/reference/webhook-schemas/`, OpenAPI's `webhooks`).
+Members are only ever added. Events contain no name of a party or of a document: documents have ids,
+and a link names a file by its place in the case. For a new event: a model here and in `Event`, an
+entry in `api/webhooks/openapi.py`, and `python -m tests.unit.webhooks.schemas` to publish its
+schema.
 """
 
 import uuid

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there by a shell."""
+"""The commands of README and docs, run by a shell as they are printed (F49)."""
 
 import asyncio
 import os
@@ -13,18 +13,22 @@ from cli.stack import Stack
 from tests.e2e.clients import BOUND, Sandbox
 
 ROOT: Final = Path(__file__).parents[2]
-README: Final = (ROOT / "README.md").read_text()
+TUTORIAL: Final = ROOT / "docs" / "tutorial" / "first-job.md"
+PRODUCTION: Final = ROOT / "docs" / "how-to" / "run-in-production.md"
 BIN: Final = Path(sys.executable).parent
 BLOCK: Final = re.compile(r"^```sh$(.*?)^```$", re.MULTILINE | re.DOTALL)
 FIRST: Final = "9990002-86.2024.8.26.0100"
 LONGER: Final = "9990100-88.2024.4.03.6100"
 
 
-def blocks(title: str) -> list[str]:
-    """The commands of a section."""
-    section = re.search(rf"^## {title}$(.*?)^## ", README, re.MULTILINE | re.DOTALL)
-    assert section is not None
-    return BLOCK.findall(section[1])
+def blocks(page: Path, title: str = "") -> list[str]:
+    """The commands of a page, or of one of its sections."""
+    text = page.read_text()
+    if title:
+        section = re.search(rf"^## {title}$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+        assert section is not None
+        text = section[1]
+    return BLOCK.findall(text)
 
 
 async def shell(script: str, folder: Path, **environment: str) -> str:
@@ -45,13 +49,13 @@ async def shell(script: str, folder: Path, **environment: str) -> str:
 
 
 async def test_a_first_job_by_hand(sandbox: Sandbox, stack: Stack, tmp_path: Path) -> None:
-    """Every line of the section, in order, beside a running stack.
+    """F49, (S38): every command of README and tutorial, in order, beside a running stack.
 
-    The shell gets only what the README sets; the ports are not the default ones.
+    The shell has only what the pages put into it, and the ports are not the usual ones.
     """
     case = await sandbox.new_case(173, size_bytes=2000, shape="listed-twice")
     longer = await sandbox.new_case(300, size_bytes=2000)
-    commands = blocks("A first job by hand")
+    commands = [*blocks(ROOT / "README.md", "A first job"), *blocks(TUTORIAL)]
     assert len(commands) >= 6
     script = "".join(commands).replace(FIRST, case["masked"]).replace(LONGER, longer["masked"])
     assert script.count(case["masked"]) >= 8
@@ -69,8 +73,8 @@ async def test_a_first_job_by_hand(sandbox: Sandbox, stack: Stack, tmp_path: Pat
 
 
 async def test_the_search_attributes_of_a_cluster(stack: Stack, tmp_path: Path) -> None:
-    """On a namespace that knows none of them."""
-    (commands,) = blocks("Production")
+    """(S38) On a namespace that knows none of them."""
+    (commands,) = blocks(PRODUCTION, "Temporal")
     namespace = f"readme-{uuid.uuid4()}"
     output = await shell(
         f"temporal operator namespace create --namespace {namespace}\n"

@@ -283,7 +283,7 @@ async def test_odd_headers_break_nothing(
 async def test_a_body_that_is_no_json_in_utf_8_is_unreadable(
     client: httpx2.AsyncClient, body: bytes
 ) -> None:
-    """(S38) As docs/api.md says of `unreadable-body`."""
+    """(S38) As docs/reference/api.md says of `unreadable-body`."""
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
     problem(answer, 400, "unreadable-body")

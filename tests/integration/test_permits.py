@@ -16,7 +16,7 @@ from tests.integration.busy_source import BusySource, keep_busy
 from tests.integration.conftest import postgres
 from tests.integration.database_proxy import DatabaseProxy
 
-SECONDS = 60
+SECONDS = 25
 _LOCKS = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7239002 AND granted"
 )

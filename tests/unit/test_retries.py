@@ -12,8 +12,8 @@ from autos.settings import Settings
 from autos.source.courtesy.breaker import OUTAGE
 
 DOCS = Path(__file__).parents[2] / "docs"
-RUNBOOK = DOCS / "operations.md"
-HEAD = "| reason | asked for | waits in between | sign of an outage | opens the breaker |"
+PAGE = DOCS / "reference" / "reasons.md"
+HEAD = "| reason | attempts | delays | sign of an outage | opens the breaker |"
 
 
 def _span(seconds: float) -> str:
@@ -24,7 +24,7 @@ def _span(seconds: float) -> str:
 
 
 def table() -> list[str]:
-    """The table as it has to be in the runbook."""
+    """The table as the page has to show it."""
     unit = Settings.model_fields["retry_unit_seconds"].default
     rows = [HEAD, "|---|---|---|---|---|"]
     for reason in sorted(Reason, key=lambda reason: (reason not in RETRIES, reason)):
@@ -38,8 +38,8 @@ def table() -> list[str]:
     return [" ".join(row.split()) for row in rows]
 
 
-def test_the_runbooks_table_of_retries_is_the_codes() -> None:
-    lines = [" ".join(line.split()) for line in RUNBOOK.read_text().splitlines()]
+def test_the_documented_retry_schedule_is_the_codes() -> None:
+    lines = [" ".join(line.split()) for line in PAGE.read_text().splitlines()]
     expected = table()
     begin = lines.index(HEAD)
     assert lines[begin : begin + len(expected)] == expected, "\n".join(expected)

@@ -100,8 +100,8 @@ def test_problem_types_are_stable_and_unlike() -> None:
 
 
 def test_the_documentation_lists_every_problem() -> None:
-    """(S38) docs/api.md and the code name the same problems with the same statuses."""
-    text = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+    """(S38) docs/reference/api.md and the code name the same problems with the same statuses."""
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text()
     listed = re.findall(r"^\| `([a-z0-9-]+)` \| (\d{3}) \|", text, re.MULTILINE)
     kinds = {
         kind.name: kind.status

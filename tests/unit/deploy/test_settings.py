@@ -1,4 +1,4 @@
-"""`Settings`, `.env.example` and the README's table say the same: names, order and defaults."""
+"""`Settings`, `.env.example` and the configuration reference agree: names, order and defaults."""
 
 import re
 from pathlib import Path
@@ -38,8 +38,8 @@ def test_a_copy_of_the_example_changes_nothing() -> None:
     assert not dotenv_values(ROOT / ".env.example")
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = _ROW.findall((ROOT / "README.md").read_text())
+def test_the_reference_lists_every_setting_with_its_default() -> None:
+    rows = _ROW.findall((ROOT / "docs/reference/configuration.md").read_text())
     shortened = {"AUTOS_PDPJ_USER_AGENT": DEFAULT_USER_AGENT}
     listed = {name: shortened.get(name, default) for name, default, _ in rows}
     assert len(rows) == len(listed)
@@ -47,7 +47,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     assert list(listed) == list(SETTINGS)
 
 
-TEXTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS: Final = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)

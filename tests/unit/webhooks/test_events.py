@@ -17,7 +17,7 @@ from autos.webhooks.events import MAX_DOCUMENTS, FullEvent, TestEvent, ThinEvent
 DIGITS = "99900028620248260100"
 SHA256 = "5e" * 32
 NOW = datetime(2026, 11, 24, 3, 45, 1, 120000, tzinfo=UTC)
-SCHEMAS = Path(__file__).parents[3] / "docs" / "webhooks" / "schemas"
+SCHEMAS = Path(__file__).parents[3] / "docs" / "reference" / "webhook-schemas"
 PARTY = "João da Silva"
 
 

@@ -20,9 +20,9 @@ from autos.webhooks.secrets import Scheme, Secrets
 from autos.webhooks.sender import Failure
 from autos.webhooks.signing import headers
 
-DOCUMENTS = Path(__file__).parents[3] / "docs" / "webhooks"
-GUIDE = (DOCUMENTS / "receiver-guide.md").read_text()
-CONTRACT = (DOCUMENTS / "contract.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+GUIDE = (DOCS / "how-to" / "receive-webhooks.md").read_text()
+CONTRACT = (DOCS / "reference" / "webhooks.md").read_text()
 NOW = datetime.now(UTC)
 VAULT = Vault(SecretStr("a key that is long enough for the tests"))
 SECRETS = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW).with_new(Scheme.ASYMMETRIC, VAULT, NOW)
@@ -42,7 +42,7 @@ def snippet(language: str) -> str:
 
 async def in_python(key: str, signed: dict[str, str], body: str) -> Any:
     names: dict[str, Any] = {}
-    exec(compile(snippet("python"), "receiver-guide.md", "exec"), names)
+    exec(compile(snippet("python"), "receive-webhooks.md", "exec"), names)
     return names["verify"](key, signed, body.encode())
 
 
