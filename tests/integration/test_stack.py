@@ -200,7 +200,7 @@ async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder
 async def test_a_port_taken_during_the_start_is_left_to_the_other_program(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stack uses another port and sends the other program no request."""
+    """(S33) The stack uses another port and sends the other program no request."""
     received: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -37,7 +37,7 @@ async def stack() -> AsyncIterator[Stack]:
 
 
 def test_no_other_user_can_read_the_stacks_files(stack: Stack) -> None:
-    """Objects, databases, logs, `stack.json`: folders 0700, files 0600."""
+    """(S42) Objects, databases, logs, `stack.json`: folders 0700, files 0600."""
     environment = stack.settings_environment()
     boto3.client(
         "s3",
@@ -72,7 +72,7 @@ def test_no_other_user_can_read_the_stacks_files(stack: Stack) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("part", [name for name in EVERYTHING if name != "migrations"])
 def test_a_part_has_the_secrets_it_needs_and_no_others(stack: Stack, part: str) -> None:
-    """In the environment of the running process, which has no other variables of the terminal."""
+    """(S42) In the environment of the running process, which has no other variables of the terminal."""
     pid = stack.pid(part)
     assert pid is not None
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
@@ -87,7 +87,7 @@ def test_a_part_has_the_secrets_it_needs_and_no_others(stack: Stack, part: str) 
 
 
 def test_every_secret_setting_is_in_the_table() -> None:
-    """A new secret has to be given to the parts that need it, by name."""
+    """(S42) A new secret has to be given to the parts that need it, by name."""
     secret = {
         f"AUTOS_{name.upper()}"
         for name, field in Settings.model_fields.items()
@@ -100,7 +100,7 @@ def test_every_secret_setting_is_in_the_table() -> None:
 
 
 async def test_a_stack_that_runs_is_not_shut_by_a_look_at_it(stack: Stack) -> None:
-    """PostgreSQL still passes through the folder after a second start was refused."""
+    """(S42) PostgreSQL still passes through the folder after a second start was refused."""
     await stack.kill("postgres")
     async with asyncio.timeout(120):
         await stack.wait_ready("postgres")

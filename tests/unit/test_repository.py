@@ -33,7 +33,7 @@ INDEX_HOSTS: Final = tuple(
 )
 MACHINE_PATHS: Final = re.compile(r"(?<![\w.${}])/(?:root|work|home/[a-z]+|Users/[A-Za-z]+)/")
 FOREIGN_CITATIONS: Final = re.compile(r"DESIGN §|\bfacts/[a-z-]+|\bfindings/[a-z-]+|\.\./shared")
-ROW_CITATIONS: Final = re.compile(r"\((?:[FSU]\d{1,2}(?:, )?)+\)")
+ROW_CITATIONS: Final = re.compile(r"\((?!S3\))(?:[FSU]\d{1,2}(?:, )?)+\)")
 
 
 def texts(*folders: str) -> dict[str, str]:

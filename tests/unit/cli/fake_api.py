@@ -63,7 +63,7 @@ class FakeApi:
     statuses: list[dict[str, Any] | Response] = field(default_factory=list)
     """The answers to come; the last one stays."""
     documents: list[dict[str, Any]] = field(default_factory=list)
-    job_options: list[dict[str, Any]] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     tags: list[str | None] = field(default_factory=list)
     retry_after: str = "0.01"
@@ -116,7 +116,7 @@ class FakeApi:
         async def download(number: str, request: Request) -> Any:
             if number in self.refused_numbers:
                 return problem(503, "The records cannot be reached", "Later.")
-            self.job_options.append(await request.json())
+            self.bodies.append(await request.json())
             return JOB_STARTED | {"process_number": number, "job_id": "job-1"}
 
         @app.get("/api/v1/processes/{number}/status")
@@ -174,7 +174,7 @@ class FakeApi:
 
         @app.put("/api/v1/credentials/pdpj")
         async def new_credential(request: Request) -> dict[str, Any]:
-            self.job_options.append(await request.json())
+            self.bodies.append(await request.json())
             return {"woken_jobs": 2}
 
         @app.get("/api/v1/processes/{number}/documents")
@@ -193,7 +193,7 @@ class FakeApi:
         @app.post("/api/v1/api-keys", status_code=201)
         async def create(request: Request) -> dict[str, Any]:
             body = await request.json()
-            self.job_options.append(body)
+            self.bodies.append(body)
             return CREATED_API_KEY | {
                 "key": "autos_new",
                 "name": body["name"],

@@ -52,7 +52,7 @@ def test_download_sends_its_options(fake: FakeApi, url: str) -> None:
     words = ("--no-watch", "--webhook-url", "https://x.example/hook", "--force-refresh")
     result = autos("download", DIGITS, *words, "--url", url, "--key", KEY)
     assert result.exit_code == 0
-    assert fake.job_options == [{"force_refresh": True, "webhook_url": "https://x.example/hook"}]
+    assert fake.bodies == [{"force_refresh": True, "webhook_url": "https://x.example/hook"}]
     assert f"autos status {NUMBER}" in result.stdout
     assert fake.requests == [f"POST /api/v1/processes/{DIGITS}/downloads"]
 
@@ -105,9 +105,9 @@ def test_keys_are_made_listed_and_revoked(fake: FakeApi, url: str) -> None:
     end = ("--url", url, "--key", KEY)
     made = autos("keys", "create", "reports", "--role", "client", "--expires-days", "30", *end)
     assert made.stdout == "autos_new\n"
-    ends = datetime.fromisoformat(fake.job_options[0].pop("expires_at"))
+    ends = datetime.fromisoformat(fake.bodies[0].pop("expires_at"))
     assert timedelta(days=29) < ends - datetime.now(UTC) <= timedelta(days=30)
-    assert fake.job_options == [{"name": "reports", "role": "client"}]
+    assert fake.bodies == [{"name": "reports", "role": "client"}]
     assert "autos_a…" in autos("keys", "list", *end).stdout
     assert autos("keys", "revoke", "k1", *end).exit_code == 0
     assert fake.requests[-1] == "DELETE /api/v1/api-keys/k1"
@@ -221,7 +221,7 @@ def test_a_credential_is_read_from_standard_input(fake: FakeApi, url: str) -> No
     end = ("--url", url, "--key", KEY)
     given = CliRunner().invoke(app, ["credentials", "set", *end], input=" token-1 \ntoken-2\n")
     assert given.exit_code == 0
-    assert fake.job_options == [{"access_token": "token-1", "refresh_token": "token-2"}]
+    assert fake.bodies == [{"access_token": "token-1", "refresh_token": "token-2"}]
     assert "token-" not in given.output
     assert "2 jobs waited" in given.stdout
     assert CliRunner().invoke(app, ["credentials", "set", *end], input="\n").exit_code == 2

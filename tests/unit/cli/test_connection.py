@@ -38,7 +38,7 @@ def test_the_embedded_stack_is_found(data_dir: Path, port: int) -> None:
 
 
 def test_the_key_is_not_sent_to_another_program_on_the_embedded_port(data_dir: Path) -> None:
-    """The stack is down, and something else listens where its API was."""
+    """(S33) The stack is down, and something else listens where its API was."""
     with pytest.raises(CommandError, match="is not running"):
         find_connection(None, None, data_dir, {})
     with subprocess.Popen(["sleep", "60"]) as other:

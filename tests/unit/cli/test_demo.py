@@ -73,7 +73,7 @@ async def test_a_link_is_opened_and_its_hash_compared(
 async def test_a_job_that_does_not_move_is_given_up_with_a_remedy(
     client: ApiClient, fake: FakeApi, waiting_for: str | None, remedy: str
 ) -> None:
-    """For any wait; a status whose times alone change is no progress."""
+    """(S35) For any wait; a status whose times alone change is no progress."""
     moments = [f"2026-01-01T00:00:{second:02}Z" for second in range(60)]
     fake.statuses = [
         status(waiting_for=waiting_for, next_try_at=moment, job_id="job-1") for moment in moments
@@ -90,11 +90,11 @@ async def test_a_job_that_does_not_move_is_given_up_with_a_remedy(
 async def test_the_demo_sets_the_sandboxs_own_credential_first(
     client: ApiClient, fake: FakeApi
 ) -> None:
-    """Its job must not wait because of a credential of an earlier run."""
+    """(S35) Its job must not wait because of a credential of an earlier run."""
     fake.statuses = [status("completed")]
     async with httpx2.AsyncClient() as http:
         demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
         await demo.download()
-    assert fake.job_options[0] == {"access_token": SANDBOX_TOKEN}
+    assert fake.bodies[0] == {"access_token": SANDBOX_TOKEN}
     first, *_ = fake.requests
     assert first == "PUT /api/v1/credentials/pdpj"

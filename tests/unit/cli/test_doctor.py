@@ -50,7 +50,7 @@ class DoctorsApi(FakeApi):
 
         @app.post("/api/v1/reconciliations")
         async def reconcile(request: Request) -> dict[str, Any]:
-            self.job_options.append(await request.json())
+            self.bodies.append(await request.json())
             return self._next()
 
         @app.get("/api/v1/reconciliations/r1")
@@ -84,7 +84,7 @@ def test_all_is_well(fake: DoctorsApi, url: str) -> None:
         "ok   source: The source.",
         "Records, Temporal and the bucket agree.",
     ]
-    assert fake.job_options == [{"dry_run": False}]
+    assert fake.bodies == [{"dry_run": False}]
 
 
 @pytest.mark.parametrize("away", ["records", "store"])
@@ -95,7 +95,7 @@ def test_with_a_part_away_nothing_is_started(fake: DoctorsApi, url: str, away: s
     assert code == 1
     assert f"!!   {away}: " in output
     assert ("Look at the bucket." in output) is (away == "store")
-    assert fake.job_options == []
+    assert fake.bodies == []
 
 
 def test_a_finding_comes_with_advice_and_an_exit_code(fake: DoctorsApi, url: str) -> None:
@@ -157,7 +157,7 @@ def test_a_dry_run_changes_nothing_and_says_so(fake: DoctorsApi, url: str) -> No
     code, output = doctor(url, "--dry-run")
     assert code == 1
     assert "Nothing was changed." in output
-    assert fake.job_options == [{"dry_run": True}]
+    assert fake.bodies == [{"dry_run": True}]
 
 
 def test_a_missing_worker_is_reported(fake: DoctorsApi, url: str) -> None:

@@ -91,7 +91,7 @@ def test_many_numbers_from_arguments_and_a_file(fake: FakeApi, url: str, tmp_pat
     listed.write_text(f"# ours\n{OTHERS[0].masked}\n\n{OTHERS[1].digits}  # twice\n{NUMBER}\n")
     result = download(url, NUMBER, "--file", str(listed))
     assert result.exit_code == 0
-    assert len(fake.job_options) == 3
+    assert len(fake.bodies) == 3
     assert "3 processes: 3 completed." in result.stdout
     for number in (NUMBER, OTHERS[0].masked, OTHERS[1].masked):
         assert f"{number}  completed: 3 of 3 documents" in result.stdout
@@ -103,7 +103,7 @@ def test_the_exit_code_is_the_worst_and_no_process_stops_another(fake: FakeApi, 
     numbers = [number.masked for number in OTHERS]
     result = download(url, *numbers, "--parallel", "1")
     assert result.exit_code == 1
-    assert len(fake.job_options) == 2
+    assert len(fake.bodies) == 2
     assert f"{numbers[0]}  The records cannot be reached" in result.stdout
     assert "3 processes: 1 refused, 2 completed with failures." in result.stdout
     assert download(url, *numbers[1:]).exit_code == 3

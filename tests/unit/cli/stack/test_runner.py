@@ -174,7 +174,7 @@ async def test_a_part_whose_port_another_program_holds_gets_no_request(
 
 
 async def test_a_part_is_ready_when_its_own_process_listens(context: RunnerContext) -> None:
-    """Also where the socket is a child's."""
+    """(S33) Also if a child process holds the socket."""
 
     async def ready(_: Process, __: httpx2.AsyncClient) -> bool:
         return True
