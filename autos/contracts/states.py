@@ -70,7 +70,7 @@ class Doubt(_Explained):
 
 
 class Reason(_Explained):
-    """Why a process or a document could not be downloaded (docs/reference/reasons.md has the table)."""
+    """Why a process or a document could not be downloaded; see `docs/reference/reasons.md`."""
 
     SECRET = (
         "secret",

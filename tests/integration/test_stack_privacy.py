@@ -72,7 +72,7 @@ def test_no_other_user_can_read_the_stacks_files(stack: Stack) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("part", [name for name in EVERYTHING if name != "migrations"])
 def test_a_part_has_the_secrets_it_needs_and_no_others(stack: Stack, part: str) -> None:
-    """(S42) In the environment of the running process, which has no other variables of the terminal."""
+    """(S42) The environment of the running process has no other variables of the terminal."""
     pid = stack.pid(part)
     assert pid is not None
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
