@@ -11,7 +11,7 @@ import structlog
 from temporalio import activity
 
 from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
-from autos.contracts.states import Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
 from autos.records.database import is_outage
 from autos.store import StoreError
 

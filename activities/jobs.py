@@ -5,7 +5,8 @@ from temporalio import activity
 from activities.manifest import Manifest
 from autos.cnj import CaseNumber
 from autos.contracts.download import ClosedJob, CloseJob, RecordJob
-from autos.contracts.states import DocumentState, JobStatus, Reason
+from autos.contracts.reasons import Reason
+from autos.contracts.states import DocumentState, JobStatus
 from autos.records import documents as document_rows
 from autos.records import jobs, movements, processes, subscriptions
 from autos.records.database import Database

@@ -15,7 +15,9 @@ from itertools import islice
 from typing import Any, Final
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
+from autos.contracts.reasons import Doubt, Reason
+from autos.contracts.states import DocumentState, JobStatus
+from autos.document_facts import facts_of
 from autos.filenames import filename
 from autos.records.models import Document, Process, now
 from autos.records.movements import Movement
@@ -86,18 +88,10 @@ class Manifest:
 
     def _document(self, row: Document) -> dict[str, object]:
         entry: dict[str, object] = {
-            "id": row.id,
+            **facts_of(row),
             "source_id": row.source_id,
-            "origin_id": row.origin_id,
             "position": row.position,
-            "source_order": row.source_order,
-            "sequence": row.sequence,
             "name": row.name,
-            "kind": row.kind,
-            "kind_code": row.kind_code,
-            "instance": row.instance,
-            "secrecy": row.secrecy,
-            "filed_at": row.filed_at,
             "status": row.state,
             "attempts": row.attempts,
         }

@@ -18,7 +18,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from api.documents.schemas import Document
 from api.status.schemas import Status
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, WaitReason
+from autos.contracts.reasons import WaitReason
+from autos.contracts.states import DocumentState
 from cli.client import ApiClient, open_client, read
 from cli.connection import Connection
 from cli.processes import print_documents

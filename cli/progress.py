@@ -23,7 +23,8 @@ from rich.text import Text
 
 from api.status.schemas import Status
 from autos.cnj import CaseNumber
-from autos.contracts.states import JobStatus, WaitReason
+from autos.contracts.reasons import WaitReason
+from autos.contracts.states import JobStatus
 from autos.retry_after import parse_retry_after
 from cli.client import ApiClient, Json, Refused, json_of, read
 

@@ -45,9 +45,9 @@ with workflow.unsafe.imports_passed_through():
         STORAGE,
         WEBHOOKS_QUEUE,
     )
+    from autos.contracts.reasons import Reason, WaitReason
     from autos.contracts.reconciliation import ReconciledPage, ReconcilePage
     from autos.contracts.retries import DURING_OUTAGE, PATIENCE, QUICK, QUICK_ROUNDS
-    from autos.contracts.states import Reason, WaitReason
     from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery, AttemptedDelivery
 
 Request = TypeVar("Request")

@@ -20,8 +20,8 @@ from autos.contracts.download import (
     DocumentOutcome,
 )
 from autos.contracts.job_state import JobState, Retry
+from autos.contracts.reasons import Reason
 from autos.contracts.retries import OUTAGES, retry_rule
-from autos.contracts.states import Reason
 
 _DUE = attrgetter("due", "position")
 _SIGNS = OUTAGES | {Reason.CREDENTIAL}

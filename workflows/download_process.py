@@ -48,8 +48,9 @@ with workflow.unsafe.imports_passed_through():
         WEBHOOKS_QUEUE,
         delivery_workflow_id,
     )
+    from autos.contracts.reasons import Reason
     from autos.contracts.retries import retry_rule
-    from autos.contracts.states import JobStatus, Reason
+    from autos.contracts.states import JobStatus
     from autos.contracts.webhooks import DeliverWebhook
     from workflows import activity_calls as calls
     from workflows.downloads import Downloads

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
         SourceCheck,
     )
     from autos.contracts.job_state import JobState
-    from autos.contracts.states import Reason
+    from autos.contracts.reasons import Reason
     from workflows import activity_calls as calls
     from workflows.batches import Batches, Timer
     from workflows.document_queue import DocumentQueue, looks_like_outage, unconfirmed

@@ -26,8 +26,9 @@ from autos.contracts.names import (
     job_workflow_id,
     process_number_of,
 )
+from autos.contracts.reasons import Reason
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
-from autos.contracts.states import JobStatus, Reason
+from autos.contracts.states import JobStatus
 from autos.records import documents, jobs, processes, reconciliation
 from autos.records.database import Database
 from autos.records.models import Job, Subscription

@@ -6,7 +6,7 @@ from api.credentials.schemas import CredentialState, NewCredential, Wait, WokenJ
 from api.http.auth import require_admin
 from api.problems import ENGINE_UNAVAILABLE, FORBIDDEN, responses
 from api.services import Services, ServicesDependency
-from autos.contracts.states import WaitReason
+from autos.contracts.reasons import WaitReason
 from autos.records import jobs
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.jobs import waits

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from api.schemas import Answer
-from autos.contracts.states import Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
 from autos.source import read_token
 
 

@@ -3,7 +3,8 @@
 from typing import Final
 
 from api.documents import schemas
-from autos.contracts.states import DocumentState, Doubt, Reason
+from autos.contracts.reasons import Doubt, Reason
+from autos.contracts.states import DocumentState
 from autos.filenames import DEFAULT_TYPE, filename
 from autos.records.models import Document
 from autos.store import Store

@@ -23,7 +23,8 @@ from api.problems import (
 )
 from api.services import Services, ServicesDependency
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, Reason
+from autos.contracts.reasons import Reason
+from autos.contracts.states import DocumentState
 from autos.records import documents, processes
 from autos.records.models import Document
 from autos.store.object_keys import manifest_key

@@ -1,13 +1,14 @@
 """What the routes of documents answer."""
 
-import uuid
 from datetime import datetime
 from typing import Final
 
 from pydantic import Field
 
 from api.schemas import CASE_PATH, Answer, Example, Page, shown
-from autos.contracts.states import DocumentState, Doubt, Reason
+from autos.contracts.reasons import Doubt, Reason
+from autos.contracts.states import DocumentState
+from autos.document_facts import DocumentFacts
 
 _DOCUMENT_ID: Final = "2942eaaa-8949-4f79-9385-d91cab92cb49"
 _SHA256: Final = "8076b04d7fd503ad61246c92199ecbdce19234532fb3b021e2a210aa690d4cab"
@@ -67,10 +68,9 @@ FAILED_DOCUMENT: Final[Example] = {
 }
 
 
-class DocumentStatus(Answer):
+class DocumentStatus(Answer, DocumentFacts):
     """A document in a status."""
 
-    id: uuid.UUID
     uuid: str = Field(description="The document's id at the source")
     name: str | None
     status: DocumentState
@@ -89,22 +89,6 @@ class DocumentStatus(Answer):
         "requests it again",
     )
     doubt_message: str | None = None
-    origin_id: str | None = Field(
-        None, description="Id in the court's own system, by which the document is cited"
-    )
-    sequence: int | None = Field(
-        None, description="Number within its instance; the court may withhold numbers in between"
-    )
-    kind: str | None = Field(None, description="Kind of document, in the source's words")
-    kind_code: int | None = Field(None, description="Code in the national table (TPU), if given")
-    instance: str | None = Field(None, description="Such as `G1`")
-    secrecy: str | None = Field(
-        None, description="Secrecy level in the source's words, such as `PUBLICO`"
-    )
-    filed_at: datetime | None = Field(None, description="When it was filed in the case")
-    source_order: int | None = Field(
-        None, description="Index in the source's list when it was last read, from 0"
-    )
     attempts: int
     download_started_at: datetime | None
     download_completed_at: datetime | None

@@ -16,7 +16,8 @@ from api.problems import INVALID_REQUEST, NO_ACCESS, PROCESS_NOT_FOUND, Problem
 from api.services import Services
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach
-from autos.contracts.states import JobStatus, Reason
+from autos.contracts.reasons import Reason
+from autos.contracts.states import JobStatus
 from autos.records import documents, jobs, processes, subscriptions
 from autos.records.models import Job, Process
 from autos.temporal_client import job_options

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from autos.contracts.states import WaitReason
+from autos.contracts.reasons import WaitReason
 from autos.records.jobs import Wait
 
 

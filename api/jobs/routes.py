@@ -23,7 +23,8 @@ from api.services import Services, ServicesDependency
 from api.status.schemas import Status
 from api.status.snapshots import StatusRequest
 from autos.cnj import CaseNumber
-from autos.contracts.states import JobStatus, Reason
+from autos.contracts.reasons import Reason
+from autos.contracts.states import JobStatus
 from autos.records import jobs
 from autos.records.documents import reopen_failed
 from autos.records.models import Job, now

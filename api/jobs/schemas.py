@@ -6,7 +6,8 @@ from typing import Final
 from pydantic import Field
 
 from api.schemas import CASE_PATH, JOB_ID, NUMBER, Answer, Example, MaskedNumber, Page, shown
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 
 COUNTERS: Final[Example] = {
     "total_documents": 173,

@@ -8,7 +8,8 @@ from pydantic import Field
 from api.documents.schemas import FAILED_DOCUMENT, STORED_DOCUMENT, DocumentStatus
 from api.jobs.schemas import COUNTERS, Counters
 from api.schemas import JOB_ID, NUMBER, Example, MaskedNumber, shown
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 
 STATUS: Final[Example] = COUNTERS | {
     "process_number": NUMBER,

@@ -32,7 +32,8 @@ from autos.contracts.download import (
     Progress,
     percentage,
 )
-from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import DocumentState, JobStatus
 from autos.records import documents as document_rows
 from autos.records import jobs, processes, subscriptions
 from autos.records.changes import Changes

@@ -11,8 +11,9 @@ from pydantic import AliasChoices, BaseModel, Field
 
 from autos.cnj import CaseNumber
 from autos.contracts.job_state import JobState, Retry
+from autos.contracts.reasons import Doubt, Reason, WaitReason
 from autos.contracts.retries import retry_rule
-from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
+from autos.contracts.states import DocumentState, JobStatus
 
 PENDING = "p"
 PROCESSING = "d"

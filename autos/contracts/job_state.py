@@ -9,7 +9,8 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 
 _HALF_LIFE_SECONDS: Final = 60.0
 """The age at which work counts half in the pace."""

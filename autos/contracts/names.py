@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from temporalio.common import SearchAttributeKey
 
-from autos.contracts.states import Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
 
 JOBS_QUEUE: Final = "autos"
 """Workflows, and activities that only use records and objects."""

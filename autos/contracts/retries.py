@@ -12,7 +12,7 @@ from typing import Final
 from temporalio.common import RetryPolicy
 
 from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

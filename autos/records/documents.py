@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
 from autos.contracts.download import AVAILABLE, CHARACTERS, DOUBTFUL, FAILED, PENDING, PROCESSING
-from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
+from autos.contracts.reasons import Doubt, Reason
+from autos.contracts.states import DocumentState, JobStatus
 from autos.records.changes import announce, announce_jobs
 from autos.records.models import Document, Job, now
 

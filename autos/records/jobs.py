@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import SQLCoreOperations
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import DocumentState, JobStatus
 from autos.records import processes
 from autos.records.changes import announce, announce_jobs
 from autos.records.database import keyset

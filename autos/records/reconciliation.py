@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 from sqlalchemy import and_, case, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from autos.contracts.reasons import Reason
 from autos.contracts.reconciliation import Kind
-from autos.contracts.states import DocumentState, Reason
+from autos.contracts.states import DocumentState
 from autos.records.changes import announce
 from autos.records.database import Column, keyset
 from autos.records.idempotency import KEY_LIFETIME

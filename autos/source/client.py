@@ -16,7 +16,7 @@ from typing import Final, Self, TypeVar
 import httpx2
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.settings import Settings
 from autos.source.courtesy.courts import CourtObserver, Courts, NotSent, Turn
 from autos.source.courtesy.limits import Limiter

@@ -19,7 +19,7 @@ from typing import Final
 import httpx2
 import structlog
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.settings import Settings
 from autos.source.redirects import STATUSES, Redirects, Target
 from autos.source.replies.encodings import BrokenStream, UnknownCoding, decoder

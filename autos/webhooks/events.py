@@ -7,14 +7,15 @@ entry in `api/webhooks/openapi.py`, and `python -m tests.unit.webhooks.schemas` 
 schema.
 """
 
-import uuid
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
+from autos.contracts.reasons import Doubt, Reason
+from autos.contracts.states import DocumentState, JobStatus
+from autos.document_facts import DocumentFacts, facts_of
 from autos.filenames import DEFAULT_TYPE, ending
 from autos.records.deliveries import DeliveryContext
 from autos.records.models import Document
@@ -37,22 +38,11 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class EventDocument(_Model):
+class EventDocument(DocumentFacts):
     """One document, in its state when the attempt is made."""
 
-    id: uuid.UUID
     uuid: str = Field(description="The document's id at the source")
-    origin_id: str | None = Field(description="Its id in the court's own system, as it is cited")
     position: int = Field(description="Its place in the process, from 0; never changes")
-    source_order: int | None = Field(
-        description="Its place in the source's list when that was last read, from 0"
-    )
-    sequence: int | None = Field(description="Its number in its instance")
-    kind: str | None = Field(description="The kind of document in the source's own words")
-    kind_code: int | None = Field(description="The kind in the national table (TPU), where given")
-    instance: str | None = Field(description="Such as `G1`")
-    secrecy: str | None = Field(description="In the source's words, such as `PUBLICO`")
-    filed_at: datetime | None = Field(description="When it was joined to the case")
     status: DocumentState
     size: int | None = Field(description="Bytes")
     mime_type: str | None
@@ -229,17 +219,9 @@ def _document(row: Document, number: CaseNumber, store: Linker, base: str) -> Ev
     reason = Reason(row.reason) if row.reason else None
     doubt = Doubt(row.doubt) if row.is_available and row.doubt else None
     return EventDocument(
-        id=row.id,
+        **facts_of(row),
         uuid=row.source_id,
-        origin_id=row.origin_id,
         position=row.position,
-        source_order=row.source_order,
-        sequence=row.sequence,
-        kind=row.kind,
-        kind_code=row.kind_code,
-        instance=row.instance,
-        secrecy=row.secrecy,
-        filed_at=row.filed_at,
         status=DocumentState(row.state),
         size=row.size if link else row.expected_size,
         mime_type=row.content_type if link else row.declared_type,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from tests.drills.faults import REASONS, UNSTRUCK, Strikes
 
 Row = Mapping[str, Any]

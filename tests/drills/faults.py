@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from autos.contracts.reasons import Reason
 from autos.contracts.retries import retry_rule
-from autos.contracts.states import Reason
 
 REASONS: Final[dict[str, Reason]] = {
     "unavailable_503_html": Reason.UNAVAILABLE,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from autos.contracts.states import DocumentState, JobStatus, Reason
+from autos.contracts.reasons import Reason
+from autos.contracts.states import DocumentState, JobStatus
 from autos.store.object_keys import document_key, manifest_key
 from tests.drills.evidence import Evidence, Known, Row
 

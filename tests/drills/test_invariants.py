@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from tests.drills.evidence import Evidence, Known, with_requests
 from tests.drills.faults import Strikes
 from tests.drills.invariants import Kind, broken

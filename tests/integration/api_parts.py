@@ -16,7 +16,8 @@ from api.temporal_client import TemporalClient
 from autos.cnj import CaseNumber
 from autos.contracts.download import DOUBTFUL, STATES
 from autos.contracts.names import job_workflow_id
-from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
+from autos.contracts.reasons import Doubt, Reason
+from autos.contracts.states import DocumentState, JobStatus
 from autos.records import jobs, processes
 from autos.records.changes import announce, announce_jobs
 from autos.records.database import Database

@@ -14,7 +14,8 @@ from autos.contracts.download import (
     Progress,
     Steer,
 )
-from autos.contracts.states import JobStatus, WaitReason
+from autos.contracts.reasons import WaitReason
+from autos.contracts.states import JobStatus
 
 asked: dict[str, int] = {}
 """How often each process's job was queried. The worker runs it unsandboxed, so tests see it."""

@@ -22,7 +22,8 @@ from autos.contracts.download import (
     DownloadBatch,
 )
 from autos.contracts.names import STORAGE
-from autos.contracts.states import JobStatus, Reason
+from autos.contracts.reasons import Reason
+from autos.contracts.states import JobStatus
 from autos.records import documents, jobs, listings, processes
 from autos.records.database import Database
 from autos.records.models import Document, now

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from temporalio.client import Client
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 from autos.records import jobs
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database

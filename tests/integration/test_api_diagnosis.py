@@ -14,7 +14,8 @@ from temporalio.client import Client
 from api.app import create_app
 from api.diagnosis import checks as diagnosis
 from autos.cnj import CaseNumber
-from autos.contracts.states import JobStatus, WaitReason
+from autos.contracts.reasons import WaitReason
+from autos.contracts.states import JobStatus
 from autos.records import database as records_database
 from autos.records import jobs, migrate
 from autos.records.credentials import DatabaseCredentialStore

@@ -12,8 +12,9 @@ from activities.process import ProcessActivities
 from autos.cnj import CaseNumber
 from autos.contracts.download import AwaitSource, SourceCheck
 from autos.contracts.names import SOURCE_REFUSED
+from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.retries import OUTAGE_DELAYS
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.states import JobStatus
 from autos.records import jobs
 from autos.records.database import Database
 from autos.records.models import Job

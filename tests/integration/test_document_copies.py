@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.documents import DocumentActivities
 from autos.contracts.download import DocumentOutcome
+from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.retries import retry_rule
-from autos.contracts.states import Doubt, Reason
 from autos.records.database import Database, DatabaseUnreachable
 from autos.source import Downloaded, Refused, SourceClient
 from tests.integration.test_activities import (

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select, update
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Doubt, Reason, WaitReason
+from autos.contracts.states import DocumentState, JobStatus
 from autos.records import documents, jobs, listings, processes, subscriptions
 from autos.records.database import Database
 from autos.records.documents import DocumentRecord

@@ -10,8 +10,8 @@ import pytest
 
 from activities.documents import DocumentActivities
 from autos.contracts.download import DocumentOutcome
+from autos.contracts.reasons import Reason
 from autos.contracts.retries import retry_rule
-from autos.contracts.states import Reason
 from tests.integration.test_activities import PDF, UUIDS, Parts, outcomes, parts
 from tests.unit.source.clients import client_of
 from tests.unit.source.server import Request, reply

@@ -12,7 +12,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import JobStatus, WaitReason
+from autos.contracts.reasons import WaitReason
+from autos.contracts.states import JobStatus
 from autos.records import processes
 from autos.records.database import Database
 from autos.records.jobs import QueuePlace, queue_place

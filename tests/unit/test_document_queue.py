@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from autos.contracts.download import DocumentOutcome
 from autos.contracts.job_state import JobState, Retry
+from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.retries import RETRIES
-from autos.contracts.states import Doubt, Reason
 from workflows.document_queue import DocumentQueue, looks_like_outage, unconfirmed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

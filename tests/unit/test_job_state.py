@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from autos.contracts.job_state import JobState, Pace, Retry, Wait
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 from workflows.progress import details, progress_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

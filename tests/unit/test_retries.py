@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from activities.failures import SENTENCES
+from autos.contracts.reasons import Doubt, Reason, WaitReason
 from autos.contracts.retries import OUTAGES, RETRIES, retry_rule
-from autos.contracts.states import Doubt, Reason, WaitReason
 from autos.settings import Settings
 from autos.source.courtesy.breaker import OUTAGE
 

@@ -34,8 +34,9 @@ from autos.contracts.download import (
     Steer,
 )
 from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, SOURCE_REFUSED, job_workflow_id
+from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.retries import OUTAGE_DELAYS
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.states import JobStatus
 from workflows.download_process import DownloadProcessWorkflow
 
 Answer = Callable[[BatchDocument], DocumentOutcome]

@@ -25,7 +25,8 @@ from autos.contracts.download import (
     SourceCheck,
 )
 from autos.contracts.names import INTERNAL_ERROR, STORAGE, WAITING_FOR, WAITING_SINCE
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.test_steering import NEVER, cancelled, details, until_waiting
 from workflows import batches

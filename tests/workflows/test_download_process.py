@@ -23,8 +23,9 @@ from autos.contracts.download import (
     SourceCheck,
 )
 from autos.contracts.names import WAITING_FOR
+from autos.contracts.reasons import Doubt, Reason, WaitReason
 from autos.contracts.retries import retry_rule
-from autos.contracts.states import Doubt, JobStatus, Reason, WaitReason
+from autos.contracts.states import JobStatus
 from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 

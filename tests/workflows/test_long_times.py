@@ -20,7 +20,8 @@ from autos.contracts.download import (
     JobOptions,
     JobResult,
 )
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 from tests.workflows.fakes import FakeActivities, available, start, workers
 from workflows.download_process import DownloadProcessWorkflow
 

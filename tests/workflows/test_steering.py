@@ -18,7 +18,8 @@ from autos.contracts.download import (
     Progress,
 )
 from autos.contracts.names import WAITING_FOR, WAITING_SINCE
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 

@@ -13,7 +13,8 @@ from autos.contracts.download import (
     DownloadBatch,
     JobOptions,
 )
-from autos.contracts.states import JobStatus, Reason
+from autos.contracts.reasons import Reason
+from autos.contracts.states import JobStatus
 from tests.workflows.fakes import FakeActivities, available, start, workers
 from workflows import batches
 from workflows.download_process import DownloadProcessWorkflow

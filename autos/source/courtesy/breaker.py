@@ -9,8 +9,8 @@ longer. A refusal of one document (secret, not found, a stub) counts as an answe
 from collections.abc import Callable
 from typing import Final
 
+from autos.contracts.reasons import Reason
 from autos.contracts.retries import RetryRule
-from autos.contracts.states import Reason
 from autos.source.replies.judge import Refused
 
 OUTAGE: Final = frozenset({Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.BLOCKED})

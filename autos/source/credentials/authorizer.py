@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Final, TypeVar
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.credentials.provider import CredentialRefused, Credentials
 from autos.source.replies.judge import Answer, Refused
 

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from autos.cnj import CaseNumber, InvalidCaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 
 _PATH: Final = re.compile(
     r"(?:/api/v2)?/processos/(?P<number>[0-9.-]{20,25})"

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.listing.addresses import is_text
 from autos.source.listing.models import ListedDocument, ListedMovement
 from autos.source.listing.values import Instance, may_be_same, without

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

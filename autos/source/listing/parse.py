@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, Final
 
 from autos.cnj import CaseNumber, InvalidCaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.listing.addresses import Address, UnusableAddress, file_of, read_href
 from autos.source.listing.duplicates import Copy, merge_documents, merge_movements
 from autos.source.listing.models import ListedDocument, ListedMovement, ListedProcess

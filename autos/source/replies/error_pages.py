@@ -12,7 +12,7 @@ import re
 import unicodedata
 from typing import Final
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.replies.content_types import looks_like_markup
 
 _NOTE_CHARACTERS: Final = 2048

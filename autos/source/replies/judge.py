@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.retry_after import parse_retry_after
 from autos.source.replies.content_types import (
     PDF,

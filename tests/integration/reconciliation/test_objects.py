@@ -6,8 +6,9 @@ import pytest
 
 from activities.reconciliation import objects as reconcile_objects
 from autos.cnj import CaseNumber
+from autos.contracts.reasons import Reason
 from autos.contracts.reconciliation import Kind
-from autos.contracts.states import DocumentState, Reason
+from autos.contracts.states import DocumentState
 from autos.records.models import Document, IdempotencyKey
 from autos.store import Store, manifest_key
 from tests.integration.reconciliation.world import World

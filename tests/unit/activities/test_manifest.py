@@ -9,7 +9,8 @@ from typing import Any
 
 from activities.manifest import Manifest
 from autos.cnj import CaseNumber
-from autos.contracts.states import DocumentState, Doubt, JobStatus, Reason
+from autos.contracts.reasons import Doubt, Reason
+from autos.contracts.states import DocumentState, JobStatus
 from autos.records.models import Document, Process
 from autos.records.movements import Movement, ids_by_source, read
 

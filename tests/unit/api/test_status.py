@@ -10,7 +10,8 @@ from temporalio.client import WorkflowExecutionStatus
 from api.status.snapshots import assemble, counters, merged
 from api.temporal_client import JobReport
 from autos.contracts.download import Progress
-from autos.contracts.states import JobStatus, Reason, WaitReason
+from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.states import JobStatus
 from autos.records.documents import Held
 from autos.records.models import Job
 from autos.temporal_client import Execution

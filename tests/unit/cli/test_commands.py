@@ -13,7 +13,7 @@ import pytest
 from fastapi.responses import JSONResponse, Response
 from typer.testing import CliRunner, Result
 
-from autos.contracts.states import Doubt
+from autos.contracts.reasons import Doubt
 from cli.main import app
 from tests.unit.cli.fake_api import DIGITS, KEY, NUMBER, FakeApi, problem, status
 

@@ -6,7 +6,7 @@ Each row: a name, the body, the reason it is refused for.
 import json
 from typing import Final
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 
 _SSO = "https://sso.cloud.pje.jus.br/auth/realms/pje"
 

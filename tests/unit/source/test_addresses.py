@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.listing.addresses import UnusableAddress, file_of, is_text, read_href, read_path
 
 NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source import (
     Credential,
     Downloaded,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.courtesy.breaker import (
     FAILURES_TO_OPEN,
     OPEN_DELAYS,

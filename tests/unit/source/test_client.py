@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autos.cnj import CaseNumber
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source import Credential, Downloaded, Refused, SourceClient, SourceRefused
 from autos.source.courtesy.breaker import FAILURES_TO_OPEN
 from tests.unit.source.clients import (

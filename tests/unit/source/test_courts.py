@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.courtesy.breaker import FAILURES_TO_OPEN
 from autos.source.courtesy.courts import Courts, NotSent
 from autos.source.courtesy.limits import Limiter

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from tests.unit.source.listings import NUMBER, detail, document, identity, parse, run
 
 

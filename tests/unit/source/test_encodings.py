@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source import Downloaded, Refused
 from autos.source.replies.encodings import (
     PIECE_BYTES,

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.settings import Settings
 from autos.source import Downloaded, Refused, SourceRefused, exchange, open_http
 from autos.source.exchange import Exchange, MinimumThroughput, NoReply

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.listing.parse import UnreadableListing
 from autos.source.listing.values import LOCAL_TIME, moment
 from tests.unit.source.listings import NUMBER, OTHER, detail, document, identity, parse, run

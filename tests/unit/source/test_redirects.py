@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source import Refused, SourceRefused
 from autos.source.redirects import Redirects, Target
 from tests.unit.source.clients import ADDRESS, HIT, NUMBER, PDF, SEARCH, arrives, client_of

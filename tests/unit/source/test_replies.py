@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autos.contracts.states import Reason
+from autos.contracts.reasons import Reason
 from autos.source.replies.content_types import PDF, agrees, content_type
 from autos.source.replies.judge import (
     HEAD_BYTES,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from autos.cnj import CaseNumber
+from autos.contracts.reasons import Reason
 from autos.contracts.retries import retry_rule
-from autos.contracts.states import Reason
 from autos.settings import Settings
 from autos.source import (
     Credential,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from autos.contracts.states import DocumentState, Doubt, Reason
+from autos.contracts.reasons import Doubt, Reason
+from autos.contracts.states import DocumentState
 from autos.records.deliveries import DeliveryContext
 from autos.records.models import Delivery, Document, Job, Subscription
 from autos.webhooks.events import MAX_DOCUMENTS, FullEvent, TestEvent, ThinEvent, compose, encode

@@ -1,0 +1,41 @@
+"""What the source says of a document, as every publication shows it: API, webhooks, manifest.
+
+Each fact has the name of its column in `autos.records.models.Document` and of its field in
+`autos.source.listing.models.ListedDocument`. A new one needs these two, the reader in
+`autos/source/listing/parse.py`, a migration, and a member here.
+"""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DocumentFacts(BaseModel):
+    """The id of a document and what the source says of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: uuid.UUID
+    origin_id: str | None = Field(
+        description="Id in the court's own system, by which the document is cited"
+    )
+    sequence: int | None = Field(
+        description="Number within its instance; the court may withhold numbers in between"
+    )
+    kind: str | None = Field(description="Kind of document, in the source's words")
+    kind_code: int | None = Field(description="Code in the national table (TPU), if given")
+    instance: str | None = Field(description="Such as `G1`")
+    secrecy: str | None = Field(
+        description="Secrecy level in the source's words, such as `PUBLICO`"
+    )
+    filed_at: datetime | None = Field(description="When it was filed in the case")
+    source_order: int | None = Field(
+        description="Index in the source's list when it was last read, from 0"
+    )
+
+
+def facts_of(row: object) -> dict[str, Any]:
+    """The facts as a row of the records has them, by name."""
+    return {name: getattr(row, name) for name in DocumentFacts.model_fields}
