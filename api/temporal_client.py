@@ -143,28 +143,33 @@ class TemporalClient:
             return None
 
     async def report(self, digits: str) -> JobReport:
-        """What is known of the process's newest job, within a second; raises nothing."""
-        execution = None
+        """What is known of the process's newest job; raises nothing.
+
+        A worker has a second to answer, and so has Temporal where no worker did.
+        """
+        try:
+            async with self._call(_GLANCE_SECONDS):
+                progress: Progress = await self._job(digits).query(
+                    "progress",
+                    result_type=Progress,
+                    # An ended job would be replayed as a whole to answer; the records know it.
+                    reject_condition=QueryRejectCondition.NOT_OPEN,
+                    rpc_timeout=RPC_TIMEOUT,
+                )
+                return JobReport(progress)
+        except WorkflowQueryRejectedError:
+            answered = True
+        except (WorkflowQueryFailedError, RPCError) as error:
+            answered = isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND
+            if not answered:
+                log.warning("progress_unanswered", process=digits, error=type(error).__name__)
         try:
             async with self._call(_GLANCE_SECONDS):
                 execution = await self.execution(digits)
-                if execution is None or not execution.running:
-                    return JobReport(execution=execution)
-                try:
-                    progress: Progress = await self._job(digits).query(
-                        "progress",
-                        result_type=Progress,
-                        # An ended job would be replayed as a whole to answer; the records know it.
-                        reject_condition=QueryRejectCondition.NOT_OPEN,
-                        rpc_timeout=RPC_TIMEOUT,
-                    )
-                except WorkflowQueryRejectedError:
-                    # It has ended in the meantime.
-                    return JobReport(execution=await self.execution(digits))
-                return JobReport(progress, execution)
-        except (WorkflowQueryFailedError, RPCError) as error:
-            log.warning("progress_unanswered", process=digits, error=type(error).__name__)
-        return JobReport(execution=execution, answered=False)
+        except RPCError:
+            return JobReport(answered=False)
+        # A job that has ended has no progress to wait for.
+        return JobReport(None, execution, answered or (execution is None or not execution.running))
 
     async def execution(self, digits: str) -> Execution | None:
         """The newest job of the process; needs no worker. None when Temporal knows of none."""

@@ -149,7 +149,7 @@ async def measure(rounds: int, documents: int, jobs: int) -> None:
                 f"ratio {statistics.median(ratios):.2f}, "
                 f"worker CPU {statistics.median(cpu):.1f} ms per document"
             )
-    # The last RPC and the end of the interpreter must not meet (facts/temporal.md §6.1).
+    # The last RPC and the end of the interpreter must not meet.
     await asyncio.sleep(0.1)
 
 

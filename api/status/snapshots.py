@@ -152,7 +152,9 @@ class Statuses:
         job_id, report, lost = job.id if job else None, JobReport(), None
         if job is None or job.is_active:
             report = await self._reports.get(digits)
-            if report.execution is None:
+            if report.progress is not None:
+                job_id = report.progress.job_id
+            elif report.execution is None:
                 # Reconciliation takes up what Temporal has lost, so an active job has not ended.
                 report = JobReport(answered=report.answered and job is None)
             elif report.execution.running:

@@ -192,7 +192,7 @@ class Sandbox:
 async def executions(stack: Stack, http: httpx2.AsyncClient, query: str) -> list[dict[str, Any]]:
     """What the Web UI lists for a query by search attributes, once it lists anything.
 
-    Lists are eventually consistent (facts/temporal.md §1.9), so this waits for the first.
+    Lists are eventually consistent, so this waits for the first.
     """
     address = f"{stack.addresses['temporal-ui']}/api/v1/namespaces/default/workflows"
     async with asyncio.timeout(BOUND):

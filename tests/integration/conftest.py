@@ -33,7 +33,7 @@ from tests.integration.fake_job import FakeJob
 _sequences = count(9_995_001)
 
 # Without these one server hands over 20 tasks a second and buffers one query a workflow
-# (facts/temporal.md §3, §4).
+#
 TEMPORAL_OPTIONS = (
     "--dynamic-config-value",
     "history.transferProcessorMaxPollRPS=1000",

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is repeated is one request (IETF draft, DESIGN §9)."""
+"""`Idempotency-Key`: a request that is repeated is one request (IETF draft)."""
 
 import asyncio
 from datetime import datetime, timedelta

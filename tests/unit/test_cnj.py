@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from autos.cnj import COURTS, CaseNumber, InvalidCaseNumber
 
-# facts/pdpj-api.md §10: numbers whose check digits were verified there.
+# Numbers whose check digits are known to be right.
 KNOWN = [
     ("9990001-21.2024.4.03.6100", "TRF3", "JUSTICA_FEDERAL"),
     ("9990002-86.2024.8.26.0100", "TJSP", "JUSTICA_ESTADUAL"),

@@ -296,7 +296,7 @@ async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
 
 
 async def test_a_job_that_gives_up_keeps_what_it_has(skipping_server: WorkflowEnvironment) -> None:
-    """`failed` is said only where there is not one document (DESIGN §8)."""
+    """`failed` is said only where there is not one document."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position < 5:
@@ -608,7 +608,7 @@ async def test_all_documents_failing_is_a_failed_job(dev_server: WorkflowEnviron
 
 
 async def test_a_document_costs_at_most_1_3_events(dev_server: WorkflowEnvironment) -> None:
-    """DESIGN §15: history stays lean, so that a job rarely has to continue as new."""
+    """The history stays short, so that a job rarely has to continue as new."""
     lengths = {}
     for total in (50, 250):
         async with workers(dev_server.client, FakeActivities(total=total)):

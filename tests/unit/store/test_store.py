@@ -1,4 +1,4 @@
-"""Bytes in, links out, against real servers (DESIGN §7; failures F7, F9, F41)."""
+"""Bytes in, links out, against real servers (F7, F9, F41)."""
 
 import hashlib
 import random
