@@ -7,9 +7,21 @@ Each fact has the name of its column in `autos.records.models.Document` and of i
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": "2942eaaa-8949-4f79-9385-d91cab92cb49",
+    "origin_id": "300000001",
+    "sequence": 1,
+    "kind": "Petição inicial",
+    "kind_code": 58,
+    "instance": "G1",
+    "secrecy": "PUBLICO",
+    "filed_at": "2024-01-10T19:08:52Z",
+    "source_order": 172,
+}
 
 
 class DocumentFacts(BaseModel):

@@ -8,13 +8,11 @@ from pydantic import Field
 from api.schemas import CASE_PATH, Answer, Example, Page, shown
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.states import DocumentState
-from autos.document_facts import DocumentFacts
+from autos.document_facts import EXAMPLE, DocumentFacts
 
-_DOCUMENT_ID: Final = "2942eaaa-8949-4f79-9385-d91cab92cb49"
 _SHA256: Final = "8076b04d7fd503ad61246c92199ecbdce19234532fb3b021e2a210aa690d4cab"
 
-STORED_DOCUMENT: Final[Example] = {
-    "id": _DOCUMENT_ID,
+STORED_DOCUMENT: Final[Example] = EXAMPLE | {
     "uuid": "a4aeca72-47c4-572f-b300-ec7471126093",
     "name": "Petição Inicial.pdf",
     "status": "available",
@@ -27,21 +25,13 @@ STORED_DOCUMENT: Final[Example] = {
     "error_message": None,
     "doubt": None,
     "doubt_message": None,
-    "origin_id": "300000001",
-    "sequence": 1,
-    "kind": "Petição inicial",
-    "kind_code": 58,
-    "instance": "G1",
-    "secrecy": "PUBLICO",
-    "filed_at": "2024-01-10T19:08:52Z",
-    "source_order": 172,
     "attempts": 1,
     "download_started_at": "2026-01-15T13:00:01.100000Z",
     "download_completed_at": "2026-01-15T13:00:01.210000Z",
 }
 
 
-FAILED_DOCUMENT: Final[Example] = {
+FAILED_DOCUMENT: Final[Example] = EXAMPLE | {
     "id": "7b1c22f0-2a41-4c55-9f3e-5f0b1a7c9d02",
     "uuid": "1de90508-1783-524b-8307-a4152050afa8",
     "name": "Documento sigiloso.pdf",
@@ -58,7 +48,6 @@ FAILED_DOCUMENT: Final[Example] = {
     "sequence": 2,
     "kind": "Petição",
     "kind_code": 57,
-    "instance": "G1",
     "secrecy": "SIGILO_MINIMO",
     "filed_at": "2024-01-11T02:08:52Z",
     "source_order": 171,
@@ -98,7 +87,7 @@ DOCUMENT: Final[Example] = STORED_DOCUMENT | {
     "position": 172,
     "first_seen_at": "2026-01-15T13:00:00.700000Z",
     "vanished_at": None,
-    "content_url": f"{CASE_PATH}/documents/{_DOCUMENT_ID}/content",
+    "content_url": f"{CASE_PATH}/documents/{EXAMPLE['id']}/content",
 }
 
 
