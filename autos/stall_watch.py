@@ -11,9 +11,19 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import Final
 
+from autos.settings import Settings
+
 MAX_QUEUED_SECONDS: Final = 3 * 3600.0
 """The longest wait for a job's slot, a court's turn or a permit. Those ahead in the queue are
 watched, too."""
+_STORE_TRIES_SECONDS: Final = 210.0
+"""Three tries of a small object: 10 s to connect and 60 s to answer, each."""
+
+
+def stall_seconds(settings: Settings) -> float:
+    """After how long without progress an activity is ended: more than any single step may take."""
+    source = max(settings.source_metadata_timeout, settings.source_idle_timeout)
+    return source + _STORE_TRIES_SECONDS
 
 
 class StallWatch:

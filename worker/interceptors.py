@@ -18,23 +18,14 @@ from temporalio.worker import (
 )
 
 from activities import failures
-from autos.settings import Settings
 from autos.stall_watch import StallWatch, watched
 
-_STORE_TRIES_SECONDS: Final = 210.0
-"""Three tries of a small object: 10 s to connect and 60 s to answer, each."""
 _HEARTBEAT_SECONDS: Final = 2.0
 """Well within the heartbeat timeout of 15 s."""
 
 
 class Stalled(Exception):
     """An activity made no progress for longer than any of its steps may take."""
-
-
-def silence_seconds(settings: Settings) -> float:
-    """More than the timeout of any single step of an activity."""
-    source = max(settings.source_metadata_timeout, settings.source_idle_timeout)
-    return source + _STORE_TRIES_SECONDS
 
 
 class ActivityInterceptor(Interceptor):

@@ -33,10 +33,11 @@ from autos.records.permits import DatabasePermits
 from autos.settings import MissingSettings, Settings
 from autos.source import Credentials, Limiter, SourceClient, open_http
 from autos.source.spool import sweep
+from autos.stall_watch import stall_seconds
 from autos.store import Store
 from autos.vault import Vault
 from autos.webhooks.sender import Sender
-from worker.interceptors import ActivityInterceptor, silence_seconds
+from worker.interceptors import ActivityInterceptor
 from worker.schedules import ensure_schedules
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 from workflows.download_process import DownloadProcessWorkflow
@@ -149,7 +150,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
     )
     per_second = settings.source_max_per_second
     common: dict[str, Any] = {
-        "interceptors": [ActivityInterceptor(silence_seconds(settings))],
+        "interceptors": [ActivityInterceptor(stall_seconds(settings))],
         # A frozen worker takes a task with every poll it has open, and each task costs its job a
         # timeout. So no more polls are open than the load needs.
         "activity_task_poller_behavior": PollerBehaviorAutoscaling(initial=1, maximum=10),

@@ -1,9 +1,9 @@
 """The object store (S3): all bytes to and from it, and links to them."""
 
 from autos.store.bucket import ListedObject
-from autos.store.client import Body, Readable, Store, StoredObject
 from autos.store.errors import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
 from autos.store.object_keys import document_key, manifest_key, process_prefix
+from autos.store.objects import Body, Readable, Store, StoredObject
 
 __all__ = [
     "Body",

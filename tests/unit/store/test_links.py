@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.settings import Settings
-from autos.store.client import Store
 from autos.store.links import REUSE_SECONDS, attachment
+from autos.store.objects import Store
 from tests.unit.store.conftest import saved_name
 
 

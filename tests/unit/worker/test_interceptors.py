@@ -22,8 +22,9 @@ from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.records.database import Database, DatabaseUnreachable
 from autos.settings import Settings
 from autos.source import SourceClient
+from autos.stall_watch import stall_seconds
 from autos.store import Store, StoreRefused, StoreUnavailable
-from worker.interceptors import ActivityInterceptor, silence_seconds
+from worker.interceptors import ActivityInterceptor
 
 SILENCE: Final = 0.2
 LONG: Final = 30.0
@@ -148,8 +149,8 @@ async def test_a_line_has_a_bound_of_its_own(
 
 def test_no_step_may_be_silent_longer_than_the_heartbeat_waits() -> None:
     slow = Settings(source_metadata_timeout=400, source_idle_timeout=60)
-    assert silence_seconds(slow) > 400
-    assert silence_seconds(Settings()) < 15 * 60
+    assert stall_seconds(slow) > 400
+    assert stall_seconds(Settings()) < 15 * 60
 
 
 @pytest.mark.parametrize(
