@@ -12,7 +12,7 @@ from autos.cnj import CaseNumber
 from cli.stack import Stack
 from tests.e2e.clients import Api, Sandbox
 
-SCHEMAS: Final = Path(__file__).parents[2] / "docs" / "webhooks" / "schemas"
+SCHEMAS: Final = Path(__file__).parents[2] / "docs" / "reference" / "webhook-schemas"
 
 
 async def new_secret(api: Api) -> str:
