@@ -40,7 +40,7 @@ def stored(listed: Sequence[ListedMovement]) -> list[Movement]:
 
 def read(kept: Movement, position: int, documents: Mapping[str, uuid.UUID]) -> Movement:
     """A movement out of the column; `documents` are our ids by the source's."""
-    linked = kept.get("document_id")
+    linked = _linked(kept)
     return {
         "position": position,
         # A movement that was stored before a field was added has none of that name.
@@ -48,6 +48,13 @@ def read(kept: Movement, position: int, documents: Mapping[str, uuid.UUID]) -> M
         "document_id": documents.get(linked) if linked else None,
         "document_uuid": linked,
     }
+
+
+def _linked(kept: Movement) -> str | None:
+    """The source's id of the document that a stored movement brought in."""
+    # The second name is the one in movements that were stored before version 1.0.
+    linked: str | None = kept.get("document_id") or kept.get("document")
+    return linked
 
 
 def ids_by_source(documents: Iterable[Document]) -> dict[str, uuid.UUID]:
@@ -77,7 +84,7 @@ async def page(
     if before is not None:
         query = query.where(each.c.place <= before)
     found = [(kept, place - 1) for kept, place in await session.execute(query)]
-    linked = [kept["document_id"] for kept, _ in found if kept.get("document_id")]
+    linked = [source_id for kept, _ in found if (source_id := _linked(kept))]
     known = select(Document).where(
         Document.process_number == process_number,
         or_(Document.source_id.in_(linked), Document.alternate_ids.overlap(linked)),

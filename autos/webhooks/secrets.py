@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from autos.contracts.webhooks import OVERLAP_SECONDS
@@ -49,7 +49,8 @@ class Secret(BaseModel):
     created_at: datetime
     expires_at: datetime | None = None
     """When it stops signing; None until it is rotated."""
-    shown: bool = False
+    # The second name is the one in secrets that were stored before version 1.0.
+    shown: bool = Field(False, validation_alias=AliasChoices("shown", "told"))
     """True once it was shown to its owner."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import httpx2
+from sqlalchemy import select, update
 from temporalio.testing import ActivityEnvironment
 
 from activities.jobs import JobActivities
@@ -12,6 +13,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.download import CloseJob
 from autos.records import jobs, listings
 from autos.records.database import Database
+from autos.records.models import Process
 from autos.source import ListedDocument, ListedMovement
 from autos.store import manifest_key
 from tests.integration.api_parts import path, problem
@@ -70,6 +72,27 @@ async def test_movements_link_documents_and_are_paged(
     assert ([item["position"] for item in rest["items"]], rest["next"]) == ([0], None)
     query["cursor"] = "nonsense"
     problem(await api.get(path(case, "/movements"), params=query), 400, "invalid-cursor")
+
+
+async def test_movements_stored_before_a_member_was_renamed_keep_their_documents(
+    api: httpx2.AsyncClient, case: CaseNumber, database: Database
+) -> None:
+    """The column is written anew only when the metadata is read again."""
+    await save(database, case, [document("first")], moved(1, "first"), moved(0))
+    async with database.transaction() as session:
+        kept = await session.scalar(select(Process.movements).where(Process.number == case.digits))
+        assert kept is not None
+        old = [
+            {"document" if name == "document_id" else name: value for name, value in one.items()}
+            for one in kept
+        ]
+        await session.execute(
+            update(Process).where(Process.number == case.digits).values(movements=old)
+        )
+    linked, plain = (await api.get(path(case, "/movements"))).json()["items"]
+    [listed] = (await api.get(path(case, "/documents"))).json()["items"]
+    assert (linked["document_id"], linked["document_uuid"]) == (listed["id"], "first")
+    assert (plain["document_id"], plain["document_uuid"]) == (None, None)
 
 
 async def test_positions_stay_and_the_sources_order_is_told(

@@ -109,6 +109,16 @@ def test_rotating_often_keeps_a_few_and_drops_no_other_scheme(now: datetime) -> 
     assert len(secrets.secrets) <= 7
 
 
+def test_a_secret_shown_before_the_member_was_renamed_stays_shown(now: datetime) -> None:
+    """It was stored as `told`; read as not shown, it would be revealed a second time."""
+    stored = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now).marked_shown().stored()
+    [secret] = stored["secrets"]
+    secret["told"] = secret.pop("shown")
+    current = Secrets.load(stored).current(Scheme.SYMMETRIC)
+    assert current is not None
+    assert current.shown
+
+
 def test_what_is_stored_is_sealed(now: datetime) -> None:
     secrets = (
         Secrets().with_new(Scheme.SYMMETRIC, VAULT, now).with_new(Scheme.ASYMMETRIC, VAULT, now)
