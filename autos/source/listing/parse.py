@@ -178,8 +178,8 @@ def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base
     fields = raw if isinstance(raw, dict) else {"id": raw}
     addresses, refusal = _addresses(fields, number, base_url)
     kind = next(objects(fields.get("tipo")), {"nome": fields.get("tipo")})
-    file = next(objects(fields.get("arquivo")), None)
-    details = file or {}
+    files = list(objects(fields.get("arquivo")))
+    details = files[0] if files else {}
     document = ListedDocument(
         source_id=addresses[0].document if addresses else "",
         alternate_ids=(),
@@ -196,7 +196,7 @@ def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base
         declared_type=media_type(text(details.get("tipo"))),
         expected_size=size(details.get("tamanho")),
     )
-    return Copy(document, raw, list_number, place.court, place.instance, file is not None)
+    return Copy(document, raw, list_number, place.court, place.instance, any(files))
 
 
 def _addresses(

@@ -52,6 +52,15 @@ def test_a_copy_that_cannot_be_fetched_is_not_preferred() -> None:
     assert listed.refusal is None
 
 
+@pytest.mark.parametrize("nothing", [{}, [{}]])
+def test_a_copy_with_empty_file_details_is_not_preferred(nothing: object) -> None:
+    bare = run(document("bare", idOrigem="7", arquivo=nothing))
+    main = run(document("main", idOrigem="7"))
+    (listed,) = parse(detail(tramitacaoAtual=bare, tramitacoes=[main])).documents
+    assert listed.source_id == identity("main")
+    assert listed.expected_size == 50307
+
+
 def test_text_stands_in_only_for_a_missing_binary_and_has_no_known_size() -> None:
     (listed,) = parse(detail(tramitacaoAtual=run(document("a", hrefBinario=None)))).documents
     assert listed.addresses[0].endswith("/texto")
