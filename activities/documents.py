@@ -18,9 +18,9 @@ from temporalio import activity
 from activities import failures
 from autos import stall_watch
 from autos.contracts.download import BatchDocument, BatchResult, DocumentOutcome, DownloadBatch
-from autos.contracts.names import RECORDS
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.states import DocumentState
+from autos.contracts.temporal_names import RECORDS
 from autos.records import documents as document_rows
 from autos.records.database import Database, is_outage
 from autos.records.documents import DocumentRecord

@@ -21,9 +21,9 @@ from api.documents import routes as documents
 from api.downloads import routes as downloads
 from api.http import auth, errors
 from api.http.admission import Admission
-from api.http.inputs import PREFIX
 from api.http.metrics import Metrics
 from api.http.middleware import RequestMiddleware
+from api.http.parameters import PREFIX
 from api.jobs import routes as jobs
 from api.processes import movements
 from api.processes import routes as processes

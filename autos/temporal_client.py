@@ -22,7 +22,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, DownloadProcess, JobOptions
-from autos.contracts.names import (
+from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import (
     COURT,
     DELIVERY_WORKFLOW,
     JOB_STATUS,
@@ -33,7 +34,6 @@ from autos.contracts.names import (
     delivery_workflow_id,
     job_workflow_id,
 )
-from autos.contracts.states import JobStatus
 from autos.contracts.webhooks import DeliverWebhook
 from autos.settings import Settings
 

@@ -1,7 +1,7 @@
 """What happens around every activity: heartbeats while it makes progress, one type per failure.
 
 Heartbeats also deliver cancellations. An exception becomes an `ApplicationError` with a type of
-`autos.contracts.names`; a Temporal failure that an activity raises passes unchanged.
+`autos.contracts.temporal_names`; a Temporal failure that an activity raises passes unchanged.
 """
 
 import asyncio

@@ -25,8 +25,8 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from autos.contracts.names import JOBS_QUEUE, RECONCILIATION, RECONCILIATION_OF_OBJECTS
 from autos.contracts.reconciliation import DAILY_STEPS, FREQUENT_STEPS, Reconcile
+from autos.contracts.temporal_names import JOBS_QUEUE, RECONCILIATION, RECONCILIATION_OF_OBJECTS
 from workflows.reconcile import ReconcileWorkflow
 
 log = structlog.get_logger(__name__)

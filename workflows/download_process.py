@@ -37,7 +37,10 @@ with workflow.unsafe.imports_passed_through():
         Steer,
     )
     from autos.contracts.job_state import JobState
-    from autos.contracts.names import (
+    from autos.contracts.reasons import Reason
+    from autos.contracts.retries import retry_rule
+    from autos.contracts.states import JobStatus
+    from autos.contracts.temporal_names import (
         DELIVERY_WORKFLOW,
         DOCUMENTS_FAILED,
         DOCUMENTS_TOTAL,
@@ -48,9 +51,6 @@ with workflow.unsafe.imports_passed_through():
         WEBHOOKS_QUEUE,
         delivery_workflow_id,
     )
-    from autos.contracts.reasons import Reason
-    from autos.contracts.retries import retry_rule
-    from autos.contracts.states import JobStatus
     from autos.contracts.webhooks import DeliverWebhook
     from workflows import activity_calls as calls
     from workflows.downloads import Downloads

@@ -17,9 +17,9 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from autos.contracts.download import AwaitSource, DownloadProcess, RecordJob, SourceCheck
     from autos.contracts.job_state import JobState, Wait
-    from autos.contracts.names import WAITING_FOR, WAITING_SINCE
     from autos.contracts.reasons import Reason, WaitReason
     from autos.contracts.retries import PATIENCE, UNTIL_SOURCE_WORKS
+    from autos.contracts.temporal_names import WAITING_FOR, WAITING_SINCE
     from workflows import activity_calls as calls
     from workflows.progress import details
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.api_keys import schemas
 from api.http import pagination
 from api.http.auth import fingerprint, new_key, prefix, require_admin
-from api.http.inputs import Cursor, Limit
+from api.http.parameters import Cursor, Limit
 from api.problems import API_KEY_UNKNOWN, FORBIDDEN, Problem, responses
 from api.services import ServicesDependency
 from autos.records import api_keys

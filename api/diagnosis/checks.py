@@ -22,8 +22,8 @@ from api.credentials.routes import get_credential
 from api.http.errors import as_problem
 from api.services import Services
 from autos.cnj import CaseNumber
-from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
 from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.temporal_names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
 from autos.records import database, migrate
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.jobs import waits

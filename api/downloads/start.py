@@ -21,7 +21,7 @@ from autos.contracts.states import JobStatus
 from autos.records import documents, jobs, processes, subscriptions
 from autos.records.models import Job, Process
 from autos.temporal_client import job_options
-from autos.webhooks.guard import Blocked, check_url
+from autos.webhooks.address_guard import Blocked, check_url
 
 METADATA_PATIENCE_SECONDS: Final = 3.0
 REFUSAL_LASTS: Final = timedelta(seconds=60)

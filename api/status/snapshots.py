@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from api.documents.from_rows import document_status
-from api.http import inputs, pagination
+from api.documents.answers import document_status
+from api.http import pagination, parameters
 from api.status.schemas import Status
 from api.status.single_flight import SingleFlight
 from api.temporal_client import JobReport, TemporalClient
@@ -133,7 +133,7 @@ class Statuses:
                 etag = snapshot.etag(key_id)
                 known_etag = known_etag or etag
                 left = deadline - time.monotonic()
-                if not inputs.matches(known_etag, etag) or left <= 0:
+                if not parameters.matches(known_etag, etag) or left <= 0:
                     return snapshot
                 await watch.change(left)
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from temporalio.common import RetryPolicy
 
-from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.contracts.reasons import Reason
+from autos.contracts.temporal_names import INTERNAL_ERROR, RECORDS, STORAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from autos.source.courtesy.courts import CourtObserver, Courts, NotSent, Turn
 from autos.source.courtesy.limits import Limiter
 from autos.source.credentials.authorizer import Authorizer, TokenUse, accepts_token
 from autos.source.credentials.provider import Credentials
-from autos.source.exchange import WINDOW_SECONDS, Exchange, NoReply, Reply
+from autos.source.http_exchange import WINDOW_SECONDS, Exchange, NoReply, Reply
 from autos.source.listing.addresses import UnusableAddress, read_path
 from autos.source.listing.duplicates import merge_movements
 from autos.source.listing.models import ListedProcess

@@ -87,7 +87,7 @@ class Courts:
         5. the adaptive limit of its court;
         6. a permit: one bound over all workers (`autos.records.permits`);
         7. the pace of this process;
-        8. a connection of the HTTP client's pool (`autos.source.exchange.open_http`).
+        8. a connection of the HTTP client's pool (`autos.source.http_exchange.open_http`).
 
         This method is 3 to 7. The trial of an open breaker does not stand in line.
 
