@@ -13,6 +13,7 @@ from cli import (
     jobs,
     keys,
     processes,
+    service_processes,
     up,
     webhooks,
 )
