@@ -1,4 +1,4 @@
-"""The schema's version: brings the database to the newest one, and reads which one it has.
+"""The database schema: upgrades it, and reads its version.
 
 Migrating is safe to repeat and from several machines at once.
 """
