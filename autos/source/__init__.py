@@ -1,6 +1,7 @@
-"""All communication with PDPJ: sending requests politely, judging replies, reading listings.
+"""All communication with PDPJ: rate-limited requests, classification of replies, parsing of
+listings.
 
-What is known of PDPJ is in docs/source.md. Nothing here knows of records, the store or Temporal.
+docs/source.md describes PDPJ. Nothing here imports records, store or Temporal.
 """
 
 from autos.source.client import Downloaded, SourceClient, SourceRefused
