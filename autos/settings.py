@@ -21,7 +21,7 @@ class MissingSettings(RuntimeError):
     """Required settings are missing; the message lists every variable to set."""
 
 
-class DatabaseAway(RuntimeError):
+class DatabaseUnavailable(RuntimeError):
     """The database of `AUTOS_DATABASE_URL` cannot be used; the message says what to check."""
 
 

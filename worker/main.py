@@ -119,7 +119,7 @@ class CourtMetrics:
         self._limit.set(limit, {"court": court})
         self._open.set(int(is_open), {"court": court})
 
-    def held_back(self, court: str) -> None:
+    def request_rejected(self, court: str) -> None:
         """Count one request that was not sent."""
         self._held_back.add(1, {"court": court})
 

@@ -78,7 +78,7 @@ class DownloadProcessWorkflow:
         self._state = request.state or JobState(started_at=workflow.now())
         self._downloads = Downloads(request, self._state)
         self._queue = self._downloads.queue
-        self._waits = Waits(self._state, request, lambda: self._downloads.must_leave)
+        self._waits = Waits(self._state, request, lambda: self._downloads.must_continue_as_new)
         self._closing = False
 
     # ------------------------------------------------------------------ messages
@@ -90,7 +90,7 @@ class DownloadProcessWorkflow:
         if subscription and subscription not in self._state.subscriptions:
             self._state.subscriptions.append(subscription)
         if not self._state.satisfies(request.max_age_seconds, workflow.now()):
-            self._state.want_metadata(request.max_age_seconds)
+            self._state.request_metadata(request.max_age_seconds)
 
     @workflow.signal(description="A new credential was set: retry now")
     def credential_changed(self) -> None:
@@ -275,7 +275,7 @@ class DownloadProcessWorkflow:
             if not succeeded:
                 state.again = state.again or again
                 if max_age is not None:
-                    state.want_metadata(max_age)
+                    state.request_metadata(max_age)
         if fetched.reason is not None and fetched.final:
             raise GaveUp(fetched.reason)
         if fetched.reason is not None:

@@ -41,13 +41,13 @@ class Waits:
     """All waits of one job."""
 
     def __init__(
-        self, state: JobState, request: DownloadProcess, must_leave: Callable[[], bool]
+        self, state: JobState, request: DownloadProcess, must_continue_as_new: Callable[[], bool]
     ) -> None:
         self._state = state
         self._job_id = workflow.info().first_execution_run_id
         self._number = request.process_number
         self._retry_unit_seconds = request.job_options.retry_unit_seconds
-        self._must_leave = must_leave
+        self._must_leave = must_continue_as_new
         self._outages: dict[WaitReason, Wait] = {}
         self._waiting_calls: Counter[WaitReason] = Counter()
         self._attributes = self.shown

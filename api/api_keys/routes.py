@@ -63,7 +63,8 @@ async def list_api_keys(
     responses=responses(API_KEY_UNKNOWN),
 )
 async def revoke_api_key(key_id: uuid.UUID, services: ServicesDependency) -> None:
-    """Takes effect at once in this API process, within ten seconds in others. Safe to repeat."""
+    """Takes effect immediately in this API process, within ten seconds in others. Safe to
+    repeat."""
     async with services.records.transaction() as session:
         revoked = await api_keys.revoke(session, key_id)
     if revoked is None:

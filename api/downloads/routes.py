@@ -1,4 +1,4 @@
-"""POST /processes/{number}/downloads: bring a process up to date in the store."""
+"""Route of downloads: start or join the job of a process."""
 
 from functools import partial
 from uuid import UUID

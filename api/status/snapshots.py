@@ -38,7 +38,7 @@ from autos.records import documents as document_rows
 from autos.records import jobs, processes, subscriptions
 from autos.records.changes import Changes
 from autos.records.database import Database
-from autos.records.documents import Held
+from autos.records.documents import DocumentStates
 from autos.records.models import Document, Job
 from autos.records.subscriptions import SubscriptionStatus
 from autos.store import Store
@@ -250,7 +250,7 @@ def counters(states: str, status: JobStatus) -> dict[str, Any]:
 
 def assemble(
     digits: str,
-    held: Held,
+    held: DocumentStates,
     report: JobReport,
     job: Job | None,
     job_id: str | None,

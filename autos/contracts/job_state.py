@@ -110,7 +110,7 @@ class JobState(BaseModel):
         oldest = now - timedelta(seconds=max_age_seconds)
         return self.fetched_at is not None and self.fetched_at >= oldest
 
-    def want_metadata(self, max_age_seconds: int) -> None:
+    def request_metadata(self, max_age_seconds: int) -> None:
         """Keep a request until a fetch satisfies it; the strictest one replaces the others."""
         if self.max_age_seconds is None or max_age_seconds < self.max_age_seconds:
             self.max_age_seconds = max_age_seconds

@@ -41,7 +41,7 @@ class DatabaseCredentialStore:
         """Return the stored credential, else the one of the settings.
 
         Raises:
-            SealBroken: `AUTOS_SECRET_KEY` is not the key that encrypted it.
+            DecryptionFailed: `AUTOS_SECRET_KEY` is not the key that encrypted it.
         """
         async with self._database.transaction() as session:
             row = await session.scalar(select(StoredCredential).filter_by(name=_NAME))

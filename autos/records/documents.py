@@ -27,7 +27,7 @@ _OBTAINABLE: Final = and_(Document.addresses != [], Document.vanished_at.is_(Non
 """True for a document that the source lists, with an address."""
 
 
-class Held(NamedTuple):
+class DocumentStates(NamedTuple):
     """The states of all documents of a process."""
 
     states: str
@@ -101,7 +101,7 @@ async def held(
     active_job: str | None,
     *,
     retry_doubtful: bool = False,
-) -> Held:
+) -> DocumentStates:
     """Every document's state in one row, however many documents there are.
 
     Args:
@@ -134,7 +134,7 @@ async def held(
             ).where(Document.process_number == process_number)
         )
     ).one()
-    return Held(states or "", int(stored or 0))
+    return DocumentStates(states or "", int(stored or 0))
 
 
 def state_string(documents: Iterable[Document]) -> str:
@@ -152,7 +152,7 @@ def state_string(documents: Iterable[Document]) -> str:
 
 async def start_documents(
     session: AsyncSession, job_id: str, digits: str, *, again: bool = False
-) -> Held:
+) -> DocumentStates:
     """Set every document that this job must download to pending; return all states.
 
     A document without an address, or no longer listed, fails immediately. A second call of the same

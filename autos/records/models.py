@@ -144,7 +144,7 @@ class Document(Base):
         return self.state == DocumentState.AVAILABLE
 
     @property
-    def is_held(self) -> bool:
+    def is_stored(self) -> bool:
         """True if any version is in the store: the one that the source lists, or an earlier one."""
         return self.sha256 is not None
 

@@ -290,7 +290,7 @@ class SourceClient:
                     return _as_own(reply, judge_listing(reply.status, reply.headers, head))
                 async with aclosing(reply.chunks()) as chunks:
                     async for chunk in chunks:
-                        turn.heard()
+                        turn.data_received()
                         body += chunk
                         if len(body) > LISTING_BYTES:
                             return Refused(Reason.TOO_LARGE, final=True)
@@ -318,7 +318,7 @@ class SourceClient:
                     await spool.reserve(reply.declared_length)
                     async with aclosing(reply.chunks()) as chunks:
                         async for chunk in chunks:
-                            turn.heard()
+                            turn.data_received()
                             if spool.size + len(chunk) > self._max_bytes:
                                 return Refused(Reason.TOO_LARGE, final=True)
                             head += chunk[: HEAD_BYTES - len(head)]

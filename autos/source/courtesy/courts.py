@@ -45,7 +45,7 @@ class CourtObserver(Protocol):
         """A request of this court ended: its limit now, and whether its breaker is open."""
         ...
 
-    def held_back(self, court: str) -> None:
+    def request_rejected(self, court: str) -> None:
         """A request was not sent."""
         ...
 
@@ -106,10 +106,10 @@ class Courts:
             is_trial = court.pass_breaker(urgent=urgent)
             if not is_trial:
                 with stall_watch.queued():
-                    await court.pass_line()
+                    await court.pass_queue()
         except NotSent:
             if self.observer is not None:
-                self.observer.held_back(name)
+                self.observer.request_rejected(name)
             raise
         turn = Turn(court, is_trial=is_trial)
         try:
@@ -124,7 +124,7 @@ class Courts:
                 court.breaker.abandon_trial()
             if not is_trial:
                 court.in_flight -= 1
-            court.move_line()
+            court.advance_queue()
         if turn.has_ended:
             self._report(name, court, was_open=turn.was_open)
 
@@ -155,10 +155,10 @@ class Turn:
         self.was_open = False
         """Whether the breaker was open just before this request ended."""
 
-    def heard(self) -> None:
+    def data_received(self) -> None:
         """Record received bytes; call it for each piece of a large document."""
         stall_watch.progressed()
-        self._court.heard()
+        self._court.data_received()
 
     def ended(self, outcome: Outcome | Refused) -> Outcome | Refused:
         """Record how the request ended; returns the outcome. Not called when it was cancelled."""
@@ -191,7 +191,7 @@ class _Court:
         self._silence = silence
         self._requests = 0
         self._heard_at = 0.0
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._queue: deque[asyncio.Future[None]] = deque()
 
     def pass_breaker(self, *, urgent: bool) -> bool:
         """True if the request is a trial; raises NotSent."""
@@ -199,14 +199,14 @@ class _Court:
             raise NotSent(refused)
         return self.breaker.reason is not None
 
-    async def pass_line(self) -> None:
+    async def pass_queue(self) -> None:
         """Wait in the queue for a place in flight; raises NotSent if the court fails meanwhile."""
-        if not self._line and self.in_flight < self.limit.value:
+        if not self._queue and self.in_flight < self.limit.value:
             self.in_flight += 1
             return
         self._reject_if_silent()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append(place)
+        self._queue.append(place)
         try:
             while not place.done():
                 await asyncio.wait([place], timeout=self._silence)
@@ -216,17 +216,19 @@ class _Court:
             if place.done() and not place.cancelled():
                 # The place was granted before the cancellation arrived.
                 self.in_flight -= 1
-                self.move_line()
+                self.advance_queue()
             place.cancel()
             raise
         if self.breaker.reason is not None:
             self.in_flight -= 1
             raise NotSent(self.breaker.refusal(self.breaker.seconds_left))
 
-    def move_line(self) -> None:
+    def advance_queue(self) -> None:
         """Give free places to queued requests; an open breaker rejects all of them."""
-        while self._line and (self.in_flight < self.limit.value or self.breaker.reason is not None):
-            place = self._line.popleft()
+        while self._queue and (
+            self.in_flight < self.limit.value or self.breaker.reason is not None
+        ):
+            place = self._queue.popleft()
             if not place.done():
                 self.in_flight += 1
                 place.set_result(None)
@@ -234,16 +236,16 @@ class _Court:
     def request_begins(self) -> None:
         """Record the start of a request."""
         if not self._requests:
-            self.heard()
+            self.data_received()
         self._requests += 1
 
     def request_ends(self) -> None:
         """Record the end of a request. Even without a reply it restarts the silence timer, as the
         queue moves."""
         self._requests -= 1
-        self.heard()
+        self.data_received()
 
-    def heard(self) -> None:
+    def data_received(self) -> None:
         """Restart the silence timer."""
         self._heard_at = _now()
 
