@@ -1,4 +1,4 @@
-"""Downloads a batch: a few documents side by side, from the source into the store.
+"""Downloads a batch: a few documents concurrently, from the source into the store.
 
 Each document ends with its own outcome; an internal error or a full disk under one does not affect
 the others. An outage of the records fails the batch once its documents have ended. A store that

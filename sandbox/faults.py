@@ -47,7 +47,7 @@ _LISTS: Final = _SEARCH | _DETAIL
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """What an effect knows of the request."""
+    """The properties of a request that an effect may use."""
 
     path: str
     number: str

@@ -1,4 +1,4 @@
-"""What happens around every activity: heartbeats while it makes progress, one type per failure.
+"""Wraps every activity: heartbeats while it makes progress, and one error type per failure.
 
 Heartbeats also deliver cancellations. An exception becomes an `ApplicationError` with a type of
 `autos.contracts.temporal_names`; a Temporal failure that an activity raises passes unchanged.

@@ -36,7 +36,7 @@ _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 
 async def ensure_schedules(client: Client, minutes: int) -> None:
-    """Run reconciliations every so many minutes; 0 removes the schedules.
+    """Schedule reconciliations every `minutes`; 0 removes the schedules.
 
     A worker works without them, so a failure is only logged.
     """

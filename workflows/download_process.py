@@ -140,7 +140,7 @@ class DownloadProcessWorkflow:
         if ending or workflow.cancellation_reason() is not None:
             raise ApplicationError("The job is recording how it ended.", type=JOB_CLOSING)
 
-    @workflow.query(description="Would this `attach` change anything?")
+    @workflow.query(description="Whether this `attach` would change anything")
     def check_attach(self, request: Attach) -> AttachCheck:
         """Lets the API skip a useless signal: a signal costs events, a query does not."""
         changes = self._closing or self._state.changed_by(
@@ -305,7 +305,7 @@ class DownloadProcessWorkflow:
     # ------------------------------------------------------------------ the end
 
     async def _close(self, ending: _Ending) -> bool:
-        """Record how the job ended, even during a cancellation; True if there was one."""
+        """Record how the job ended, even during a cancellation; True if it was cancelled."""
         self._closing = True
         task = asyncio.create_task(self._record_end(ending))
         try:

@@ -1,7 +1,7 @@
 """What a job waits for, shown in the query, the search attributes, the Web UI and the job's row.
 
 A job waits for the source or a credential; a pause may lie on top of that wait, and outages of
-records or store beside it. The wait for the source goes on during a pause: neither its beginning
+records or store beside it. The wait for the source continues during a pause: neither its beginning
 nor its limit changes. The server does the waiting, so a wait costs a handful of events, however
 long it lasts.
 """
@@ -153,7 +153,7 @@ class Waits:
         return await calls.call(calls.AWAIT_SOURCE, request, "check the source", self.during_outage)
 
     async def until_source_works(self, check: SourceCheck | None = None) -> bool:
-        """Return once the source works; True if it did at once.
+        """Return once the source works; True if no wait was needed.
 
         Args:
             check: the result of a check made just now; None makes one.

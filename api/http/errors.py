@@ -1,4 +1,4 @@
-"""From errors to problems: exception handlers, and the problems that follow from a route's inputs.
+"""Exception handlers that turn errors into problems, and the problems implied by a route's inputs.
 
 The text of an exception that is a fault of the code does not reach the client: it is in the log
 under the request id, and the answer is `internal-error` (`api.http.middleware`).

@@ -1,4 +1,4 @@
-"""GET /processes/{number}/status: how far it is."""
+"""Route of a process's status."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""How far a process is: its rows joined with the progress of its running job.
+"""Status snapshots of a process: its rows joined with the progress of its running job.
 
 A string with one character per document holds the states of a snapshot. The counters are counted
 from it and every document's state is read from it, so they always agree. A document that its row
@@ -56,7 +56,7 @@ STORED: Final = AVAILABLE + DOUBTFUL
 
 
 class StatusRequest(NamedTuple):
-    """Which snapshot is wanted."""
+    """The parameters of a snapshot."""
 
     digits: str
     with_documents: bool
@@ -117,7 +117,7 @@ class Statuses:
         self._snapshots = SingleFlight(self._look, _snapshot_seconds)
 
     async def of(self, request: StatusRequest) -> StatusSnapshot | None:
-        """How far the process is now; None for a process that is not known."""
+        """The current status; None for an unknown process."""
         return await self._snapshots.get(request)
 
     async def change(

@@ -139,7 +139,7 @@ class Stack:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """The URLs of the parts that speak HTTP, by name."""
+        """The URLs of the parts that serve HTTP, by name."""
         return dict(self._state.addresses)
 
     def pid(self, name: str) -> int | None:
