@@ -1,4 +1,4 @@
-"""Downloads a batch: a few documents side by side, from the source into the store.
+"""Downloads a batch: a few documents concurrently, from the source into the store.
 
 Each document ends with its own outcome; an internal error or a full disk under one does not affect
 the others. An outage of the records fails the batch once its documents have ended. A store that
@@ -18,9 +18,9 @@ from temporalio import activity
 from activities import failures
 from autos import stall_watch
 from autos.contracts.download import BatchDocument, BatchResult, DocumentOutcome, DownloadBatch
-from autos.contracts.names import RECORDS
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.states import DocumentState
+from autos.contracts.temporal_names import RECORDS
 from autos.records import documents as document_rows
 from autos.records.database import Database, is_outage
 from autos.records.documents import DocumentRecord

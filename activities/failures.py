@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 from temporalio import activity
 
-from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.contracts.reasons import Reason, WaitReason
+from autos.contracts.temporal_names import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.records.database import is_outage
 from autos.store import StoreError
 

@@ -7,9 +7,9 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from autos.contracts.download import AwaitSource, FetchedProcess, FetchProcess, SourceCheck
-from autos.contracts.names import SOURCE_REFUSED
 from autos.contracts.reasons import Reason
 from autos.contracts.retries import OUTAGE_DELAYS
+from autos.contracts.temporal_names import SOURCE_REFUSED
 from autos.records import documents, jobs, listings, processes
 from autos.records.database import Database
 from autos.records.models import now

@@ -25,8 +25,8 @@ from autos.records.deliveries import DeliveryContext
 from autos.records.models import Attempt, now
 from autos.vault import Vault
 from autos.webhooks import signing
+from autos.webhooks.address_guard import host_of
 from autos.webhooks.events import MAX_DOCUMENTS, Linker, compose, encode
-from autos.webhooks.guard import host_of
 from autos.webhooks.secrets import secrets_of
 from autos.webhooks.sender import EXCERPT_BYTES, Failure, Reply, Sender
 

@@ -1,6 +1,6 @@
 """`python -m api`: serves the API until SIGTERM or SIGINT.
 
-A missing setting ends it with exit code 2 and a list of what is missing.
+Missing settings are listed, and the exit code is 2.
 """
 
 import sys

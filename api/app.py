@@ -1,6 +1,6 @@
-"""The FastAPI application: its routes, and the connections it opens at start and closes at the end.
+"""The FastAPI application: its routes, and the connections it opens and closes.
 
-It starts while Temporal, the database or the store are away and says so in `/health/ready`.
+It starts while Temporal, the database or the store is unavailable; `/health/ready` reports that.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from api.documents import routes as documents
 from api.downloads import routes as downloads
 from api.http import auth, errors
 from api.http.admission import Admission
-from api.http.inputs import PREFIX
 from api.http.metrics import Metrics
 from api.http.middleware import RequestMiddleware
+from api.http.parameters import PREFIX
 from api.jobs import routes as jobs
 from api.processes import movements
 from api.processes import routes as processes
@@ -79,7 +79,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 
 def create_app(settings: Settings, opened: OpenServices = open_services) -> FastAPI:
-    """The application; `opened` makes its services, which tests replace."""
+    """Create the application. `opened` opens its services; tests replace it."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -100,7 +100,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
         description="Errors are problem details (RFC 9457): decide by `type`.",
         lifespan=lifespan,
         redoc_url=None,
-        # Such a redirect would lead to the host and scheme that the request has named.
+        # Such a redirect would use the host and scheme of the request's headers.
         redirect_slashes=False,
         responses=problems.responses(*problems.OF_EVERY_ROUTE),
     )
@@ -129,7 +129,7 @@ def create_app(settings: Settings, opened: OpenServices = open_services) -> Fast
 
 
 async def _ensure_admin_key(services: Services) -> bool:
-    """Record the bootstrap key, if there is one; False when the database is away."""
+    """Record the bootstrap key, if there is one; False if the database is unavailable."""
     key = services.settings.admin_key.get_secret_value()
     if not key:
         return True
@@ -146,7 +146,7 @@ async def _ensure_admin_key(services: Services) -> bool:
 
 
 async def _keep_trying(services: Services) -> None:
-    log.warning("admin_key_waits_for_the_database")
-    while not await _ensure_admin_key(services):  # noqa: ASYNC110 - a database sets no event of ours
+    log.warning("admin_key_pending")
+    while not await _ensure_admin_key(services):  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(ADMIN_RETRY_SECONDS)
     log.info("admin_key_recorded")

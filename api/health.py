@@ -1,4 +1,4 @@
-"""Health for orchestrators and metrics for Prometheus; no key needed, no case number shown."""
+"""Health checks for orchestrators and metrics for Prometheus, without an API key."""
 
 import asyncio
 import time
@@ -21,20 +21,20 @@ router = APIRouter(tags=["operation"])
 
 PATIENCE_SECONDS: Final = 5.0
 PROBED_FOR_SECONDS: Final = 60.0
-"""How long a bucket that took an object is taken to accept another."""
+"""How long a successful write counts as proof that the bucket accepts objects."""
 
 
 class StoreProbe:
-    """Whether the store can be used; writes to it at most once in `PROBED_FOR_SECONDS`."""
+    """Checks whether the store accepts objects; writes at most once in `PROBED_FOR_SECONDS`."""
 
     def __init__(self) -> None:
         self._good_until = 0.0
 
     async def check(self, store: Store) -> None:
-        """Ask whether the bucket is there, and once a minute have it take a tiny object.
+        """Check that the bucket exists, and once a minute that it accepts a tiny object.
 
         Raises:
-            Problem: it cannot be reached, or takes nothing.
+            Problem: it cannot be reached, or accepts no objects.
         """
         if not await store.reachable():
             raise unavailable(STORE_UNAVAILABLE)
@@ -43,7 +43,7 @@ class StoreProbe:
         if not await store.ready():
             raise unavailable(
                 STORE_UNAVAILABLE,
-                "The bucket is there, but takes no objects: check its quota, its free space and "
+                "The bucket exists, but accepts no objects: check its quota, its free space and "
                 "the rights of the access keys.",
             )
         self._good_until = time.monotonic() + PROBED_FOR_SECONDS
@@ -51,19 +51,19 @@ class StoreProbe:
 
 @router.get("/health/live", operation_id="health_live", summary="Is the process alive?")
 async def live() -> Health:
-    """Checks no other part: restarting this process would not bring a database back."""
+    """Checks no other part: restarting this process would not repair them."""
     return Health(ok=True)
 
 
 @router.get(
     "/health/ready",
     operation_id="health_ready",
-    summary="Can it serve?",
+    summary="Can the API serve requests?",
     response_model=Health,
     responses={503: {"model": Health, "description": "A part cannot be reached"}},
 )
 async def ready(request: Request, services: ServicesDependency) -> JSONResponse:
-    """Checks records, engine and store side by side, for five seconds at most."""
+    """Checks records, engine and store concurrently, for five seconds at most."""
     probe = cast(StoreProbe, request.app.state.store_probe)
     checks: dict[str, Awaitable[None]] = {
         "records": services.records.ready(),
@@ -85,7 +85,7 @@ async def ready(request: Request, services: ServicesDependency) -> JSONResponse:
 async def metrics(request: Request, services: ServicesDependency) -> Response:
     """Requests and their durations by route, and what running jobs wait for.
 
-    While the records are away the waits are those of the last answer.
+    While the records are unavailable, the waits are those of the last request.
     """
     collected = cast(Metrics, request.app.state.metrics)
     try:

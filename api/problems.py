@@ -35,7 +35,7 @@ INVALID_CASE_NUMBER: Final = ProblemType(
     "invalid-case-number",
     400,
     "Not a case number",
-    "The check digits are 02, but the other digits ask for 20: look for a typing error.",
+    "The check digits are 02, but the other digits require 20: look for a typing error.",
 )
 INVALID_CURSOR: Final = ProblemType(
     "invalid-cursor",

@@ -1,4 +1,4 @@
-"""What the routes work with: settings, records, Temporal, the object store.
+"""The connections and settings that routes use: records, Temporal, the object store.
 
 Made once per process by the app's lifespan. The routes get it by `ServicesDependency`.
 """

@@ -32,15 +32,15 @@ from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 from api.problems import ENGINE_UNAVAILABLE, JOB_CLOSING, JOB_ENDED, Problem, unavailable
 from autos import temporal_client
 from autos.cnj import CaseNumber
-from autos.contracts import names
+from autos.contracts import temporal_names
 from autos.contracts.download import Attach, AttachCheck, JobOptions, Progress, Steer
-from autos.contracts.names import (
+from autos.contracts.reconciliation import Reconcile, ReconcileOptions, Report
+from autos.contracts.temporal_names import (
     JOBS_QUEUE,
     SEARCH_ATTRIBUTES,
     job_workflow_id,
     reconciliation_workflow_id,
 )
-from autos.contracts.reconciliation import Reconcile, ReconcileOptions, Report
 from autos.temporal_client import RPC_TIMEOUT, Execution
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ _POLLED: Final = timedelta(minutes=2)
 _GLANCE_SECONDS: Final = 1.0
 """For the result of a workflow that has ended, and for answers that a caller can do without."""
 
-_REFUSALS: Final = {names.JOB_ENDED: JOB_ENDED, names.JOB_CLOSING: JOB_CLOSING}
+_REFUSALS: Final = {temporal_names.JOB_ENDED: JOB_ENDED, temporal_names.JOB_CLOSING: JOB_CLOSING}
 _NO_WORKER: Final = (
     "No worker took the request up in time. One may do so yet: look at the job before you repeat "
     "the request."

@@ -1,1 +1,1 @@
-"""What every part of Autos shares: numbers, contracts, settings, records, source, store."""
+"""Code shared by all parts of Autos: case numbers, contracts, settings, records, source, store."""

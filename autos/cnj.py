@@ -1,4 +1,4 @@
-"""CNJ case numbers: parse, check, format, and say which court they belong to.
+"""CNJ case numbers: parse, check, format, and find the court.
 
 A case number is 20 digits, written `NNNNNNN-DD.AAAA.J.TR.OOOO`: sequence, check digits,
 year, segment of justice, court, unit of origin (CNJ Resolution 65/2008; TRF6 by Resolution
@@ -78,7 +78,7 @@ class CaseNumber:
         sequence, check, year, segment, court, origin = (int(part) for part in match.groups())
         if check != (expected := check_digits(sequence, year, segment, court, origin)):
             raise InvalidCaseNumber(
-                f"The check digits are {check:02}, but the other digits ask for {expected:02}: "
+                f"The check digits are {check:02}, but the other digits require {expected:02}: "
                 "look for a typing error in the number."
             )
         if segment not in SEGMENTS:
@@ -110,7 +110,7 @@ class CaseNumber:
 
     @property
     def segment(self) -> str:
-        """The segment of justice, as the source names it (docs/source.md#listings)."""
+        """The segment of justice, as PDPJ names it (docs/source.md#listings)."""
         return SEGMENTS[int(self.digits[13])]
 
     @property

@@ -1,4 +1,4 @@
-"""What the source says of a document, as every publication shows it: API, webhooks, manifest.
+"""The facts about a document that the source lists, as API, webhooks and manifest publish them.
 
 Each fact has the name of its column in `autos.records.models.Document` and of its field in
 `autos.source.listing.models.ListedDocument`. A new one needs these two, the reader in
@@ -25,7 +25,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 
 
 class DocumentFacts(BaseModel):
-    """The id of a document and what the source says of it."""
+    """The id of a document and the facts that the source lists about it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,5 +49,5 @@ class DocumentFacts(BaseModel):
 
 
 def facts_of(row: object) -> dict[str, Any]:
-    """The facts as a row of the records has them, by name."""
+    """The facts in a document's row, by name."""
     return {name: getattr(row, name) for name in DocumentFacts.model_fields}

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 DEFAULT_TYPE: Final = "application/octet-stream"
-"""Of unknown content; any name fits."""
+"""The type of unknown content; any extension fits it."""
 
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument"
 _OPEN: Final = "application/vnd.oasis.opendocument"

@@ -1,6 +1,6 @@
-"""Reads the header `Retry-After`: of the source, of webhook receivers, and of our own API.
+"""Parses the header `Retry-After` of the source, of webhook receivers, and of the Autos API.
 
-It only reads; how long a wait may be at most is decided where the header is obeyed.
+Callers set an upper bound for the wait.
 """
 
 import re
@@ -17,7 +17,7 @@ def parse_retry_after(value: str | None) -> float | None:
         value: the header's value; None if there is none.
 
     Returns:
-        Seconds, 0 for a date that is over; None if the value is missing or unreadable.
+        Seconds; 0 for a date in the past; None if the value is missing or unreadable.
     """
     text = (value or "").strip()
     if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,6})?", text):

@@ -21,7 +21,7 @@ class MissingSettings(RuntimeError):
     """Required settings are missing; the message lists every variable to set."""
 
 
-class DatabaseAway(RuntimeError):
+class DatabaseUnavailable(RuntimeError):
     """The database of `AUTOS_DATABASE_URL` cannot be used; the message says what to check."""
 
 
@@ -72,15 +72,15 @@ class Settings(BaseSettings):
     pdpj_token_url: str = ""
     pdpj_client_id: str = "portalexterno-frontend"
     pdpj_user_agent: str = Field(DEFAULT_USER_AGENT, pattern=r"^[!-~][ -~]*$")
-    source_max_in_flight: int = Field(20, ge=1, description="Requests at once, over all workers")
+    source_max_in_flight: int = Field(20, ge=1, description="Concurrent requests, over all workers")
     source_max_per_second: float = Field(
-        0, ge=0, description="Requests a second, over all workers; 0 leaves it open"
+        0, ge=0, description="Requests per second, over all workers; 0 for no limit"
     )
     source_metadata_timeout: float = Field(90, gt=0, description="Seconds")
     source_idle_timeout: float = Field(60, gt=0, description="Seconds without a byte")
     source_max_document_bytes: int = Field(5_000_000_000, ge=1)
     source_min_bytes_per_minute: int = Field(
-        65_536, ge=0, description="A slower body is ended after a minute; 0 for no minimum"
+        65_536, ge=0, description="A slower response is ended after a minute; 0 for no minimum"
     )
     source_redirect_hosts: str = Field(
         "",
@@ -146,10 +146,10 @@ class Settings(BaseSettings):
         return self
 
     def require(self, *names: str) -> None:
-        """Check that the named settings are given.
+        """Check that the named settings are set.
 
         Raises:
-            MissingSettings: with the environment variables that are missing, all at once.
+            MissingSettings: lists all missing environment variables.
         """
         values = {name: getattr(self, name) for name in names}
         missing = [

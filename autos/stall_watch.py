@@ -1,8 +1,8 @@
-"""Detects stalled activities: code reports its progress here, the activity's heartbeat reads it.
+"""Detects stalled activities: code reports its progress here, and the heartbeat reads it.
 
 Code that transfers or waits calls `progressed` and `queued`; outside of an activity they do
-nothing. A watch covers the task that starts it and the tasks created in it. Does not promise that a
-step was the right one, only that there was one.
+nothing. A watch covers the task that starts it and the tasks created in it. It detects steps, not
+whether they were useful.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from typing import Final
 from autos.settings import Settings
 
 MAX_QUEUED_SECONDS: Final = 3 * 3600.0
-"""The longest wait for a job's slot, a court's turn or a permit. Those ahead in the queue are
+"""Maximum wait for a job's slot, a court's turn or a permit. Requests ahead in the queue are
 watched, too."""
 _STORE_TRIES_SECONDS: Final = 210.0
 """Three tries of a small object: 10 s to connect and 60 s to answer, each."""
@@ -39,12 +39,12 @@ class StallWatch:
         self._queued_until: list[float] = []
 
     def progressed(self) -> None:
-        """Note a finished step or received bytes."""
+        """Record a finished step or received bytes."""
         self._progressed_at = monotonic()
 
     @contextmanager
     def queued(self) -> Iterator[None]:
-        """Note a wait for others, for which `MAX_QUEUED_SECONDS` is the limit."""
+        """Record a wait in a queue, for which `MAX_QUEUED_SECONDS` is the limit."""
         until = monotonic() + MAX_QUEUED_SECONDS
         self._queued_until.append(until)
         try:
@@ -55,7 +55,7 @@ class StallWatch:
 
     @property
     def is_queued(self) -> bool:
-        """True while something waits for others."""
+        """True while something waits in a queue."""
         return bool(self._queued_until)
 
     @property
@@ -86,7 +86,7 @@ def progressed() -> None:
 
 @contextmanager
 def queued() -> Iterator[None]:
-    """Report a wait for others that may be long."""
+    """Report a wait in a queue, which may be long."""
     if (watch := _current.get()) is None:
         yield
         return

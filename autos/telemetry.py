@@ -26,7 +26,7 @@ _SECRETS: Final = (
 
 
 def redact(text: str) -> str:
-    """The text without keys, tokens and the queries of URLs."""
+    """Remove keys, tokens and the queries of URLs from a text."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text

@@ -1,6 +1,6 @@
-"""Temporal calls that the API and the worker share: connect, start a job or a delivery, look it up.
+"""Temporal calls that API and worker share: connect, start a job or delivery, look it up.
 
-Workflows are called by name, because their code is not needed here. Every call raises what
+Workflows are called by name, so their code is not imported. Every call raises what
 Temporal's client raises (`RPCError`); errors are distinguished by status code, never by text.
 """
 
@@ -22,7 +22,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, DownloadProcess, JobOptions
-from autos.contracts.names import (
+from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import (
     COURT,
     DELIVERY_WORKFLOW,
     JOB_STATUS,
@@ -33,12 +34,11 @@ from autos.contracts.names import (
     delivery_workflow_id,
     job_workflow_id,
 )
-from autos.contracts.states import JobStatus
 from autos.contracts.webhooks import DeliverWebhook
 from autos.settings import Settings
 
 RPC_TIMEOUT: Final = timedelta(seconds=2)
-"""For one attempt; the client retries by itself."""
+"""Time-out of one attempt; the client retries automatically."""
 
 _STOPPED: Final = (WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED)
 
@@ -49,7 +49,7 @@ class Execution:
 
     workflow_id: str
     first_run_id: str
-    """For a job, its id."""
+    """Of a job: the job's id."""
     run_id: str
     status: WorkflowExecutionStatus
     closed_at: datetime | None = None
@@ -67,14 +67,15 @@ class Execution:
         return self.status in _STOPPED
 
     def ending(self, *, some_stored: bool) -> JobStatus:
-        """The status of a job that did not record its end: failed only without any document."""
+        """The final status of a job that did not record its end: `failed` only if no document is
+        stored."""
         if self.stopped:
             return JobStatus.CANCELLED
         return JobStatus.COMPLETED_WITH_FAILURES if some_stored else JobStatus.FAILED
 
 
 async def connect(**options: Any) -> Client:
-    """Connect by Temporal's own `TEMPORAL_*` variables; `options` as for `Client.connect`."""
+    """Connect with Temporal's own `TEMPORAL_*` variables; `options` as for `Client.connect`."""
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", "localhost:7233")
     return await Client.connect(**config, data_converter=pydantic_data_converter, **options)
@@ -127,9 +128,9 @@ async def deliver(client: Client, event_id: str, *, summary: str, now: bool = Fa
 
     Args:
         client: of Temporal.
-        event_id: stays the same however often it is delivered.
-        summary: why, shown in the Web UI.
-        now: a running delivery makes its next attempt at once.
+        event_id: the id of the event, the same for every redelivery.
+        summary: the cause, shown in the Web UI.
+        now: a running delivery makes its next attempt immediately.
     """
     await client.start_workflow(
         DELIVERY_WORKFLOW,
@@ -145,7 +146,7 @@ async def deliver(client: Client, event_id: str, *, summary: str, now: bool = Fa
 
 
 async def newest(client: Client, workflow_id: str, run_id: str | None = None) -> Execution | None:
-    """The newest run of a workflow id, or the given one; None when Temporal knows none.
+    """The newest run of a workflow id, or the given one; None if there is none.
 
     Needs no worker and is always up to date, unlike a list.
     """

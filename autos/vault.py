@@ -1,8 +1,8 @@
 """Encrypts credentials and secrets, so that the database alone does not reveal them.
 
 Fernet of the `cryptography` package (authenticated encryption), with keys derived from
-`AUTOS_SECRET_KEY`. Of several, separated by commas, the first encrypts and all decrypt; a new key
-is added in front of the old one. Does not protect from someone who has a key and the database.
+`AUTOS_SECRET_KEY`. Of several, separated by commas, the first encrypts and all decrypt; put a new
+key before the old one. Does not protect against someone who has both a key and the database.
 """
 
 import base64
@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
 
-class SealBroken(Exception):
+class DecryptionFailed(Exception):
     """No key of `AUTOS_SECRET_KEY` decrypts a stored secret."""
 
 
@@ -30,19 +30,19 @@ class Vault:
         self._fernet = MultiFernet([_fernet(key) for key in keys])
 
     def seal(self, text: str) -> bytes:
-        """The text, encrypted and authenticated."""
+        """Encrypt and authenticate a text."""
         return self._fernet.encrypt(text.encode())
 
     def open(self, sealed: bytes) -> str:
         """The decrypted text.
 
         Raises:
-            SealBroken: it was encrypted with another key, or the bytes were changed.
+            DecryptionFailed: it was encrypted with another key, or the bytes were changed.
         """
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
-            raise SealBroken(
+            raise DecryptionFailed(
                 "A stored secret cannot be opened: start with the AUTOS_SECRET_KEY it was stored "
                 "with, or set the secret again."
             ) from None

@@ -24,7 +24,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, DownloadProcess, JobOptions
-from autos.contracts.names import JOBS_QUEUE, job_workflow_id
+from autos.contracts.temporal_names import JOBS_QUEUE, job_workflow_id
 from benchmarks.bare_script import BareScript
 from cli.stack import Stack
 

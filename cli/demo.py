@@ -29,7 +29,7 @@ from cli.stack.environment import SANDBOX_TOKEN
 from cli.stack.state import part_listens
 from cli.terminal import CommandError, console, print_line
 from cli.up import embedded_stack, print_addresses
-from sandbox.known_cases import KnownCases
+from sandbox.cases.known import KnownCases
 
 WEBHOOK_SECONDS: Final = 30.0
 START_SECONDS: Final = 60.0

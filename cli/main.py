@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from cli import credentials, doctor, download, jobs, keys, processes, services, up, webhooks
+from cli import (
+    credentials,
+    doctor,
+    download,
+    jobs,
+    keys,
+    processes,
+    service_processes,
+    up,
+    webhooks,
+)
 from cli.connection import DEFAULT_DATA_DIR, DataDir
 from cli.terminal import INTERRUPTED, errors_reported, print_line, run
 
@@ -28,7 +38,7 @@ def demo_command(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
         run(demo(data_dir))
 
 
-for commands in (up, download, processes, doctor, services):
+for commands in (up, download, processes, doctor, service_processes):
     app.add_typer(commands.app)
 for group in (keys, jobs, webhooks, credentials):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])

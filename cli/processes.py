@@ -1,4 +1,4 @@
-"""`autos status`, `autos process` and `autos documents`: what the service holds of a process."""
+"""`autos status`, `autos process` and `autos documents`: shows what is stored about a process."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -101,7 +101,7 @@ class Board(Protocol):
 
 @contextmanager
 def progress(console: Console, processes: int = 1) -> Iterator[Board]:
-    """A board for so many processes, shown until the context ends."""
+    """A board for this number of processes, shown until the context ends."""
     if not console.is_terminal:
         yield _Lines(console, processes)
         return

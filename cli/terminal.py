@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from autos.settings import DatabaseAway, MissingSettings
+from autos.settings import DatabaseUnavailable, MissingSettings
 from cli.stack.state import AlreadyRunning, StackError
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def errors_reported(failure: int = FAILED) -> Iterator[None]:
         code = print_error(str(wrong), USAGE)
     except CommandError as failed:
         code = print_error(str(failed), failure if failed.exit_code == FAILED else failed.exit_code)
-    except (StackError, DatabaseAway) as failed:
+    except (StackError, DatabaseUnavailable) as failed:
         code = print_error(str(failed), FAILED)
     except httpx2.TransportError as broken:
         code = print_error(

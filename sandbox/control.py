@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from autos.cnj import CaseNumber, InvalidCaseNumber
 from sandbox import webhook_receiver
-from sandbox.case_shapes import Shape, make_case
-from sandbox.cases import Case, Document
+from sandbox.cases.known import NumberTaken
+from sandbox.cases.models import Case, Document
+from sandbox.cases.shapes import Shape, make_case
 from sandbox.fault_schedule import Fault
 from sandbox.faults import FaultName
-from sandbox.known_cases import NumberTaken
 from sandbox.state import SandboxState, Switches
 from sandbox.tokens import LIFETIME_SECONDS
 from sandbox.webhook_receiver import Behaviour

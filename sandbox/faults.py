@@ -1,8 +1,8 @@
 """Every fault that can be scripted: its name, the routes it applies to, what it does to a reply.
 
 To add one, add a member to `FaultName`, and a line to the table in `docs/reference/sandbox.md`.
-Faults that change the JSON of a listing leave the reply unchanged; `case_detail` and `case_search`
-look for them by name. When a fault applies is in `fault_schedule`.
+Faults that change the JSON of a listing leave the reply unchanged; `sandbox.cases.detail` and
+`sandbox.cases.search` look for them by name. When a fault applies is in `fault_schedule`.
 """
 
 import gzip
@@ -47,7 +47,7 @@ _LISTS: Final = _SEARCH | _DETAIL
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """What an effect knows of the request."""
+    """The properties of a request that an effect may use."""
 
     path: str
     number: str

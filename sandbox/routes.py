@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.routing import Route as Path
 
 from autos.cnj import CaseNumber, InvalidCaseNumber
-from sandbox import case_search
 from sandbox import response_bodies as bodies
-from sandbox.case_detail import detail, movements, parties
-from sandbox.cases import Case, Document
+from sandbox.cases import search as case_search
+from sandbox.cases.detail import detail, movements, parties
+from sandbox.cases.models import Case, Document
 from sandbox.fault_schedule import Fault
 from sandbox.faults import (
     LOGIN_PATH,

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sandbox.cases.known import KnownCases
 from sandbox.fault_schedule import FaultSchedule
-from sandbox.known_cases import KnownCases
 from sandbox.request_log import RequestLog
 from sandbox.tokens import DEMO_TOKEN, TokenIssuer
 from sandbox.webhook_receiver import Receivers

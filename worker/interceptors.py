@@ -1,7 +1,7 @@
-"""What happens around every activity: heartbeats while it makes progress, one type per failure.
+"""Wraps every activity: heartbeats while it makes progress, and one error type per failure.
 
 Heartbeats also deliver cancellations. An exception becomes an `ApplicationError` with a type of
-`autos.contracts.names`; a Temporal failure that an activity raises passes unchanged.
+`autos.contracts.temporal_names`; a Temporal failure that an activity raises passes unchanged.
 """
 
 import asyncio
@@ -32,21 +32,21 @@ class ActivityInterceptor(Interceptor):
     """One per worker process.
 
     Args:
-        silence: seconds without progress after which an activity is given up.
+        stall_seconds: seconds without progress after which an activity is given up.
     """
 
-    def __init__(self, silence: float) -> None:
-        self._silence = silence
+    def __init__(self, stall_seconds: float) -> None:
+        self._silence = stall_seconds
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Wrap the rest of the chain."""
-        return _Around(next, self._silence)
+        return _HeartbeatInterceptor(next, self._silence)
 
 
-class _Around(ActivityInboundInterceptor):
-    def __init__(self, next: ActivityInboundInterceptor, silence: float) -> None:
+class _HeartbeatInterceptor(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, stall_seconds: float) -> None:
         super().__init__(next)
-        self._silence = silence
+        self._silence = stall_seconds
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         try:
@@ -60,7 +60,7 @@ class _Around(ActivityInboundInterceptor):
 
 
 @asynccontextmanager
-async def _heartbeating(silence: float) -> AsyncIterator[None]:
+async def _heartbeating(stall_seconds: float) -> AsyncIterator[None]:
     """Send heartbeats until the block ends, as long as it makes progress.
 
     Raises:
@@ -68,8 +68,8 @@ async def _heartbeating(silence: float) -> AsyncIterator[None]:
             does not end, Temporal gives the activity up for want of heartbeats.
     """
     limit = asyncio.timeout(None)
-    with watched(silence) as watch:
-        beating = asyncio.create_task(_beat(watch, limit, min(_HEARTBEAT_SECONDS, silence)))
+    with watched(stall_seconds) as watch:
+        beating = asyncio.create_task(_beat(watch, limit, min(_HEARTBEAT_SECONDS, stall_seconds)))
         try:
             async with limit:
                 yield

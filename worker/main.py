@@ -23,10 +23,10 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
 from activities.process import ProcessActivities
-from activities.reconciliation.activities import ReconciliationActivities
+from activities.reconciliation.pages import ReconciliationActivities
 from activities.webhooks import WebhookActivities
 from autos import telemetry, temporal_client
-from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
+from autos.contracts.temporal_names import JOBS_QUEUE, SOURCE_QUEUE, WEBHOOKS_QUEUE
 from autos.records.credentials import DatabaseCredentialStore
 from autos.records.database import Database
 from autos.records.permits import DatabasePermits
@@ -119,7 +119,7 @@ class CourtMetrics:
         self._limit.set(limit, {"court": court})
         self._open.set(int(is_open), {"court": court})
 
-    def held_back(self, court: str) -> None:
+    def request_rejected(self, court: str) -> None:
         """Count one request that was not sent."""
         self._held_back.add(1, {"court": court})
 

@@ -25,8 +25,8 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from autos.contracts.names import JOBS_QUEUE, RECONCILIATION, RECONCILIATION_OF_OBJECTS
 from autos.contracts.reconciliation import DAILY_STEPS, FREQUENT_STEPS, Reconcile
+from autos.contracts.temporal_names import JOBS_QUEUE, RECONCILIATION, RECONCILIATION_OF_OBJECTS
 from workflows.reconcile import ReconcileWorkflow
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 
 async def ensure_schedules(client: Client, minutes: int) -> None:
-    """Run reconciliations every so many minutes; 0 removes the schedules.
+    """Schedule reconciliations every `minutes`; 0 removes the schedules.
 
     A worker works without them, so a failure is only logged.
     """

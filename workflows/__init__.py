@@ -1,1 +1,1 @@
-"""Deterministic code only: what happens in which order. Side effects are in `activities`."""
+"""Workflow definitions: deterministic code only. Side effects are in `activities`."""

@@ -37,7 +37,10 @@ with workflow.unsafe.imports_passed_through():
         RecordJob,
         SourceCheck,
     )
-    from autos.contracts.names import (
+    from autos.contracts.reasons import Reason, WaitReason
+    from autos.contracts.reconciliation import ReconciledPage, ReconcilePage
+    from autos.contracts.retries import DURING_OUTAGE, PATIENCE, QUICK, QUICK_ROUNDS
+    from autos.contracts.temporal_names import (
         INTERNAL_ERROR,
         JOBS_QUEUE,
         RECORDS,
@@ -45,9 +48,6 @@ with workflow.unsafe.imports_passed_through():
         STORAGE,
         WEBHOOKS_QUEUE,
     )
-    from autos.contracts.reasons import Reason, WaitReason
-    from autos.contracts.reconciliation import ReconciledPage, ReconcilePage
-    from autos.contracts.retries import DURING_OUTAGE, PATIENCE, QUICK, QUICK_ROUNDS
     from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery, AttemptedDelivery
 
 Request = TypeVar("Request")

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from autos.contracts.names import DELIVERY_WORKFLOW
     from autos.contracts.reasons import WaitReason
     from autos.contracts.retries import WEBHOOK_DELAYS, WEBHOOK_JITTER, WEBHOOK_PATIENCE_SECONDS
+    from autos.contracts.temporal_names import DELIVERY_WORKFLOW
     from autos.contracts.webhooks import (
         AbandonDelivery,
         AttemptDelivery,

@@ -37,7 +37,10 @@ with workflow.unsafe.imports_passed_through():
         Steer,
     )
     from autos.contracts.job_state import JobState
-    from autos.contracts.names import (
+    from autos.contracts.reasons import Reason
+    from autos.contracts.retries import retry_rule
+    from autos.contracts.states import JobStatus
+    from autos.contracts.temporal_names import (
         DELIVERY_WORKFLOW,
         DOCUMENTS_FAILED,
         DOCUMENTS_TOTAL,
@@ -48,9 +51,6 @@ with workflow.unsafe.imports_passed_through():
         WEBHOOKS_QUEUE,
         delivery_workflow_id,
     )
-    from autos.contracts.reasons import Reason
-    from autos.contracts.retries import retry_rule
-    from autos.contracts.states import JobStatus
     from autos.contracts.webhooks import DeliverWebhook
     from workflows import activity_calls as calls
     from workflows.downloads import Downloads
@@ -78,7 +78,7 @@ class DownloadProcessWorkflow:
         self._state = request.state or JobState(started_at=workflow.now())
         self._downloads = Downloads(request, self._state)
         self._queue = self._downloads.queue
-        self._waits = Waits(self._state, request, lambda: self._downloads.must_leave)
+        self._waits = Waits(self._state, request, lambda: self._downloads.must_continue_as_new)
         self._closing = False
 
     # ------------------------------------------------------------------ messages
@@ -90,7 +90,7 @@ class DownloadProcessWorkflow:
         if subscription and subscription not in self._state.subscriptions:
             self._state.subscriptions.append(subscription)
         if not self._state.satisfies(request.max_age_seconds, workflow.now()):
-            self._state.want_metadata(request.max_age_seconds)
+            self._state.request_metadata(request.max_age_seconds)
 
     @workflow.signal(description="A new credential was set: retry now")
     def credential_changed(self) -> None:
@@ -140,7 +140,7 @@ class DownloadProcessWorkflow:
         if ending or workflow.cancellation_reason() is not None:
             raise ApplicationError("The job is recording how it ended.", type=JOB_CLOSING)
 
-    @workflow.query(description="Would this `attach` change anything?")
+    @workflow.query(description="Whether this `attach` would change anything")
     def check_attach(self, request: Attach) -> AttachCheck:
         """Lets the API skip a useless signal: a signal costs events, a query does not."""
         changes = self._closing or self._state.changed_by(
@@ -275,7 +275,7 @@ class DownloadProcessWorkflow:
             if not succeeded:
                 state.again = state.again or again
                 if max_age is not None:
-                    state.want_metadata(max_age)
+                    state.request_metadata(max_age)
         if fetched.reason is not None and fetched.final:
             raise GaveUp(fetched.reason)
         if fetched.reason is not None:
@@ -305,7 +305,7 @@ class DownloadProcessWorkflow:
     # ------------------------------------------------------------------ the end
 
     async def _close(self, ending: _Ending) -> bool:
-        """Record how the job ended, even during a cancellation; True if there was one."""
+        """Record how the job ended, even during a cancellation; True if it was cancelled."""
         self._closing = True
         task = asyncio.create_task(self._record_end(ending))
         try:

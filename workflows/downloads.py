@@ -48,7 +48,7 @@ class Downloads:
         """The last batch that started before the source worked again."""
 
     @property
-    def must_leave(self) -> bool:
+    def must_continue_as_new(self) -> bool:
         """True when this run should continue as new and no batch may finish soon."""
         return self._history_is_long() and self._batches.only_stragglers
 
@@ -98,7 +98,7 @@ class Downloads:
         Raises:
             ContinueAsNew: the history has grown long.
         """
-        if self.must_leave:
+        if self.must_continue_as_new:
             raise ContinueAsNew
         if not self._batches:
             self._state.pace.rest()
@@ -114,7 +114,7 @@ class Downloads:
                 or self._can_start()
                 # A pause is recorded at once, though batches in flight may go on for hours.
                 or self._state.paused_since is not None
-                or self.must_leave
+                or self.must_continue_as_new
             )
         )
 

@@ -1,7 +1,7 @@
 """What a job waits for, shown in the query, the search attributes, the Web UI and the job's row.
 
 A job waits for the source or a credential; a pause may lie on top of that wait, and outages of
-records or store beside it. The wait for the source goes on during a pause: neither its beginning
+records or store beside it. The wait for the source continues during a pause: neither its beginning
 nor its limit changes. The server does the waiting, so a wait costs a handful of events, however
 long it lasts.
 """
@@ -17,9 +17,9 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from autos.contracts.download import AwaitSource, DownloadProcess, RecordJob, SourceCheck
     from autos.contracts.job_state import JobState, Wait
-    from autos.contracts.names import WAITING_FOR, WAITING_SINCE
     from autos.contracts.reasons import Reason, WaitReason
     from autos.contracts.retries import PATIENCE, UNTIL_SOURCE_WORKS
+    from autos.contracts.temporal_names import WAITING_FOR, WAITING_SINCE
     from workflows import activity_calls as calls
     from workflows.progress import details
 
@@ -41,13 +41,13 @@ class Waits:
     """All waits of one job."""
 
     def __init__(
-        self, state: JobState, request: DownloadProcess, must_leave: Callable[[], bool]
+        self, state: JobState, request: DownloadProcess, must_continue_as_new: Callable[[], bool]
     ) -> None:
         self._state = state
         self._job_id = workflow.info().first_execution_run_id
         self._number = request.process_number
         self._retry_unit_seconds = request.job_options.retry_unit_seconds
-        self._must_leave = must_leave
+        self._must_leave = must_continue_as_new
         self._outages: dict[WaitReason, Wait] = {}
         self._waiting_calls: Counter[WaitReason] = Counter()
         self._attributes = self.shown
@@ -153,7 +153,7 @@ class Waits:
         return await calls.call(calls.AWAIT_SOURCE, request, "check the source", self.during_outage)
 
     async def until_source_works(self, check: SourceCheck | None = None) -> bool:
-        """Return once the source works; True if it did at once.
+        """Return once the source works; True if no wait was needed.
 
         Args:
             check: the result of a check made just now; None makes one.

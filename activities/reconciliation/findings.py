@@ -10,8 +10,8 @@ from temporalio.service import RPCError
 
 from activities.failures import failure_type
 from autos import stall_watch
-from autos.contracts.names import INTERNAL_ERROR
 from autos.contracts.reconciliation import Counts, Finding, Kind, ReconciledPage, ReconcilePage
+from autos.contracts.temporal_names import INTERNAL_ERROR
 from autos.records.models import now
 
 log = structlog.get_logger(__name__)

@@ -20,15 +20,15 @@ from activities.reconciliation.findings import PAGE, Findings, for_each
 from autos import temporal_client
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, CloseJob, JobResult
-from autos.contracts.names import (
+from autos.contracts.reasons import Reason
+from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
+from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import (
     INTERNAL_ERROR,
     JOB_WORKFLOW,
     job_workflow_id,
     process_number_of,
 )
-from autos.contracts.reasons import Reason
-from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
-from autos.contracts.states import JobStatus
 from autos.records import documents, jobs, processes, reconciliation
 from autos.records.database import Database
 from autos.records.models import Job, Subscription

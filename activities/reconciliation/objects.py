@@ -19,8 +19,8 @@ from temporalio.client import Client
 
 from activities.reconciliation.findings import Findings, for_each
 from autos import temporal_client
-from autos.contracts.names import job_workflow_id
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage
+from autos.contracts.temporal_names import job_workflow_id
 from autos.records import reconciliation
 from autos.records.database import Database
 from autos.records.reconciliation import Stored

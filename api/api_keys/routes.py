@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.api_keys import schemas
 from api.http import pagination
 from api.http.auth import fingerprint, new_key, prefix, require_admin
-from api.http.inputs import Cursor, Limit
+from api.http.parameters import Cursor, Limit
 from api.problems import API_KEY_UNKNOWN, FORBIDDEN, Problem, responses
 from api.services import ServicesDependency
 from autos.records import api_keys
@@ -63,7 +63,8 @@ async def list_api_keys(
     responses=responses(API_KEY_UNKNOWN),
 )
 async def revoke_api_key(key_id: uuid.UUID, services: ServicesDependency) -> None:
-    """Takes effect at once in this API process, within ten seconds in others. Safe to repeat."""
+    """Takes effect immediately in this API process, within ten seconds in others. Safe to
+    repeat."""
     async with services.records.transaction() as session:
         revoked = await api_keys.revoke(session, key_id)
     if revoked is None:

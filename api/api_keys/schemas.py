@@ -1,4 +1,4 @@
-"""What the routes of API keys take and answer."""
+"""Request and response models of the API key routes."""
 
 import uuid
 from datetime import UTC, datetime

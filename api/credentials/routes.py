@@ -23,13 +23,13 @@ router = APIRouter(
 @router.put(
     "",
     operation_id="set_credential",
-    summary="Set the source's credential; jobs that wait for one resume at once (admin)",
+    summary="Set the source's credential; jobs that wait for one resume immediately (admin)",
     responses=responses(ENGINE_UNAVAILABLE),
 )
 async def set_credential(new: NewCredential, services: ServicesDependency) -> WokenJobs:
     """The credential is stored, encrypted, before any job is resumed.
 
-    A job that starts to wait during the request may be missed; it retries by itself within seconds.
+    A job that starts to wait during the request may be missed; it retries within seconds.
     """
     refresh_token = new.refresh_token.get_secret_value() if new.refresh_token else None
     await _store(services).put(Credential(new.access_token.get_secret_value(), refresh_token))

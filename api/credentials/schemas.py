@@ -1,4 +1,4 @@
-"""What the routes of the source's credential take and answer. Tokens are never returned."""
+"""Request and response models of the credential routes. Tokens are never returned."""
 
 from datetime import datetime
 from typing import Annotated
@@ -21,7 +21,7 @@ Token = Annotated[
         max_length=16_384,
         description="Without `Bearer`. Surrounding white space is removed; white space within it, "
         "control characters and characters outside ASCII are refused",
-        # For readers and generators of the schema; `read_token` decides.
+        # For readers and generators of the schema; `read_token` validates.
         json_schema_extra={"pattern": r"^[ \t\r\n]*[!-~]+[ \t\r\n]*$"},
     ),
     AfterValidator(_usable),

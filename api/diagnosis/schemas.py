@@ -1,4 +1,4 @@
-"""What the routes of health and diagnosis answer."""
+"""Response models of the health and diagnosis routes."""
 
 from pydantic import Field
 

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.documents import schemas
-from api.documents.from_rows import document_answer, document_link
+from api.documents.answers import document_answer, document_link
 from api.http import pagination
 from api.http.auth import authenticated
-from api.http.inputs import Case, Cursor, Limit
+from api.http.parameters import Case, Cursor, Limit
 from api.problems import (
     DOCUMENT_FAILED,
     DOCUMENT_GONE,

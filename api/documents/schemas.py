@@ -1,4 +1,4 @@
-"""What the routes of documents answer."""
+"""Response models of the document routes."""
 
 from datetime import datetime
 from typing import Final

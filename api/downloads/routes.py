@@ -1,4 +1,4 @@
-"""POST /processes/{number}/downloads: bring a process up to date in the store."""
+"""Route of downloads: start or join the job of a process."""
 
 from functools import partial
 from uuid import UUID
@@ -10,7 +10,7 @@ from api.downloads import start as downloads
 from api.downloads.schemas import DownloadRequest
 from api.http import idempotency
 from api.http.auth import Caller, CallerDependency, authenticated
-from api.http.inputs import Case, Wait, status_url
+from api.http.parameters import Case, Wait, status_url
 from api.jobs.schemas import JobStarted
 from api.problems import (
     ENGINE_UNAVAILABLE,

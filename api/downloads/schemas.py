@@ -1,4 +1,4 @@
-"""What a request for a download contains."""
+"""Request model of the download route."""
 
 from typing import Annotated, Literal
 

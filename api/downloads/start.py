@@ -21,11 +21,11 @@ from autos.contracts.states import JobStatus
 from autos.records import documents, jobs, processes, subscriptions
 from autos.records.models import Job, Process
 from autos.temporal_client import job_options
-from autos.webhooks.guard import Blocked, check_url
+from autos.webhooks.address_guard import Blocked, check_url
 
 METADATA_PATIENCE_SECONDS: Final = 3.0
 REFUSAL_LASTS: Final = timedelta(seconds=60)
-"""How long a GET starts no new job of a process that the source has refused."""
+"""How long a GET starts no new job for a process that the source has refused."""
 
 _REFUSALS: Final = {Reason.NOT_FOUND: PROCESS_NOT_FOUND, Reason.NO_ACCESS: NO_ACCESS}
 
@@ -46,7 +46,7 @@ async def start(
         services: the connections of this API process.
         caller: owns the webhook.
         case: the process.
-        max_age: seconds for which a held copy of the metadata counts as fresh.
+        max_age: seconds for which a stored copy of the metadata counts as fresh.
         webhook_url: gets an event when the job has ended.
         payload: what the webhook carries, `full` or `thin`.
         request_id: the same for every repetition of a request, so that all of them make one
@@ -60,7 +60,7 @@ async def start(
             check_url(webhook_url, allow_private=services.settings.webhook_allow_private)
         except Blocked as blocked:
             raise Problem(INVALID_REQUEST, str(blocked)) from blocked
-    # A repetition that gives a webhook must find the subscription of the first request instead.
+    # A repetition with a webhook must find the subscription of the first request instead.
     if request_id is None or webhook_url is None:
         attached = await _attached(services, caller, case, webhook_url, payload, max_age)
         if attached is not None:
@@ -107,9 +107,9 @@ async def _attached(
     payload: str,
     max_age: int,
 ) -> str | None:
-    """The running job, if attaching would change nothing; each signal makes its history longer.
+    """The running job, if attaching would change nothing; each signal adds to its history.
 
-    None as well when the job does not answer, or is not the one that the records know.
+    Also None if the job does not answer, or is not the one in the records.
     """
     subscription_id = None
     async with services.records.transaction() as session:
@@ -135,10 +135,10 @@ async def _attached(
 async def start_if_needed(
     services: Services, caller: Caller, case: CaseNumber, webhook_url: str | None = None
 ) -> None:
-    """Start or join a job unless all is held and fresh, or a job runs already.
+    """Start or join a job unless everything is stored and fresh, or a job runs already.
 
-    With a webhook a job is started once per change: as long as nothing has changed since the
-    webhook's last event it is not notified again.
+    With a webhook, a job is started once per change: if nothing has changed since the webhook's
+    last event, it is not notified again.
 
     Args:
         services: the connections of this API process.
@@ -159,7 +159,7 @@ async def start_if_needed(
         )
     if process is not None and notified:
         if job is not None and job.is_active:
-            # The row may have outlived its job; only Temporal knows.
+            # The row may be out of date, so Temporal is queried.
             execution = await services.temporal.execution(case.digits)
             if execution is not None and execution.running and webhook_url is None:
                 return

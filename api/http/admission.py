@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.auth import authenticate
 from api.http.errors import as_problem
-from api.http.inputs import PREFIX, SIGNED_RECEIVER
+from api.http.parameters import PREFIX, SIGNED_RECEIVER
 from api.problems import (
     BODY_ENCODED,
     BODY_TOO_LARGE,

@@ -1,4 +1,4 @@
-"""API keys: who calls, and what the key's role allows.
+"""Authentication by API key, and authorisation by the key's role.
 
 A key is `autos_` and 256 random bits, of which only the SHA-256 is kept. `authenticate` runs before
 the body of a request is read (`api.http.admission`). A router that depends on `authenticated`

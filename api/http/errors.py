@@ -1,4 +1,4 @@
-"""From errors to problems: exception handlers, and the problems that follow from a route's inputs.
+"""Exception handlers that turn errors into problems, and the problems implied by a route's inputs.
 
 The text of an exception that is a fault of the code does not reach the client: it is in the log
 under the request id, and the answer is `internal-error` (`api.http.middleware`).
@@ -37,7 +37,7 @@ from api.problems import (
 )
 from autos.records.database import DatabaseUnreachable, is_outage
 from autos.store import StoreError
-from autos.vault import SealBroken
+from autos.vault import DecryptionFailed
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ _HANDLED: Final = (
     Problem,
     RequestValidationError,
     HTTPException,
-    SealBroken,
+    DecryptionFailed,
     RPCError,
     StoreError,
     DatabaseUnreachable,
@@ -73,7 +73,7 @@ def as_problem(error: BaseException) -> Problem | None:
             return _invalid(error)
         case HTTPException():
             return Problem(_OF_THE_FRAMEWORK[error.status_code], headers=error.headers)
-        case SealBroken():
+        case DecryptionFailed():
             # Its text names the setting and no secret.
             return unavailable(RECORDS_UNAVAILABLE, str(error))
         case RPCError():

@@ -1,6 +1,6 @@
 """`Idempotency-Key`: a request that is repeated within a day gets the first one's answer.
 
-Only good answers are kept. A request that failed gives its key back and may be repeated.
+Only successful answers are kept. A failed request releases its key and may be repeated.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ async def once(
         database: keeps keys and answers.
         caller: keys of different callers never meet.
         key: None for a request that is not to be repeated.
-        content: everything that the request asks for.
+        content: all inputs of the request, which a repetition must match.
         run: does the work. It gets an id that is the same for all repetitions (None without a key):
             a crash may come between the work and its kept answer, and the repetition, which then
             runs again, finds by the id what the first one made.

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the API, by route template: a metric never holds a case number."""
+"""Prometheus metrics of the API, labelled by route template, so never with a case number."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

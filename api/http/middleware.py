@@ -1,4 +1,4 @@
-"""An id, a log line and metrics for every request, and an answer even to a fault of the code.
+"""Middleware: a request id, a log line and metrics for every request, and a 500 for any exception.
 
 Plain ASGI around everything else, so that every exception of an inner layer is caught here. The
 query is never logged: it may hold a webhook URL.

@@ -1,4 +1,4 @@
-"""Pages of lists and their cursors: where the next page begins, opaque to clients (AIP-158)."""
+"""Pagination by cursors, which are opaque to clients (AIP-158)."""
 
 import base64
 import binascii

@@ -1,7 +1,7 @@
 """The HTTP server: uvicorn, with a bound for headers and with problem documents.
 
-By itself uvicorn waits for a request's headers without end, and answers what is not HTTP in plain
-text. Does not protect from very many connections at once; that is a proxy's work.
+Without this, uvicorn waits for a request's headers without a limit, and answers invalid HTTP in
+plain text. Does not limit the number of connections; use a proxy for that.
 """
 
 import asyncio

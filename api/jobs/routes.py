@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from api.downloads.start import start
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
-from api.http.inputs import Cursor, Limit, parse, status_url
+from api.http.parameters import Cursor, Limit, parse, status_url
 from api.jobs import schemas
 from api.problems import (
     ENGINE_UNAVAILABLE,

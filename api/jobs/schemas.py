@@ -1,4 +1,4 @@
-"""What the routes of jobs answer, and the counters of every answer about progress."""
+"""Response models of the job routes, and the counters that all progress responses share."""
 
 from datetime import datetime
 from typing import Final

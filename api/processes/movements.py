@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.http import pagination
 from api.http.auth import authenticated
-from api.http.inputs import Case, Cursor, Limit
+from api.http.parameters import Case, Cursor, Limit
 from api.problems import PROCESS_UNKNOWN, Problem, responses
 from api.processes import schemas
 from api.services import ServicesDependency

@@ -9,7 +9,7 @@ from api.downloads.schemas import WebhookUrl
 from api.downloads.start import check_refused, metadata, start, start_if_needed
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated, require_admin
-from api.http.inputs import Case, Cursor, Limit, status_url
+from api.http.parameters import Case, Cursor, Limit, status_url
 from api.jobs.schemas import Counters, JobStarted
 from api.problems import (
     ENGINE_UNAVAILABLE,

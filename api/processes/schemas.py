@@ -1,4 +1,4 @@
-"""What the routes of processes and movements answer."""
+"""Response models of the process and movement routes."""
 
 import uuid
 from datetime import datetime

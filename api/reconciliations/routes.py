@@ -5,7 +5,7 @@ import uuid
 from fastapi import APIRouter, Body, Response
 
 from api.http.auth import require_admin
-from api.http.inputs import Wait
+from api.http.parameters import Wait
 from api.problems import ENGINE_UNAVAILABLE, FORBIDDEN, RECONCILIATION_UNKNOWN, Problem, responses
 from api.reconciliations.schemas import Findings, Reconciliation, ReconciliationRequest
 from api.services import Services, ServicesDependency

@@ -1,4 +1,4 @@
-"""What the routes of reconciliations take and answer."""
+"""Request and response models of the reconciliation routes."""
 
 from typing import Annotated, Literal
 

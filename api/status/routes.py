@@ -1,4 +1,4 @@
-"""GET /processes/{number}/status: how far it is."""
+"""Route of a process's status."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
-from api.http.inputs import Case, Cursor, Wait, matches
+from api.http.parameters import Case, Cursor, Wait, matches
 from api.problems import PROCESS_UNKNOWN, Problem, responses
 from api.services import ServicesDependency
 from api.status.schemas import Status

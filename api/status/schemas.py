@@ -1,4 +1,4 @@
-"""What the status route answers."""
+"""Response model of the status route."""
 
 from datetime import datetime
 from typing import Final

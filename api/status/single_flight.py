@@ -1,4 +1,4 @@
-"""One answer for many callers that want the same thing at the same time.
+"""Shares one answer among concurrent callers that request the same key.
 
 An answer is fresh for some seconds, and returned for as long again while a new one is being made:
 callers rarely wait, and never get an answer older than twice that time. A caller that knows of a

@@ -1,4 +1,4 @@
-"""How far a process is: its rows joined with the progress of its running job.
+"""Status snapshots of a process: its rows joined with the progress of its running job.
 
 A string with one character per document holds the states of a snapshot. The counters are counted
 from it and every document's state is read from it, so they always agree. A document that its row
@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from api.documents.from_rows import document_status
-from api.http import inputs, pagination
+from api.documents.answers import document_status
+from api.http import pagination, parameters
 from api.status.schemas import Status
 from api.status.single_flight import SingleFlight
 from api.temporal_client import JobReport, TemporalClient
@@ -38,7 +38,7 @@ from autos.records import documents as document_rows
 from autos.records import jobs, processes, subscriptions
 from autos.records.changes import Changes
 from autos.records.database import Database
-from autos.records.documents import Held
+from autos.records.documents import DocumentStates
 from autos.records.models import Document, Job
 from autos.records.subscriptions import SubscriptionStatus
 from autos.store import Store
@@ -56,7 +56,7 @@ STORED: Final = AVAILABLE + DOUBTFUL
 
 
 class StatusRequest(NamedTuple):
-    """Which snapshot is wanted."""
+    """The parameters of a snapshot."""
 
     digits: str
     with_documents: bool
@@ -117,7 +117,7 @@ class Statuses:
         self._snapshots = SingleFlight(self._look, _snapshot_seconds)
 
     async def of(self, request: StatusRequest) -> StatusSnapshot | None:
-        """How far the process is now; None for a process that is not known."""
+        """The current status; None for an unknown process."""
         return await self._snapshots.get(request)
 
     async def change(
@@ -133,7 +133,7 @@ class Statuses:
                 etag = snapshot.etag(key_id)
                 known_etag = known_etag or etag
                 left = deadline - time.monotonic()
-                if not inputs.matches(known_etag, etag) or left <= 0:
+                if not parameters.matches(known_etag, etag) or left <= 0:
                     return snapshot
                 await watch.change(left)
 
@@ -250,7 +250,7 @@ def counters(states: str, status: JobStatus) -> dict[str, Any]:
 
 def assemble(
     digits: str,
-    held: Held,
+    held: DocumentStates,
     report: JobReport,
     job: Job | None,
     job_id: str | None,

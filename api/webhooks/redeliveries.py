@@ -1,4 +1,4 @@
-"""How often one event may be delivered again by request.
+"""Limits how often one event may be redelivered by request.
 
 Each request adds an entry to the history of the delivery's workflow and a row for its attempt, so a
 client that repeats it in a loop is limited. Every API process counts by itself.

@@ -1,7 +1,7 @@
 """Routes of webhook deliveries: the log, and delivering again under the original event id.
 
 A key sees its own deliveries only, an administrator's key sees all. The router includes the tools
-(`tools.py`) and the signing secret (`secret.py`).
+(`testing.py`) and the signing secret (`secret.py`).
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from fastapi import APIRouter, Path, Query
 
 from api.http import pagination
 from api.http.auth import Caller, CallerDependency, authenticated
-from api.http.inputs import Cursor, Limit, parse
+from api.http.parameters import Cursor, Limit, parse
 from api.problems import ENGINE_UNAVAILABLE, INVALID_CURSOR, Problem, ProblemType, responses
 from api.services import ServicesDependency
-from api.webhooks import schemas, secret, tools
+from api.webhooks import schemas, secret, testing
 from api.webhooks.redeliveries import MOST_PER_HOUR
 from autos.records import deliveries
 from autos.records.models import Attempt
@@ -36,8 +36,8 @@ REDELIVERED_TOO_OFTEN: Final = ProblemType(
 )
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
-router.include_router(tools.router)
-router.include_router(tools.signed_router)
+router.include_router(testing.router)
+router.include_router(testing.signed_router)
 router.include_router(secret.router)
 _deliveries = APIRouter(dependencies=[authenticated])
 

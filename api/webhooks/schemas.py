@@ -1,4 +1,4 @@
-"""What the webhook routes take and answer. URLs are never returned; only their hosts are."""
+"""Request and response models of the webhook routes. URLs are never returned, only their hosts."""
 
 import uuid
 from datetime import datetime

@@ -49,11 +49,11 @@ class JobOptions(BaseModel):
 
 
 class Attach(BaseModel):
-    """Signal: this process is requested, with a subscription if a webhook was given."""
+    """Signal: a request for this process, with a subscription if it has a webhook."""
 
     subscription_id: str | None = None
     max_age_seconds: int = 86_400
-    """The greatest accepted age of the metadata; 0 reads it again (`force_refresh`)."""
+    """Maximum age of the metadata, in seconds; 0 fetches it again (`force_refresh`)."""
 
 
 class AttachCheck(BaseModel):
@@ -68,7 +68,7 @@ class Steer(BaseModel):
     """Input of the updates `pause`, `resume` and `retry_failed`."""
 
     job_id: str | None = None
-    """The job that is meant. Its successor under the same workflow id refuses. None means any."""
+    """Id of the job to steer; a later job of the same process rejects it. None means any job."""
 
 
 class DownloadProcess(BaseModel):
@@ -137,7 +137,7 @@ class JobResult(BaseModel):
 
 
 class _JobRequest(BaseModel):
-    """What every activity of a job is given."""
+    """Base of the activities' inputs."""
 
     job_id: str
     process_number: str
@@ -145,16 +145,16 @@ class _JobRequest(BaseModel):
 
     @property
     def case(self) -> CaseNumber:
-        """The case number, which was checked when the API accepted it."""
+        """The case number, checked when the API accepted it."""
         return CaseNumber(self.process_number)
 
 
 class FetchProcess(_JobRequest):
-    """Input of `fetch_process`: bring the metadata up to date and return what to download."""
+    """Input of `fetch_process`: update the metadata and return what to download."""
 
     max_age_seconds: int
     again: bool = False
-    """Retry what this same job has failed to download before."""
+    """Also retry the documents that failed earlier in this job."""
 
 
 class FetchedProcess(BaseModel):
@@ -163,7 +163,7 @@ class FetchedProcess(BaseModel):
     states: str = ""
     bytes_stored: int = 0
     fetched_at: datetime | None = None
-    """When the source was read; in the past when the held copy was fresh enough."""
+    """When the source was read; in the past when the stored copy was fresh enough."""
     reason: Reason | None = None
     final: bool = False
     retry_after_seconds: float | None = None
@@ -184,13 +184,13 @@ class BatchDocument(BaseModel):
     def is_last(self, reason: Reason) -> bool:
         """True if the document has failed should this attempt end with `reason`.
 
-        Each reason is counted by itself: an outage of the store uses up no attempt at the source.
+        Each reason is counted separately: an outage of the store uses no attempt at the source.
         """
         return self.tried.get(reason, 0) + 1 >= retry_rule(reason).attempts
 
 
 class DownloadBatch(_JobRequest):
-    """Input of `download_batch`: a few documents to download side by side."""
+    """Input of `download_batch`: a few documents to download concurrently."""
 
     batch: int
     at_once: int = 5
@@ -199,7 +199,7 @@ class DownloadBatch(_JobRequest):
 
 
 class DocumentOutcome(BaseModel):
-    """What an attempt at one document came to: stored with its size, or refused for a reason."""
+    """The result of an attempt at one document: stored with its size, or refused for a reason."""
 
     position: int
     size: int | None = None
@@ -225,17 +225,17 @@ class AwaitSource(_JobRequest):
 
     status: JobStatus
     waiting_for: WaitReason | None = None
-    """What the job waits for already: the server runs the activity until the source works or the
-    wait is for something else. None checks once and returns the result."""
+    """What the job already waits for: the server retries the activity until the source works or the
+    reason changes. None checks once and returns the result."""
     since: datetime
-    """When the wait began, or would begin now."""
+    """When the wait began; now if the job does not wait yet."""
     until: datetime
     """When the job gives up."""
     delay_seconds: float = 0.0
     """How long to wait before the first check."""
     retry_unit_seconds: float
     urgent: bool = False
-    """Send the request although the breaker is open: requested by an operator."""
+    """Send the request even if the breaker is open, as an operator requested it."""
 
 
 class SourceCheck(BaseModel):
@@ -245,7 +245,7 @@ class SourceCheck(BaseModel):
     delay_seconds: float = 0.0
     """How long to wait before the next check."""
     held_back: bool = False
-    """Our own breaker held the request back: the source itself has not refused it."""
+    """Autos' own breaker rejected the request; the source did not."""
 
     @property
     def waiting_for(self) -> WaitReason | None:
@@ -271,7 +271,7 @@ class CloseJob(_JobRequest):
     """Input of `close_job`: how the job ended."""
 
     states: str
-    """The documents as the workflow left them; those that it gave up on are `f`."""
+    """The documents' states when the job stopped; abandoned ones are `f`."""
     status: JobStatus | None = None
     """`failed` or `cancelled`; None derives the status from the documents."""
     gave_up: bool = False
@@ -283,7 +283,7 @@ class CloseJob(_JobRequest):
 
 
 class ClosedJob(BaseModel):
-    """Output of `close_job`: the job as the records hold it, and the events to deliver."""
+    """Output of `close_job`: the recorded end of the job, and the events to deliver."""
 
     status: JobStatus
     reason: Reason | None = None
@@ -293,7 +293,7 @@ class ClosedJob(BaseModel):
 
 
 def percentage(ended: int, total: int, status: JobStatus) -> float:
-    """How much has ended, 0 to 100, rounded down: 100 means all of it.
+    """The share that has ended, 0 to 100, rounded down: 100 means all of it.
 
     A process without documents is complete once its job has completed.
     """

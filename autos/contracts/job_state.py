@@ -1,4 +1,4 @@
-"""The live state of a running job: everything that `DownloadProcessWorkflow` knows.
+"""The state of a running job, which `DownloadProcessWorkflow` keeps.
 
 A run changes it in place and passes the same object to the next run when it continues as new.
 Positions, ids, counts, reasons and times only.
@@ -13,7 +13,7 @@ from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.states import JobStatus
 
 _HALF_LIFE_SECONDS: Final = 60.0
-"""The age at which work counts half in the pace."""
+"""Half-life of work in the pace."""
 
 
 class Retry(BaseModel):
@@ -51,11 +51,11 @@ class Pace(BaseModel):
         return self.documents / self.seconds if self.documents and self.seconds else None
 
     def work(self, now: datetime) -> None:
-        """Work starts, or goes on."""
+        """Record that work starts or continues."""
         self.since = self.since or now
 
     def rest(self) -> None:
-        """No batch is in flight."""
+        """Record that no batch is in flight."""
         self.since = None
 
     def count(self, documents: int, now: datetime) -> None:
@@ -88,14 +88,14 @@ class JobState(BaseModel):
     pace: Pace = Field(default_factory=Pace)
 
     subscriptions: list[str] = Field(default_factory=list)
-    """Attached and not notified yet."""
+    """Subscriptions attached and not notified yet."""
     max_age_seconds: int | None = None
-    """Smallest requested max_age not yet met by a fetch; None when all are met."""
+    """Smallest requested `max_age` not yet met by a fetch; None when all are met."""
     fetched_at: datetime | None = None
     listing_attempts: int = 0
     """Failed fetches of the metadata while the source worked, in a row."""
     next_reading_at: datetime | None = None
-    """When the metadata are fetched again after such a failure."""
+    """When the metadata is fetched again after such a failure."""
     again: bool = False
     """The next fetch retries what had failed, because the job was reopened or `retry_failed`."""
 
@@ -103,14 +103,14 @@ class JobState(BaseModel):
     """For source or credential. It continues during a pause."""
     paused_since: datetime | None = None
     nudged: bool = False
-    """An operator or a new credential requests the next attempt now."""
+    """The next attempt is due now, because of an operator or a new credential."""
 
     def satisfies(self, max_age_seconds: int, now: datetime) -> bool:
-        """True when the metadata as last fetched is young enough."""
+        """True when the last fetched metadata is recent enough."""
         oldest = now - timedelta(seconds=max_age_seconds)
         return self.fetched_at is not None and self.fetched_at >= oldest
 
-    def want_metadata(self, max_age_seconds: int) -> None:
+    def request_metadata(self, max_age_seconds: int) -> None:
         """Keep a request until a fetch satisfies it; the strictest one replaces the others."""
         if self.max_age_seconds is None or max_age_seconds < self.max_age_seconds:
             self.max_age_seconds = max_age_seconds

@@ -10,7 +10,7 @@ from typing import Self
 
 
 class _Explained(StrEnum):
-    """A string enum whose members carry a sentence for a person who reads the status."""
+    """A string enum whose members carry a sentence for users (`text`)."""
 
     text: str
 
@@ -26,10 +26,10 @@ class WaitReason(_Explained):
     """What a stalled job is waiting for. A wait is never a failure."""
 
     CREDENTIAL = "credential", "The source does not accept the credential; set a new one."
-    SOURCE = "source", "The source is out of order or asks for fewer requests."
+    SOURCE = "source", "The source is unavailable or limits the request rate."
     OPERATOR = "operator", "An operator has paused the job."
     RECORDS = "records", "PostgreSQL does not answer a worker."
-    STORAGE = "storage", "The object store takes no objects, or a worker's disk is full."
+    STORAGE = "storage", "The object store accepts no objects, or a worker's disk is full."
 
 
 class Doubt(_Explained):
@@ -37,7 +37,7 @@ class Doubt(_Explained):
 
     SIZE_MISMATCH = (
         "size_mismatch",
-        "The source repeatedly sends this file in a different size than it lists.",
+        "The source repeatedly sends this file in another size than the listed one.",
     )
     TEXT_ONLY = (
         "text_only",
@@ -53,7 +53,7 @@ class Reason(_Explained):
         "The court keeps this document secret; the credential in use may not read it.",
     )
     NO_ACCESS = "no_access", "The credential in use has no access to this process."
-    NOT_FOUND = "not_found", "The source does not know it, or no longer does."
+    NOT_FOUND = "not_found", "The source does not have it, or no longer has it."
     NO_ADDRESS = "no_address", "The source lists this document without an address to fetch it from."
     FOREIGN_HOST = (
         "foreign_host",
@@ -61,7 +61,7 @@ class Reason(_Explained):
     )
     BAD_REQUEST = "bad_request", "The source calls the request malformed."
     TOO_LARGE = "too_large", "The document is larger than the configured limit."
-    UNAVAILABLE = "unavailable", "The source is out of order at the moment."
+    UNAVAILABLE = "unavailable", "The source is unavailable."
     DOCUMENT_ERROR = (
         "document_error",
         "The source could not read this document from the court's system.",
@@ -74,7 +74,7 @@ class Reason(_Explained):
     SIZE_MISMATCH = "size_mismatch", "The document's size is not the one the source lists."
     BLOCKED = "blocked", "The source's firewall refused the request."
     CREDENTIAL = "credential", "The source does not accept the credential; set a new one."
-    RATE_LIMITED = "rate_limited", "The source asks for fewer requests."
+    RATE_LIMITED = "rate_limited", "The source limits the request rate."
     TIMEOUT = "timeout", "The source did not answer in time."
     TOO_SLOW = "too_slow", "The source sent the document too slowly."
     REDIRECTED = (
@@ -83,9 +83,9 @@ class Reason(_Explained):
     )
     UNREADABLE_LISTING = (
         "unreadable_listing",
-        "The source's answer about this process cannot be read.",
+        "The source's response about this process cannot be read.",
     )
-    STORAGE = "storage", "The object store did not take the document, or has lost it."
+    STORAGE = "storage", "The object store did not accept the document, or has lost it."
     INTERRUPTED = (
         "interrupted",
         "The job was stopped from outside before it could record how it ended.",

@@ -1,6 +1,6 @@
 """Messages between `ReconcileWorkflow` and its activity, and the report.
 
-A reconciliation goes step by step, and each step page by page. Ids, case numbers and counts only:
+A reconciliation runs step by step, and each step page by page. Ids, case numbers and counts only:
 no address, name or token of a finding enters a workflow's history.
 """
 
@@ -21,7 +21,7 @@ class Step(StrEnum):
     RUNNING = "running"
     """Running jobs with their rows."""
     SUBSCRIPTIONS = "subscriptions"
-    """Webhook URLs that no job has taken up."""
+    """Webhook URLs that no job has claimed."""
     DELIVERIES = "deliveries"
     """Pending deliveries with their workflows."""
     LEFTOVERS = "leftovers"
@@ -52,11 +52,11 @@ class Kind(StrEnum):
     JOB_SUPERSEDED = "job_superseded"
     """The row is active, but the process's newest job is another one."""
     JOB_UNRECORDED = "job_unrecorded"
-    """A job runs and has no row."""
+    """A running job has no row."""
     SUBSCRIPTION_OPEN = "subscription_open"
     """A webhook URL that no job will notify."""
     DELIVERY_STOPPED = "delivery_stopped"
-    """An event is not delivered, and no workflow delivers it."""
+    """An undelivered event has no delivery workflow."""
     IDEMPOTENCY_KEY_EXPIRED = "idempotency_key_expired"
     """A stored response past its lifetime."""
     ATTEMPT_EXPIRED = "attempt_expired"
@@ -73,7 +73,7 @@ class Finding(BaseModel):
     """One disagreement, by id."""
 
     id: str
-    """Of the job, subscription, event or document; for an orphan its key in the bucket."""
+    """Id of the job, subscription, event or document; for an orphan, its key in the bucket."""
     process_number: str | None = None
     mended: bool
 
@@ -93,7 +93,7 @@ class Count(BaseModel):
 
 
 class Counts(BaseModel):
-    """Everything found, by kind; a kind with no finding is not in it."""
+    """All findings, by kind; kinds without findings are absent."""
 
     kinds: dict[Kind, Count] = Field(default_factory=dict)
 
@@ -126,14 +126,14 @@ class Report(BaseModel):
     dry_run: bool = False
     tallies: Counts = Field(default_factory=Counts)
     unfinished: list[Step] = Field(default_factory=list)
-    """Steps that were given up because records, store or Temporal did not answer."""
+    """Steps that were skipped because records, store or Temporal did not answer."""
 
 
 class ReconcileOptions(BaseModel):
-    """Whether and from what age a reconciliation repairs."""
+    """Whether a reconciliation repairs, and the minimum age of what it compares."""
 
     dry_run: bool = False
-    """Report, and change nothing."""
+    """Report only, and change nothing."""
     grace_seconds: int = 300
     """Anything younger may still be under way and is skipped; longer than any request takes."""
     object_grace_seconds: int = 86_400
@@ -153,7 +153,7 @@ class Reconcile(BaseModel):
 
     terms: ReconcileOptions = Field(default_factory=ReconcileOptions)
     steps: list[Step] = Field(default_factory=lambda: list(Step))
-    """Those still to do; the first one from the carried cursor on."""
+    """The remaining steps; the first one continues at the carried cursor."""
     carried: Carried | None = None
     continue_as_new_after: int | None = None
     """Events in the history after which to continue as new; None leaves it to the server."""

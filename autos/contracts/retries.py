@@ -11,13 +11,13 @@ from typing import Final
 
 from temporalio.common import RetryPolicy
 
-from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.contracts.reasons import Reason
+from autos.contracts.temporal_names import INTERNAL_ERROR, RECORDS, STORAGE
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
-    """How often and after what delays something is tried.
+    """How many attempts are made, and the delays between them.
 
     Args:
         attempts: in all; 0 where time is the only bound.
@@ -47,19 +47,19 @@ RETRIES: Final[dict[Reason, RetryRule]] = {
     Reason.ERROR_BODY: RetryRule(4, (2, 10, 60)),
     Reason.SHELL: RetryRule(3, (2, 30)),
     Reason.TRUNCATED: RetryRule(5, (1, 4, 15, 60)),
-    # A file that comes again with the same bytes is stored, and marked as doubtful.
+    # A file that arrives again with the same bytes is stored, and marked as doubtful.
     Reason.SIZE_MISMATCH: RetryRule(3, (1, 5)),
-    # Applies to a document that is refused while the source accepts the credential elsewhere.
+    # For a document that is refused although the source accepts the credential for others.
     Reason.CREDENTIAL: RetryRule(3, (1, 10)),
     Reason.TOO_SLOW: RetryRule(3, (5, 60)),
     Reason.REDIRECTED: RetryRule(3, (5, 60)),
     # A gateway's 404 is temporary. One with the source's own body is final at once.
     Reason.NOT_FOUND: RetryRule(3, (5, 30)),
     Reason.UNREADABLE_LISTING: RetryRule(6, (5, 30, 150, 450, 900)),
-    # Our own store comes back: days of attempts, five minutes apart.
+    # An outage of our own store ends eventually: days of attempts, five minutes apart.
     Reason.STORAGE: RetryRule(2000, (1, 5, 15, 60, 150)),
 }
-"""Reasons that are not in the table are final at the first answer.
+"""Reasons that are not in the table are final after the first attempt.
 
 A `Retry-After` from the source replaces a shorter delay. An outage uses no attempts: the workflow
 detects it by a check of the source, and waits.
@@ -76,13 +76,13 @@ def retry_rule(reason: Reason) -> RetryRule:
 OUTAGES: Final = frozenset(
     {Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.BLOCKED, Reason.STUB}
 )
-"""A batch that has no other outcome than these may have met an outage of the source itself."""
+"""A batch with no other outcomes than these may indicate an outage of the source itself."""
 
 OUTAGE_DELAYS: Final = RetryRule(0, (2, 5, 15, 30, 60, 150))
 """Between two checks of a source that does not work: 4 s at first, 5 min at last."""
 
 PATIENCE: Final = timedelta(days=7)
-"""How long a job waits for source, credential, records or store before it gives up."""
+"""How long a job waits for source, credential, records or store before it fails."""
 
 # ------------------------------------------------------------------ activities
 
@@ -91,7 +91,7 @@ QUICK: Final = RetryPolicy(
 )
 """The first attempts at every activity."""
 QUICK_ROUNDS: Final = 5
-"""How often the quick attempts are started: anew after an outage, or when workers died."""
+"""Rounds of quick attempts: a new round starts after an outage, or when workers died."""
 DURING_OUTAGE: Final = RetryPolicy(
     initial_interval=timedelta(seconds=5),
     backoff_coefficient=2.0,
@@ -110,11 +110,11 @@ UNTIL_SOURCE_WORKS: Final = RetryPolicy(
 # ------------------------------------------------------------------ webhooks
 
 WEBHOOK_DELAYS: Final = RetryRule(0, (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800))
-"""Seconds between two attempts to deliver an event; the first attempt is made at once."""
+"""Seconds between two attempts to deliver an event; the first attempt is immediate."""
 WEBHOOK_PATIENCE_SECONDS: Final = 259_200
 """Three days from the first attempt to the last."""
 WEBHOOK_JITTER: Final = 0.1
-"""The share by which a delay is varied, to spread the load on receivers."""
+"""Relative jitter of a delay, which spreads the load on receivers."""
 WEBHOOK_MAX_RETRY_AFTER: Final = 28_800
 """Seconds up to which a receiver's `Retry-After` is obeyed; it never shortens a delay."""
 

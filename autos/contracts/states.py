@@ -1,10 +1,10 @@
-"""Where documents and jobs stand. A member's value is stored, sent and shown."""
+"""The states of documents and jobs. A member's value is stored, sent and shown."""
 
 from enum import StrEnum
 
 
 class DocumentState(StrEnum):
-    """Where one document stands."""
+    """The state of a document."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -13,7 +13,7 @@ class DocumentState(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """Where one job stands."""
+    """The status of a job."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -24,5 +24,5 @@ class JobStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True once nothing more will happen in the job."""
+        """True once the job has ended."""
         return self not in (JobStatus.PENDING, JobStatus.PROCESSING)

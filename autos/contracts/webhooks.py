@@ -11,7 +11,7 @@ from typing import Final
 from pydantic import AwareDatetime, BaseModel
 
 TIMEOUT_SECONDS: Final = 15.0
-"""For one attempt in all: name resolution, connection, request and the response's status line."""
+"""For one whole attempt: name resolution, connection, request and the response's status line."""
 
 OVERLAP_SECONDS: Final = 86_400
 """How long a rotated secret still signs beside the new one."""
@@ -25,7 +25,7 @@ class DeliveryOutcome(StrEnum):
     FAILED = "failed"
     """Anything else; worth another attempt."""
     GONE = "gone"
-    """The receiver answered 410: it no longer wants this event."""
+    """The receiver answered 410: no further attempts for this event."""
     PURGED = "purged"
     """The records no longer hold the event, because its process was purged."""
 
@@ -39,7 +39,7 @@ class DeliverWebhook(BaseModel):
     step: int = 0
     """The place in the schedule."""
     began: AwareDatetime | None = None
-    """When the schedule began; None for now."""
+    """When the schedule began; None means now."""
     asked_for: bool = False
     """True if a redelivery was requested."""
     continue_as_new_after: int = 0

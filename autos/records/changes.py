@@ -1,8 +1,8 @@
 """Notifies waiting requests that a process has changed, by LISTEN/NOTIFY.
 
 A transaction announces the process whose rows it writes; one connection in each API process
-listens. While that connection is down, every waiter is woken every few seconds to check for itself.
-A wake-up does not say what has changed, and may be spurious.
+listens. While that connection is down, every waiter is woken every few seconds to check the rows. A
+wake-up carries no details, and may be spurious.
 """
 
 import asyncio
@@ -63,12 +63,12 @@ class Watch:
 
     @property
     def changed_at(self) -> float:
-        """Event loop time of the last change; an answer begun after it is up to date."""
+        """Event loop time of the last change; an answer started after it is up to date."""
         return self._changes.changed_at(self._digits)
 
 
 class Changes:
-    """The listening end: one per API process."""
+    """Listens for changes; one per API process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -132,8 +132,8 @@ class Changes:
                     await _until_lost(connection)
                 finally:
                     connection.terminate()
-            except Exception as error:  # noqa: BLE001 - listening must go on after any error
-                log.warning("changes_not_followed", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - listening must continue after any error
+                log.warning("changes_listener_failed", error=type(error).__name__)
             self._all_may_have_changed()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

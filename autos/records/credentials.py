@@ -2,8 +2,8 @@
 
 The row is locked while it is compared and replaced, so one of several refreshers wins and the
 others use what it stored. The settings' token is used until another one is stored; a token that is
-*changed* in the settings replaces the stored one. Since when the source refuses the credential is
-stored unencrypted beside it.
+*changed* in the settings replaces the stored one. The time of the source's first refusal is stored
+unencrypted beside it.
 """
 
 import hashlib
@@ -38,10 +38,10 @@ class DatabaseCredentialStore:
         self._seed = hashlib.sha256(seed.encode(errors="backslashreplace")).hexdigest()
 
     async def load(self) -> Credential | None:
-        """The stored credential, else the one of the settings.
+        """Return the stored credential, else the one of the settings.
 
         Raises:
-            SealBroken: `AUTOS_SECRET_KEY` is not the key that encrypted it.
+            DecryptionFailed: `AUTOS_SECRET_KEY` is not the key that encrypted it.
         """
         async with self._database.transaction() as session:
             row = await session.scalar(select(StoredCredential).filter_by(name=_NAME))

@@ -5,7 +5,7 @@ a parameter that it does not know is sent to the server as a setting of the sess
 a time-out. TCP keepalives let the server free the locks of a disconnected machine within half a
 minute. A pooled connection that the server closed while it was idle is replaced before use.
 
-Does not support: parameters of libpq that only tune its sockets (`_IGNORED`) have no effect.
+Parameters of libpq that only tune its sockets (`_IGNORED`) have no effect.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -86,8 +86,8 @@ class InvalidAddress(ValueError):
 def is_outage(error: BaseException) -> bool:
     """True if PostgreSQL could not be reached, False if it rejected a statement.
 
-    Decided by class and SQLSTATE only. An `OSError` or a `TimeoutError` is not an outage by
-    itself: this module raises those of the driver as `DatabaseUnreachable`.
+    Decided by class and SQLSTATE only. An `OSError` or `TimeoutError` from elsewhere is not an
+    outage: this module raises those of the driver as `DatabaseUnreachable`.
     """
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (

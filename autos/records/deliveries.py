@@ -1,4 +1,4 @@
-"""Deliveries of events with their attempts, and the webhooks that the test receiver got.
+"""Deliveries of events with their attempts, and the webhooks of the test receiver.
 
 A function with an `owner` sees only that API key's deliveries; None sees all.
 """
@@ -18,7 +18,7 @@ from autos.records.models import Attempt, Delivery, Document, Job, Receipt, Subs
 
 
 class DeliveryContext(NamedTuple):
-    """One delivery with everything that its event reports."""
+    """One delivery with all data of its event."""
 
     delivery: Delivery
     subscription: Subscription
@@ -27,7 +27,7 @@ class DeliveryContext(NamedTuple):
 
 
 class DeliveryRow(NamedTuple):
-    """One delivery as the log of deliveries lists it."""
+    """One delivery in the log of deliveries."""
 
     delivery: Delivery
     subscription: Subscription
@@ -38,10 +38,10 @@ class DeliveryRow(NamedTuple):
 async def context(
     session: AsyncSession, event_id: str, *, most_documents: int
 ) -> DeliveryContext | None:
-    """A delivery with what its event reports; None if its process was purged.
+    """A delivery with the data of its event; None if its process was purged.
 
-    A thin payload has no documents. Of more than `most_documents` one more is read than these, so
-    that the caller sees that there are too many.
+    A thin payload has no documents. At most `most_documents + 1` are read; the extra one shows the
+    caller that there are too many.
     """
     found = (
         await session.execute(
@@ -71,7 +71,7 @@ async def record_attempt(
 ) -> None:
     """Write an attempt and the delivery's new status; the same attempt twice changes nothing.
 
-    What was delivered once stays delivered, even if a later replay fails.
+    A delivered event stays delivered, even if a later redelivery fails.
 
     Args:
         session: in a transaction.
@@ -109,7 +109,7 @@ async def record_attempt(
 
 
 async def abandon(session: AsyncSession, delivery_id: str, error: str) -> None:
-    """Fail a delivery of which no attempt can be made, unless it has been delivered."""
+    """Mark a delivery that cannot be attempted as failed, unless it was delivered."""
     await session.execute(
         update(Delivery)
         .where(Delivery.id == delivery_id, Delivery.delivered_at.is_(None))
@@ -183,7 +183,7 @@ def _owned_by(owner: uuid.UUID | None) -> list[ColumnElement[bool]]:
 
 
 async def keep_receipt(session: AsyncSession, receipt: Receipt, *, most: int) -> None:
-    """Insert what the test receiver got; only the newest `most` of its API key remain."""
+    """Insert a received webhook; keep only the newest `most` of its API key."""
     session.add(receipt)
     await session.flush()
     kept = (
@@ -200,7 +200,7 @@ async def keep_receipt(session: AsyncSession, receipt: Receipt, *, most: int) ->
 
 
 async def receipts(session: AsyncSession, api_key_id: uuid.UUID) -> Sequence[Receipt]:
-    """What the test receiver got for an API key, newest first."""
+    """The webhooks that the test receiver keeps for an API key, newest first."""
     query = (
         select(Receipt)
         .where(Receipt.api_key_id == api_key_id)

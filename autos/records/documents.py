@@ -1,6 +1,6 @@
-"""Documents of a process: reading them, and recording what a job's attempts brought.
+"""Documents of a process: read them, and record the outcomes of a job's attempts.
 
-What the source lists of them is written by `autos.records.listings`.
+`autos.records.listings` writes what the source lists about them.
 
 Functions that write may run twice with the same arguments and leave the same rows: Temporal runs
 an activity again if its worker died.
@@ -27,8 +27,8 @@ _OBTAINABLE: Final = and_(Document.addresses != [], Document.vanished_at.is_(Non
 """True for a document that the source lists, with an address."""
 
 
-class Held(NamedTuple):
-    """What the records know of a process's documents."""
+class DocumentStates(NamedTuple):
+    """The states of all documents of a process."""
 
     states: str
     """One character per document, by position (autos.contracts.download)."""
@@ -36,7 +36,7 @@ class Held(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """True if no document is left to be downloaded."""
+        """True if no document remains to be downloaded."""
         return not self.states.strip(AVAILABLE + DOUBTFUL + FAILED)
 
 
@@ -86,7 +86,7 @@ async def page(
 async def get(
     session: AsyncSession, process_number: str, document_id: uuid.UUID
 ) -> Document | None:
-    """One document of a process, by our id or by the source's."""
+    """One document of a process, by its id here or at the source."""
     return await session.scalar(
         select(Document).where(
             Document.process_number == process_number,
@@ -101,7 +101,7 @@ async def held(
     active_job: str | None,
     *,
     retry_doubtful: bool = False,
-) -> Held:
+) -> DocumentStates:
     """Every document's state in one row, however many documents there are.
 
     Args:
@@ -109,8 +109,8 @@ async def held(
         process_number: the process's digits.
         active_job: the running job's id. What failed in an earlier job then counts as pending,
             because this job retries it. None if no job runs; then nothing counts as processing.
-        retry_doubtful: count a document that is held with a doubt as pending if the source still
-            offers it.
+        retry_doubtful: count a document stored with a doubt as pending if the source still lists
+            it.
     """
     failed = Document.state == DocumentState.FAILED
     processing: ColumnElement[bool] = literal(False)
@@ -134,11 +134,11 @@ async def held(
             ).where(Document.process_number == process_number)
         )
     ).one()
-    return Held(states or "", int(stored or 0))
+    return DocumentStates(states or "", int(stored or 0))
 
 
 def state_string(documents: Iterable[Document]) -> str:
-    """One character per document; the documents come by position."""
+    """One character per document; `documents` are in order of position."""
     return "".join(
         DOUBTFUL
         if document.is_available and document.doubt is not None
@@ -152,12 +152,12 @@ def state_string(documents: Iterable[Document]) -> str:
 
 async def start_documents(
     session: AsyncSession, job_id: str, digits: str, *, again: bool = False
-) -> Held:
-    """Set every document that this job has to download to pending; the states it starts from.
+) -> DocumentStates:
+    """Set every document that this job must download to pending; return all states.
 
-    What has no address or is no longer listed fails at once. A second call of the same job keeps
-    what the job has found out, unless it retries its failures (`again`). A document that is held
-    with a doubt keeps its row, and is pending in the answer: each job downloads it once more.
+    A document without an address, or no longer listed, fails immediately. A second call of the same
+    job keeps the outcomes so far, unless it retries failures (`again`). A document stored with a
+    doubt keeps its row, but is returned as pending: each job downloads it once more.
     """
     missing = and_(Document.process_number == digits, not_(Document.is_available))
     await session.execute(
@@ -221,9 +221,9 @@ async def wanted_documents(
 
 
 async def reopen_failed(session: AsyncSession, job_id: str, *, until: datetime) -> None:
-    """Set what failed in a running job before `until` to pending, so that readers see it at once.
+    """Set documents that failed in a running job before `until` to pending, visible immediately.
 
-    The job itself was signalled before; what fails after `until` has failed again.
+    The job was notified before; a document that fails after `until` has failed again.
     """
     number = select(Job.process_number).where(Job.id == job_id).scalar_subquery()
     await session.execute(
@@ -241,8 +241,8 @@ async def reopen_failed(session: AsyncSession, job_id: str, *, until: datetime) 
 
 
 _KEPT: Final = ("sha256", "size", "content_type", "mismatch_sha256")
-"""Columns that an attempt without a value leaves: a newer version that cannot be downloaded does
-not take away the one that is held."""
+"""Columns that an attempt without a value does not change: a newer version that cannot be
+downloaded does not remove the stored one."""
 _SET: Final = tuple(
     field.name for field in fields(DocumentRecord) if field.name not in ("document_id", *_KEPT)
 )
@@ -258,8 +258,8 @@ _RECORD_ATTEMPT: Final = (
     .where(
         # Not by position: after a purge another document may have it.
         Document.id == bindparam("new_document_id"),
-        # An attempt of a worker that was given up may end late. A stored document stays stored,
-        # unless it is in doubt and what comes is no worse; a failed one does not become pending.
+        # An attempt of an abandoned worker may end late. A stored document stays stored, unless it
+        # is doubtful and the new one is no worse; a failed one does not become pending.
         or_(
             not_(Document.is_available),
             and_(
@@ -304,15 +304,15 @@ async def settle_documents(
     *,
     all_of_them: bool,
 ) -> list[Document]:
-    """Fail the documents that the workflow gave up; every document by position.
+    """Fail the documents that the workflow abandoned; return all documents by position.
 
     Args:
         session: in a transaction.
         job_id: of the job that ends.
         digits: the process's number.
-        states: the workflow's states; those it gave up are `FAILED`.
-        reason: why, for documents that have no reason yet.
-        all_of_them: fail every open document, whatever the workflow knew of it.
+        states: the workflow's states; abandoned ones are `FAILED`.
+        reason: set for documents that have no reason yet.
+        all_of_them: fail every open document, whatever its state in the workflow.
     """
     given_up = [position for position, state in enumerate(states) if state == FAILED]
     await session.execute(

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from autos.records.models import IdempotencyKey, now
 
 KEY_LIFETIME: Final = timedelta(hours=24)
-"""How long an answer is repeated."""
+"""How long an answer is kept."""
 CLAIM_TIMEOUT: Final = timedelta(seconds=10)
 """A claim that was not renewed for this long was left by a crash and may be taken over."""
 

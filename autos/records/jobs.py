@@ -46,19 +46,19 @@ class Wait(NamedTuple):
 
     waiting_for: WaitReason
     reason: Reason | None
-    """What the source answered, where it was asked."""
+    """The source's reply, if a request was sent."""
     jobs: int
     since: datetime | None
     """UTC; start of the longest of these waits."""
 
 
 class QueuePlace(NamedTuple):
-    """Where a job that has not started stands in line."""
+    """The place in the queue of a job that has not started."""
 
     jobs_ahead: int
-    """Requested earlier and not started either."""
+    """Number of jobs requested earlier that have not started either."""
     eta_seconds: int | None
-    """Until this job has ended; None while no job runs, or none has ended yet."""
+    """Seconds until this job has ended; None while no job runs, or none has ended yet."""
 
 
 # --------------------------------------------------------------------------------------- reading
@@ -133,7 +133,7 @@ async def waits(session: AsyncSession) -> Sequence[Wait]:
 
 
 async def queue_place(session: AsyncSession, job: Job) -> QueuePlace | None:
-    """Where the job stands in line; None if it has started or ended.
+    """The job's place in the queue; None if it has started or ended.
 
     An estimate. Does not predict the order of jobs: API keys take turns, so a key with few jobs is
     served earlier.
@@ -166,7 +166,7 @@ async def queue_place(session: AsyncSession, job: Job) -> QueuePlace | None:
 
 
 async def add_pending(session: AsyncSession, *, job_id: str, process_number: str) -> None:
-    """Insert a job that Temporal accepted, unless its worker has already done so."""
+    """Insert a job that Temporal accepted, unless the worker has already inserted it."""
     await session.execute(
         insert(Job)
         .values(id=job_id, process_number=process_number)
@@ -184,7 +184,7 @@ async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> No
         .values(id=job_id, process_number=number.digits, created_at=started, started_at=started)
         .on_conflict_do_update(
             index_elements=[Job.id],
-            # The row may be from a machine whose clock is ahead of this one's.
+            # The row may come from a machine whose clock is ahead.
             set_={
                 Job.started_at: func.coalesce(
                     Job.started_at, func.greatest(started, Job.created_at)

@@ -1,4 +1,4 @@
-"""What the source lists for a process, brought into the rows of the process and its documents.
+"""Writes what the source lists for a process into the rows of the process and its documents.
 
 A field of `ListedDocument` or `ListedProcess` that has the name of a column is copied into that
 column at each reading: a new field needs a column, its migration and the reader in `autos.source`,
@@ -26,11 +26,11 @@ def _columns_of(listing: type[ListedDocument | ListedProcess], table: type[Base]
 
 DOCUMENT_FIELDS: Final = _columns_of(ListedDocument, Document) - {"source_id", "alternate_ids"}
 PROCESS_FIELDS: Final = _columns_of(ListedProcess, Process) - {"number", "movements"}
-"""Fields that are copied at each reading. The others are written by code of their own."""
+"""Fields that are copied at each reading. Other fields are written by specific code."""
 
 
 async def save_listing(session: AsyncSession, listed: ListedProcess) -> None:
-    """Bring a process and its documents to what the source lists now.
+    """Update a process and its documents to the source's current listing.
 
     A document is recognized by any of its source ids. A new one gets the next free position: the
     first reading numbers them in the source's order, later ones follow. A document that is no
@@ -97,7 +97,7 @@ def _is_another_version(row: Document, listed: ListedDocument) -> bool:
 def _recognize(
     documents: Sequence[ListedDocument], rows: Sequence[Document]
 ) -> dict[str, Document]:
-    """The row of each listed document that has one, by the document's source id.
+    """The existing row of each listed document, by the document's source id.
 
     No row stands for two documents: two listings that were taken for one document may later be
     listed apart, and then the second gets a new row.

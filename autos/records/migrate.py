@@ -1,4 +1,4 @@
-"""The schema's version: brings the database to the newest one, and reads which one it has.
+"""The database schema: upgrades it, and reads its version.
 
 Migrating is safe to repeat and from several machines at once.
 """
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import NullPool
 
 from autos.records.database import DatabaseUnreachable, InvalidAddress, Server
-from autos.settings import DatabaseAway
+from autos.settings import DatabaseUnavailable
 
 _ROOT: Final = Path(__file__).parents[2]
 _LOCK: Final = 7_239_001
@@ -33,12 +33,12 @@ async def migrate(database_url: str) -> None:
     """Run every migration that has not run yet, in one transaction.
 
     Raises:
-        DatabaseAway: the address is malformed, no server answers there, or it rejects us.
+        DatabaseUnavailable: the address is malformed, no server answers there, or it rejects us.
     """
     try:
         engine = Server.at(database_url).engine(poolclass=NullPool)
     except InvalidAddress as error:
-        raise DatabaseAway(
+        raise DatabaseUnavailable(
             "AUTOS_DATABASE_URL is not an address like postgresql://user:password@host/name."
         ) from error
     try:
@@ -47,7 +47,7 @@ async def migrate(database_url: str) -> None:
     except (DBAPIError, DatabaseUnreachable) as error:
         await engine.dispose()
         cause = error.__cause__ or error
-        raise DatabaseAway(
+        raise DatabaseUnavailable(
             "No connection to the database of AUTOS_DATABASE_URL could be made "
             f"({type(cause).__name__}). Is it up, and are user, password and database name right?"
         ) from error

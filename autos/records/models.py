@@ -57,7 +57,7 @@ class Base(DeclarativeBase):
 
 
 class Process(Base):
-    """A requested court case; the metadata is there once `fetched_at` is set."""
+    """A requested court case; it has metadata once `fetched_at` is set."""
 
     __tablename__ = "processes"
 
@@ -144,7 +144,7 @@ class Document(Base):
         return self.state == DocumentState.AVAILABLE
 
     @property
-    def is_held(self) -> bool:
+    def is_stored(self) -> bool:
         """True if any version is in the store: the one that the source lists, or an earlier one."""
         return self.sha256 is not None
 
@@ -198,7 +198,7 @@ class Job(Base):
 
 
 class Subscription(Base):
-    """A webhook URL attached to a job; it is shown only to the API key that gave it.
+    """A webhook URL attached to a job; it is shown only to the API key that set it.
 
     `job_id` is None until a job has claimed the subscription.
     """
@@ -274,7 +274,7 @@ class Attempt(Base):
 
 
 class Receipt(Base):
-    """A webhook that the test receiver got for an API key; the newest few are kept."""
+    """A webhook that the test receiver accepted for an API key; the newest few are kept."""
 
     __tablename__ = "test_receipts"
 

@@ -25,8 +25,8 @@ from autos.source import ListedMovement
 Movement = dict[str, Any]
 
 _FIELDS: Final = tuple(field.name for field in fields(ListedMovement) if field.name != "sequence")
-"""What is stored of a movement. Its position takes the place of the source's sequence, which only
-some movements have."""
+"""The stored fields of a movement. Its position replaces the source's sequence, which only some
+movements have."""
 
 
 def stored(listed: Sequence[ListedMovement]) -> list[Movement]:

@@ -6,12 +6,12 @@ query. A worker's locks belong to one connection: when the worker dies, even by 
 frees them at once.
 
 A permit is not a particular lock: a worker runs as many requests as it holds locks. If it loses its
-connection, and so all locks, its requests in flight go on, and the first locks it gets again count
+connection, and so all locks, its requests in flight continue, and the first locks it regains count
 for them; no new request starts before each of them has one. For `GRACE_SECONDS` it takes no other
 locks, so that workers that lost theirs at the same moment can take them back.
 
 A worker that waits for permits holds a shared lock; workers that hold more than their share then
-release the rest, so a busy worker cannot starve another. A remainder goes round in turns.
+release the rest, so a busy worker cannot starve another. A remainder is assigned in turns.
 
 Does not guarantee equal shares. If one worker alone loses its connection, others may take its locks
 first; then the bound is exceeded by no more than the requests it had in flight, while these last.
@@ -67,7 +67,7 @@ _OTHERS_WAITING: Final = (
 
 
 class DatabasePermits:
-    """At most `most` requests at once over all processes that share the database."""
+    """At most `most` concurrent requests over all processes that share the database."""
 
     def __init__(self, database: Database, most: int) -> None:
         self._database = database
@@ -218,7 +218,7 @@ class DatabasePermits:
             self._announced = waiting
 
     async def _review_share(self, connection: asyncpg.Connection) -> None:
-        """Release idle locks, and compute this worker's share from who else waits."""
+        """Release idle locks, and compute this worker's share from the other waiting workers."""
         await self._unlock(connection, self._least_spare)
         self._least_spare = self._spare
         row = await connection.fetchrow(_OTHERS_WAITING)

@@ -105,8 +105,8 @@ async def purge(session: AsyncSession, number: str, known: set[str]) -> bool:
         known: what was `unfinished` before the purge began.
 
     Returns:
-        False if more is unfinished than was known: a caller was promised a job meanwhile. Then
-        only the documents and the time of the last reading are deleted.
+        False if more is unfinished than `known`: a job was accepted meanwhile. Then only the
+        documents and the time of the last reading are deleted.
     """
     # Serializes the purge with the insert of a job or a subscription.
     await session.execute(select(Process.number).filter_by(number=number).with_for_update())

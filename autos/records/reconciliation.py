@@ -1,8 +1,8 @@
 """What a reconciliation checks in the records, a page at a time, and rows past their lifetime.
 
-Pages go by primary key, so a row that is repaired meanwhile neither hides another nor comes twice.
-The caller repeats each check right before a repair. Expired rows are deleted only here, never by a
-request, and a page of them costs the same however many there are.
+Pages go by primary key, so a row that is repaired meanwhile neither hides another nor appears
+twice. The caller repeats each check right before a repair. Expired rows are deleted only here,
+never by a request, and a page of them costs the same however many there are.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,8 +129,8 @@ async def referred(session: AsyncSession, objects: Iterable[Stored]) -> set[Stor
 async def fail_missing(session: AsyncSession, stored: Stored, *, dry_run: bool) -> list[str]:
     """Clear the documents that refer to a missing object; their ids.
 
-    An available one fails, and the next job of the process downloads it again. One that kept an
-    earlier version because the newer one could not be downloaded loses the earlier version.
+    An available one fails, and the next job of the process downloads it again. A failed one that
+    kept an earlier version loses that version.
     """
     missing = and_(
         Document.process_number == stored.process_number, Document.sha256 == stored.sha256

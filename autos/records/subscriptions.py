@@ -23,7 +23,7 @@ _EVENTS: Final = uuid.UUID("3d0f2b1c-7c0a-5a55-9d2e-5b1f5d5e0a01")
 
 
 class SubscriptionStatus(NamedTuple):
-    """One caller's webhook of a job, and how its delivery went so far."""
+    """One caller's webhook of a job, and the state of its delivery."""
 
     url: str
     delivered_at: datetime | None
@@ -48,7 +48,7 @@ async def add(
     """Insert a webhook URL; a job claims it when its workflow is signalled the row's id.
 
     A request that is repeated within a day gets its row again. If that has a `job_id`, it has been
-    claimed: that job reports to it, and no other.
+    claimed, and only that job notifies it.
 
     Args:
         request_id: the same for every repetition of a request; None if it is not repeated.
@@ -57,7 +57,7 @@ async def add(
     if earlier is not None and earlier.created_at > now() - KEY_LIFETIME:
         return earlier
     subscription_id = request_id if request_id and earlier is None else uuid.uuid4()
-    # The request and its repetition may arrive at the same time.
+    # The request and its repetition may arrive concurrently.
     await restore(
         session,
         Subscription(
@@ -163,7 +163,7 @@ async def claim(
         select(Subscription)
         .where(wanted, or_(Subscription.job_id.is_(None), Subscription.job_id == job_id))
         .order_by(Subscription.created_at.desc(), Subscription.id)
-        # Reconciliation may give the same ones to another job if this one seemed lost.
+        # Reconciliation may attach the same ones to another job if this one seemed lost.
         .with_for_update()
     )
     newest: dict[tuple[uuid.UUID, str, str], uuid.UUID] = {}

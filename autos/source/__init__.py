@@ -1,13 +1,14 @@
-"""All communication with PDPJ: sending requests politely, judging replies, reading listings.
+"""All communication with PDPJ: rate-limited requests, classification of replies, parsing of
+listings.
 
-What is known of PDPJ is in docs/source.md. Nothing here knows of records, the store or Temporal.
+docs/source.md describes PDPJ. Nothing here imports records, store or Temporal.
 """
 
 from autos.source.client import Downloaded, SourceClient, SourceRefused
 from autos.source.courtesy.limits import Limiter
 from autos.source.credentials.provider import CredentialRefused, Credentials
 from autos.source.credentials.tokens import Credential, CredentialStore, read_token
-from autos.source.exchange import open_http
+from autos.source.http_exchange import open_http
 from autos.source.listing.models import ListedDocument, ListedMovement, ListedProcess
 from autos.source.replies.judge import Refused
 from autos.source.spool import Spool

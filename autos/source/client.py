@@ -1,8 +1,8 @@
-"""The client of PDPJ: a process's listing, a document's bytes, and whether the source works.
+"""The client of PDPJ: fetches listings and documents, and checks whether the source works.
 
-It makes one request and reports the outcome; when to retry is decided by the workflow. Two refusals
-are examined at once: one of the token (`autos.source.credentials.authorizer`), and one of a
-process's detail, which may be broken or unknown.
+It makes one request and reports the outcome; workflows decide when to retry. Two kinds of refusals
+are checked immediately with further requests: of the token (`autos.source.credentials.authorizer`),
+and of a process's detail, which may be broken or unknown.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from autos.source.courtesy.courts import CourtObserver, Courts, NotSent, Turn
 from autos.source.courtesy.limits import Limiter
 from autos.source.credentials.authorizer import Authorizer, TokenUse, accepts_token
 from autos.source.credentials.provider import Credentials
-from autos.source.exchange import WINDOW_SECONDS, Exchange, NoReply, Reply
+from autos.source.http_exchange import WINDOW_SECONDS, Exchange, NoReply, Reply
 from autos.source.listing.addresses import UnusableAddress, read_path
 from autos.source.listing.duplicates import merge_movements
 from autos.source.listing.models import ListedProcess
@@ -40,9 +40,9 @@ from autos.source.replies.judge import (
 from autos.source.spool import Quota, Spool
 
 LISTING_BYTES: Final = 64 * 1024 * 1024
-"""The largest listing that is read: some 100,000 documents."""
+"""Maximum size of a listing, in bytes: some 100,000 documents."""
 _PARSED_ASIDE_BYTES: Final = 512 * 1024
-"""A listing of this size or more is parsed in a thread; the event loop goes on meanwhile."""
+"""A listing of this many bytes or more is parsed in a thread, so as not to block the event loop."""
 _CLOSED: Final = Refused(Reason.NO_ACCESS)
 """A listing that is refused although the source accepts the token."""
 
@@ -50,7 +50,7 @@ Outcome = TypeVar("Outcome")
 
 
 class SourceRefused(Exception):
-    """The source did not give the process; `reason.text` is for a person to read."""
+    """The source did not return the process; `reason.text` explains why."""
 
     def __init__(self, reason: Reason, final: bool, retry_after: float | None = None) -> None:
         super().__init__(reason.text)
@@ -61,7 +61,7 @@ class SourceRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A document that arrived whole and was judged to be one. Close it (or use `with`)."""
+    """A complete document, in a spool. Close it (or use `with`)."""
 
     spool: Spool
     size: int
@@ -69,7 +69,7 @@ class Downloaded:
     """Hexadecimal."""
     content_type: str
     size_differs: bool = False
-    """The size is another than listed; the caller decides whether to keep it."""
+    """The size differs from the listed one; the caller decides whether to keep the document."""
 
     def close(self) -> None:
         """Free the spool."""
@@ -92,13 +92,14 @@ class _DocumentRequest:
 
 
 class SourceClient:
-    """Requests from PDPJ. One per process; `http`, `credentials` and `limiter` are not closed.
+    """Sends requests to PDPJ. One per OS process; `http`, `credentials` and `limiter` are not
+    closed.
 
     Args:
-        settings: where the source is, its time limits and sizes.
+        settings: the source's address, time-outs and size limits.
         http: see `open_http`.
-        credentials: where tokens come from.
-        limiter: the bound and the pace over all courts.
+        credentials: provides tokens.
+        limiter: limits concurrency and rate over all courts.
         window: seconds over which `AUTOS_SOURCE_MIN_BYTES_PER_MINUTE` is measured.
     """
 
@@ -144,7 +145,7 @@ class SourceClient:
         """
         detail = await self._detail(number)
         if detail == _CLOSED:
-            # Once may be a passing fault of the gateway.
+            # One such reply may be a temporary fault of the gateway.
             detail = await self._detail(number)
         if isinstance(detail, Answer):
             try:
@@ -168,9 +169,9 @@ class SourceClient:
     ) -> Downloaded | Refused:
         """Download one document into a spool, hashing and judging it.
 
-        Memory does not grow with the document; a place in flight is held exactly while the
-        request lasts, not while the caller stores the bytes. CREDENTIAL that is not `unsent`
-        concerns the document alone: the source accepts the token for the case itself.
+        Memory does not grow with the document. The request's permit is released when the bytes have
+        arrived, before the caller stores them. CREDENTIAL that is not `unsent` concerns the
+        document alone: the source accepts the token for the case itself.
 
         Args:
             address: one of `ListedDocument.addresses`.
@@ -191,7 +192,7 @@ class SourceClient:
         return await self._authorizer.send(checked.number, partial(self._download, request))
 
     async def probe(self, number: CaseNumber, *, urgent: bool = False) -> Refused | None:
-        """Make the cheapest request: None if source and credential work now.
+        """Send the cheapest request; return None if source and credential work, else the refusal.
 
         Args:
             number: a process of the court that is probed.
@@ -216,7 +217,7 @@ class SourceClient:
         return replace(listed, movements=merge_movements([listed.movements, searched]))
 
     async def _confirm(self, number: CaseNumber, detail: Refused) -> Refused:
-        """Find out what a refused detail means: unknown and broken cases look alike."""
+        """Find out with a search whether a refused case is unknown or broken."""
         found = await self._search(number)
         if isinstance(found, Refused):
             return found
@@ -289,7 +290,7 @@ class SourceClient:
                     return _as_own(reply, judge_listing(reply.status, reply.headers, head))
                 async with aclosing(reply.chunks()) as chunks:
                     async for chunk in chunks:
-                        turn.heard()
+                        turn.data_received()
                         body += chunk
                         if len(body) > LISTING_BYTES:
                             return Refused(Reason.TOO_LARGE, final=True)
@@ -317,7 +318,7 @@ class SourceClient:
                     await spool.reserve(reply.declared_length)
                     async with aclosing(reply.chunks()) as chunks:
                         async for chunk in chunks:
-                            turn.heard()
+                            turn.data_received()
                             if spool.size + len(chunk) > self._max_bytes:
                                 return Refused(Reason.TOO_LARGE, final=True)
                             head += chunk[: HEAD_BYTES - len(head)]
@@ -344,7 +345,7 @@ class SourceClient:
 
 
 def _as_own(reply: Reply, judged: Outcome | Refused) -> Outcome | Refused:
-    """A refusal by another host says nothing about credential and case: it is ERROR_BODY."""
+    """Turn a refusal by another host into ERROR_BODY: it does not concern credential or case."""
     if reply.from_other_host and 400 <= reply.status < 500 and reply.status not in (408, 429):
         return Refused(Reason.ERROR_BODY)
     return judged

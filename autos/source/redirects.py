@@ -1,7 +1,7 @@
 """Decides which redirects are followed: to the source's own host, and to those in the settings.
 
-Others are not followed; `autos.source.replies.judge` says what they mean. The token goes to the
-source's own origin only.
+`autos.source.replies.judge` interprets all others. The token is sent to the source's own origin
+only.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""Holds a document between source and store: in memory up to 8 MiB, beyond it in a nameless file.
+"""Buffers a document between source and store: in memory up to 8 MiB, beyond it in an unnamed file.
 
-Spools that share a `Quota` hold no more in memory than its bound together, give or take a piece
-each: when it is used up, they go to disk earlier. Before a body of known length is read, it is
-compared with the free space of the disk minus what the other spools have still to write.
+Spools that share a `Quota` stay within its memory bound together (plus one piece each): when it is
+used up, they go to disk earlier. Before a body of known length is read, it is compared with the
+free space of the disk minus what the other spools have still to write.
 
 The file is unlinked when it is opened, so nothing is left on disk when the process dies, and its
 bytes are written and read off the event loop, 1 MiB or more at a time. A spool is for one document,
@@ -30,7 +30,7 @@ SHARED_BYTES: Final = 128 * 1024 * 1024
 
 
 class Quota:
-    """What several spools use together; for one event loop."""
+    """The memory and disk space that several spools use together; for one event loop."""
 
     def __init__(self, memory_bytes: int = SHARED_BYTES) -> None:
         self._most = memory_bytes
@@ -40,7 +40,7 @@ class Quota:
 
     @property
     def memory_full(self) -> bool:
-        """True when no spool should hold more than a piece."""
+        """True when every spool should write to disk."""
         return self.in_memory >= self._most
 
 
@@ -89,7 +89,7 @@ class Spool:
         self._reserve(length)
 
     async def write(self, data: bytes) -> None:
-        """Append; enough bytes together are written to disk, off the event loop.
+        """Append bytes; large amounts are written to disk off the event loop.
 
         Raises:
             OSError: the disk is full, or the folder is not writable.

@@ -1,8 +1,8 @@
-"""The access keys that sign requests to S3: those of the settings, else those boto3 finds.
+"""The access keys that sign requests to S3: from the settings, else from boto3's provider chain.
 
-boto3's provider chain (environment, shared files, the role of a container or an instance) may call
-the network, so it runs in a thread, and again before temporary keys expire. Signing never waits for
-it. Does not promise that a link outlives the temporary keys it was signed with.
+The chain (environment, shared files, the role of a container or an instance) may call the network,
+so it runs in a thread, and again before temporary keys expire. Signing never waits for it. A link
+does not outlive the temporary keys that signed it.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ log = structlog.get_logger(__name__)
 
 _LOOKUP_TIMEOUT_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 5.0
-"""Between two lookups while the chain finds nothing."""
+"""Delay between two lookups while the chain finds nothing."""
 _MAX_CONNECTIONS: Final = 10
-"""Of the boto3 client; documents do not go through it."""
+"""Time-outs of the boto3 client, which does not transfer documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class AccessKeyProvider:
         self._lookup_at = -_RETRY_SECONDS
 
     def current(self) -> AccessKey:
-        """The key held now, without waiting; starts a lookup in the background when one is due.
+        """Return the current key without waiting; start a lookup in the background when one is due.
 
         Raises:
             StoreUnavailable: no key was found yet, or it has expired.
@@ -75,13 +75,13 @@ class AccessKeyProvider:
         return self._key
 
     async def wait(self) -> AccessKey:
-        """The key, after a lookup where one is due (at most 10 s); raises like `current`."""
+        """Return the key, after a lookup if one is due (at most 10 s); raises like `current`."""
         if self._is_due() and (lookup := self._start_lookup()) is not None:
             await asyncio.wait([lookup], timeout=_LOOKUP_TIMEOUT_SECONDS)
         return self.current()
 
     def open_client(self) -> Any:
-        """A boto3 client with these keys. Call it in a thread: it may call the network.
+        """A boto3 client with these keys. Call this in a thread, as it may use the network.
 
         Raises:
             StoreUnavailable: there are no keys.

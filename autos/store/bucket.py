@@ -1,6 +1,6 @@
 """Calls on the bucket as a whole: create it, list it, delete objects.
 
-They go through boto3 in a thread. Documents do not: boto3 would take three times the CPU.
+They use boto3 in a thread. Documents do not: boto3 needs three times the CPU for them.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from autos.store.errors import StoreError, StoreRefused, StoreUnavailable
 from autos.store.object_keys import PROCESSES_PREFIX, process_prefix
 
 _MAX_KEYS: Final = 1000
-"""Keys in one call of S3, listed or deleted."""
+"""Maximum number of keys that S3 lists or deletes in one call."""
 
 
 class ListedObject(NamedTuple):
@@ -72,7 +72,7 @@ class Bucket:
     async def list_page(
         self, after: str, limit: int, prefix: str = PROCESSES_PREFIX
     ) -> tuple[list[ListedObject], bool]:
-        """One page of objects, by key; and True if more follow.
+        """One page of objects, by key, and whether more follow.
 
         Args:
             after: the last key of the page before; empty for the first page.
@@ -139,7 +139,7 @@ class Bucket:
             )
             return StoreRefused(what, self._bucket, key)
         return StoreUnavailable(
-            f"The store did not answer well ({type(error).__name__}); is AUTOS_S3_ENDPOINT up?",
+            f"The call of the store failed ({type(error).__name__}); is AUTOS_S3_ENDPOINT up?",
             self._bucket,
             key,
         )

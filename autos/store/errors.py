@@ -11,11 +11,11 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or answered with an error of its side; a retry may succeed."""
+    """The store did not answer, or reported a server error; a retry may succeed."""
 
 
 class StoreRefused(StoreError):
-    """The store refused the call; bucket, access keys or their rights have to be corrected."""
+    """The store refused the call; bucket, access keys or their rights must be corrected."""
 
 
 class ObjectMissing(StoreError):

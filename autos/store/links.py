@@ -1,8 +1,8 @@
 """Presigned URLs that open an object in a browser: made when they are read, never stored.
 
 A link is reused for five minutes, because clients poll the status of cases with many documents. It
-is signed as of the start of those minutes and lives longer by as much, so that every process makes
-the same link.
+is signed as of the start of those minutes and is valid for five minutes longer, so that every
+process makes the same link.
 """
 
 import re
@@ -32,7 +32,7 @@ class LinkCache:
 
     Args:
         signer: for the endpoint that clients reach.
-        seconds: how long a link opens at least; at most 7 days.
+        seconds: minimum validity of a link; at most 7 days.
         now: seconds since the epoch.
     """
 
@@ -47,7 +47,7 @@ class LinkCache:
         """The URL of an object, with the name and the type that a browser shows."""
         seconds = self._seconds + REUSE_SECONDS
         if seconds > MAX_LINK_SECONDS:
-            # A reused link would live too short, and a longer one is not allowed.
+            # A reused link would expire too early, and a longer validity is not allowed.
             return self._sign(key, filename, content_type, self._seconds, self._now())
         period = int(self._now() // REUSE_SECONDS)
         if period != self._period or len(self._links) >= _MAX_CACHED:

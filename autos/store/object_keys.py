@@ -10,7 +10,7 @@ from typing import Final
 PROCESSES_PREFIX: Final = "processes/"
 """Prefix of all documents and manifests."""
 PROBE_KEY: Final = "health/probe"
-"""Written to check that the bucket accepts objects."""
+"""Key of the object that is written to check that the bucket accepts objects."""
 MANIFEST: Final = "manifest.json"
 """Name of a manifest under its process's prefix."""
 

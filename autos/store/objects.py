@@ -1,7 +1,7 @@
 """The object store: puts, gets and heads objects, and makes links to them.
 
 The async HTTP client sends the bytes to presigned URLs, with a known length and without a second
-copy. When an object counts as stored (measured with the stores in use):
+copy. When an object counts as stored depends on the store (measured):
 
 - AWS checks `x-amz-checksum-sha256`, refuses other bytes, and returns the checksum. It honours
   `If-None-Match: *` (412 if the key exists).
@@ -62,7 +62,7 @@ class Body(Readable, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What the store reports about an object."""
+    """The metadata that the store reports for an object."""
 
     size: int
     sha256: str | None
@@ -170,7 +170,7 @@ class Store(Bucket):
                 async for chunk in response.aiter_raw():
                     data += chunk
                     if len(data) > _MAX_GET_BYTES:
-                        raise StoreRefused("The object is too large for this", self._bucket, key)
+                        raise StoreRefused("The object is larger than 64 MiB", self._bucket, key)
             finally:
                 await response.aclose()
         except httpx2.RequestError as error:
@@ -178,10 +178,10 @@ class Store(Bucket):
         return bytes(data)
 
     async def head(self, key: str) -> StoredObject | None:
-        """What the store has under the key; None if nothing.
+        """The metadata of the object under the key; None if there is none.
 
         Raises:
-            StoreUnavailable, StoreRefused: the store did not answer the question.
+            StoreUnavailable, StoreRefused: the call failed.
         """
         request = await self._request("HEAD", key, {"x-amz-checksum-mode": "ENABLED"})
         try:
@@ -229,12 +229,12 @@ class Store(Bucket):
                 held = await self.head(key)
                 if held is not None and held.size == body.size and held.sha256 in (None, checksum):
                     return False
-                # The object is not what its key says: another store tore the write. Overwrite it.
+                # The stored object is incomplete: a write was interrupted. Overwrite it.
                 overwrite = True
             elif await self._is_stored(key, body, checksum, reply):
                 return True
         raise StoreUnavailable(
-            f"The store did not take the object in {_TRIES} tries", self._bucket, key
+            f"The store did not accept the object in {_TRIES} attempts", self._bucket, key
         )
 
     async def _try_put(
@@ -292,7 +292,7 @@ class Store(Bucket):
 
     def _check(self, response: httpx2.Response, key: str) -> None:
         if response.status_code == 404:
-            raise ObjectMissing("The store holds no such object", self._bucket, key)
+            raise ObjectMissing("The store has no such object", self._bucket, key)
         if response.status_code >= 500:
             raise StoreUnavailable(
                 f"The store answered HTTP {response.status_code}", self._bucket, key

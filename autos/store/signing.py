@@ -1,10 +1,10 @@
 """Presigned URLs of S3 (AWS Signature Version 4 in the query), for requests and for links.
 
-The result equals boto3's at a tenth of its cost: boto3 derives the signing key and builds a request
-anew for every URL. boto3 still decides the address of an object.
+The result equals boto3's at a tenth of the cost: boto3 derives the signing key and builds a request
+for every URL. The address of an object still comes from boto3.
 
-A presigned URL is a secret while it lasts: it goes into requests and answers, never into a log
-line, an error or the database.
+A presigned URL is a secret until it expires: it is sent in requests and responses, never written to
+a log, an error or the database.
 """
 
 import hashlib

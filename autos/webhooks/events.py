@@ -22,7 +22,7 @@ from autos.records.models import Document
 from autos.store.object_keys import document_key, manifest_key
 
 MAX_DOCUMENTS: Final = 1_000
-"""Documents that a full payload lists; those of larger cases are in the manifest and the API."""
+"""Maximum number of documents in a full payload; larger cases use the manifest or the API."""
 
 EventType = Literal[
     "process.download.completed",
@@ -42,7 +42,7 @@ class EventDocument(DocumentFacts):
     """One document, in its state when the attempt is made."""
 
     uuid: str = Field(description="The document's id at the source")
-    position: int = Field(description="Its place in the process, from 0; never changes")
+    position: int = Field(description="Position in the process, from 0; never changes")
     status: DocumentState
     size: int | None = Field(description="Bytes")
     mime_type: str | None
@@ -54,7 +54,7 @@ class EventDocument(DocumentFacts):
     reason: Reason | None
     error_message: str | None
     doubt: Doubt | None = Field(
-        description="Why what is stored may not be what the source means it to be"
+        description="Why the stored file may not be the one that the source means"
     )
     doubt_message: str | None
 
@@ -124,7 +124,7 @@ class TestData(_Model):
     __test__ = False
 
     test: Literal[True] = True
-    message: str = "This is a test. If its signature is right, the real ones will be, too."
+    message: str = "This is a test. If its signature is valid, those of real events will be, too."
 
 
 class TestEvent(_Event):
@@ -140,7 +140,7 @@ Event = FullEvent | ThinEvent | TestEvent
 
 
 class Linker(Protocol):
-    """Makes links; `autos.store.Store` does."""
+    """Makes links; implemented by `autos.store.Store`."""
 
     def link(self, key: str, filename: str, content_type: str) -> str:
         """A URL that opens the object for a while."""
@@ -148,12 +148,12 @@ class Linker(Protocol):
 
 
 def encode(event: Event) -> str:
-    """The body of the request: compact JSON."""
+    """Encode an event as the body of a request: compact JSON."""
     return event.model_dump_json()
 
 
 def compose(context: DeliveryContext, store: Linker, api_url: str) -> FullEvent | ThinEvent:
-    """The event of a delivery, with links made for this attempt.
+    """Compose the event of a delivery, with links made for this attempt.
 
     Counts are those at the end of the job. Documents are in their present state, so that a delivery
     repeated after a later job shows what is available now.

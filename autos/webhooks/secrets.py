@@ -113,7 +113,7 @@ class Secrets(BaseModel):
         """The signers of a webhook sent at that time.
 
         Raises:
-            SealBroken: `AUTOS_SECRET_KEY` does not contain the key that encrypted them.
+            DecryptionFailed: `AUTOS_SECRET_KEY` does not contain the key that encrypted them.
         """
         symmetric = self._open(self.in_force(Scheme.SYMMETRIC, at), vault)
         asymmetric = self._open(self.in_force(Scheme.ASYMMETRIC, at), vault)

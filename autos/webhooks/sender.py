@@ -17,7 +17,7 @@ import httpx2
 from autos.contracts.webhooks import TIMEOUT_SECONDS
 from autos.retry_after import parse_retry_after
 from autos.settings import Settings
-from autos.webhooks.guard import Blocked, GuardedTransport
+from autos.webhooks.address_guard import Blocked, GuardedTransport
 
 EXCERPT_BYTES: Final = 2048
 _MAX_BODY_BYTES: Final = 65_536

@@ -64,7 +64,7 @@ class StackLayout:
     secrets: Secrets
 
     def url(self, name: str) -> str:
-        """The URL of a part that speaks HTTP."""
+        """The URL of a part that serves HTTP."""
         return f"http://{HOST}:{self.ports[name]}"
 
     def settings(self, parts: Collection[str]) -> dict[str, str]:

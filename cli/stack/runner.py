@@ -18,8 +18,8 @@ from typing import Final
 
 import httpx2
 
-from cli.stack.parts import Part, Process
 from cli.stack.ports import listens
+from cli.stack.servers import Part, Process
 from cli.stack.state import ProcessList, StackError, open_private
 
 _DIE_WITH_PARENT: Final = Path(__file__).with_name("die_with_parent.py")

@@ -14,11 +14,11 @@ from typing import Final, Self
 
 import httpx2
 
-from cli.stack import parts as catalogue
+from cli.stack import servers
 from cli.stack.environment import StackLayout
-from cli.stack.parts import Part
 from cli.stack.ports import PortChoice, choose, is_free
 from cli.stack.runner import Runner, RunnerContext
+from cli.stack.servers import Part
 from cli.stack.state import ProcessList, StackError, StackState, restrict_folder, take_lock
 
 SERVERS: Final = ("postgres", "temporal", "s3")
@@ -139,7 +139,7 @@ class Stack:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """The URLs of the parts that speak HTTP, by name."""
+        """The URLs of the parts that serve HTTP, by name."""
         return dict(self._state.addresses)
 
     def pid(self, name: str) -> int | None:
@@ -227,22 +227,22 @@ class Stack:
         settings = self._state.environment
         match name:
             case "postgres":
-                return [catalogue.postgres(layout)]
+                return [servers.postgres(layout)]
             case "temporal":
-                return [catalogue.temporal(layout)]
+                return [servers.temporal(layout)]
             case "s3":
-                return [catalogue.s3(layout)]
+                return [servers.s3(layout)]
             case "sandbox":
-                return [catalogue.sandbox(layout, settings, self._sandbox_latency_ms)]
+                return [servers.sandbox(layout, settings, self._sandbox_latency_ms)]
             case "migrations":
-                return [catalogue.migrations(settings)]
+                return [servers.migrations(settings)]
             case "worker":
                 settings = dict(self._environment_of("worker", settings))
                 web_ui = self._state.addresses.get("temporal-ui")
                 numbers = range(1, self._workers + 1)
-                return [catalogue.worker(number, settings, web_ui) for number in numbers]
+                return [servers.worker(number, settings, web_ui) for number in numbers]
             case "api":
-                return [catalogue.api(layout, self._environment_of("api", settings))]
+                return [servers.api(layout, self._environment_of("api", settings))]
             case _:
                 raise StackError(f"There is no part {name}; there are {', '.join(EVERYTHING)}.")
 

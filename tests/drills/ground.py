@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
-from autos.contracts.names import delivery_workflow_id, job_workflow_id
+from autos.contracts.temporal_names import delivery_workflow_id, job_workflow_id
 from autos.records.database import Server
 from autos.records.permits import LOCK_SPACE as PERMIT_SPACE
 from autos.settings import Settings

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from autos.contracts.names import SEARCH_ATTRIBUTES
+from autos.contracts.temporal_names import SEARCH_ATTRIBUTES
 from cli.stack import Stack
 from tests.e2e.clients import BOUND, Sandbox
 

@@ -15,9 +15,9 @@ from api.services import Services
 from api.temporal_client import TemporalClient
 from autos.cnj import CaseNumber
 from autos.contracts.download import DOUBTFUL, STATES
-from autos.contracts.names import job_workflow_id
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.states import DocumentState, JobStatus
+from autos.contracts.temporal_names import job_workflow_id
 from autos.records import jobs, processes
 from autos.records.changes import announce, announce_jobs
 from autos.records.database import Database

@@ -22,7 +22,7 @@ from temporalio.worker import Worker
 
 from api.app import create_app
 from autos.cnj import CaseNumber
-from autos.contracts.names import JOBS_QUEUE, SEARCH_ATTRIBUTES
+from autos.contracts.temporal_names import JOBS_QUEUE, SEARCH_ATTRIBUTES
 from autos.records.database import Database
 from autos.records.migrate import migrate
 from autos.settings import Settings

@@ -5,7 +5,7 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from autos.contracts import names
+from autos.contracts import temporal_names
 from autos.contracts.download import (
     Attach,
     AttachCheck,
@@ -92,9 +92,9 @@ class FakeJob:
 
     def _check(self, request: Steer) -> None:
         if request.job_id != workflow.info().first_execution_run_id:
-            raise ApplicationError("Another job is meant.", type=names.JOB_ENDED)
+            raise ApplicationError("Another job is meant.", type=temporal_names.JOB_ENDED)
         if self._closing:
-            raise ApplicationError("As told.", type=names.JOB_CLOSING)
+            raise ApplicationError("As told.", type=temporal_names.JOB_CLOSING)
 
     @workflow.signal
     def close(self) -> None:

@@ -21,9 +21,9 @@ from autos.contracts.download import (
     DocumentOutcome,
     DownloadBatch,
 )
-from autos.contracts.names import STORAGE
 from autos.contracts.reasons import Reason
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import STORAGE
 from autos.records import documents, jobs, listings, processes
 from autos.records.database import Database
 from autos.records.models import Document, now

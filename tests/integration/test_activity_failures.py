@@ -27,9 +27,9 @@ from autos.contracts.download import (
     FetchProcess,
     RecordJob,
 )
-from autos.contracts.names import INTERNAL_ERROR
 from autos.contracts.reconciliation import ReconcileOptions, ReconcilePage, Step
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import INTERNAL_ERROR
 from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery
 from autos.settings import Settings
 from worker.main import Parts, build_workers

@@ -192,7 +192,7 @@ async def test_a_check_that_hangs_keeps_no_other_from_being_made(
 ) -> None:
     """(S34)"""
 
-    async def hangs(_: object) -> diagnosis.Found:
+    async def hangs(_: object) -> diagnosis.CheckResult:
         await asyncio.Event().wait()
         raise AssertionError
 

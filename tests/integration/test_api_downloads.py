@@ -12,9 +12,9 @@ from temporalio.client import Client
 from api.downloads import start as downloads
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach
-from autos.contracts.names import COURT
 from autos.contracts.reasons import Reason
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import COURT
 from autos.records.database import Database
 from autos.records.models import Job, Subscription
 from tests.integration.api_parts import (

@@ -45,7 +45,7 @@ async def test_a_full_bucket_is_reported(ready: Ready, monkeypatch: pytest.Monke
     ready.store.full = True
     status, parts = await ready.ask()
     assert (status, parts["store"]["ok"]) == (503, False)
-    assert "takes no objects" in str(parts["store"]["detail"])
+    assert "accepts no objects" in str(parts["store"]["detail"])
     assert parts["records"] == parts["engine"] == {"ok": True}
     ready.store.full = False
     assert (await ready.ask())[0] == 200

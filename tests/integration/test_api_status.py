@@ -12,8 +12,8 @@ from temporalio.worker import Worker
 
 from api.app import create_app
 from autos.cnj import CaseNumber
-from autos.contracts.names import JOBS_QUEUE
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import JOBS_QUEUE
 from autos.records.database import Database
 from autos.records.models import Subscription
 from autos.settings import Settings

@@ -21,8 +21,8 @@ from api.problems import Problem
 from api.temporal_client import TemporalClient
 from autos.cnj import CaseNumber
 from autos.contracts.download import Attach, JobOptions
-from autos.contracts.names import JOBS_QUEUE, SEARCH_ATTRIBUTES
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import JOBS_QUEUE, SEARCH_ATTRIBUTES
 from autos.records import subscriptions
 from autos.records.database import Database
 from autos.records.models import Delivery, Document, Job, Subscription, now

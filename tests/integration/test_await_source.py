@@ -11,10 +11,10 @@ from temporalio.testing import ActivityEnvironment
 from activities.process import ProcessActivities
 from autos.cnj import CaseNumber
 from autos.contracts.download import AwaitSource, SourceCheck
-from autos.contracts.names import SOURCE_REFUSED
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.retries import OUTAGE_DELAYS
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import SOURCE_REFUSED
 from autos.records import jobs
 from autos.records.database import Database
 from autos.records.models import Job

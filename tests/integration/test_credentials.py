@@ -13,7 +13,7 @@ from autos.records.database import Database
 from autos.records.models import StoredCredential, now
 from autos.settings import Settings
 from autos.source import Credential
-from autos.vault import SealBroken
+from autos.vault import DecryptionFailed
 
 
 def settings(token: str, secret_key: str = "k" * 32) -> Settings:
@@ -54,7 +54,7 @@ async def test_the_row_shows_no_secret_and_opens_with_its_key_only(
     async with database.transaction() as session:
         row = (await session.scalars(select(StoredCredential))).one()
     assert b"rotated-secret" not in row.secret
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         await DatabaseCredentialStore(database, settings(token, "other" * 8)).load()
 
 

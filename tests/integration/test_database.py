@@ -22,7 +22,7 @@ from autos.cnj import CaseNumber
 from autos.records import processes
 from autos.records.database import Database, InvalidAddress, Server, is_outage
 from autos.records.migrate import migrate
-from autos.settings import DatabaseAway, Settings
+from autos.settings import DatabaseUnavailable, Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, path, problem
 from tests.integration.database_proxy import DatabaseProxy
 
@@ -257,7 +257,7 @@ async def test_the_address_takes_libpqs_parameters_of_tls(
         database = Database.open(settings(bad))
         assert is_outage(await error_of(ask(database, "SELECT 1")))
         await database.close()
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseUnavailable):
             await migrate(bad)
 
 
@@ -283,7 +283,7 @@ async def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
     """(S27) At once, and not as an error of the driver."""
     with pytest.raises(InvalidAddress):
         Server.at(url)
-    with pytest.raises(DatabaseAway, match="is not an address"):
+    with pytest.raises(DatabaseUnavailable, match="is not an address"):
         await migrate(url)
 
 

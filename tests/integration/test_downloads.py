@@ -145,7 +145,7 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
     assert (row.state, row.reason, row.attempts) == ("failed", "secret", 1)
     # A failure takes away nothing that is held.
     assert (row.sha256, row.size, row.content_type) == ("a" * 64, 100, "application/pdf")
-    assert (row.is_held, row.is_available) == (True, False)
+    assert (row.is_stored, row.is_available) == (True, False)
     third = f"3-{case}"
     assert await read(database, case, third, old[0], larger, old[2]) == "apa"
     newer = replace(stored(row, third), sha256="b" * 64, size=101)

@@ -23,7 +23,7 @@ import pytest_asyncio
 import api.__main__
 import worker.main
 from cli.stack import Stack
-from sandbox.known_cases import KnownCases
+from sandbox.cases.known import KnownCases
 from tests.unit.deploy import compose
 
 AUTOS: Final = str(Path(sys.executable).with_name("autos"))

@@ -26,11 +26,10 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from cli.stack import SERVERS, AlreadyRunning, Stack
-from cli.stack import parts as catalogue
+from cli.stack import SERVERS, AlreadyRunning, Stack, servers
 from cli.stack.environment import BUCKET, StackLayout
-from cli.stack.parts import Part
 from cli.stack.ports import listens
+from cli.stack.servers import Part
 from cli.stack.state import PROCESSES_FILE, STATE_FILE, read_json
 
 
@@ -208,7 +207,7 @@ async def test_a_port_taken_during_the_start_is_left_to_the_other_program(
         writer.close()
 
     others: list[asyncio.Server] = []
-    prepare = catalogue.sandbox
+    prepare = servers.sandbox
 
     def sandbox(layout: StackLayout, *rest: Any) -> Part:
         part = prepare(layout, *rest)
@@ -222,7 +221,7 @@ async def test_a_port_taken_during_the_start_is_left_to_the_other_program(
         return replace(part, prepare=take)
 
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(catalogue, "sandbox", sandbox)
+    monkeypatch.setattr(servers, "sandbox", sandbox)
     announced: list[str] = []
     async with Stack(folder, parts=["sandbox"], ports="free", announce=announced.append) as stack:
         taken = others[0].sockets[0].getsockname()[1]

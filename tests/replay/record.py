@@ -18,8 +18,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import BatchDocument, DocumentOutcome, FetchedProcess, JobOptions
-from autos.contracts.names import INTERNAL_ERROR, RECORDS, SEARCH_ATTRIBUTES
 from autos.contracts.reasons import Reason
+from autos.contracts.temporal_names import INTERNAL_ERROR, RECORDS, SEARCH_ATTRIBUTES
 from tests.workflows.conftest import BINARIES, DEV_SERVER_FLAGS
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.reconcile_fakes import reconciled

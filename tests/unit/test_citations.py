@@ -1,4 +1,4 @@
-"""Pages and sections of the documentation that code and other pages cite exist."""
+"""Pages, sections, files and folders that code and documentation cite exist."""
 
 import re
 from itertools import chain
@@ -12,6 +12,7 @@ _FOLDERS: Final = (
 )
 _FILES: Final = ("*.md", "docs/**/*.md", *(f"{folder}/**/*.py" for folder in _FOLDERS))
 _CITED: Final = re.compile(r"\b(docs/[\w/.-]+\.md)(?:#([\w-]+))?")
+_PATH: Final = re.compile(rf"`((?:{'|'.join(_FOLDERS)}|docs)/[\w./-]*)`")
 _LINKED: Final = re.compile(r"\]\(([\w/.-]*)#([\w-]+)\)")
 
 
@@ -38,4 +39,14 @@ def test_every_page_and_section_that_is_cited_exists() -> None:
             for path, anchor in _LINKED.findall(text):
                 page = (file.parent / path).resolve() if path else file
                 lost += missing(file, page, anchor)
+    assert lost == []
+
+
+def test_every_path_that_is_cited_exists() -> None:
+    lost = [
+        f"{file.relative_to(ROOT)} cites {path}"
+        for file in chain.from_iterable(ROOT.glob(pattern) for pattern in _FILES)
+        for path in _PATH.findall(file.read_text())
+        if not (ROOT / path).exists()
+    ]
     assert lost == []

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from autos.vault import SealBroken, Vault
+from autos.vault import DecryptionFailed, Vault
 
 
 @given(st.text())
@@ -18,7 +18,7 @@ def test_what_was_sealed_opens_and_does_not_show(text: str) -> None:
 
 def test_another_key_does_not_open_it() -> None:
     sealed = Vault(SecretStr("a" * 32)).seal("whsec_synthetic")
-    with pytest.raises(SealBroken, match="AUTOS_SECRET_KEY"):
+    with pytest.raises(DecryptionFailed, match="AUTOS_SECRET_KEY"):
         Vault(SecretStr("b" * 32)).open(sealed)
 
 
@@ -29,7 +29,7 @@ def test_of_several_keys_the_first_seals_and_all_open() -> None:
     both = Vault(SecretStr(f"{new}, {old}"))
     assert both.open(sealed) == "whsec_synthetic"
     assert Vault(SecretStr(new)).open(both.seal("later")) == "later"
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         Vault(SecretStr(old)).open(both.seal("later"))
 
 

@@ -10,7 +10,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.names import SEARCH_ATTRIBUTES
+from autos.contracts.temporal_names import SEARCH_ATTRIBUTES
 
 BINARIES = Path(sys.executable).parent
 DEV_SERVER_FLAGS = [

@@ -33,10 +33,10 @@ from autos.contracts.download import (
     SourceCheck,
     Steer,
 )
-from autos.contracts.names import JOBS_QUEUE, SOURCE_QUEUE, SOURCE_REFUSED, job_workflow_id
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.retries import OUTAGE_DELAYS
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import JOBS_QUEUE, SOURCE_QUEUE, SOURCE_REFUSED, job_workflow_id
 from workflows.download_process import DownloadProcessWorkflow
 
 Answer = Callable[[BatchDocument], DocumentOutcome]

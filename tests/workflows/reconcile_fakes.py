@@ -10,7 +10,6 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from autos.contracts.names import JOBS_QUEUE
 from autos.contracts.reconciliation import (
     Finding,
     Kind,
@@ -20,6 +19,7 @@ from autos.contracts.reconciliation import (
     Report,
     Step,
 )
+from autos.contracts.temporal_names import JOBS_QUEUE
 from workflows.reconcile import ReconcileWorkflow
 
 Reconciliation = WorkflowHandle[ReconcileWorkflow, Report]

@@ -9,7 +9,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts import names
+from autos.contracts import temporal_names
 from autos.contracts.download import (
     Attach,
     AwaitSource,
@@ -24,9 +24,9 @@ from autos.contracts.download import (
     JobOptions,
     SourceCheck,
 )
-from autos.contracts.names import INTERNAL_ERROR, STORAGE, WAITING_FOR, WAITING_SINCE
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import INTERNAL_ERROR, STORAGE, WAITING_FOR, WAITING_SINCE
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.test_steering import NEVER, cancelled, details, until_waiting
 from workflows import batches
@@ -243,7 +243,7 @@ async def test_a_job_that_is_being_cancelled_refuses_steering(
         with pytest.raises(WorkflowFailureError):
             await job.result()
     assert isinstance(refused.value.cause, ApplicationError)
-    assert refused.value.cause.type == names.JOB_CLOSING
+    assert refused.value.cause.type == temporal_names.JOB_CLOSING
 
 
 async def test_a_row_that_cannot_be_written_costs_no_document(

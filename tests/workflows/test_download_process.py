@@ -22,10 +22,10 @@ from autos.contracts.download import (
     JobResult,
     SourceCheck,
 )
-from autos.contracts.names import WAITING_FOR
 from autos.contracts.reasons import Doubt, Reason, WaitReason
 from autos.contracts.retries import retry_rule
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import WAITING_FOR
 from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 

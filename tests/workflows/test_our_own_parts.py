@@ -10,10 +10,16 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import Attach, BatchResult, DownloadBatch, FetchedProcess, JobOptions
-from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE, WAITING_FOR, WAITING_SINCE
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.retries import PATIENCE
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import (
+    INTERNAL_ERROR,
+    RECORDS,
+    STORAGE,
+    WAITING_FOR,
+    WAITING_SINCE,
+)
 from autos.contracts.webhooks import DeliveryOutcome
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.test_steering import details, until_waiting

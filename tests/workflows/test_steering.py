@@ -17,9 +17,9 @@ from autos.contracts.download import (
     JobResult,
     Progress,
 )
-from autos.contracts.names import WAITING_FOR, WAITING_SINCE
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import WAITING_FOR, WAITING_SINCE
 from tests.workflows.fakes import FakeActivities, available, refused, start, steer, workers
 from workflows.download_process import DownloadProcessWorkflow
 

@@ -6,7 +6,7 @@ from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import Attach, ClosedJob, CloseJob, FetchedProcess
-from autos.contracts.names import delivery_workflow_id
+from autos.contracts.temporal_names import delivery_workflow_id
 from tests.workflows.fakes import FakeActivities, start, workers
 from tests.workflows.webhook_fakes import FakeReceiver, webhook_worker
 

@@ -11,10 +11,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.download import Attach, FetchedProcess, JobOptions, Steer
-from autos.contracts.names import JOB_CLOSING, JOB_ENDED
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.retries import PATIENCE, retry_rule
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import JOB_CLOSING, JOB_ENDED
 from tests.workflows.fakes import FakeActivities, refused, start, steer, workers
 from tests.workflows.test_steering import NEVER, Job, until_waiting
 from workflows.download_process import DownloadProcessWorkflow

@@ -12,8 +12,8 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from autos.contracts.names import INTERNAL_ERROR, WEBHOOKS_QUEUE, delivery_workflow_id
 from autos.contracts.retries import webhook_delay
+from autos.contracts.temporal_names import INTERNAL_ERROR, WEBHOOKS_QUEUE, delivery_workflow_id
 from autos.contracts.webhooks import (
     AbandonDelivery,
     AttemptDelivery,

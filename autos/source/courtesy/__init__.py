@@ -1,1 +1,1 @@
-"""Courtesy towards the source: `courts.Courts.turn` lists what each request passes."""
+"""Rate limits and circuit breakers; `courts.Courts.turn` lists what each request passes."""

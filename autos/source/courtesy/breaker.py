@@ -1,9 +1,10 @@
-"""The circuit breaker of one court: after many failures in a row, only one request at a time.
+"""The circuit breaker of one court: after many consecutive failures, only single trial requests.
 
 It opens after `FAILURES_TO_OPEN` failures in a row that show an outage of the court's system, and
-at once when such a failure carries a `Retry-After`. While it is open, requests are rejected unsent.
-Afterwards one request is sent as a trial: an answer closes the breaker, a failure opens it for
-longer. A refusal of one document (secret, not found, a stub) counts as an answer: the court works.
+immediately when such a failure carries a `Retry-After`. While it is open, requests are rejected
+unsent. Afterwards one request is sent as a trial: an answer closes the breaker, a failure opens it
+for longer. A refusal of one document (secret, not found, a stub) counts as an answer: the court
+works.
 """
 
 from collections.abc import Callable
@@ -14,9 +15,9 @@ from autos.contracts.retries import RetryRule
 from autos.source.replies.judge import Refused
 
 OUTAGE: Final = frozenset({Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.BLOCKED})
-"""Reasons that show an outage of the court, not of one document."""
+"""Reasons that indicate an outage of the court, not a fault of one document."""
 OVERLOAD: Final = OUTAGE | {Reason.RATE_LIMITED}
-"""Reasons to send fewer requests; a `Retry-After` with one of them holds for the whole court."""
+"""Signs of overload; a `Retry-After` with one of them applies to the whole court."""
 
 FAILURES_TO_OPEN: Final = 10
 """Two batches: what a worker has of one job at a time."""
@@ -27,7 +28,7 @@ TRIAL_DELAY: Final = 2.5
 
 
 class Breaker:
-    """Closed, open until a moment, or on trial.
+    """A circuit breaker: closed, open until a time, or half-open during a trial request.
 
     Args:
         clock: seconds.
@@ -83,7 +84,7 @@ class Breaker:
         if refused is not None and refused.reason not in OVERLOAD:
             refused = None
         if not trial and self._reason is not None and not (refused and refused.retry_after):
-            # It was sent before the breaker opened, so it shows nothing new.
+            # It was sent before the breaker opened, so it is no new evidence.
             return
         if refused is None or not (refused.reason in OUTAGE or refused.retry_after):
             self._failures, self._openings, self._reason = 0, 0, None

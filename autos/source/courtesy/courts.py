@@ -1,12 +1,12 @@
-"""Everything a request to the source has to pass before it is sent: `Courts.turn`.
+"""The limits that each request to the source passes before it is sent (`Courts.turn`).
 
-Courts do not block each other: each has a limit under the bound of all courts, a line in front of
-it, and a breaker. A tenth of the bound is out of one court's reach, so a court whose requests hang
-leaves the others a way. When a court has been silent for `SILENCE_SECONDS`, requests in its line
-are rejected unsent: a worker has few places, and other courts need them.
+Courts do not block each other: each has a concurrency limit, a queue and a breaker. One court may
+use at most nine tenths of the bound over all courts, so a court whose requests hang leaves capacity
+for the others. When a court has sent nothing for `SILENCE_SECONDS`, queued requests to it are
+rejected unsent, because a worker's slots are few and other courts need them.
 
-All of this is known to one worker process only. Several workers do not keep the tenth together, and
-with a bound below ten there is none.
+These limits apply within one worker process. They do not reserve a tenth over several workers, nor
+any capacity if the bound is below ten.
 """
 
 import asyncio
@@ -39,25 +39,25 @@ class NotSent(Exception):
 
 
 class CourtObserver(Protocol):
-    """Receives the changes of courts (for metrics)."""
+    """Is notified of changes of courts' limits and breakers (for metrics)."""
 
     def court_changed(self, court: str, limit: int, is_open: bool) -> None:
         """A request of this court ended: its limit now, and whether its breaker is open."""
         ...
 
-    def held_back(self, court: str) -> None:
+    def request_rejected(self, court: str) -> None:
         """A request was not sent."""
         ...
 
 
 class Courts:
-    """Gives requests their turn. One per process.
+    """Schedules requests by court. One per OS process.
 
     Args:
         limiter: the bound and the pace over all courts.
-        most: the bound, from which a court's largest share follows.
+        most: the bound over all courts, from which a court's maximum follows.
         unit: seconds of a retry unit.
-        silence: seconds; see the module.
+        silence: `SILENCE_SECONDS`, unless a test changes it.
     """
 
     def __init__(
@@ -80,24 +80,24 @@ class Courts:
 
         What a request passes, in this order:
 
-        1. the rate of the task queue, and a place for activities in a worker (`worker.main`);
+        1. the rate limit of the task queue, and an activity slot of a worker (`worker.main`);
         2. a slot of its job (`activities`);
         3. the breaker of its court;
-        4. the line of its court;
+        4. the queue of its court;
         5. the adaptive limit of its court;
-        6. a permit: one bound over all workers (`autos.records.permits`);
-        7. the pace of this process;
-        8. a connection of the HTTP client's pool (`autos.source.exchange.open_http`).
+        6. a permit: the bound over all workers (`autos.records.permits`);
+        7. the rate limit of this process;
+        8. a connection of the HTTP client's pool (`autos.source.http_exchange.open_http`).
 
-        This method is 3 to 7. The trial of an open breaker does not stand in line.
+        This method covers 3 to 7. The trial request of an open breaker skips the queue.
 
         Args:
             name: the court.
-            urgent: there is reason to believe that the court works again; the request is sent as a
-                trial although its breaker is open.
+            urgent: the court probably works again; send the request as a trial even if its breaker
+                is open.
 
         Raises:
-            NotSent: by the breaker, or because the court is silent.
+            NotSent: the breaker is open, or the court sends nothing.
         """
         court = self._courts.get(name)
         if court is None:
@@ -106,10 +106,10 @@ class Courts:
             is_trial = court.pass_breaker(urgent=urgent)
             if not is_trial:
                 with stall_watch.queued():
-                    await court.pass_line()
+                    await court.pass_queue()
         except NotSent:
             if self.observer is not None:
-                self.observer.held_back(name)
+                self.observer.request_rejected(name)
             raise
         turn = Turn(court, is_trial=is_trial)
         try:
@@ -124,7 +124,7 @@ class Courts:
                 court.breaker.abandon_trial()
             if not is_trial:
                 court.in_flight -= 1
-            court.move_line()
+            court.advance_queue()
         if turn.has_ended:
             self._report(name, court, was_open=turn.was_open)
 
@@ -155,10 +155,10 @@ class Turn:
         self.was_open = False
         """Whether the breaker was open just before this request ended."""
 
-    def heard(self) -> None:
-        """Something came from the court: to be called for each piece of a large document."""
+    def data_received(self) -> None:
+        """Record received bytes; call it for each piece of a large document."""
         stall_watch.progressed()
-        self._court.heard()
+        self._court.data_received()
 
     def ended(self, outcome: Outcome | Refused) -> Outcome | Refused:
         """Record how the request ended; returns the outcome. Not called when it was cancelled."""
@@ -182,7 +182,7 @@ def _jitter() -> float:
 
 
 class _Court:
-    """One court's limit, breaker and line."""
+    """One court's limit, breaker and queue."""
 
     def __init__(self, most: int, unit: float, silence: float) -> None:
         self.limit = AdaptiveLimit(most)
@@ -191,7 +191,7 @@ class _Court:
         self._silence = silence
         self._requests = 0
         self._heard_at = 0.0
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._queue: deque[asyncio.Future[None]] = deque()
 
     def pass_breaker(self, *, urgent: bool) -> bool:
         """True if the request is a trial; raises NotSent."""
@@ -199,14 +199,14 @@ class _Court:
             raise NotSent(refused)
         return self.breaker.reason is not None
 
-    async def pass_line(self) -> None:
-        """Wait for a place in flight and take it; raises NotSent if the court fails meanwhile."""
-        if not self._line and self.in_flight < self.limit.value:
+    async def pass_queue(self) -> None:
+        """Wait in the queue for a place in flight; raises NotSent if the court fails meanwhile."""
+        if not self._queue and self.in_flight < self.limit.value:
             self.in_flight += 1
             return
         self._reject_if_silent()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append(place)
+        self._queue.append(place)
         try:
             while not place.done():
                 await asyncio.wait([place], timeout=self._silence)
@@ -214,36 +214,39 @@ class _Court:
                     self._reject_if_silent()
         except BaseException:
             if place.done() and not place.cancelled():
-                # The place and the cancellation came in the same moment.
+                # The place was granted before the cancellation arrived.
                 self.in_flight -= 1
-                self.move_line()
+                self.advance_queue()
             place.cancel()
             raise
         if self.breaker.reason is not None:
             self.in_flight -= 1
             raise NotSent(self.breaker.refusal(self.breaker.seconds_left))
 
-    def move_line(self) -> None:
-        """Give free places to the line; an open breaker empties the line, and rejects each."""
-        while self._line and (self.in_flight < self.limit.value or self.breaker.reason is not None):
-            place = self._line.popleft()
+    def advance_queue(self) -> None:
+        """Give free places to queued requests; an open breaker rejects all of them."""
+        while self._queue and (
+            self.in_flight < self.limit.value or self.breaker.reason is not None
+        ):
+            place = self._queue.popleft()
             if not place.done():
                 self.in_flight += 1
                 place.set_result(None)
 
     def request_begins(self) -> None:
-        """A request is sent."""
+        """Record the start of a request."""
         if not self._requests:
-            self.heard()
+            self.data_received()
         self._requests += 1
 
     def request_ends(self) -> None:
-        """A request is over, even if nothing came: the line moves, which is a sign of life."""
+        """Record the end of a request. Even without a reply it restarts the silence timer, as the
+        queue moves."""
         self._requests -= 1
-        self.heard()
+        self.data_received()
 
-    def heard(self) -> None:
-        """The court is not silent."""
+    def data_received(self) -> None:
+        """Restart the silence timer."""
         self._heard_at = _now()
 
     def _reject_if_silent(self) -> None:

@@ -1,7 +1,6 @@
-"""Limits of requests: at once for one court, at once for all courts, and a second.
+"""Limits of requests: concurrency for one court, concurrency for all courts, and rate.
 
-They hold in this process. A bound over all worker processes is plugged in as `Permits`
-(`autos.records.permits`).
+They apply within one OS process. `Permits` (`autos.records.permits`) add a bound over all workers.
 """
 
 import asyncio
@@ -13,10 +12,10 @@ from autos.stall_watch import queued
 
 
 class AdaptiveLimit:
-    """Requests at once for one court: between 1 and `most`, starting at `most`.
+    """Concurrency limit of one court: between 1 and `most`, starting at `most`.
 
     Additive increase, multiplicative decrease (RFC 5681 §3.1): a full round of answers adds one, a
-    sign of overload halves. Requests that were sent before the limit was halved report the same
+    sign of overload halves it. Requests that were sent before the limit was halved report the same
     congestion, so they do not halve it again.
     """
 
@@ -29,7 +28,7 @@ class AdaptiveLimit:
 
     @property
     def value(self) -> int:
-        """Requests at once."""
+        """Maximum number of concurrent requests."""
         return int(self._exact)
 
     @property
@@ -60,9 +59,9 @@ class Limiter:
     """Hands out slots: `async with limiter.slot()` around exactly one request.
 
     Args:
-        permits: bounds the requests at once.
+        permits: bounds the concurrent requests.
         per_second: slots begin at least 1 / `per_second` seconds apart, without bursts, which the
-            source punishes (docs/source.md#rate); 0 for no pace.
+            source punishes (docs/source.md#rate); 0 for no rate limit.
     """
 
     def __init__(self, permits: Permits, per_second: float = 0) -> None:
@@ -72,7 +71,7 @@ class Limiter:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait for a permit, then for the pace; hold the permit while the request lasts."""
+        """Wait for a permit, then for the rate limit; hold the permit while the request lasts."""
         async with AsyncExitStack() as held:
             with queued():
                 await held.enter_async_context(self._permits.permit())
@@ -83,7 +82,7 @@ class Limiter:
     async def _pace(self) -> None:
         now = asyncio.get_running_loop().time()
         start = max(now, self._next_start)
-        # Reserved before the wait: requests that come meanwhile get later starts.
+        # Reserved before the wait: concurrent requests get later starts.
         self._next_start = start + self._interval
         if start > now:
             await asyncio.sleep(start - now)

@@ -1,13 +1,12 @@
 """Sends requests with the token in use, and finds out what a refusal of one means.
 
-A document that answers 401 shows nothing about the token yet: some documents, and some cases,
-answer so to a token that works for all others (docs/source.md#refusals). So the token is checked by
-itself: with the search of that case, the cheapest request that carries it, and if the search is
-refused too, with the search of the case that the token worked for last. Only when these are
-refused, the token is.
+A 401 for a document does not prove that the token is refused: some documents and cases answer 401
+to a token that works for all others (docs/source.md#refusals). So the token is checked separately:
+by a search of that case, the cheapest request with a token, and if that is refused too, by a search
+of the case for which the token worked last. The token counts as refused only when both are refused.
 
-One check settles every request of that court that was sent before it. A source that changes its
-mind during a check may be misread once; requests are retried.
+One check decides for every request of that court that was sent before it. If the source's answer
+changes during a check, one request may be misjudged; requests are retried.
 """
 
 import asyncio
@@ -22,16 +21,16 @@ from autos.source.credentials.provider import CredentialRefused, Credentials
 from autos.source.replies.judge import Answer, Refused
 
 NO_CREDENTIAL: Final = Refused(Reason.CREDENTIAL, unsent=True)
-"""It says nothing about what was requested, so it does not count as an attempt."""
+"""A refused token is no evidence about the document or case, so this is not an attempt."""
 
 _KNOWN_USER: Final = frozenset({Reason.NOT_FOUND, Reason.NO_ACCESS})
-"""Final refusals of a search by which the source shows that it takes the token."""
+"""Final refusals of a search that prove that the source accepts the token."""
 
 Outcome = TypeVar("Outcome")
 
 
 class TokenCheck(Enum):
-    """What a check of the token found."""
+    """The result of a token check."""
 
     ACCEPTED = auto()
     REFUSED = auto()
@@ -58,10 +57,10 @@ def accepts_token(found: Answer | Refused) -> bool:
 
 
 class Authorizer:
-    """What this process knows of the token in use.
+    """Sends requests with the token in use, and remembers the results of token checks.
 
     Args:
-        credentials: hands out tokens, and is notified of what the source makes of them.
+        credentials: provides tokens, and records whether the source accepts them.
         search: searches for a case with the token given, and calls `accepted`.
     """
 
@@ -87,9 +86,9 @@ class Authorizer:
         Args:
             number: the case the request is about.
             request: makes exactly one request.
-            if_accepted: what a refusal means when the token itself is accepted; None for what the
-                source said.
-            urgent: there is reason to believe that the source accepts a refused token again.
+            if_accepted: the meaning of a refusal when the token itself is accepted; None keeps the
+                source's reason.
+            urgent: the source probably accepts a refused token again.
             is_search: the request is the search of this case.
         """
         for _ in range(2):
@@ -118,7 +117,7 @@ class Authorizer:
         return NO_CREDENTIAL
 
     async def accepted(self, use: TokenUse, number: CaseNumber) -> None:
-        """Record that the source gave what was requested."""
+        """Record that the source accepted the token."""
         last = self._last_success
         if use.token != last.token or use.sent_at > last.sent_at:
             self._last_success = use

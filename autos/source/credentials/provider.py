@@ -1,14 +1,14 @@
-"""The token that requests carry: held, refreshed in time, never shown.
+"""Provides the access token for requests, and refreshes it before it expires.
 
 Tokens are inputs: this module never logs in. It refreshes five minutes before the token's `exp`
 (docs/source.md#tokens), and once after the source has refused the token. Refresh tokens rotate, so
 a new one is stored before it is used, and one that is refused (`invalid_grant`) is dropped:
-repeated attempts can lock the account. For the same reason a token that came by a refresh after a
-refusal, and is refused as well, is not refreshed for that again.
+repeated attempts can lock the account. For the same reason, a token from a refresh after a refusal
+that is refused as well is not refreshed again for that.
 
 Over several processes the store's compare-and-replace decides who refreshes: the refresher first
-stores a claim, which expires, so its death costs no more than the claim's time. No error and no log
-line carries a token or a claim of one.
+stores a claim, which expires, so a crash delays the refresh by no more than the claim's lifetime.
+No error and no log line carries a token or a claim of one.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ HELD_FOR: Final = timedelta(seconds=15)
 """After this time the store is read again: another credential may have been set."""
 REFUSED_FOR: Final = timedelta(seconds=10)
 """A refused token is not sent for this long; then one request probes whether it still is refused.
-A source that refuses everything for a moment must not keep every job waiting for a person."""
+After a short failure of the source, jobs must not wait for a person."""
 URGENT_AFTER: Final = timedelta(seconds=1)
 """The same for an urgent request."""
 _CLAIM_POLL_SECONDS: Final = 0.25
@@ -49,18 +49,18 @@ _NO_REPLY: Final = (
     ValueError,
     RecursionError,
 )
-"""What may go wrong on the way to the token endpoint and in its reply (`UnusableToken` too)."""
+"""Errors of a request to the token endpoint and of its reply (`UnusableToken` too)."""
 
 
 class CredentialRefused(Exception):
-    """There is no usable credential, and none can be had without a person."""
+    """There is no usable credential; a person must set one."""
 
 
 class Credentials:
-    """Hands out the token. One per process.
+    """Provides the access token. One per OS process.
 
     Args:
-        store: where the credential is kept.
+        store: stores the credential.
         http: shared, not closed.
         settings: the token endpoint, and the public client that tokens are issued to.
         now: the clock, in UTC.
@@ -91,8 +91,8 @@ class Credentials:
     async def token(self) -> str:
         """The access token, refreshed if that is due.
 
-        It may be one that the source refuses (`is_refused`): then the store is read each time,
-        since another one may have been set.
+        It may be refused by the source (`is_refused`); then the store is read each time, since
+        another token may have been set.
 
         Raises:
             CredentialRefused: there is none, or it has expired and cannot be refreshed.
@@ -123,7 +123,7 @@ class Credentials:
         return True
 
     async def accepted(self, token: str) -> None:
-        """The source accepts the token: end a refusal that this or another process recorded."""
+        """Record that the source accepts the token; ends a recorded refusal."""
         held, recovered = self._held, self.is_refused(token)
         if recovered:
             self._refused = None
@@ -136,7 +136,7 @@ class Credentials:
             await self._store.note(token, refused=False)
 
     async def refused(self, token: str) -> bool:
-        """The source refuses the token. True if there is another one now."""
+        """Record that the source refuses the token; return True if there is another one now."""
         async with self._lock:
             if self._held is None or self._held.access_token == token:
                 self._held = None
@@ -158,7 +158,7 @@ class Credentials:
         self._held = None
         credential = await self._store.load()
         if credential is not None and self._is_due(credential):
-            # The caller may be cancelled; a rotated token must be stored all the same.
+            # Even if the caller is cancelled, a rotated token must be stored.
             self._refreshing = asyncio.create_task(self._refresh(credential))
             credential = await asyncio.shield(self._refreshing)
         if credential is None or not self._is_alive(credential):
@@ -200,7 +200,7 @@ class Credentials:
         )
 
     async def _refresh(self, credential: Credential) -> Credential | None:
-        """Refresh as the only process that does; the best credential there is if that fails."""
+        """Refresh under an exclusive claim; return the best available credential if that fails."""
         while credential.claimed_until is not None and credential.claimed_until > self._now():
             if self._is_alive(credential) and not self.is_refused(credential.access_token):
                 return credential
@@ -226,7 +226,7 @@ class Credentials:
         return await self._store.load()
 
     async def _next_of(self, credential: Credential) -> Credential:
-        """The next credential from the token endpoint; the given one if there is none now.
+        """Request the next credential from the token endpoint; return the given one on failure.
 
         A refresh token that the endpoint refuses for good is dropped.
         """

@@ -1,7 +1,7 @@
 """The credential as a value, the form of a token, and the protocol of the credential's store.
 
-Tokens are inputs: a signed-in person's, or those of a refresh. Of a JWT only `exp` is read, without
-a check of the signature: the source does that (docs/source.md#tokens).
+Tokens come from a person's login or a refresh. Of a JWT only `exp` is read; the source checks the
+signature (docs/source.md#tokens).
 """
 
 import base64
@@ -17,11 +17,11 @@ _SENDABLE: Final = re.compile(r"[!-~]+")
 
 
 class UnusableToken(ValueError):
-    """A text that no `Authorization` header can carry; the message does not show it."""
+    """The text cannot be sent in an `Authorization` header; the message does not contain it."""
 
 
 def read_token(text: str) -> str:
-    """The token without the white space around it.
+    """Strip white space around a token, and check that a header can carry it.
 
     Raises:
         UnusableToken: it is empty, or cannot be sent.
@@ -44,11 +44,11 @@ class Credential:
     access_token: str = field(repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     claimed_until: datetime | None = None
-    """A process refreshes it, and has claimed that until this moment."""
+    """A process refreshes it, and holds the claim until this time."""
     after_refusal: bool = field(default=False, compare=False)
-    """Its predecessor was refused, and the source has not accepted this one yet."""
+    """The previous token was refused, and the source has not accepted this one yet."""
     refused_since: datetime | None = field(default=None, compare=False)
-    """Since when the source refuses it, as the store has it; None while it is accepted."""
+    """Time of the source's first refusal, as stored; None while it is accepted."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Credential | None":
@@ -80,7 +80,7 @@ class CredentialStore(Protocol):
     """Where the credential is kept, shared by all processes."""
 
     async def load(self) -> Credential | None:
-        """The present credential, if one is set."""
+        """Return the current credential, if one is set."""
         ...
 
     async def replace(self, old: Credential, new: Credential) -> bool:
@@ -90,6 +90,6 @@ class CredentialStore(Protocol):
     async def note(self, token: str, *, refused: bool) -> None:
         """Record that the source refuses this access token, or accepts it again.
 
-        Nothing changes if another one is set. The first moment of a refusal stays.
+        Nothing changes if another one is set. The time of the first refusal is kept.
         """
         ...

@@ -1,4 +1,4 @@
-"""Turns an href or an id of a listing into the address of a document (docs/source.md#addresses).
+"""Converts an href or an id of a listing into the address of a document (docs/source.md#addresses).
 
 Requests go to the source's own host only, and there only to documents of the same process. An
 address is kept as a path (`/api/v2/processos/…`), so a stored one cannot lead to another host.

@@ -1,4 +1,4 @@
-"""Merges what several lists name: documents (docs/source.md#copies) and movements.
+"""Merges documents (docs/source.md#copies) and movements that several lists contain.
 
 Two sources of the same instance list the same documents under other UUIDs. They are one document
 when court, instance and `idOrigem` agree; a first and a second instance are never mixed. Within one
@@ -31,7 +31,7 @@ _MOVEMENT_FIELDS: Final = tuple(one.name for one in fields(ListedMovement))
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One document as one list gives it."""
+    """One document in one list."""
 
     document: ListedDocument
     """Its `source_id` is empty if the list gives no usable one; `addresses` are file and text."""
@@ -55,7 +55,7 @@ class _Group:
     copies: list[Copy] = field(default_factory=list)
 
     def accepts(self, copy: Copy) -> bool:
-        """True for a copy of another list that names the same instance, or none as well."""
+        """True for a copy from another list with the same instance, or also without one."""
         return all(
             other.list_number != copy.list_number and _is_same(other.instance, copy.instance)
             for other in self.copies
@@ -71,7 +71,7 @@ def merge_documents(copies: Iterable[Copy], number: CaseNumber) -> list[ListedDo
     for copy in copies:
         document = copy.document
         key = (copy.court, document.origin_id or "")
-        # Groups that this very list began are left out: a long list may repeat one `idOrigem`.
+        # Groups that this list began are left out: a long list may repeat one `idOrigem`.
         if (copy.list_number, *key) not in earlier:
             earlier[copy.list_number, *key] = by_origin[key].copy()
         group = by_id.get(document.source_id) or _fitting(copy, earlier[copy.list_number, *key])
@@ -91,7 +91,7 @@ def merge_documents(copies: Iterable[Copy], number: CaseNumber) -> list[ListedDo
 
 
 def _fitting(copy: Copy, groups: list[_Group]) -> _Group | None:
-    """The group that this is one more copy of; of several, the one of equal sequence."""
+    """The group to which this copy belongs; of several, the one with the same sequence."""
     sequence = copy.document.sequence
     return min(
         (group for group in groups if group.accepts(copy)),
@@ -129,18 +129,18 @@ def _files(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def _instance_name(group: _Group) -> str | None:
-    """The name that a source gives, rather than one made of the level alone."""
+    """Prefer a name that a source gives to one derived from the level."""
     named = [copy.instance for copy in group.copies if copy.instance is not None]
     return next((one.name for one in sorted(named, key=lambda one: not one.by_name)), None)
 
 
 def _made_id(copy: Copy, number: CaseNumber, taken: set[str]) -> str:
-    """The same id at every reading, wherever the document stands in the list."""
+    """An id that is the same at every reading, independent of the position in the list."""
     content = copy.document.origin_id or json.dumps(without(copy.raw, ""), sort_keys=True)
     instance = copy.instance.name if copy.instance is not None else ""
     name = "\n".join((number.digits, copy.court, instance, content))
     made = str(uuid.uuid5(_NAMESPACE, name))
-    # Equal junk twice in a list is two documents.
+    # Two equal invalid elements in a list are two documents.
     while made in taken:
         made = str(uuid.uuid5(_NAMESPACE, made))
     taken.add(made)
@@ -148,7 +148,7 @@ def _made_id(copy: Copy, number: CaseNumber, taken: set[str]) -> str:
 
 
 def merge_movements(lists: Iterable[Iterable[ListedMovement]]) -> tuple[ListedMovement, ...]:
-    """Each movement once, with the fields of all lists.
+    """Merge the lists: each movement once, with the fields of all lists.
 
     Instances stay in the order in which they are first listed, each with the newest movement first.
     """

@@ -1,4 +1,4 @@
-"""What the source lists for a process: plain values, no behaviour.
+"""The data that the source lists for a process.
 
 A field of `ListedDocument` has the name of its column in `autos.records.models.Document`. To add
 one, add it here, read it in `parse.py`, and add the column.
@@ -14,14 +14,15 @@ from autos.contracts.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class ListedDocument:
-    """One document, however many lists of the source name it."""
+    """One document, merged from all lists that contain it."""
 
     source_id: str
     """The UUID of the preferred copy, or a stable one made of its content (UUID version 5)."""
     alternate_ids: tuple[str, ...]
     """The UUIDs of the other copies."""
     addresses: tuple[str, ...]
-    """Paths on the source's host, to be tried in this order; empty exactly when refused."""
+    """Paths on the source's host, to be tried in this order; empty if and only if `refused` is
+    set."""
     refusal: Reason | None
     """NO_ADDRESS or FOREIGN_HOST, if the list alone shows that it cannot be downloaded."""
     origin_id: str | None
@@ -47,7 +48,7 @@ class ListedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ListedMovement:
-    """One movement (`movimento`) of the case, however many lists of the source name it."""
+    """One movement (`movimento`) of the case, merged from all lists that contain it."""
 
     at: datetime | None
     """UTC."""

@@ -1,8 +1,8 @@
-"""From the JSON of a process's detail to a `ListedProcess` (docs/source.md#listings).
+"""Parses the JSON of a process's detail into a `ListedProcess` (docs/source.md#listings).
 
 Courts differ in shape, and all shapes are read: a list, a bare object or `{content: […]}`; several
 items of one number; documents and movements anywhere; the portal's shape and the data lake's. Every
-element of a list of documents counts as a document: junk becomes one without an address.
+element of a list of documents counts as a document; an invalid one has no address.
 """
 
 from collections.abc import Iterator
@@ -44,11 +44,11 @@ _OTHERS: Final = frozenset({"partes", "processosRelacionados"})
 
 
 class UnreadableListing(ValueError):
-    """The JSON holds nothing about this process; the message says what was looked for."""
+    """The JSON contains nothing about this process; the message says what was expected."""
 
 
 def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedProcess:
-    """Read a detail.
+    """Parse a detail.
 
     Args:
         number: the process that was requested; items of another number are left out.
@@ -61,7 +61,7 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
     items = _items_about(number, payload)
     if not items:
         raise UnreadableListing(
-            f"The source's answer holds no object about process {number.masked}, or is nested "
+            f"The source's response has no object about process {number.masked}, or is nested "
             f"deeper than {DEEPEST} levels."
         )
     runs = [run for item in items for run in _runs(item)]
@@ -88,7 +88,7 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
 
 
 def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement, ...]:
-    """Read the movements alone, from the decoded JSON of a detail or a search."""
+    """Parse only the movements, from the decoded JSON of a detail or a search."""
     items = _items_about(number, payload)
     return merge_movements(_movements(place) for item in items for place in _places(item, number))
 
@@ -101,7 +101,7 @@ def is_listed(number: CaseNumber, payload: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """An object somewhere in a listing; court and instance are its own or of one around it."""
+    """An object in a listing; court and instance may be inherited from an outer object."""
 
     fields: dict[str, Any]
     court: str
@@ -145,7 +145,7 @@ def _runs(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _places(item: dict[str, Any], number: CaseNumber) -> Iterator[_Place]:
-    """Every object in an item that lists something of the process, outer and known ones first."""
+    """Every object in an item that lists documents or movements, outer and known ones first."""
     court = text(item.get("siglaTribunal")) or number.court
     waiting: list[tuple[object, str, Instance | None]] = [(item, court, None)]
     while waiting:
@@ -169,12 +169,12 @@ def _documents(place: dict[str, Any]) -> list[object]:
         listed = listed.get("content")
     if isinstance(listed, dict):
         return [listed]
-    # Anything else is a count, or nothing.
+    # Other values are a count or empty.
     return listed if isinstance(listed, list) else []
 
 
 def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base_url: str) -> Copy:
-    # Some lists hold bare ids.
+    # Some lists contain bare ids.
     fields = raw if isinstance(raw, dict) else {"id": raw}
     addresses, refusal = _addresses(fields, number, base_url)
     kind = next(objects(fields.get("tipo")), {"nome": fields.get("tipo")})

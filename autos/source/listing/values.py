@@ -1,6 +1,7 @@
-"""Single values out of lenient JSON: text, numbers, moments, secrecy, ids, instances.
+"""Converts single JSON values leniently: text, numbers, times, secrecy, ids, instances.
 
-Every function takes anything and returns None (or nothing) for what it cannot read; none raises.
+Every function accepts any value and returns None (or an empty result) for an invalid one; none
+raises.
 """
 
 import math
@@ -40,7 +41,7 @@ _UNKNOWN_INSTANCE: Final = "INCONSISTENTE"
 
 
 def text(value: object) -> str | None:
-    """A text that can be stored: stripped, numbers written out; None if nothing is left."""
+    """A text that can be stored: stripped, numbers converted; None if it is empty."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_SIZE:
         return str(value)
     if not isinstance(value, str):
@@ -49,7 +50,7 @@ def text(value: object) -> str | None:
 
 
 def storable(value: str) -> str:
-    """The text without what PostgreSQL does not take: NUL characters and lone surrogates."""
+    """The text without NUL characters and lone surrogates, which PostgreSQL rejects."""
     if value.isascii() and "\x00" not in value:
         return value
     return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
@@ -61,7 +62,7 @@ def integer(value: object) -> int | None:
 
 
 def size(value: object) -> int | None:
-    """A number of bytes; 0 counts as not given, since no document is empty."""
+    """A number of bytes; 0 counts as missing, since no document is empty."""
     return _whole(value, _LARGEST_SIZE) or None
 
 
@@ -170,7 +171,7 @@ class Instance:
     level: int | None
     """From 1; None if the name does not show it."""
     by_name: bool
-    """The source gives a name, not only the level."""
+    """True if the source gives a name, not only the level."""
 
     def is_same_as(self, other: "Instance") -> bool:
         """True if two sources may mean the same instance.

@@ -1,8 +1,7 @@
 """Finds a file's media type by its first bytes, and compares it with the listed type.
 
-Types that the source declares are missing or wrong at times (docs/source.md#documents), so a
-declared type decides only between types whose first bytes look alike. Whether the rest of the file
-is sound is not checked.
+Declared types are sometimes missing or wrong (docs/source.md#documents), so a declared type only
+decides between types with the same first bytes. The rest of the file is not checked.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Decodes the content coding of a body, and reports whether the compressed stream is complete.
 
-Requests ask for plain bytes, but a server in between may compress all the same
-(docs/source.md#requests). A connection can end in good order within a compressed stream, so the
-stream's own end counts. Pieces are bounded: a small body must not fill the memory at once.
+Requests accept plain bytes only, but a server in between may still compress
+(docs/source.md#requests). A connection can close normally within a compressed stream, so the
+stream's own end decides. Pieces are bounded, so that a small body cannot fill the memory.
 """
 
 import zlib
@@ -25,7 +25,7 @@ class UnknownCoding(ValueError):
 
 
 class Plain:
-    """No coding: every end is complete."""
+    """No coding: every body counts as complete."""
 
     whole = True
 
@@ -51,7 +51,7 @@ class Compressed:
         """Decompress the next bytes of the body, in bounded pieces.
 
         Raises:
-            BrokenStream: they do not unpack.
+            BrokenStream: the bytes cannot be decompressed.
         """
         try:
             while data:

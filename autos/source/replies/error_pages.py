@@ -1,9 +1,9 @@
 """Recognises pages and notes that arrive in place of a file: logins, firewalls, proxies, errors.
 
-The tables hold their known words. Real documents speak of maintenance, logins and Codex too
-(docs/source.md#texts), so words count only where a document does not have them: in forms and
-scripts of a whole page, in headings of a page with little else to read, at the beginning of a short
-note. It does not know every page: a body of the listed size and type is better proof.
+The tables hold their known words. Real documents also mention maintenance, logins and Codex
+(docs/source.md#texts), so words count only in places where documents do not have them: forms and
+scripts of a whole page, headings of a page with little text, the beginning of a short note. Does
+not recognise every such page: a body of the listed size and type is better evidence.
 """
 
 import html
@@ -16,9 +16,9 @@ from autos.contracts.reasons import Reason
 from autos.source.replies.content_types import looks_like_markup
 
 _NOTE_CHARACTERS: Final = 2048
-"""A longer text only quotes a note; notes of the source have 120 to 170 characters."""
+"""A longer text is not a note: notes of the source have 120 to 170 characters."""
 _PAGE_CHARACTERS: Final = 1500
-"""An error page has little to read; a longer one is a document with headings."""
+"""Maximum text of an error page; a longer page is a document with headings."""
 
 _APP: Final = re.compile(
     r"<app-root|ng-version=|<title>\s*portal de servicos do poder judiciario|"
@@ -174,7 +174,7 @@ _INSIDE: Final = (
 _OF_A_COURT: Final = re.compile(
     r"certid|certific|certifiq|\bintim[ae]|\bprazos?\b|\bjuiz|\bvara\b|\brequer|sentenca|mandado"
 )
-"""Courts write of outages too: a text with such a word is a document."""
+"""Court documents mention outages too: a text with such a word is a document."""
 
 _XML_FAULT: Final = re.compile(
     r"(?:<\?xml[^>]{0,300}\?>\s*)?(?:<!--.{0,300}?-->\s*)?"
@@ -245,7 +245,7 @@ def is_envelope(payload: object) -> bool:
 
 
 def decoded(body: bytes, *, says_utf8: bool = False) -> str:
-    """The text of a body: UTF-8, or UTF-16 by its mark, or else windows-1252.
+    """Decode a body: UTF-8, UTF-16 with a byte order mark, or else windows-1252.
 
     A body that breaks off within a character, and one that says it is UTF-8, is read as UTF-8 in
     spite of the broken bytes. ISO-8859-1 is read as windows-1252, which holds all of it.

@@ -1,7 +1,7 @@
-"""Judges every reply of the source: a file, a listing, or the reason why it is neither.
+"""Classifies every reply of the source: a file, a listing, or the reason why it is neither.
 
 Pure functions, no state. `_STATUSES` is the table of statuses; pages and notes in place of a file
-are in `error_pages`. The body decides and never its size alone: real files of 21 bytes exist
+are in `error_pages`. The size alone never decides: real files of 21 bytes exist
 (docs/source.md#faults, docs/source.md#texts). autos/contracts/retries.py decides when to retry.
 """
 
@@ -24,9 +24,9 @@ from autos.source.replies.content_types import (
 from autos.source.replies.error_pages import decoded, find_error, is_envelope, read_json
 
 HEAD_BYTES: Final = 16 * 1024
-"""The part of a file's beginning, or of an error's body, that is judged."""
+"""Bytes of a file's beginning, or of an error's body, that are examined."""
 TAIL_BYTES: Final = 8 * 1024
-"""The part of a file's end that is judged."""
+"""Bytes of a file's end that are examined."""
 
 RETRY_AFTER_CAP: Final = 900.0
 """Seconds; a longer `Retry-After` is cut to this: a wrong header must not stop a job."""
@@ -62,8 +62,9 @@ class Refused:
     retry_after: float | None = None
     """Seconds until the source wants the next request, capped; None if it does not say."""
     unsent: bool = False
-    """It says nothing about what was requested, so it is no attempt: the request was rejected
-    before it was sent (autos/source/courtesy/courts.py), or the credential is refused or missing.
+    """The refusal is no evidence about the requested item, so it is not an attempt: the request was
+    rejected before it was sent (autos/source/courtesy/courts.py), or the credential is refused or
+    missing.
     """
 
 
@@ -79,9 +80,9 @@ def judge(
 ) -> Available | Refused:
     """Judge the reply to a request for a document.
 
-    A body of the listed size and type is the document, whatever words are in it. Without this proof
-    it must not be one of the pages that come in place of a file, and a PDF needs its end. A body of
-    another size than listed is SIZE_MISMATCH only if everything else fits.
+    A body of the listed size and type is the document, whatever words it contains. Otherwise it
+    must not be a known error page, and a PDF must be complete. A body of another size than listed
+    is SIZE_MISMATCH only if everything else fits.
 
     Args:
         status: HTTP status.
@@ -176,7 +177,7 @@ class _Reply:
     head: bytes
     is_page: bool
     page: Reason | None
-    """What the page in the body reports, if it is a known one."""
+    """The reason that a known error page in the body indicates."""
 
     @property
     def text(self) -> str:
@@ -203,7 +204,7 @@ def _says_no_access(reply: _Reply) -> bool:
 def _is_own_not_found(reply: _Reply) -> bool:
     """True for the source's own 404: of the data lake, or of the portal on behalf of it.
 
-    A gateway before it answers 404 too, while it does not know its routes, without a message.
+    A gateway in front of it also answers 404, without a message, while its routes are not loaded.
     """
     try:
         body = read_json(decoded(reply.head))
@@ -219,7 +220,7 @@ def _is_own_not_found(reply: _Reply) -> bool:
 _ERRORS: Final = range(400, 1000)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MALFORMED: Final = frozenset({400, 405, 406, 411, 412, 413, 414, 415, 416, 417, 422, 428, 431})
-"""Statuses about the request itself. Others of 4xx (409, 423, 425, 499 …) pass."""
+"""Statuses about the request itself. Other 4xx (409, 423, 425, 499 …) are temporary."""
 
 _STATUSES: Final[tuple[tuple[Container[int], Callable[[_Reply], bool], Refused], ...]] = (
     (_ERRORS, lambda reply: reply.page is Reason.BLOCKED, Refused(Reason.BLOCKED)),
@@ -240,7 +241,7 @@ _STATUSES: Final[tuple[tuple[Container[int], Callable[[_Reply], bool], Refused],
     (_REDIRECTS, _any, Refused(Reason.REDIRECTED)),
     (_MALFORMED, lambda reply: not reply.is_page, Refused(Reason.BAD_REQUEST, final=True)),
 )
-"""The first row that fits decides; without one it is UNAVAILABLE (docs/source.md#faults)."""
+"""The first matching row decides; without one it is UNAVAILABLE (docs/source.md#faults)."""
 
 
 def _judge_status(status: int, headers: Mapping[str, str], head: bytes) -> Refused:

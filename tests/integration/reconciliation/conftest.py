@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from autos.contracts.names import SEARCH_ATTRIBUTES
+from autos.contracts.temporal_names import SEARCH_ATTRIBUTES
 from autos.records.database import Database
 from autos.records.migrate import migrate
 from autos.settings import Settings

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from api.app import create_app
-from api.http.inputs import PREFIX
+from api.http.parameters import PREFIX
 from autos.cnj import CaseNumber
-from autos.contracts.names import reconciliation_workflow_id
+from autos.contracts.temporal_names import reconciliation_workflow_id
 from autos.records.database import Database
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, problem

@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import update
 from temporalio.client import Client, WorkflowFailureError
 
-from activities.reconciliation import activities as reconcile_activities
 from activities.reconciliation import jobs as reconcile_jobs
+from activities.reconciliation import pages as reconcile_pages
 from autos import temporal_client
 from autos.cnj import CaseNumber
 from autos.contracts.download import DownloadProcess
-from autos.contracts.names import JOB_WORKFLOW, delivery_workflow_id, job_workflow_id
 from autos.contracts.reconciliation import Kind
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import JOB_WORKFLOW, delivery_workflow_id, job_workflow_id
 from autos.records import jobs, subscriptions
 from autos.records.models import Delivery, Document
 from tests.integration.reconciliation.world import World
@@ -290,7 +290,7 @@ async def test_all_are_looked_at_over_many_pages(
 ) -> None:
     """Also where the pages before have repaired what they held."""
     monkeypatch.setattr(reconcile_jobs, "PAGE", 2)
-    monkeypatch.setattr(reconcile_activities, "PAGE", 2)
+    monkeypatch.setattr(reconcile_pages, "PAGE", 2)
     unknown, untold, undelivered, unrecorded = (
         [CaseNumber.build(number, year, 8, 26, 100) for number in range(5)]
         for year in range(2010, 2014)

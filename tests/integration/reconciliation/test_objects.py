@@ -92,8 +92,8 @@ async def test_a_failed_document_whose_version_before_is_gone_is_linked_no_more(
     await world.store.delete([f"processes/{case.digits}/{gone.sha256}"])
     assert await world.reconcile() == {Kind.OBJECT_MISSING: (1, 1)}
     kept, failed = await world.documents(case)
-    assert (kept.state, kept.is_held) == ("available", True)
-    assert (failed.state, failed.reason, failed.is_held) == ("failed", "secret", False)
+    assert (kept.state, kept.is_stored) == ("available", True)
+    assert (failed.state, failed.reason, failed.is_stored) == ("failed", "secret", False)
     assert await world.reconcile() == {}
 
 

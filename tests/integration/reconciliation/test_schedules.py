@@ -9,8 +9,8 @@ from temporalio.client import Client, ScheduleActionStartWorkflow, ScheduleDescr
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
-from autos.contracts.names import RECONCILIATION, RECONCILIATION_OF_OBJECTS
 from autos.contracts.reconciliation import DAILY_STEPS, FREQUENT_STEPS, Step
+from autos.contracts.temporal_names import RECONCILIATION, RECONCILIATION_OF_OBJECTS
 from tests.integration.reconciliation.world import World
 from worker.schedules import ensure_schedules
 

@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.jobs import JobActivities
-from activities.reconciliation.activities import ReconciliationActivities
+from activities.reconciliation.pages import ReconciliationActivities
 from autos import temporal_client
 from autos.cnj import CaseNumber
 from autos.contracts.download import (
@@ -32,14 +32,14 @@ from autos.contracts.download import (
     FetchedProcess,
     FetchProcess,
 )
-from autos.contracts.names import (
+from autos.contracts.reconciliation import Kind, Reconcile, ReconcileOptions, Report
+from autos.contracts.states import DocumentState
+from autos.contracts.temporal_names import (
     JOBS_QUEUE,
     SOURCE_QUEUE,
     delivery_workflow_id,
     job_workflow_id,
 )
-from autos.contracts.reconciliation import Kind, Reconcile, ReconcileOptions, Report
-from autos.contracts.states import DocumentState
 from autos.records import documents, jobs, processes, subscriptions
 from autos.records.database import Database
 from autos.records.documents import DocumentRecord

@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import Client
 
 from api.app import create_app
-from api.http.inputs import PREFIX
+from api.http.parameters import PREFIX
 from autos.records.database import Database
 from tests.integration.api_parts import FakeStore, opener
 from tests.integration.webhooks.parts import Owner, new_owner, settings

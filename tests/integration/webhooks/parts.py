@@ -12,14 +12,14 @@ from temporalio.worker import Worker
 
 from activities.webhooks import WebhookActivities
 from autos.cnj import CaseNumber
-from autos.contracts.names import WEBHOOKS_QUEUE
 from autos.contracts.states import JobStatus
+from autos.contracts.temporal_names import WEBHOOKS_QUEUE
 from autos.records import api_keys, subscriptions
 from autos.records.database import Database
 from autos.records.models import ApiKey, Attempt, Delivery, Job, now
 from autos.settings import Settings
 from autos.vault import Vault
-from autos.webhooks.guard import GuardedTransport
+from autos.webhooks.address_guard import GuardedTransport
 from autos.webhooks.secrets import Secrets
 from autos.webhooks.sender import Sender
 from tests.integration.api_parts import FakeStore, write_job, write_rows

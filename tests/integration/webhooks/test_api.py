@@ -1,4 +1,4 @@
-"""The webhook routes: tools, log, replays, secrets; a key sees its own only."""
+"""The webhook routes: testing, log, replays, secrets; a key sees its own only."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from api.app import create_app
-from api.webhooks import tools
+from api.webhooks import testing
 from api.webhooks.redeliveries import MOST_PER_HOUR
 from autos.cnj import CaseNumber
-from autos.contracts.names import delivery_workflow_id
+from autos.contracts.temporal_names import delivery_workflow_id
 from autos.records.database import Database
 from autos.records.models import now
 from autos.settings import Settings
@@ -68,7 +68,7 @@ async def test_validate_resolves_behind_the_guard(
     owner: Owner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tools, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(testing, "TIMEOUT_SECONDS", 0.1)
     production = Settings(secret_key=SecretStr("x" * 32))
     app = create_app(production, opener(database, temporal, store))
 
@@ -84,7 +84,7 @@ async def test_validate_resolves_behind_the_guard(
     async def service() -> Any:
         return resolver
 
-    app.dependency_overrides[tools.name_resolver] = service
+    app.dependency_overrides[testing.name_resolver] = service
     transport = httpx2.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

@@ -15,7 +15,7 @@ from autos.contracts.webhooks import AttemptDelivery, AttemptedDelivery, Deliver
 from autos.records import api_keys
 from autos.records.database import Database
 from autos.records.models import now
-from autos.webhooks.guard import GuardedTransport
+from autos.webhooks.address_guard import GuardedTransport
 from tests.integration.api_parts import FakeStore, write_rows
 from tests.integration.webhooks.parts import (
     Owner,

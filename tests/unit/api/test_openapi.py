@@ -11,7 +11,7 @@ from api import problems, schemas
 from api.app import create_app
 from api.problems import MEDIA_TYPE, ProblemType
 from api.status.schemas import Status
-from api.webhooks import routes, secret, tools
+from api.webhooks import routes, secret, testing
 from autos.settings import Settings
 
 
@@ -105,7 +105,7 @@ def test_the_documentation_lists_every_problem() -> None:
     listed = re.findall(r"^\| `([a-z0-9-]+)` \| (\d{3}) \|", text, re.MULTILINE)
     kinds = {
         kind.name: kind.status
-        for module in (problems, routes, secret, tools)
+        for module in (problems, routes, secret, testing)
         for kind in vars(module).values()
         if isinstance(kind, ProblemType)
     }

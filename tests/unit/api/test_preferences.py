@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.inputs import matches, wait_seconds
+from api.http.parameters import matches, wait_seconds
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 
 from api.app import create_app
 from api.http.auth import authenticated, require_admin
-from api.http.inputs import PREFIX, SIGNED_RECEIVER
+from api.http.parameters import PREFIX, SIGNED_RECEIVER
 from autos.settings import Settings
 
 PUBLIC: Final = {

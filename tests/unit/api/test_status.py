@@ -12,7 +12,7 @@ from api.temporal_client import JobReport
 from autos.contracts.download import Progress
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.states import JobStatus
-from autos.records.documents import Held
+from autos.records.documents import DocumentStates
 from autos.records.models import Job
 from autos.temporal_client import Execution
 
@@ -92,7 +92,7 @@ def _progress() -> Progress:
 
 
 def _assemble(report: JobReport, job: Job | None) -> dict[str, object]:
-    return assemble(DIGITS, Held("", bytes_stored=5), report, job, "j").model_dump()
+    return assemble(DIGITS, DocumentStates("", bytes_stored=5), report, job, "j").model_dump()
 
 
 def _row(status: JobStatus, **values: object) -> Job:
@@ -151,7 +151,7 @@ def test_a_job_that_lost_its_end_is_shown_as_ended(
     answers = [
         assemble(
             DIGITS,
-            Held(states, bytes_stored=0),
+            DocumentStates(states, bytes_stored=0),
             JobReport(execution=lost),
             _row(status, process_number=DIGITS),
             "j",

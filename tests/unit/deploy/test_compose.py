@@ -16,7 +16,7 @@ from typer.main import get_command
 import api.__main__
 import worker.main
 from api.app import create_app
-from autos.contracts import names
+from autos.contracts import temporal_names
 from autos.settings import Settings
 from cli.main import app as command_line
 from tests.unit.deploy import compose
@@ -165,7 +165,9 @@ def test_all_search_attributes_are_registered_one_at_a_time() -> None:
         compose.script("temporal-setup"),
         re.MULTILINE,
     )
-    wanted = {key.name: _type_name(key.indexed_value_type) for key in names.SEARCH_ATTRIBUTES}
+    wanted = {
+        key.name: _type_name(key.indexed_value_type) for key in temporal_names.SEARCH_ATTRIBUTES
+    }
     assert dict(found) == wanted
 
 

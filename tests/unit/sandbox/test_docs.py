@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from sandbox.cases.known import KnownCases
 from sandbox.faults import FaultName
-from sandbox.known_cases import KnownCases
 
 ROOT = Path(__file__).parents[3]
 

@@ -35,7 +35,7 @@ async def send(
     """Make one request when it is its turn."""
     try:
         async with courts.turn(court, urgent=urgent) as turn:
-            return turn.ended(await request(turn.heard))
+            return turn.ended(await request(turn.data_received))
     except NotSent as rejected:
         return rejected.refused
 
@@ -149,7 +149,7 @@ class Seen:
     def court_changed(self, court: str, limit: int, is_open: bool) -> None:
         self.last[court] = limit, is_open
 
-    def held_back(self, court: str) -> None:
+    def request_rejected(self, court: str) -> None:
         self.unsent += 1
 
 

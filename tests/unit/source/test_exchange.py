@@ -13,8 +13,8 @@ import pytest
 
 from autos.contracts.reasons import Reason
 from autos.settings import Settings
-from autos.source import Downloaded, Refused, SourceRefused, exchange, open_http
-from autos.source.exchange import Exchange, MinimumThroughput, NoReply
+from autos.source import Downloaded, Refused, SourceRefused, http_exchange, open_http
+from autos.source.http_exchange import Exchange, MinimumThroughput, NoReply
 from tests.unit.source.clients import ADDRESS, NUMBER, PDF, client_of, fetch
 from tests.unit.source.server import Request, Script, always, reply, running
 
@@ -109,7 +109,7 @@ async def test_frames_without_end_are_a_timeout(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte resets the library's own clock."""
-    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(http_exchange, "CONNECT_SECONDS", 0.2)
     changes = {"source_idle_timeout": IDLE, "source_min_bytes_per_minute": 0}
     async with running(script) as server, client_of(server, changes=changes) as client:
         async with asyncio.timeout(60):

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from autos.webhooks.guard import why_refused
+from autos.webhooks.address_guard import why_refused
 
 REFUSED = {
     "0.0.0.0": "this network",

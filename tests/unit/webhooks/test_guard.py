@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from autos.contracts.webhooks import TIMEOUT_SECONDS
-from autos.webhooks.guard import (
+from autos.webhooks.address_guard import (
     Address,
     Blocked,
     BlockedFor,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from autos.webhooks.guard import Address, GuardedBackend, GuardedTransport
+from autos.webhooks.address_guard import Address, GuardedBackend, GuardedTransport
 from autos.webhooks.sender import EXCERPT_BYTES, Failure, Reply, Sender
 from tests.unit.webhooks.receiver import (
     Answer,

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from autos.contracts.webhooks import OVERLAP_SECONDS
-from autos.vault import SealBroken, Vault
+from autos.vault import DecryptionFailed, Vault
 from autos.webhooks.secrets import Scheme, Secrets
 from autos.webhooks.signing import AsymmetricSigner, SymmetricSigner, headers, verified
 
@@ -128,7 +128,7 @@ def test_what_is_stored_is_sealed(now: datetime) -> None:
     assert "whsk_" not in stored
     assert secrets.opened(VAULT, now)[0] not in stored
     assert Secrets.load(secrets.stored()) == secrets
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         secrets.signers(Vault(SecretStr("another key")), now)
 
 

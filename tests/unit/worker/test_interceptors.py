@@ -18,7 +18,7 @@ from activities.documents import DocumentActivities
 from activities.failures import SENTENCES
 from autos import stall_watch
 from autos.contracts.download import DownloadBatch
-from autos.contracts.names import INTERNAL_ERROR, RECORDS, STORAGE
+from autos.contracts.temporal_names import INTERNAL_ERROR, RECORDS, STORAGE
 from autos.records.database import Database, DatabaseUnreachable
 from autos.settings import Settings
 from autos.source import SourceClient

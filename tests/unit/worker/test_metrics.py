@@ -10,7 +10,7 @@ def test_limit_breaker_and_what_was_held_back_are_told_by_court() -> None:
     runtime = Runtime(telemetry=TelemetryConfig(metrics=buffer))
     metrics = CourtMetrics(runtime.metric_meter)
     metrics.court_changed("TJSP", 9, is_open=True)
-    metrics.held_back("TJSP")
+    metrics.request_rejected("TJSP")
     seen = {
         (update.metric.name, update.attributes["court"]): update.value
         for update in buffer.retrieve_updates()

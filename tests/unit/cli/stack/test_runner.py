@@ -12,8 +12,8 @@ import httpx2
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from cli.stack.parts import Part, Process, Readiness
 from cli.stack.runner import Runner, RunnerContext
+from cli.stack.servers import Part, Process, Readiness
 from cli.stack.state import ProcessList, StackError
 
 

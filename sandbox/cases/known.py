@@ -12,9 +12,9 @@ from typing import Final
 
 from autos.cnj import CaseNumber
 from sandbox import files
-from sandbox.case_shapes import Shape, make_case, make_piece, newest_first
-from sandbox.cases import Address, Case, InstanceNamedBy, Listing, Piece
-from sandbox.demo_case import make_demo
+from sandbox.cases.demo import make_demo
+from sandbox.cases.models import Address, Case, InstanceNamedBy, Listing, Piece
+from sandbox.cases.shapes import Shape, make_case, make_piece, newest_first
 from sandbox.faults import FaultName
 from sandbox.files import Content
 

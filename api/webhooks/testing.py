@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 
 from api.http.auth import CallerDependency, authenticated
-from api.http.inputs import SIGNED_RECEIVER
+from api.http.parameters import SIGNED_RECEIVER
 from api.problems import RECORDS_UNAVAILABLE, Problem, ProblemType, responses
 from api.services import Services, ServicesDependency
 from api.webhooks import schemas
@@ -25,8 +25,8 @@ from autos.records import api_keys, deliveries
 from autos.records.models import Receipt, now
 from autos.vault import Vault
 from autos.webhooks import signing
+from autos.webhooks.address_guard import HTTPS_PORT, Blocked, Resolver, check_url, resolve, screen
 from autos.webhooks.events import TestEvent, encode
-from autos.webhooks.guard import HTTPS_PORT, Blocked, Resolver, check_url, resolve, screen
 from autos.webhooks.secrets import Secrets, secrets_of
 from autos.webhooks.sender import Reply, Sender
 

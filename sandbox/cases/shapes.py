@@ -13,7 +13,7 @@ from typing import Final
 
 from autos.cnj import CaseNumber
 from sandbox import files
-from sandbox.cases import Case, Listing, Piece
+from sandbox.cases.models import Case, Listing, Piece
 from sandbox.files import Content
 
 FIRST_DAY: Final = datetime(2024, 1, 10, 9, 8, 52)  # noqa: DTZ001  # the source has no zones

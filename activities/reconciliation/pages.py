@@ -14,8 +14,8 @@ from activities.reconciliation.findings import PAGE, Findings, for_each
 from activities.reconciliation.jobs import ReconcileJobs
 from activities.reconciliation.objects import ReconcileObjects
 from autos import temporal_client
-from autos.contracts.names import delivery_workflow_id
 from autos.contracts.reconciliation import Kind, ReconciledPage, ReconcilePage, Step
+from autos.contracts.temporal_names import delivery_workflow_id
 from autos.records import reconciliation
 from autos.records.database import Database
 from autos.settings import Settings

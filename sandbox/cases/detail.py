@@ -6,7 +6,7 @@ The JSON of a document is in `cases`. All people and their numbers are made up.
 from collections.abc import Collection
 from typing import Final
 
-from sandbox.cases import Case, InstanceNamedBy, Listing, timestamp
+from sandbox.cases.models import Case, InstanceNamedBy, Listing, timestamp
 from sandbox.faults import FaultName
 from sandbox.response_bodies import encoded
 

@@ -72,7 +72,7 @@ class Part:
     """Parts of a stage start together, once all parts of the earlier stages are ready."""
     command: tuple[str, ...]
     ready: Readiness | None
-    """None: the program does its work and ends; it is ready when it has ended well."""
+    """None: the program does its work and ends; it is ready when it has exited with code 0."""
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     user: str = ""

@@ -1,9 +1,9 @@
-"""One request to the source and the bytes of its reply: all that touches the HTTP library.
+"""One HTTP request to the source and its reply; the only user of the HTTP library for the source.
 
-Whatever the other side does, the outcome is a `Reply` to be judged or `NoReply` with its reason, in
-bounded time: the head and each piece of the body must come within the idle time, and a body below
-the minimum throughput for a whole window is ended. A redirect is followed once if the settings
-allow it; otherwise the reply is the redirect itself.
+The outcome is always a `Reply` to be judged, or `NoReply` with its reason, in bounded time: the
+head and each piece of the body must come within the idle time, and a body below the minimum
+throughput for a whole window is ended. A redirect is followed once if the settings allow it;
+otherwise the reply is the redirect itself.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _BROKEN: Final = (httpx2.RequestError, httpx2.InvalidURL, ssl.SSLError)
 
 
 class NoReply(Exception):
-    """There is no reply to judge; `refused` says why."""
+    """The request got no usable reply; `refused` has the reason."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.reason.text)
@@ -46,7 +46,7 @@ class NoReply(Exception):
 
 
 class MinimumThroughput:
-    """Measures whether a body comes fast enough; time that the reader takes is not counted.
+    """Measures whether a body arrives fast enough; time taken by the reader is not counted.
 
     Args:
         bytes_per_minute: the minimum over a whole window; 0 for none.
@@ -71,7 +71,7 @@ class MinimumThroughput:
 
 
 class Reply:
-    """A reply whose head has come; its body is read once, by `chunks` or by `head`."""
+    """A reply whose headers have arrived; its body is read once, by `chunks` or by `head`."""
 
     def __init__(
         self,
@@ -87,13 +87,13 @@ class Reply:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.from_other_host = from_other_host
-        """It comes from a host that a redirect led to, which knows nothing of the source."""
+        """It comes from a host that a redirect led to."""
 
     @property
     def declared_length(self) -> int:
         """Bytes of the encoded body, as the head declares; 0 if it does not."""
         declared = self.headers.get("content-length", "")
-        # A number without end would cost time.
+        # Converting a very long number would take long.
         return int(declared[:20]) if declared.isascii() and declared.isdigit() else 0
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -117,7 +117,7 @@ class Reply:
             raise NoReply(Refused(Reason.TRUNCATED))
 
     async def head(self, limit: int) -> bytes:
-        """The beginning of the body, or the part that came before it was cut."""
+        """The beginning of the body, or the part that arrived before the connection was lost."""
         head = b""
         with contextlib.suppress(NoReply):
             async with aclosing(self.chunks()) as chunks:
@@ -152,7 +152,7 @@ class Exchange:
     """Sends requests to the source.
 
     Args:
-        settings: where the source is, and how patient to be with it.
+        settings: the source's address and time-outs.
         http: shared, not closed.
         window: seconds; see `WINDOW_SECONDS`.
     """
@@ -212,13 +212,13 @@ class Exchange:
             request = httpx2.Request(
                 "GET", url, headers={**headers, **authorization}, extensions={"timeout": timeouts}
             )
-            # Nothing else ends a head that dribbles, or is announced again and again (1xx).
+            # No other time-out ends a head that arrives byte by byte, or after endless 1xx replies.
             async with asyncio.timeout(CONNECT_SECONDS + 2 * idle):
                 return await self._http.send(request, stream=True)
         except (TimeoutError, httpx2.TimeoutException):
             raise NoReply(Refused(Reason.TIMEOUT)) from None
         except (httpx2.LocalProtocolError, UnicodeEncodeError):
-            # The request never left this process: it says nothing about the source.
+            # The request was never sent, so this is no evidence about the source.
             log.error("request_not_sendable", advice="check AUTOS_PDPJ_USER_AGENT")  # noqa: TRY400 - the traceback holds the address
             raise NoReply(Refused(Reason.INTERNAL_ERROR)) from None
         except _BROKEN:
@@ -254,6 +254,6 @@ def _tls_context() -> ssl.SSLContext:
 
 
 async def _close(response: httpx2.Response) -> None:
-    # An error while closing changes nothing in what was received.
+    # An error while closing does not affect what was received.
     with contextlib.suppress(httpx2.HTTPError, OSError):
         await response.aclose()

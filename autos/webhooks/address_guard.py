@@ -1,10 +1,9 @@
-"""Guards against server-side request forgery: webhooks reach public addresses only.
+"""Prevents server-side request forgery (SSRF): webhooks are sent to public addresses only.
 
 `check_url` checks a URL as it is written. `GuardedTransport` checks every request: it resolves the
 host once per connection, refuses it if any of its addresses is not public, and connects to one of
-the addresses it has checked, so a name that changes its answer (DNS rebinding) gains nothing. TLS
-and the `Host` header still use the name. Does not promise that a receiver is the one its owner
-meant; TLS and signatures are for that.
+the addresses it has checked, which defeats DNS rebinding. TLS and the `Host` header still use the
+name. Does not verify the receiver's identity; TLS and signatures do.
 """
 
 import asyncio
@@ -38,11 +37,12 @@ _NAME: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 """With a last label like this, software reads the whole host as an IPv4 address (WHATWG URL)."""
 _CONNECT_SECONDS: Final = 4.0
-"""For each address but the last, so that an unresponsive one does not use up the attempt."""
+"""Connect time-out for each address but the last, so that an unresponsive one does not use up the
+attempt."""
 _LOOKUPS: Final = ThreadPoolExecutor(400, "name-lookup")
-"""A lookup holds a thread for up to 30 s if the name servers are silent, longer than its attempt
-(15 s). Its pool has twice as many threads as a worker has attempts: in the event loop's own small
-pool, hanging names would delay all other names and all documents."""
+"""Threads for name lookups. If name servers do not answer, a lookup holds one for up to 30 s,
+longer than its attempt (15 s). Its pool has twice as many threads as a worker has attempts: in the
+event loop's own small pool, hanging names would delay all other names and all documents."""
 
 # From the IANA special-purpose address registries (RFC 6890), not Python's `is_global`, which
 # changes between versions and calls multicast, 6to4 and NAT64 global.
@@ -88,7 +88,7 @@ _PUBLIC_IPV6: Final = IPv6Network("2000::/3")
 
 
 class BlockedFor(StrEnum):
-    """Why the guard refused."""
+    """Why the guard refused an address."""
 
     SHAPE = "shape"
     SCHEME = "scheme"
@@ -99,7 +99,7 @@ class BlockedFor(StrEnum):
 
 
 class Blocked(Exception):
-    """The guard refused; the message says why and what to do, for the webhook's owner."""
+    """The guard refused an address; the message tells the webhook's owner why and what to do."""
 
     def __init__(self, reason: BlockedFor, message: str) -> None:
         super().__init__(message)
@@ -107,7 +107,7 @@ class Blocked(Exception):
 
 
 def why_refused(address: Address) -> str | None:
-    """The kind of an address that webhooks may not be sent to; None if it is public."""
+    """The kind of a non-public address; None if the address is public."""
     for network, kind in _REFUSED.items():
         if address.version == network.version and address in network:
             return kind
@@ -170,7 +170,9 @@ def _check_host(host: str) -> None:
             BlockedFor.HOST, "Write an IPv4 address as four decimal numbers, or use a name."
         )
     if not _NAME.fullmatch(host):
-        raise Blocked(BlockedFor.HOST, "This is not a host name; international ones are welcome.")
+        raise Blocked(
+            BlockedFor.HOST, "This is not a valid host name; international names are accepted."
+        )
 
 
 def _check_public(host: str) -> None:
@@ -191,7 +193,7 @@ def _not_public(kind: str) -> Blocked:
 
 
 def _literal(host: str) -> Address | None:
-    """The IP address that the host is, in canonical form; None for anything else."""
+    """The host as an IP address in canonical form; None if it is a name."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -216,7 +218,7 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
 async def screen(
     host: str, port: int, resolver: Resolver, *, allow_private: bool
 ) -> Sequence[Address]:
-    """The addresses of a host, all checked.
+    """Resolve a host and check all of its addresses.
 
     Raises:
         Blocked: one of them is not public; no legitimate host mixes public and private ones.
@@ -225,7 +227,7 @@ async def screen(
     literal = _literal(host)
     addresses = [literal] if literal else await resolver(host, port)
     if not addresses:
-        raise OSError("The name service knows no address of the host.")
+        raise OSError("The host name has no address.")
     for address in addresses:
         kind = why_refused(address)
         if kind is not None and not allow_private:
@@ -298,7 +300,7 @@ def _default_ssl_context() -> ssl.SSLContext:
 class GuardedTransport(httpx2.AsyncHTTPTransport):
     """Sends requests to public addresses only, each over a new connection that is checked.
 
-    It is used without a client: redirects are not followed, cookies not kept, proxies not used.
+    Use it without a client: redirects are not followed, cookies not kept, proxies not used.
 
     Args:
         allow_private: `AUTOS_WEBHOOK_ALLOW_PRIVATE`.

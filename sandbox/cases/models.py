@@ -79,7 +79,7 @@ class Listing:
 
     source: int
     instance: str
-    """A key of `case_detail.GRADES`, such as `G1`."""
+    """A key of `sandbox.cases.detail.GRADES`, such as `G1`."""
     pieces: tuple[Piece, ...]
     describes_files: bool = True
     instance_named_by: InstanceNamedBy = InstanceNamedBy.BOTH
@@ -189,7 +189,7 @@ class Case:
     odd_shapes: bool = False
     """With members and shapes that only some courts have (docs/source.md#listings)."""
     in_portfolio: bool = False
-    """Found by a search for `case_detail.PORTFOLIO_CPF`."""
+    """Found by a search for `sandbox.cases.detail.PORTFOLIO_CPF`."""
     listings: tuple[Listing, ...] = field(init=False)
     documents: dict[str, Document] = field(init=False)
     rendered: dict[str, bytes] = field(init=False)

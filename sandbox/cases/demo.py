@@ -9,8 +9,8 @@ from typing import Any
 
 from autos.cnj import CaseNumber
 from sandbox import files
-from sandbox.case_shapes import make_piece, newest_first
-from sandbox.cases import Address, Case, Listing, Piece
+from sandbox.cases.models import Address, Case, Listing, Piece
+from sandbox.cases.shapes import make_piece, newest_first
 from sandbox.faults import FaultName
 from sandbox.files import Content
 

@@ -6,7 +6,7 @@ Like the source, it ignores filters that it does not know; such a search lists a
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
-from sandbox.case_detail import (
+from sandbox.cases.detail import (
     PORTFOLIO_CPF,
     PORTFOLIO_OAB,
     classes,
@@ -16,7 +16,7 @@ from sandbox.case_detail import (
     subjects,
     tribunal,
 )
-from sandbox.cases import Case, Listing, timestamp
+from sandbox.cases.models import Case, Listing, timestamp
 from sandbox.faults import FaultName
 
 PAGE_ITEMS: Final = 100

@@ -1,4 +1,4 @@
-"""Document rows as answers. A link is minted at every reading, and never stored."""
+"""Response models made of document rows. Links are made per response, and never stored."""
 
 from typing import Final
 
@@ -32,14 +32,14 @@ def document_status(
     Args:
         row: the document.
         state: the state in which the answer's counters count it; the row may be older or newer.
-        store: mints the link.
-        retry_reason: why the last try of a document that is still open failed.
+        store: makes the link.
+        retry_reason: why the last attempt at a document that has not ended failed.
     """
     return schemas.DocumentStatus.of(row, **_members(row, state, store, retry_reason))
 
 
 def document_answer(row: Document, store: Store) -> schemas.Document:
-    """The document with everything that the source says of it."""
+    """The document with its metadata."""
     return schemas.Document.of(
         row,
         **_members(row, DocumentState(row.state), store, None),
@@ -50,10 +50,11 @@ def document_answer(row: Document, store: Store) -> schemas.Document:
 def _members(
     row: Document, state: DocumentState, store: Store, retry_reason: Reason | None
 ) -> dict[str, object]:
-    """The members that depend on the state. All others are the row's."""
+    """The members that depend on the state; all others come from the row."""
     ended = state in _ENDED
-    # Stored bytes are shown of an ended document only. Of a failed one, they are an older version.
-    stored = ended and row.is_held
+    # Stored bytes are shown for an ended document only. For a failed one, they are an older
+    # version.
+    stored = ended and row.is_stored
     reason = Reason(row.reason) if ended and row.reason else retry_reason
     doubt = Doubt(row.doubt) if state is DocumentState.AVAILABLE and row.doubt else None
     return {

@@ -1,4 +1,4 @@
-"""Names that several processes must agree on.
+"""Names in Temporal that several processes must agree on.
 
 Task queues, workflow ids, search attributes, schedules, and the types of errors.
 """
@@ -42,7 +42,7 @@ RECONCILIATION: Final = "reconcile"
 RECONCILIATION_OF_OBJECTS: Final = "reconcile-objects"
 """The schedule of the daily steps."""
 
-# The types of errors, by which workflows and the API decide. Their texts are for people only.
+# Error types, by which workflows and the API decide. Their messages are for people only.
 RECORDS: Final = WaitReason.RECORDS.value
 """From an activity: PostgreSQL is not available. Worth waiting for."""
 STORAGE: Final = WaitReason.STORAGE.value
@@ -51,11 +51,11 @@ for."""
 INTERNAL_ERROR: Final = Reason.INTERNAL_ERROR.value
 """From an activity: a defect, or an input that cannot be processed. Not worth waiting for."""
 SOURCE_REFUSED: Final = "source_refused"
-"""From `await_source`: the source still does not work; the server runs the activity again."""
+"""From `await_source`: the source still does not work; the server retries the activity."""
 JOB_ENDED: Final = "job_ended"
-"""From an update: the job it is meant for has ended; a newer one may be running."""
+"""From an update: the job has ended; a newer one may be running."""
 JOB_CLOSING: Final = "job_closing"
-"""From an update: the job is recording how it ended, and nothing can change it any more."""
+"""From an update: the job is recording how it ended and can no longer be changed."""
 
 _JOB: Final = "download-process/"
 
