@@ -52,6 +52,7 @@ async def list_documents(
     `source_order` is the document's index in the source's current list. While a job is running,
     this list may be slightly behind its status.
     """
+    start = pagination.position(cursor)
     async with services.records.transaction() as session:
         if not await processes.existing(session, case.digits):
             raise Problem(PROCESS_UNKNOWN)
@@ -59,7 +60,7 @@ async def list_documents(
             session,
             case.digits,
             state=state,
-            start=pagination.position(cursor),
+            start=start,
             limit=limit + 1,
         )
     listed, following = pagination.cut(rows, limit, lambda row: (row.position + 1,))

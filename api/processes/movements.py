@@ -23,15 +23,11 @@ async def list_movements(
     case: Case, services: ServicesDependency, limit: Limit = 100, cursor: Cursor = None
 ) -> schemas.MovementPage:
     """As of the last time the metadata was fetched."""
+    before = None if cursor is None else pagination.position(cursor)
     async with services.records.transaction() as session:
         if not await processes.existing(session, case.digits):
             raise Problem(PROCESS_UNKNOWN)
-        rows = await movements.page(
-            session,
-            case.digits,
-            before=None if cursor is None else pagination.position(cursor),
-            limit=limit + 1,
-        )
+        rows = await movements.page(session, case.digits, before=before, limit=limit + 1)
     listed, following = pagination.cut(rows, limit, lambda row: (row["position"],))
     items = [schemas.Movement.model_validate(row) for row in listed]
     return schemas.MovementPage(items=items, next=following)

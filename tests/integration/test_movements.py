@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import httpx2
+import pytest
 from sqlalchemy import select, update
 from temporalio.testing import ActivityEnvironment
 
@@ -72,6 +73,14 @@ async def test_movements_link_documents_and_are_paged(
     assert ([item["position"] for item in rest["items"]], rest["next"]) == ([0], None)
     query["cursor"] = "nonsense"
     problem(await api.get(path(case, "/movements"), params=query), 400, "invalid-cursor")
+
+
+@pytest.mark.parametrize("noun", ["documents", "movements", "status"])
+async def test_a_bad_cursor_is_a_bad_request_of_an_unknown_process_too(
+    api: httpx2.AsyncClient, case: CaseNumber, noun: str
+) -> None:
+    response = await api.get(path(case, f"/{noun}"), params={"cursor": "nonsense"})
+    problem(response, 400, "invalid-cursor")
 
 
 async def test_movements_stored_before_a_member_was_renamed_keep_their_documents(
