@@ -157,7 +157,7 @@ class Runner:
         """Run the process from its start to its end; returns its exit code."""
         part = self.part
         if part.prepare is not None:
-            await asyncio.to_thread(part.prepare)
+            await _to_the_end(part.prepare)
         process = self._process = await self._spawn()
         started = Process(process.pid, datetime.now(UTC))
         self._context.processes.add(part.name, process.pid)
@@ -208,6 +208,19 @@ class Runner:
     def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join([f"The end of {self.log}:", *lines])
+
+
+async def _to_the_end(prepare: Callable[[], None]) -> None:
+    """Run `prepare` in a thread; when cancelled, wait for it first.
+
+    A thread cannot be cancelled, and the next start of the part uses the same folder.
+    """
+    preparing = asyncio.create_task(asyncio.to_thread(prepare))
+    try:
+        await asyncio.shield(preparing)
+    except asyncio.CancelledError:
+        await asyncio.gather(preparing, return_exceptions=True)
+        raise
 
 
 def _describe(code: int) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,31 @@ async def test_a_part_that_is_not_ready_in_time_is_named(
     with pytest.raises(StackError, match="The part was not ready within 0 s"):
         await runner.wait_ready(0.1)
     await runner.stop()
+    assert runner.pid is None
+
+
+async def test_a_part_is_stopped_only_when_its_preparation_has_ended(
+    context: RunnerContext, tmp_path: Path
+) -> None:
+    """The next start prepares the same folder; two at once would delete each other's files."""
+    began, may_end = threading.Event(), threading.Event()
+    steps: list[str] = []
+
+    def prepare() -> None:
+        began.set()
+        assert may_end.wait(30)
+        steps.append("prepared")
+
+    given = replace(part("pass", wrote(tmp_path / "never")), prepare=prepare)
+    runner = Runner(given, context)
+    runner.start()
+    assert await asyncio.to_thread(began.wait, 30)
+    stopping = asyncio.create_task(runner.stop())
+    # Long enough for a stop that does not wait.
+    await asyncio.wait({stopping}, timeout=0.1)
+    may_end.set()
+    await stopping
+    assert steps == ["prepared"]
     assert runner.pid is None
 
 
