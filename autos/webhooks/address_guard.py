@@ -82,8 +82,6 @@ _REFUSED: Final[dict[IPv4Network | IPv6Network, str]] = {
     }.items()
 }
 _PUBLIC_IPV6: Final = IPv6Network("2000::/3")
-
-
 """IPv6 addresses outside of it are refused, as are those inside that contain an IPv4 address."""
 
 
