@@ -9,7 +9,8 @@ MINUTES ?= 20
 WORKERS ?= 1
 PROCESSES ?= 4
 
-PYTEST = $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+# With bytecode kept, whatever the machine's default: every process imports the same modules.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo up test test-quick lint drills fuzz bench clean lock
 
