@@ -24,6 +24,7 @@ BOUND: Final = 8
 """Requests at once towards the source: less than two jobs would make, so that it is reached."""
 _ENVIRONMENT: Final = FAST | {
     "AUTOS_SOURCE_MAX_IN_FLIGHT": str(BOUND),
+    "AUTOS_SOURCE_IDLE_TIMEOUT": "20",
     "AUTOS_DATABASE_CONNECT_TIMEOUT": "3",
     "AUTOS_DATABASE_COMMAND_TIMEOUT": "8",
 }
