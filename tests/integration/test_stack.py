@@ -116,9 +116,10 @@ def test_secrets_are_readable_by_their_owner_only(stack: Stack) -> None:
 
 
 async def test_a_second_start_on_the_same_folder_is_refused(stack: Stack) -> None:
+    await write_row(stack, "before the second start")
     with pytest.raises(AlreadyRunning, match="is already running"):
         await Stack(stack.data_dir, parts=SERVERS).up()
-    assert await rows(stack) is not None
+    assert "before the second start" in await rows(stack)
 
 
 async def test_a_stop_leaves_no_process_and_a_start_finds_everything(folder: Path) -> None:
