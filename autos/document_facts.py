@@ -21,6 +21,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "secrecy": "PUBLICO",
     "filed_at": "2024-01-10T19:08:52Z",
     "source_order": 172,
+    "text_length": 8120,
 }
 
 
@@ -45,6 +46,10 @@ class DocumentFacts(BaseModel):
     filed_at: datetime | None = Field(description="When it was filed in the case")
     source_order: int | None = Field(
         description="Index in the source's list when it was last read, from 0"
+    )
+    text_length: int | None = Field(
+        description="Characters of the text that the source extracted from the file; a scan that "
+        "was never read has hardly any"
     )
 
 

@@ -106,6 +106,7 @@ class Document(Base):
     filed_at: Mapped[datetime | None]
     declared_type: Mapped[str | None]
     expected_size: Mapped[int | None] = mapped_column(BigInteger)
+    text_length: Mapped[int | None]
 
     source_order: Mapped[int | None]
     """Place in the source's list at the last reading, from 0; None if it is no longer listed."""

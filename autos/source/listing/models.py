@@ -44,6 +44,8 @@ class ListedDocument:
     """Bytes of the file behind the first address; None where it is not listed."""
     source_order: int = 0
     """The place in the source's own order, from 0; unique in the process."""
+    text_length: int | None = None
+    """Characters of the text that the source extracted from the file (`arquivo.tamanhoTexto`)."""
 
 
 @dataclass(frozen=True, slots=True)

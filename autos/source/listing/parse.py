@@ -195,6 +195,7 @@ def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base
         filed_at=moment(fields.get("dataHoraJuntada")),
         declared_type=media_type(text(details.get("tipo"))),
         expected_size=size(details.get("tamanho")),
+        text_length=integer(details.get("tamanhoTexto")),
     )
     return Copy(document, raw, list_number, place.court, place.instance, any(files))
 

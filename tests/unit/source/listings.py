@@ -28,7 +28,7 @@ def document(seed: object, **fields: Any) -> dict[str, Any]:
         "tipo": {"codigo": 58, "nome": "Petição inicial"},
         "hrefBinario": f"{path}/binario",
         "hrefTexto": f"{path}/texto",
-        "arquivo": {"tipo": "application/pdf", "tamanho": 50307},
+        "arquivo": {"tipo": "application/pdf", "tamanho": 50307, "tamanhoTexto": 8120},
     }
     return {key: value for key, value in (listed | fields).items() if value is not None}
 

@@ -30,6 +30,7 @@ def test_a_document_with_all_its_fields() -> None:
     assert listed.secrecy == "PUBLICO"
     assert listed.filed_at == datetime(2024, 5, 2, 13, 11, 12, 345000, UTC)
     assert (listed.declared_type, listed.expected_size) == ("application/pdf", 50307)
+    assert listed.text_length == 8120
 
 
 @pytest.mark.parametrize(
