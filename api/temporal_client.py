@@ -60,8 +60,8 @@ _NO_WORKER: Final = (
     "the request."
 )
 _TOO_MANY: Final = (
-    "The running job has been sent as many signals as it can take; it goes on once a worker runs. "
-    "Repeat the request then."
+    "The running job has been sent as many signals as it can take; it continues once a worker "
+    "runs. Repeat the request then."
 )
 
 

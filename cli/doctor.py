@@ -221,11 +221,11 @@ def explain(found: Reconciliation, *, dry_run: bool) -> list[str]:
         case "pending":
             return [
                 "workers: none has started the reconciliation, so none runs jobs either. Start "
-                "`autos worker`, or check its log; the reconciliation then goes on by itself."
+                "`autos worker`, or check its log; the reconciliation then continues by itself."
             ]
         case "processing":
             return [
-                "workers: running. The reconciliation has not finished yet and goes on by itself; "
+                "workers: running. The reconciliation has not finished and continues by itself; "
                 "run `autos doctor` again to see its report."
             ]
         case "failed":

@@ -158,7 +158,7 @@ async def download(client: ApiClient, options: DownloadOptions, *, as_json: bool
         except asyncio.CancelledError:
             first = options.numbers[0]
             print_line(
-                f"Stopped watching; the job goes on. See its status with `autos status {first}`, "
+                f"Stopped watching; the job continues. See its status with `autos status {first}`, "
                 f"or watch it again with `autos download {first}`."
                 if len(options.numbers) == 1
                 else "Stopped watching; the started jobs go on. Run the same command again to "

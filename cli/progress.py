@@ -52,7 +52,7 @@ async def watch(
 ) -> AsyncIterator[tuple[Status, Json]]:
     """Poll the status of a process until its job has ended; yields each change, and as sent.
 
-    The service's `Retry-After` sets the pace, else `interval` seconds. The job goes on while the
+    The service's `Retry-After` sets the pace, else `interval` seconds. The job continues while the
     service restarts, so failed requests are repeated for `give_up` seconds.
 
     Raises:

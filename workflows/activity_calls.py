@@ -249,7 +249,7 @@ def _outage_of(name: str, error: ActivityError) -> WaitReason | None:
         return WaitReason(error_type)
     if error_type == INTERNAL_ERROR or error.retry_state is RetryState.NON_RETRYABLE_FAILURE:
         raise ActivityDefect(name) from error
-    # The workers died or were stopped, which is no fault of the activity unless it goes on.
+    # The workers died or were stopped, which is no fault of the activity unless it continues.
     return None
 
 

@@ -12,7 +12,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState
 from autos.records.database import Database
 from autos.records.documents import DocumentRecord
-from tests.integration.test_downloads import MOMENT, document, read, rows
+from tests.integration.test_downloads import MOMENT, document, read, rows, stored
 
 
 async def test_a_row_that_cannot_be_written_fails_no_other(
@@ -21,20 +21,7 @@ async def test_a_row_that_cannot_be_written_fails_no_other(
     """(S16) A defect under one document fails that document only."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
-    good = [
-        DocumentRecord(
-            document_id=row.id,
-            job_id=job,
-            state=DocumentState.AVAILABLE,
-            reason=None,
-            started_at=MOMENT,
-            completed_at=MOMENT,
-            sha256="a" * 64,
-            size=1,
-            content_type="application/pdf",
-        )
-        for row in await rows(database, case)
-    ]
+    good = [stored(row, job) for row in await rows(database, case)]
     # PostgreSQL takes no NUL in a text.
     records = [good[0], replace(good[1], content_type="a\x00b"), good[2]]
     recorder = Recorder(database)

@@ -121,7 +121,7 @@ def test_ctrl_c_stops_the_watching_only(fake: FakeApi, url: str) -> None:
         assert "1 of 3 documents" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=10)
-    assert "the job goes on" in output
+    assert "the job continues" in output
     assert f"autos status {NUMBER}" in output
     assert process.returncode == 130
 

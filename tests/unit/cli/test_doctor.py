@@ -171,7 +171,7 @@ def test_patience_has_an_end(fake: DoctorsApi, url: str) -> None:
     fake.reports = [report("processing")]
     code, output = doctor(url, "--patience", "1")
     assert code == 1
-    assert "goes on by itself" in output
+    assert "continues by itself" in output
 
 
 def test_what_could_not_be_compared_is_reported(fake: DoctorsApi, url: str) -> None:
