@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from autos.cnj import CaseNumber, InvalidCaseNumber
+from autos.cnj import CaseNumber
 from autos.contracts.reasons import Reason
-from autos.source.listing.addresses import Address, UnusableAddress, file_of, read_href
+from autos.source.listing.addresses import Address, CaseAddresses, UnusableAddress
 from autos.source.listing.duplicates import Copy, merge_documents, merge_movements
 from autos.source.listing.models import ListedDocument, ListedMovement, ListedProcess
 from autos.source.listing.values import (
@@ -66,8 +66,9 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
         )
     runs = [run for item in items for run in _runs(item)]
     places = [place for item in items for place in _places(item, number)]
+    case_addresses = CaseAddresses(number, base_url)
     copies = (
-        _copy(raw, list_number, place, number, base_url)
+        _copy(raw, list_number, place, case_addresses)
         for list_number, place in enumerate(places)
         for raw in _documents(place.fields)
     )
@@ -131,11 +132,8 @@ def _is_about(item: dict[str, Any], number: CaseNumber) -> bool:
 
 def _names(item: dict[str, Any], number: CaseNumber) -> bool:
     named = item["numeroProcesso"]
-    try:
-        # A number in JSON has lost its leading zeros.
-        return CaseNumber.parse(f"{named:020}" if type(named) is int else str(named)) == number
-    except InvalidCaseNumber:
-        return False
+    # A number in JSON has lost its leading zeros.
+    return number.is_written(f"{named:020}" if type(named) is int else str(named))
 
 
 def _runs(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -173,10 +171,10 @@ def _documents(place: dict[str, Any]) -> list[object]:
     return listed if isinstance(listed, list) else []
 
 
-def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base_url: str) -> Copy:
+def _copy(raw: object, list_number: int, place: _Place, case_addresses: CaseAddresses) -> Copy:
     # Some lists contain bare ids.
     fields = raw if isinstance(raw, dict) else {"id": raw}
-    addresses, refusal = _addresses(fields, number, base_url)
+    addresses, refusal = _addresses(fields, case_addresses)
     kind = next(objects(fields.get("tipo")), {"nome": fields.get("tipo")})
     files = list(objects(fields.get("arquivo")))
     details = files[0] if files else {}
@@ -201,7 +199,7 @@ def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base
 
 
 def _addresses(
-    fields: dict[str, Any], number: CaseNumber, base_url: str
+    fields: dict[str, Any], case_addresses: CaseAddresses
 ) -> tuple[list[Address], Reason | None]:
     """The addresses of the file and of the text, or why there are none."""
     found: list[Address] = []
@@ -211,13 +209,13 @@ def _addresses(
         if not isinstance(href, str) or not href.strip():
             continue
         try:
-            found.append(read_href(href, number, base_url))
+            found.append(case_addresses.from_href(href))
         except UnusableAddress as error:
             if error.reason is Reason.FOREIGN_HOST:
                 refusal = error.reason
     listed_id = source_uuid(fields.get("id"))
     if not found and listed_id is not None:
-        found.append(file_of(listed_id, number))
+        found.append(case_addresses.file_of(listed_id))
     return found, None if found else refusal
 
 
