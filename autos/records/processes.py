@@ -40,9 +40,8 @@ async def fetched_at(session: AsyncSession, number: str) -> datetime | None:
     return await session.scalar(select(Process.fetched_at).where(Process.number == number))
 
 
-async def is_fresh(session: AsyncSession, number: str, max_age: timedelta) -> bool:
-    """True if the stored metadata is younger than `max_age`."""
-    read_at = await fetched_at(session, number)
+def is_fresh(read_at: datetime | None, max_age: timedelta) -> bool:
+    """True if metadata that was read at this time, or never, is younger than `max_age`."""
     return read_at is not None and now() - read_at < max_age
 
 

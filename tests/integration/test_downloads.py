@@ -310,10 +310,11 @@ async def test_freshness_is_the_age_of_the_last_reading(
     async with database.transaction() as session:
         await jobs.open_job(session, f"1-{case}", case)
         hour = timedelta(hours=1)
-        assert not await processes.is_fresh(session, case.digits, hour)
+        assert not processes.is_fresh(await processes.fetched_at(session, case.digits), hour)
         await listings.save_listing(session, listing(case))
-        assert await processes.is_fresh(session, case.digits, hour)
-        assert not await processes.is_fresh(session, case.digits, timedelta(0))
+        read_at = await processes.fetched_at(session, case.digits)
+        assert processes.is_fresh(read_at, hour)
+        assert not processes.is_fresh(read_at, timedelta(0))
 
 
 async def test_the_end_is_written_from_the_documents_and_events_are_made_once(

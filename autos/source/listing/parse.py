@@ -96,8 +96,7 @@ def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement
 
 def is_listed(number: CaseNumber, payload: object) -> bool:
     """Whether an item of a search's reply names this number (docs/source.md#searches)."""
-    items = (item for item in _items(payload) if item.get("numeroProcesso") is not None)
-    return any(_names(item, number) for item in items)
+    return any(_names(item, number) for item in _items(payload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,13 @@ class _Place:
 def _items_about(number: CaseNumber, payload: object) -> list[dict[str, Any]]:
     if is_deeper_than(DEEPEST, payload):
         return []
-    return [item for item in _items(payload) if _is_about(item, number)]
+    # The source ignores unknown filters and then lists all cases.
+    return [
+        item
+        for item in _items(payload)
+        if (named := _names(item, number))
+        or (named is None and not _PLACES_OF_DOCUMENTS.isdisjoint(item))
+    ]
 
 
 def _items(payload: object) -> Iterator[dict[str, Any]]:
@@ -123,15 +128,11 @@ def _items(payload: object) -> Iterator[dict[str, Any]]:
             yield item
 
 
-def _is_about(item: dict[str, Any], number: CaseNumber) -> bool:
-    # The source ignores unknown filters and then lists all cases.
-    if item.get("numeroProcesso") is None:
-        return not _PLACES_OF_DOCUMENTS.isdisjoint(item)
-    return _names(item, number)
-
-
-def _names(item: dict[str, Any], number: CaseNumber) -> bool:
-    named = item["numeroProcesso"]
+def _names(item: dict[str, Any], number: CaseNumber) -> bool | None:
+    """Whether an item names this number; None if it names none."""
+    named = item.get("numeroProcesso")
+    if named is None:
+        return None
     # A number in JSON has lost its leading zeros.
     return number.is_written(f"{named:020}" if type(named) is int else str(named))
 
@@ -152,7 +153,7 @@ def _places(item: dict[str, Any], number: CaseNumber) -> Iterator[_Place]:
             waiting.extend((child, court, instance) for child in reversed(value))
         if not isinstance(value, dict):
             continue
-        if value.get("numeroProcesso") is not None and not _names(value, number):
+        if _names(value, number) is False:
             continue
         court, instance = _court(value) or court, read_instance(value) or instance
         if not _LISTS.isdisjoint(value):
