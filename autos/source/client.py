@@ -134,7 +134,7 @@ class SourceClient:
         """Notify this observer of changes of courts' limits and breakers."""
         self._courts.observer = observer
 
-    async def process(self, number: CaseNumber) -> ListedProcess:
+    async def process(self, case: CaseNumber) -> ListedProcess:
         """Read a process's metadata and the list of all its documents.
 
         Raises:
@@ -142,26 +142,26 @@ class SourceClient:
                 NO_ACCESS also if only the detail refuses the token, twice; DOCUMENT_ERROR and
                 UNREADABLE_LISTING concern this process alone.
         """
-        detail = await self._detail(number)
+        detail = await self._detail(case)
         if detail == _CLOSED:
             # One such reply may be a temporary fault of the gateway.
-            detail = await self._detail(number)
+            detail = await self._detail(case)
         if isinstance(detail, Answer):
             try:
                 listed = await asyncio.to_thread(
-                    parse_process, number, detail.payload, self._exchange.origin
+                    parse_process, case, detail.payload, self._exchange.origin
                 )
                 return await self._with_documents_of_movements(listed)
             except (UnreadableListing, RecursionError):
                 detail = Refused(Reason.UNREADABLE_LISTING)
         elif detail.reason in (Reason.NOT_FOUND, Reason.DOCUMENT_ERROR):
-            detail = await self._confirm(number, detail)
+            detail = await self._confirm(case, detail)
         final = detail.final or detail.reason is Reason.NO_ACCESS
         raise SourceRefused(detail.reason, final, detail.retry_after)
 
     async def document(
         self,
-        number: CaseNumber,
+        case: CaseNumber,
         address: str,
         expected_size: int | None,
         spool_directory: Path,
@@ -174,7 +174,7 @@ class SourceClient:
         document alone: the source accepts the token for the case itself.
 
         Args:
-            number: the document's process.
+            case: the document's process.
             address: one of `ListedDocument.addresses`.
             expected_size: bytes, as listed, if they are.
             spool_directory: an existing folder on a disk with room; used beyond 8 MiB.
@@ -184,20 +184,20 @@ class SourceClient:
             OSError: the disk is full, or the spool could not be written.
         """
         try:
-            checked = CaseAddresses(number, self._exchange.origin).from_path(address)
+            checked = CaseAddresses(case, self._exchange.origin).from_path(address)
         except UnusableAddress as error:
             return Refused(error.reason, final=True)
         request = _DocumentRequest(checked.path, expected_size, listed_type, spool_directory)
-        return await self._authorizer.send(number, partial(self._download, request))
+        return await self._authorizer.send(case, partial(self._download, request))
 
-    async def probe(self, number: CaseNumber, *, urgent: bool = False) -> Refused | None:
+    async def probe(self, case: CaseNumber, *, urgent: bool = False) -> Refused | None:
         """Send the cheapest request; return None if source and credential work, else the refusal.
 
         Args:
-            number: a process of the court that is probed.
+            case: a process of the court that is probed.
             urgent: probe although the court's breaker is open, or the token is refused.
         """
-        found = await self._search(number, urgent=urgent)
+        found = await self._search(case, urgent=urgent)
         if isinstance(found, Answer) or found.reason in (Reason.NOT_FOUND, Reason.NO_ACCESS):
             return None
         return found
@@ -215,24 +215,24 @@ class SourceClient:
         searched = await asyncio.to_thread(parse_movements, listed.number, found.payload)
         return replace(listed, movements=merge_movements([listed.movements, searched]))
 
-    async def _confirm(self, number: CaseNumber, detail: Refused) -> Refused:
+    async def _confirm(self, case: CaseNumber, detail: Refused) -> Refused:
         """Find out with a search whether a refused case is unknown or broken."""
-        found = await self._search(number)
+        found = await self._search(case)
         if isinstance(found, Refused):
             return found
-        if not is_listed(number, found.payload):
+        if not is_listed(case, found.payload):
             # Hits of other numbers show nothing about this one (docs/source.md#searches).
             return Refused(Reason.NOT_FOUND)
         broken = detail.reason is Reason.DOCUMENT_ERROR
         return Refused(Reason.DOCUMENT_ERROR if broken else Reason.UNREADABLE_LISTING)
 
-    async def _detail(self, number: CaseNumber) -> Answer | Refused:
-        request = partial(self._json, f"/api/v2/processos/{number.masked}")
-        return await self._authorizer.send(number, request, if_accepted=_CLOSED)
+    async def _detail(self, case: CaseNumber) -> Answer | Refused:
+        request = partial(self._json, f"/api/v2/processos/{case.masked}")
+        return await self._authorizer.send(case, request, if_accepted=_CLOSED)
 
-    async def _search(self, number: CaseNumber, *, urgent: bool = False) -> Answer | Refused:
+    async def _search(self, case: CaseNumber, *, urgent: bool = False) -> Answer | Refused:
         return await self._authorizer.send(
-            number,
+            case,
             partial(self._search_with, urgent=urgent),
             if_accepted=_CLOSED,
             urgent=urgent,

@@ -47,34 +47,34 @@ class UnreadableListing(ValueError):
     """The JSON contains nothing about this process; the message says what was expected."""
 
 
-def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedProcess:
+def parse_process(case: CaseNumber, payload: object, base_url: str) -> ListedProcess:
     """Parse a detail.
 
     Args:
-        number: the process that was requested; items of another number are left out.
+        case: the process that was requested; items of another number are left out.
         payload: the decoded JSON.
         base_url: the source's scheme and host; addresses on others are refused.
 
     Raises:
         UnreadableListing: no object about this number is in it, or it is nested too deep.
     """
-    items = _items_about(number, payload)
+    items = _items_about(case, payload)
     if not items:
         raise UnreadableListing(
-            f"The source's response has no object about process {number.masked}, or is nested "
+            f"The source's response has no object about process {case.masked}, or is nested "
             f"deeper than {DEEPEST} levels."
         )
     runs = [run for item in items for run in _runs(item)]
-    places = [place for item in items for place in _places(item, number)]
-    case_addresses = CaseAddresses(number, base_url)
+    places = [place for item in items for place in _places(item, case)]
+    case_addresses = CaseAddresses(case, base_url)
     copies = (
         _copy(raw, list_number, place, case_addresses)
         for list_number, place in enumerate(places)
         for raw in _documents(place.fields)
     )
     return ListedProcess(
-        number=number,
-        court=number.court,
+        number=case,
+        court=case.court,
         secrecy_level=max(secrecy_level(part.get("nivelSigilo")) for part in chain(items, runs)),
         class_name=_first(runs, "classe"),
         subjects=tuple(dict.fromkeys(chain.from_iterable(labels(r.get("assunto")) for r in runs))),
@@ -83,20 +83,20 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
             (at for run in runs if (at := moment(run.get("dataHoraAjuizamento")))), default=None
         ),
         metadata=_metadata(items),
-        documents=tuple(merge_documents(copies, number)),
+        documents=tuple(merge_documents(copies, case)),
         movements=merge_movements(map(_movements, places)),
     )
 
 
-def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement, ...]:
+def parse_movements(case: CaseNumber, payload: object) -> tuple[ListedMovement, ...]:
     """Parse only the movements, from the decoded JSON of a detail or a search."""
-    items = _items_about(number, payload)
-    return merge_movements(_movements(place) for item in items for place in _places(item, number))
+    items = _items_about(case, payload)
+    return merge_movements(_movements(place) for item in items for place in _places(item, case))
 
 
-def is_listed(number: CaseNumber, payload: object) -> bool:
+def is_listed(case: CaseNumber, payload: object) -> bool:
     """Whether an item of a search's reply names this number (docs/source.md#searches)."""
-    return any(_names(item, number) for item in _items(payload))
+    return any(_names(item, case) for item in _items(payload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,14 @@ class _Place:
     instance: Instance | None
 
 
-def _items_about(number: CaseNumber, payload: object) -> list[dict[str, Any]]:
+def _items_about(case: CaseNumber, payload: object) -> list[dict[str, Any]]:
     if is_deeper_than(DEEPEST, payload):
         return []
     # The source ignores unknown filters and then lists all cases.
     return [
         item
         for item in _items(payload)
-        if (named := _names(item, number))
+        if (named := _names(item, case))
         or (named is None and not _PLACES_OF_DOCUMENTS.isdisjoint(item))
     ]
 
@@ -128,13 +128,13 @@ def _items(payload: object) -> Iterator[dict[str, Any]]:
             yield item
 
 
-def _names(item: dict[str, Any], number: CaseNumber) -> bool | None:
+def _names(item: dict[str, Any], case: CaseNumber) -> bool | None:
     """Whether an item names this number; None if it names none."""
     named = item.get("numeroProcesso")
     if named is None:
         return None
     # A number in JSON has lost its leading zeros.
-    return number.is_written(f"{named:020}" if type(named) is int else str(named))
+    return case.is_written(f"{named:020}" if type(named) is int else str(named))
 
 
 def _runs(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -143,9 +143,9 @@ def _runs(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from objects(item.get(key))
 
 
-def _places(item: dict[str, Any], number: CaseNumber) -> Iterator[_Place]:
+def _places(item: dict[str, Any], case: CaseNumber) -> Iterator[_Place]:
     """Every object in an item that lists documents or movements, outer and known ones first."""
-    court = text(item.get("siglaTribunal")) or number.court
+    court = text(item.get("siglaTribunal")) or case.court
     waiting: list[tuple[object, str, Instance | None]] = [(item, court, None)]
     while waiting:
         value, court, instance = waiting.pop()
@@ -153,7 +153,7 @@ def _places(item: dict[str, Any], number: CaseNumber) -> Iterator[_Place]:
             waiting.extend((child, court, instance) for child in reversed(value))
         if not isinstance(value, dict):
             continue
-        if _names(value, number) is False:
+        if _names(value, case) is False:
             continue
         court, instance = _court(value) or court, read_instance(value) or instance
         if not _LISTS.isdisjoint(value):
