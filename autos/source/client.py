@@ -142,10 +142,11 @@ class SourceClient:
                 NO_ACCESS also if only the detail refuses the token, twice; DOCUMENT_ERROR and
                 UNREADABLE_LISTING concern this process alone.
         """
-        detail = await self._detail(case)
+        request = partial(self._json, f"/api/v2/processos/{case.masked}")
+        detail = await self._authorizer.send(case, request, if_accepted=_CLOSED)
         if detail == _CLOSED:
             # One such reply may be a temporary fault of the gateway.
-            detail = await self._detail(case)
+            detail = await self._authorizer.send(case, request, if_accepted=_CLOSED)
         if isinstance(detail, Answer):
             try:
                 listed = await asyncio.to_thread(
@@ -225,10 +226,6 @@ class SourceClient:
             return Refused(Reason.NOT_FOUND)
         broken = detail.reason is Reason.DOCUMENT_ERROR
         return Refused(Reason.DOCUMENT_ERROR if broken else Reason.UNREADABLE_LISTING)
-
-    async def _detail(self, case: CaseNumber) -> Answer | Refused:
-        request = partial(self._json, f"/api/v2/processos/{case.masked}")
-        return await self._authorizer.send(case, request, if_accepted=_CLOSED)
 
     async def _search(self, case: CaseNumber, *, urgent: bool = False) -> Answer | Refused:
         return await self._authorizer.send(
