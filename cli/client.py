@@ -1,7 +1,7 @@
 """Requests to the REST API.
 
-`ApiClient` returns the JSON of a response unchanged, for `--json`. `parse` converts it to a model of
-the API. A request is sent once; callers decide which errors to retry.
+`ApiClient` returns the JSON of a response unchanged, for `--json`. `parse` converts it to a model
+of the API. A request is sent once; callers decide which errors to retry.
 """
 
 from collections.abc import AsyncIterator, Mapping

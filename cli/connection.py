@@ -56,7 +56,8 @@ def find_connection(
         if not part_listens(data_dir, "api", state.ports["api"]):
             raise CommandError(
                 f"The embedded stack in {data_dir} is not running, and its key is sent only "
-                "to the stack's API. Start it with `make up`, or give a key with --key or AUTOS_API_KEY."
+                "to the stack's API. Start it with `make up`, or give a key with --key or "
+                "AUTOS_API_KEY."
             )
         key = state.environment.get("AUTOS_ADMIN_KEY")
     if key is None:

@@ -164,8 +164,8 @@ class Demo:
             self.failures.append(f"Document {stored.id} has SHA-256 {found}, not {stored.sha256}.")
         else:
             print_line(
-                f"Opened the link of “{stored.name or stored.id}”: {len(response.content)} bytes with "
-                f"the listed SHA-256 ({found[:12]}…)."
+                f"Opened the link of “{stored.name or stored.id}”: {len(response.content)} bytes "
+                f"with the listed SHA-256 ({found[:12]}…)."
             )
 
     async def verify_webhook(self) -> None:

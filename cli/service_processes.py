@@ -67,7 +67,7 @@ def run_module(module: str, arguments: list[str], data_dir: Path) -> NoReturn:
     state = StackState.load(data_dir) if is_running(data_dir) else None
     if state is not None:
         environment = {**part_environment(module, {}, state.environment), **environment}
-    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # no shell is the point
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # exec without a shell is intended
 
 
 def _describe(invalid_settings: ValidationError) -> str:
