@@ -91,7 +91,7 @@ async def show_job(
         console.print(jobs_table([parse(Job, payload)]))
 
 
-def _steering_command(action: Action, explanation: str) -> None:
+def _action_command(action: Action, explanation: str) -> None:
     @app.command(action.value, help=explanation)
     def command(
         job_ids: Ids = None,
@@ -116,13 +116,13 @@ def _steering_command(action: Action, explanation: str) -> None:
                 print_line(f"{len(job_ids)} jobs.")
                 if job_ids and not yes and not typer.confirm(f"{action.value} all of them?"):
                     raise typer.Exit(FAILED)
-            raise typer.Exit(call_api(connection, steer, action=action, job_ids=job_ids))
+            raise typer.Exit(call_api(connection, apply_action, action=action, job_ids=job_ids))
 
 
-_steering_command(Action.CANCEL, "Cancel jobs. Stored documents are kept.")
-_steering_command(Action.PAUSE, "Pause jobs: they start no new batches until they are resumed.")
-_steering_command(Action.RESUME, "Resume paused jobs, and make waiting jobs retry at once.")
-_steering_command(Action.RETRY_FAILED, "Start new jobs for failed and doubtful documents.")
+_action_command(Action.CANCEL, "Cancel jobs. Stored documents are kept.")
+_action_command(Action.PAUSE, "Pause jobs: they start no new batches until they are resumed.")
+_action_command(Action.RESUME, "Resume paused jobs, and make waiting jobs retry at once.")
+_action_command(Action.RETRY_FAILED, "Start new jobs for failed and doubtful documents.")
 
 
 async def find_jobs(
@@ -145,13 +145,13 @@ async def find_jobs(
     return found
 
 
-async def steer(client: ApiClient, action: Action, job_ids: list[str]) -> int:
+async def apply_action(client: ApiClient, action: Action, job_ids: list[str]) -> int:
     """Apply `action` to the jobs one by one; returns 1 if the API rejected one of them."""
-    codes = [await _steer_one(client, action, job_id) for job_id in job_ids]
+    codes = [await _apply_to_one(client, action, job_id) for job_id in job_ids]
     return max(codes, default=0)
 
 
-async def _steer_one(client: ApiClient, action: Action, job_id: str) -> int:
+async def _apply_to_one(client: ApiClient, action: Action, job_id: str) -> int:
     try:
         await client.send("POST", f"/jobs/{job_id}/{action.value}")
     except ApiError as error:

@@ -307,7 +307,7 @@ class FaultName(StrEnum):
     SLOW_FIRST_BYTE = ("slow_first_byte", _API, "first byte after `seconds` (default 1)",
         _slow_first_byte)
     TRICKLE = "trickle", _FILES, "`bytes_per_second` (default 1000)", _trickle
-    HANG = ("hang", _API, "no answer until the client disconnects",
+    HANG = ("hang", _API, "no response until the client disconnects",
         lambda reply, _p, _r: replace(reply, hang=True))
     STALL = "stall", _FILES, "half the body, then nothing until the client disconnects", _stall
     NOT_FOUND_404 = ("not_found_404", _API, "404 JSON of the lake",
