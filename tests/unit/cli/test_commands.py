@@ -78,7 +78,7 @@ def test_where_nothing_was_started_it_says_how_to() -> None:
 def test_where_nothing_answers_it_says_how_to_start() -> None:
     result = autos("status", NUMBER, "--url", "http://127.0.0.1:9", "--key", KEY)
     assert result.exit_code == 1
-    assert "Nothing answers at http://127.0.0.1:9" in result.stderr
+    assert "No server responds at http://127.0.0.1:9" in result.stderr
 
 
 def test_a_problem_reads_as_a_sentence(fake: FakeApi, url: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from api.documents.schemas import DOCUMENT, FAILED_DOCUMENT, Document
 from autos.cnj import CaseNumber
-from cli.client import ApiClient, read
+from cli.client import ApiClient, parse
 from cli.demo import (
     AVAILABLE,
     FAILING,
@@ -23,8 +23,8 @@ CONTENT = b"%PDF-1.7"
 
 def documents(available: int = AVAILABLE, reason: str | None = "secret") -> list[Document]:
     digest = sha256(CONTENT).hexdigest()
-    stored = read(Document, DOCUMENT | {"sha256": digest, "download_url": "http://s3/d"})
-    failed = read(Document, DOCUMENT | FAILED_DOCUMENT | {"reason": reason})
+    stored = parse(Document, DOCUMENT | {"sha256": digest, "download_url": "http://s3/d"})
+    failed = parse(Document, DOCUMENT | FAILED_DOCUMENT | {"reason": reason})
     return [stored] * available + [failed] * FAILING
 
 
@@ -57,8 +57,8 @@ async def test_a_link_is_opened_and_its_hash_compared(
         demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
         demo.documents = documents()
         await demo.open_a_link()
-    assert len(demo.wrong) == (wrong is not None)
-    assert wrong is None or wrong in demo.wrong[0]
+    assert len(demo.failures) == (wrong is not None)
+    assert wrong is None or wrong in demo.failures[0]
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ async def test_a_job_that_does_not_move_is_given_up_with_a_remedy(
     async with httpx2.AsyncClient() as http:
         demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")
         with pytest.raises(CommandError) as given_up:
-            await demo.follow(stall=0.3)
+            await demo.follow(stall_seconds=0.3)
     assert remedy in str(given_up.value)
-    assert "has not moved" in str(given_up.value)
+    assert "has made no progress" in str(given_up.value)
     assert given_up.value.exit_code == 1
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from api.reconciliations.schemas import Reconciliation
 from autos.contracts.reconciliation import Kind, Step
-from cli.client import read
+from cli.client import parse
 from cli.doctor import EXPLANATIONS, explain
 from tests.unit.cli.fake_api import KEY, FakeApi, problem
 from tests.unit.cli.test_commands import autos
@@ -187,7 +187,7 @@ def test_every_kind_is_explained() -> None:
 
 def test_what_a_newer_service_finds_is_shown_by_its_name() -> None:
     findings = {"kind": "something_new", "found": 2, "mended": 1, "first": []}
-    newer = read(
+    newer = parse(
         Reconciliation, report(findings=[findings], unfinished=["a_new_step", Step.JOBS.value])
     )
     output = explain(newer, dry_run=False)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from api.documents.schemas import DOCUMENT, FAILED_DOCUMENT, Document
 from autos.cnj import CaseNumber
-from cli.client import open_client, read
+from cli.client import open_client, parse
 from cli.connection import Connection
 from cli.main import app
 from cli.save import Saver, file_name
@@ -82,7 +82,7 @@ async def test_a_file_that_was_cut_short_is_completed(
     async with open_client(Connection(url, KEY)) as client, httpx2.AsyncClient() as http:
         saver = Saver(client, http, tmp_path)
         saved = await saver.save(CaseNumber.parse(NUMBER), lambda *counts: shown.append(counts))
-    assert (saved.files, saved.wrong, shown) == (1, [], [(1, 1)])
+    assert (saved.files, saved.errors, shown) == (1, [], [(1, 1)])
 
 
 def test_many_numbers_from_arguments_and_a_file(fake: FakeApi, url: str, tmp_path: Path) -> None:
@@ -166,6 +166,6 @@ def test_a_refusal_of_the_only_process_is_an_error(fake: FakeApi, url: str) -> N
     ],
 )
 def test_names_of_files(name: str | None, mime_type: str | None, expected: str) -> None:
-    document = read(Document, DOCUMENT | {"position": 7, "name": name, "mime_type": mime_type})
+    document = parse(Document, DOCUMENT | {"position": 7, "name": name, "mime_type": mime_type})
     assert file_name(document) == expected
     assert len(expected.encode()) < 250

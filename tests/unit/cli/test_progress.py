@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from api.status.schemas import Status
-from cli.client import read as read_answer
-from cli.progress import describe, progress, summary
+from cli.client import parse
+from cli.progress import describe, progress_display, summary
 from tests.unit.cli.fake_api import NUMBER, status
 
 
 def read(**fields: Any) -> Status:
-    return read_answer(Status, status(**fields))
+    return parse(Status, status(**fields))
 
 
 def test_a_running_job_shows_its_remaining_time() -> None:
@@ -33,8 +33,8 @@ def test_a_waiting_job_shows_for_what() -> None:
 
 
 def test_a_job_without_a_worker_says_so() -> None:
-    assert "no worker answers" in describe(read(live=False))
-    assert "no worker answers" not in describe(read(live=False, state="completed"))
+    assert "no worker responds" in describe(read(live=False))
+    assert "no worker responds" not in describe(read(live=False, state="completed"))
 
 
 def test_the_summary_shows_time_and_failures() -> None:
@@ -53,17 +53,17 @@ def test_the_summary_shows_time_and_failures() -> None:
 
 def test_a_terminal_shows_a_bar() -> None:
     out = StringIO()
-    with progress(Console(file=out, force_terminal=True, width=120)) as board:
-        board.show(NUMBER, read(total_documents=0))
-        board.show(NUMBER, read(completed_documents=3, state="completed"))
+    with progress_display(Console(file=out, force_terminal=True, width=120)) as display:
+        display.show(NUMBER, read(total_documents=0))
+        display.show(NUMBER, read(completed_documents=3, state="completed"))
     assert "100 %" in out.getvalue()
 
 
 @pytest.mark.parametrize("width", [38, 60, 80])
 def test_a_narrow_terminal_shows_a_bar_too(width: int) -> None:
     out = StringIO()
-    with progress(Console(file=out, force_terminal=True, width=width)) as board:
-        board.show(NUMBER, read(completed_documents=2, eta_seconds=9))
+    with progress_display(Console(file=out, force_terminal=True, width=width)) as display:
+        display.show(NUMBER, read(completed_documents=2, eta_seconds=9))
     shown = [Text.from_ansi(line).plain for line in out.getvalue().splitlines()]
     last = next(line for line in reversed(shown) if "%" in line)
     assert "━━━━" in last
@@ -74,10 +74,10 @@ def test_a_narrow_terminal_shows_a_bar_too(width: int) -> None:
 
 def test_many_processes_have_one_bar_for_all_and_one_for_each_under_way() -> None:
     out = StringIO()
-    with progress(Console(file=out, force_terminal=True, width=120), 3) as board:
-        board.show(NUMBER, read(completed_documents=2))
-        board.finish(NUMBER, f"{NUMBER}  done")
-        board.saving("another", 1, 2)
+    with progress_display(Console(file=out, force_terminal=True, width=120), 3) as display:
+        display.show(NUMBER, read(completed_documents=2))
+        display.finish(NUMBER, f"{NUMBER}  done")
+        display.saving("another", 1, 2)
     shown = Text.from_ansi(out.getvalue()).plain
     assert "1 of 3 processes" in shown
     assert "another  saved 1 of 2 files" in shown
@@ -86,9 +86,9 @@ def test_many_processes_have_one_bar_for_all_and_one_for_each_under_way() -> Non
 
 def test_many_in_a_pipe_say_which_they_are() -> None:
     out = StringIO()
-    with progress(Console(file=out, width=20), 2) as board:
-        board.show(NUMBER, read(completed_documents=1))
-        board.finish(NUMBER, f"{NUMBER}  completed")
+    with progress_display(Console(file=out, width=20), 2) as display:
+        display.show(NUMBER, read(completed_documents=1))
+        display.finish(NUMBER, f"{NUMBER}  completed")
     assert out.getvalue().splitlines() == [
         f"{NUMBER}  processing: 1 of 3 documents, 0 bytes",
         f"{NUMBER}  completed",
@@ -104,10 +104,10 @@ def test_doubtful_documents_are_counted() -> None:
 
 def test_a_pipe_shows_the_first_and_the_last_line_of_a_short_job() -> None:
     out = StringIO()
-    with progress(Console(file=out, width=20)) as board:
+    with progress_display(Console(file=out, width=20)) as display:
         for done in range(3):
-            board.show(NUMBER, read(completed_documents=done))
-        board.show(NUMBER, read(completed_documents=3, state="completed"))
+            display.show(NUMBER, read(completed_documents=done))
+        display.show(NUMBER, read(completed_documents=3, state="completed"))
     assert out.getvalue().splitlines() == [
         "processing: 0 of 3 documents, 0 bytes",
         "completed: 3 of 3 documents, 0 bytes",

@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from autos.cnj import CaseNumber
-from cli.client import ApiClient, Refused, open_client
+from cli.client import ApiClient, ApiError, open_client
 from cli.connection import Connection
 from cli.progress import watch
 from tests.unit.cli.fake_api import KEY, NUMBER, FakeApi, problem, status
@@ -12,9 +12,10 @@ from tests.unit.cli.fake_api import KEY, NUMBER, FakeApi, problem, status
 CASE = CaseNumber.parse(NUMBER)
 
 
-async def seen(client: ApiClient, give_up: float = 5) -> list[int]:
+async def seen(client: ApiClient, retry_seconds: float = 5) -> list[int]:
     return [
-        s.completed_documents async for s, _ in watch(client, CASE, interval=0.001, give_up=give_up)
+        status.completed_documents
+        async for status, _ in watch(client, CASE, interval=0.001, retry_seconds=retry_seconds)
     ]
 
 
@@ -51,7 +52,7 @@ async def test_a_pause_the_service_asks_for_is_kept(
 
 async def test_what_will_not_change_ends_the_watching(fake: FakeApi, client: ApiClient) -> None:
     fake.statuses = [problem(404, "Unknown process", "No job was started for it.")]
-    with pytest.raises(Refused, match="Unknown process: No job was started for it") as refused:
+    with pytest.raises(ApiError, match="Unknown process: No job was started for it") as refused:
         await seen(client)
     assert refused.value.status == 404
 
@@ -69,4 +70,4 @@ async def test_a_service_that_restarts_is_waited_for_within_bounds() -> None:
     async with open_client(Connection("http://api", KEY), transport) as client:
         assert await seen(client) == [0]
         with pytest.raises(httpx2.ConnectError):
-            await seen(client, give_up=0.01)
+            await seen(client, retry_seconds=0.01)

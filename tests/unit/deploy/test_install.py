@@ -1,4 +1,4 @@
-"""What `make` does first: it says what it installs, shows how far it is, and how it ended."""
+"""The first step of `make` prints what it installs, its progress and its result."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_sizes_are_those_of_the_readme() -> None:
-    assert f"{install.TO_FETCH} to fetch, {install.ON_DISK} on disk" in README
+    assert f"{install.DOWNLOAD_SIZE} to fetch, {install.DISK_SIZE} on disk" in README
 
 
 def test_the_makefile_installs_by_it() -> None:
@@ -22,11 +22,11 @@ def test_the_makefile_installs_by_it() -> None:
 def test_an_old_python_is_named_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(install, "NEEDED", (99, 0))
+    monkeypatch.setattr(install, "MINIMUM_PYTHON", (99, 0))
     assert install.main(tmp_path / "venv") == 1
-    said = capsys.readouterr().out
-    assert "Python 99.0 or newer is needed" in said
-    assert "make PYTHON=" in said
+    output = capsys.readouterr().out
+    assert "needs Python 99.0 or newer" in output
+    assert "make PYTHON=" in output
     assert not (tmp_path / "venv").exists()
 
 
@@ -42,7 +42,7 @@ def test_how_far_pip_is_shows(tmp_path: Path) -> None:
 def test_a_silent_minute_is_not_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(install, "_QUIET_STEP", 0)
+    monkeypatch.setattr(install, "_LINE_SECONDS", 0)
     script = "import time; print('Collecting one==1', flush=True); time.sleep(2.5)"
     log = tmp_path / "install.log"
     assert install.run([sys.executable, "-c", script], log, tmp_path, 9) == 0
