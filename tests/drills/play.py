@@ -231,7 +231,7 @@ class Player:
     async def _revoke(self, seconds: float, caller: Caller) -> None:
         await self._sandbox.control("POST", "/tokens/revoke", json={})
         await asyncio.sleep(seconds)
-        # It lives for eight hours, and so for the rounds after this one.
+        # The next rounds use this token, too: it is valid for eight hours.
         new = await self._sandbox.control("POST", "/tokens", json={})
         body = {"access_token": new["access_token"]}
         reply = await caller.ask("PUT", "/credentials/pdpj", json=body)

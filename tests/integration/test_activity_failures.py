@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
-from activities.failures import METRIC, SENTENCES
+from activities.failures import MESSAGES, METRIC
 from autos.cnj import CaseNumber
 from autos.contracts.download import (
     AwaitSource,
@@ -164,7 +164,7 @@ async def test_an_unexpected_exception_in_every_activity_comes_out_as_internal_e
         error = activity_error.cause
         assert isinstance(error, ApplicationError), name
         assert error.type == INTERNAL_ERROR
-        assert error.message == SENTENCES[INTERNAL_ERROR]
+        assert error.message == MESSAGES[INTERNAL_ERROR]
         assert error.cause is None
         assert "secret" not in (await handle.fetch_history()).to_json()
         lines = [line for line in logged if line["event"] == "activity_failed"]
