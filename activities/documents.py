@@ -177,7 +177,7 @@ class DocumentActivities:
     async def _outcome(
         self, request: DownloadBatch, row: Document, document: BatchDocument, slots: JobSlots
     ) -> DocumentOutcome:
-        """Download one document and return its outcome; raises only for an outage of the records."""
+        """Download one document; raises only for an outage of the records."""
         started = now()
         try:
             return await self._download(request, row, document, slots)

@@ -40,7 +40,7 @@ class JobActivities:
 
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
-        """Write the documents' final states, the manifest, the job's row and the events, in order."""
+        """Write the documents' final states, the manifest, the job's row and the events."""
         case = request.case
         async with self._database.transaction() as session:
             await jobs.open_job(session, request.job_id, case)

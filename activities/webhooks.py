@@ -49,7 +49,7 @@ class WebhookActivities:
 
     @activity.defn
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
-        """Make one attempt; a failure of the receiver is an outcome, never an error of the activity."""
+        """Make one attempt; a failure of the receiver is an outcome, never an error."""
         async with self._database.transaction() as session:
             context = await deliveries.context(
                 session, request.event_id, most_documents=MAX_DOCUMENTS

@@ -114,7 +114,7 @@ ABANDON_DELIVERY: Final = Activity[AbandonDelivery, None](
 
 
 class CallFailed(ApplicationError):
-    """An activity returned no result; a workflow that cannot continue without it fails with this."""
+    """An activity returned no result; a workflow that needs the result fails with this error."""
 
     reason = Reason.INTERNAL_ERROR
     """Recorded for the documents or the job that end because of this error."""

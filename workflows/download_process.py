@@ -142,7 +142,7 @@ class DownloadProcessWorkflow:
 
     @workflow.query(description="Whether this `attach` would change anything")
     def check_attach(self, request: Attach) -> AttachCheck:
-        """The API skips signals that would change nothing: a signal costs events, a query does not."""
+        """The API skips useless signals: a signal costs history events, a query does not."""
         changes = self._closing or self._state.changed_by(
             request.subscription_id, request.max_age_seconds, workflow.now()
         )

@@ -42,7 +42,7 @@ class Downloads:
         self.given_up = False
         """True while batches are stopped because the job ends."""
         self._held = False
-        """True while no batch may start until the source is checked: it would meet the same outage."""
+        """True while no batch may start, because it would meet the same outage."""
         self._succeeded_at: datetime | None = None
         self._last_of_outage = 0
         """Number of the last batch that started before the source worked again."""
@@ -158,7 +158,7 @@ class Downloads:
         waits.show()
 
     def _apply(self, batch: int, started: datetime, outcomes: list[DocumentOutcome]) -> None:
-        """Settle the certain outcomes of a batch, and keep the others until the source is checked."""
+        """Settle the certain outcomes of a batch; keep the others until the source is checked."""
         uncertain = unconfirmed(outcomes)
         self.queue.release(uncertain)
         self._settle([outcome for outcome in outcomes if outcome not in uncertain])
@@ -187,7 +187,7 @@ class Downloads:
     async def _confirm(
         self, outcomes: list[DocumentOutcome], check: SourceCheck, waits: Waits
     ) -> None:
-        """Count the attempts if the source works; otherwise wait and request the documents again."""
+        """Count the attempts if the source works; otherwise wait and request them again."""
         if check.waiting_for is None:
             self._settle(outcomes)
         else:

@@ -58,7 +58,7 @@ async def sandbox(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Sandb
 
 @pytest.fixture(scope="package")
 async def strict_api(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Api]:
-    """A second API process on the same stack that rejects private webhook URLs, as in production."""
+    """A second API process that rejects private webhook URLs, as in production."""
     port = free_port()
     environment = {
         **os.environ,
