@@ -29,7 +29,7 @@ from tests.integration.api_parts import (
     write_job,
     write_rows,
 )
-from tests.integration.fake_job import FakeJob, asked
+from tests.integration.fake_job import FakeJob, progress_queries
 
 
 def parts(status: dict[str, Any]) -> tuple[int, ...]:
@@ -169,10 +169,10 @@ async def test_fifty_pollers_share_one_query(
 ) -> None:
     await api.post(path(case, "/downloads"))
     await show(temporal, database, case, "adp")
-    before = asked.get(case.digits, 0)
+    before = progress_queries.get(case.digits, 0)
     answers = await asyncio.gather(*(api.get(path(case, "/status")) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
-    assert asked[case.digits] - before == 1
+    assert progress_queries[case.digits] - before == 1
 
 
 async def test_what_is_shared_is_given_up_when_the_process_changes(

@@ -33,7 +33,7 @@ HOOK = "https://receiver.example/hook"
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_metadata_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GET without metadata need not hold the tests up for three seconds each time."""
     monkeypatch.setattr(downloads, "METADATA_PATIENCE_SECONDS", 0.1)
 

@@ -41,7 +41,7 @@ async def proxy(database_url: str) -> AsyncIterator[DatabaseProxy]:
 
 
 @pytest.fixture
-async def behind(proxy: DatabaseProxy) -> AsyncIterator[Database]:
+async def proxied(proxy: DatabaseProxy) -> AsyncIterator[Database]:
     """The records by way of the proxy."""
     database = Database.open(settings(proxy.url))
     yield database
@@ -63,25 +63,25 @@ async def ask(database: Database, statement: str, **values: object) -> object:
 @pytest.mark.parametrize("trouble", ["swallow", "refuse"])
 @pytest.mark.parametrize("connected", [True, False])
 async def test_a_database_that_does_not_answer_is_an_outage_in_bounded_time(
-    proxy: DatabaseProxy, behind: Database, trouble: str, connected: bool
+    proxy: DatabaseProxy, proxied: Database, trouble: str, connected: bool
 ) -> None:
     """(S19) Whether the connection was there before or not; and it works again afterwards."""
     if connected:
-        await ask(behind, "SELECT 1")
+        await ask(proxied, "SELECT 1")
     getattr(proxy, trouble)()
-    assert is_outage(await error_of(ask(behind, "SELECT 1")))
+    assert is_outage(await error_of(ask(proxied, "SELECT 1")))
     proxy.restore()
     async with asyncio.timeout(SECONDS):
-        assert await ask(behind, "SELECT 1") == 1
+        assert await ask(proxied, "SELECT 1") == 1
 
 
 async def test_a_database_that_goes_silent_within_a_transaction_is_an_outage(
-    proxy: DatabaseProxy, behind: Database
+    proxy: DatabaseProxy, proxied: Database
 ) -> None:
     """(S19) At the end of it, too, when it is committed."""
 
     async def write() -> None:
-        async with behind.transaction() as session:
+        async with proxied.transaction() as session:
             await session.execute(text("SELECT 1"))
             proxy.swallow()
 
@@ -91,14 +91,14 @@ async def test_a_database_that_goes_silent_within_a_transaction_is_an_outage(
 
 async def test_the_api_answers_503_in_bounded_time_when_the_records_are_silent(
     proxy: DatabaseProxy,
-    behind: Database,
+    proxied: Database,
     temporal: Client,
     store: FakeStore,
     admin: dict[str, str],
     case: CaseNumber,
 ) -> None:
     """(S19) And goes on when they answer again."""
-    app = create_app(Settings(admin_key=SecretStr(ADMIN_KEY)), opener(behind, temporal, store))
+    app = create_app(Settings(admin_key=SecretStr(ADMIN_KEY)), opener(proxied, temporal, store))
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(

@@ -40,9 +40,9 @@ def attempts_of(reason: Reason) -> int:
 def answers(parts: Parts, **replies: bytes | list[bytes]) -> None:
     """The server's answers by a part of the path; a list is used up one by one."""
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         for part, given in replies.items():
-            if part.replace("_", "-") in asked.path:
+            if part.replace("_", "-") in request.path:
                 writer.write(given.pop(0) if isinstance(given, list) else given)
                 return
         writer.write(reply(body=PDF))
@@ -167,9 +167,9 @@ async def test_a_copy_that_is_refused_is_had_from_the_other_listing(
 ) -> None:
     """(S10) At once, for the refusal concerns one copy."""
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(refusal if UUIDS[0] in asked.path else reply(body=PDF))
-        if UUIDS[0] in asked.path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(refusal if UUIDS[0] in request.path else reply(body=PDF))
+        if UUIDS[0] in request.path:
             await writer.drain()
             writer.close()
 
@@ -267,8 +267,8 @@ async def test_an_outage_of_the_records_fails_the_batch_after_its_documents(
     await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
     first = asyncio.Event()
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        if UUIDS[0] not in asked.path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in request.path:
             await first.wait()
         writer.write(reply(body=PDF))
 

@@ -52,8 +52,8 @@ async def test_a_document_that_has_no_room_is_refused_before_its_body_is_read(
 ) -> None:
     """(S20, S43) By its declared length; its siblings go on, and its row says why it waits."""
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        if UUIDS[0] not in asked.path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in request.path:
             writer.write(reply(body=PDF))
             return
         writer.write(reply(headers={"content-length": str(LARGE)}))
@@ -77,8 +77,8 @@ async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
     """(S20) Of a body of unknown length; what was written of it is gone."""
     full = asyncio.Event()
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        if UUIDS[0] not in asked.path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in request.path:
             await full.wait()
             writer.write(reply(body=PDF))
             return
@@ -97,7 +97,7 @@ async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
         refused, stored = await outcomes(batches, parts.batch(0, 1))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
     assert stored == DocumentOutcome(position=1, size=len(PDF))
-    assert [asked.path.count(UUIDS[0]) for asked in parts.server.requests].count(1) == 1
+    assert [request.path.count(UUIDS[0]) for request in parts.server.requests].count(1) == 1
     assert list(small_disk.iterdir()) == []
 
 

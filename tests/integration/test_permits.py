@@ -137,9 +137,9 @@ async def test_workers_that_grow_idle_and_die_reach_the_bound_and_keep_it(
             seen = source.served
             await until(lambda: source.served > seen + 10 * bound)
             assert source.most == bound
-            for doomed in processes[:-1]:
-                doomed.kill()
-                await doomed.wait()
+            for killed in processes[:-1]:
+                killed.kill()
+                await killed.wait()
             seen = source.served
             await until(lambda: source.served > seen + 5 * bound)
             await until(lambda: source.in_flight == bound)

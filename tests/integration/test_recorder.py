@@ -34,16 +34,16 @@ async def test_a_row_that_cannot_be_written_fails_no_other(
 async def test_an_outage_of_the_records_fails_all_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S16) Records are not retried one by one while the database is away."""
+    """(S16) Records are not retried one by one while the database is unreachable."""
     tries = 0
 
-    def away() -> None:
+    def unreachable() -> None:
         nonlocal tries
         tries += 1
         raise ConnectionRefusedError
 
     monkeypatch.setattr("activities.documents.is_outage", lambda _: True)
-    monkeypatch.setattr(database, "transaction", away)
+    monkeypatch.setattr(database, "transaction", unreachable)
     record = DocumentRecord(
         document_id=uuid.uuid4(),
         job_id="job",

@@ -25,7 +25,7 @@ from tests.integration.api_parts import (
     write_job,
     write_rows,
 )
-from tests.integration.fake_job import asked
+from tests.integration.fake_job import progress_queries
 from tests.integration.test_status_costs import counted_statements
 
 _LISTENERS = text(
@@ -56,18 +56,18 @@ async def test_all_who_wait_for_a_change_share_what_it_costs(
     await api.post(path(case, "/downloads"))
     await show(temporal, database, case, "dp")
     waiting = await waiting_clients(api, case, 30)
-    before = asked[case.digits]
+    before = progress_queries[case.digits]
     with counted_statements(database) as statements:
         # Negative, so it takes its time.
         await asyncio.sleep(1)
-        assert (len(statements), asked[case.digits] - before) == (0, 0)
+        assert (len(statements), progress_queries[case.digits] - before) == (0, 0)
         await write_rows(database, case, "ap")
         statements.clear()
         async with asyncio.timeout(5):
             answers = await asyncio.gather(*waiting)
     assert {answer.json()["completed_documents"] for answer in answers} == {1}
     assert len(statements) <= 8
-    assert asked[case.digits] - before == 1
+    assert progress_queries[case.digits] - before == 1
 
 
 async def test_many_changes_cost_a_few_answers(

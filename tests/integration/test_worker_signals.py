@@ -59,13 +59,13 @@ async def migrated(stack: Stack) -> None:
     assert code == 0, output
 
 
-async def asked(sandbox: Sandbox, number: str) -> list[dict[str, Any]]:
+async def document_requests(sandbox: Sandbox, number: str) -> list[dict[str, Any]]:
     log: list[dict[str, Any]] = await sandbox.control("GET", "/requests")
     return [one for one in log if one["process"] == number and one["document"]]
 
 
-async def asked_for(sandbox: Sandbox, number: str, documents: int) -> None:
-    while len(await asked(sandbox, number)) < documents:
+async def until_requested(sandbox: Sandbox, number: str, documents: int) -> None:
+    while len(await document_requests(sandbox, number)) < documents:
         # Another process sets no event of ours.
         await asyncio.sleep(0.05)
 
@@ -85,23 +85,23 @@ async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> 
         await answer(f"{url}/health/ready", api_process)
         api = Api(http, url, for_api["AUTOS_ADMIN_KEY"])
         sandbox = Sandbox(http, for_worker["AUTOS_PDPJ_BASE_URL"])
-        told, hanging, busy = [
+        notified, hanging, busy = [
             (await sandbox.new_case(documents))["number"] for documents in (1, 5, 300)
         ]
         await sandbox.control("POST", "/switches", json={"latency_ms": 300})
         hang = {"fault": "hang", "process": hanging, "route": "document"}
         await sandbox.control("POST", "/faults", json=hang)
-        for number, body in ((told, {"webhook_url": receiver}), (hanging, {}), (busy, {})):
+        for number, body in ((notified, {"webhook_url": receiver}), (hanging, {}), (busy, {})):
             await api.start(number, **body)
         await delivering.wait()
-        await asked_for(sandbox, hanging, 5)
-        await asked_for(sandbox, busy, 1)
-        begun = len(await asked(sandbox, busy))
+        await until_requested(sandbox, hanging, 5)
+        await until_requested(sandbox, busy, 1)
+        begun = len(await document_requests(sandbox, busy))
         signalled = monotonic()
         worker_process.send_signal(signal.SIGTERM)
         assert await worker_process.wait() == 0, await output_of(worker_process)
         lasted = monotonic() - signalled
-        assert len(await asked(sandbox, busy)) - begun <= HANDED_OVER
+        assert len(await document_requests(sandbox, busy)) - begun <= HANDED_OVER
         assert lasted < KILLED_AFTER.total_seconds()
 
 
@@ -132,7 +132,7 @@ async def test_a_frozen_worker_does_not_hold_up_a_job_that_another_can_do(stack:
         number = (await sandbox.new_case(20))["number"]
         await api.start(number)
         # Only this worker runs, so it holds the workflow and its first batches.
-        await asked_for(sandbox, number, 1)
+        await until_requested(sandbox, number, 1)
         frozen.send_signal(signal.SIGSTOP)
         async with running("worker", other):
             ended = await api.ended(number, bound=FROZEN_JOB_BOUND.total_seconds())

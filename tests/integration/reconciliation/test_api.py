@@ -44,7 +44,7 @@ async def own_api(
 async def test_a_report_is_had_by_waiting_or_by_asking_again(
     world: World, own_api: httpx2.AsyncClient, case: CaseNumber
 ) -> None:
-    world.going_on.clear()
+    world.metadata_available.clear()
     await world.process(case, "p")
     job_id, _ = await world.accept(case)
     await world.job(case).terminate()

@@ -30,36 +30,36 @@ async def test_what_is_healthy_is_left_alone(world: World, case: CaseNumber) -> 
     await world.process(ended, "app")
     job_id, _ = await world.accept(ended)
     await world.ended(ended)
-    world.going_on.clear()
+    world.metadata_available.clear()
     running, _ = await world.accept(case)
     await world.listed(case)
     assert await world.reconcile() == {}
-    world.going_on.set()
+    world.metadata_available.set()
     await world.ended(case)
     assert await world.reconcile() == {}
     assert await world.job_ids(case) == {running}
     assert await world.job_ids(ended) == {job_id}
-    assert len(await world.told(ended)) == await world.delivering(ended) == 1
+    assert len(await world.events(ended)) == await world.running_deliveries(ended) == 1
 
 
 async def test_a_terminated_job_gets_its_end_and_its_subscribers_are_told(
     world: World, case: CaseNumber
 ) -> None:
     """F11, F15."""
-    world.going_on.clear()
+    world.metadata_available.clear()
     await world.process(case, "ap")
     job_id, subscription = await world.accept(case)
     await world.job(case).terminate()
     assert await world.reconcile(dry_run=True) == {Kind.JOB_CLOSED: (1, 0)}
-    assert await world.told(case) == []
+    assert await world.events(case) == []
     assert await world.reconcile(grace=300) == {}
     assert await world.reconcile() == {Kind.JOB_CLOSED: (1, 1)}
     row = await world.job_row(job_id)
     assert row is not None
     assert (row.status, row.reason, row.available_documents) == ("cancelled", None, 1)
     assert row.completed_at is not None
-    assert await world.told(case) == [(subscription, job_id, "cancelled")]
-    assert await world.delivering(case) == 1
+    assert await world.events(case) == [(subscription, job_id, "cancelled")]
+    assert await world.running_deliveries(case) == 1
     assert await world.reconcile() == {}
 
 
@@ -87,7 +87,7 @@ async def test_a_job_that_the_engine_timed_out_keeps_what_it_has(
         ("available", None),
         ("failed", "interrupted"),
     ]
-    assert await world.told(case) == [(subscription, job_id, "completed_with_failures")]
+    assert await world.events(case) == [(subscription, job_id, "completed_with_failures")]
 
 
 async def test_a_job_that_ended_well_is_told_so_though_its_row_was_written_over(
@@ -105,7 +105,7 @@ async def test_a_job_that_ended_well_is_told_so_though_its_row_was_written_over(
     row = await world.job_row(job_id)
     assert row is not None
     assert (row.status, row.reason) == ("completed", None)
-    assert await world.told(case) == [(subscription, job_id, "completed")]
+    assert await world.events(case) == [(subscription, job_id, "completed")]
 
 
 async def test_a_job_that_temporal_lost_is_taken_up_again(world: World, case: CaseNumber) -> None:
@@ -115,19 +115,19 @@ async def test_a_job_that_temporal_lost_is_taken_up_again(world: World, case: Ca
     waiting = {await world.subscribe(case) for _ in range(3)}
     assert await world.reconcile(dry_run=True) == {Kind.JOB_UNKNOWN: (1, 0)}
     assert await world.job_ids(case) == {lost}
-    world.going_on.clear()
+    world.metadata_available.clear()
     assert await world.reconcile() == {Kind.JOB_UNKNOWN: (1, 1)}
-    world.going_on.set()
+    world.metadata_available.set()
     await world.ended(case)
     row = await world.job_row(lost)
     assert row is not None
     assert (row.status, row.reason) == ("failed", "interrupted")
     (started,) = await world.job_ids(case) - {lost}
     assert [one.state for one in await world.documents(case)] == ["available"] * 3
-    told = await world.told(case)
-    assert {subscription for subscription, _, _ in told} == waiting
-    assert {(job_id, ending) for _, job_id, ending in told} == {(started, "completed")}
-    assert len(told) == await world.delivering(case) == 3
+    events = await world.events(case)
+    assert {subscription for subscription, _, _ in events} == waiting
+    assert {(job_id, ending) for _, job_id, ending in events} == {(started, "completed")}
+    assert len(events) == await world.running_deliveries(case) == 3
     assert await world.reconcile() == {}
 
 
@@ -137,14 +137,14 @@ async def test_a_lost_job_that_had_all_of_it_only_says_so(world: World, case: Ca
     subscription = await world.subscribe(case)
     assert await world.reconcile() == {Kind.JOB_UNKNOWN: (1, 1)}
     assert await world.job_ids(case) == {lost}
-    assert await world.told(case) == [(subscription, lost, "completed")]
-    assert await world.delivering(case) == 1
+    assert await world.events(case) == [(subscription, lost, "completed")]
+    assert await world.running_deliveries(case) == 1
     assert await world.reconcile() == {}
 
 
 async def test_an_old_row_beside_a_newer_job_is_closed(world: World, case: CaseNumber) -> None:
     """The newer job is left alone, and its subscriber is told by itself."""
-    world.going_on.clear()
+    world.metadata_available.clear()
     await world.process(case, "p")
     old = await world.row(case)
     new, subscription = await world.accept(case)
@@ -152,10 +152,10 @@ async def test_an_old_row_beside_a_newer_job_is_closed(world: World, case: CaseN
     row = await world.job_row(old)
     assert row is not None
     assert (row.status, row.reason) == ("failed", "interrupted")
-    assert await world.told(case) == []
-    world.going_on.set()
+    assert await world.events(case) == []
+    world.metadata_available.set()
     await world.ended(case)
-    assert await world.told(case) == [(subscription, new, "completed")]
+    assert await world.events(case) == [(subscription, new, "completed")]
     assert await world.reconcile() == {}
 
 
@@ -163,31 +163,31 @@ async def test_a_terminated_job_that_another_followed_is_called_cancelled(
     world: World, case: CaseNumber
 ) -> None:
     """Its subscriber, whom the follower knows nothing of, is told by the next job."""
-    world.going_on.clear()
+    world.metadata_available.clear()
     await world.process(case, "p")
     old, subscription = await world.accept(case)
     await world.job(case).terminate()
-    world.going_on.set()
+    world.metadata_available.set()
     new = await world.row(case, await world.start(case))
     await world.ended(case)
-    world.going_on.clear()
+    world.metadata_available.clear()
     assert await world.reconcile() == {
         Kind.JOB_SUPERSEDED: (1, 1),
         Kind.SUBSCRIPTION_OPEN: (1, 1),
     }
-    world.going_on.set()
+    world.metadata_available.set()
     row = await world.job_row(old)
     assert row is not None
     assert row.status == "cancelled"
     await world.ended(case)
     (third,) = await world.job_ids(case) - {old, new}
-    assert await world.told(case) == [(subscription, third, "completed")]
+    assert await world.events(case) == [(subscription, third, "completed")]
     assert await world.reconcile() == {}
 
 
 async def test_a_running_job_without_a_row_gets_one(world: World, case: CaseNumber) -> None:
     """Also where the process itself is missing: the records are from an older backup."""
-    world.going_on.clear()
+    world.metadata_available.clear()
     job_id = await world.start(case)
     await world.listed(case)
     assert await world.reconcile(dry_run=True) == {Kind.JOB_UNRECORDED: (1, 0)}
@@ -208,12 +208,12 @@ async def test_a_subscription_that_no_job_knows_of_is_told_by_a_new_one(
     subscription = await world.subscribe(case)
     assert await world.reconcile(dry_run=True) == {Kind.SUBSCRIPTION_OPEN: (1, 0)}
     assert await world.reconcile(grace=300) == {}
-    world.going_on.clear()
+    world.metadata_available.clear()
     assert await world.reconcile() == {Kind.SUBSCRIPTION_OPEN: (1, 1)}
-    world.going_on.set()
+    world.metadata_available.set()
     await world.ended(case)
     (job_id,) = await world.job_ids(case)
-    assert await world.told(case) == [(subscription, job_id, "completed")]
+    assert await world.events(case) == [(subscription, job_id, "completed")]
     assert await world.reconcile() == {}
 
 
@@ -226,7 +226,7 @@ async def test_a_subscription_that_was_told_is_not_told_by_another_job(
     await world.ended(case)
     await world.row(case, await world.start(case, subscription))
     await world.ended(case)
-    assert await world.told(case) == [(subscription, first, "completed")]
+    assert await world.events(case) == [(subscription, first, "completed")]
     async with world.database.transaction() as session:
         again = await subscriptions.claim(
             session, first, JobStatus.COMPLETED, [str(subscription), str(uuid.uuid4())]
@@ -245,9 +245,9 @@ async def test_a_delivery_that_stopped_is_started_again(world: World, case: Case
     await handle.terminate()
     assert await world.reconcile(grace=300) == {}
     assert await world.reconcile(dry_run=True) == {Kind.DELIVERY_STOPPED: (1, 0)}
-    assert await world.delivering(case) == 0
+    assert await world.running_deliveries(case) == 0
     assert await world.reconcile() == {Kind.DELIVERY_STOPPED: (1, 1)}
-    assert await world.delivering(case) == 1
+    assert await world.running_deliveries(case) == 1
     assert await world.reconcile() == {}
     await handle.terminate()
     async with world.database.transaction() as session:
@@ -282,7 +282,7 @@ async def test_what_ends_while_it_is_looked_at_is_not_called_lost(
     monkeypatch.setattr(temporal_client, "newest", ask_slowly)
     assert await world.reconcile() == {}
     assert await world.job_ids(other) == {lost}
-    assert await world.delivering(case) == 0
+    assert await world.running_deliveries(case) == 0
 
 
 async def test_all_are_looked_at_over_many_pages(
@@ -291,7 +291,7 @@ async def test_all_are_looked_at_over_many_pages(
     """Also where the pages before have repaired what they held."""
     monkeypatch.setattr(reconcile_jobs, "PAGE", 2)
     monkeypatch.setattr(reconcile_pages, "PAGE", 2)
-    unknown, untold, undelivered, unrecorded = (
+    unknown, unnotified, undelivered, unrecorded = (
         [CaseNumber.build(number, year, 8, 26, 100) for number in range(5)]
         for year in range(2010, 2014)
     )
@@ -301,11 +301,11 @@ async def test_all_are_looked_at_over_many_pages(
         await world.ended(case)
         event_id = subscriptions.event_id(job_id, subscription)
         await world.client.get_workflow_handle(delivery_workflow_id(event_id)).terminate()
-    world.going_on.clear()
+    world.metadata_available.clear()
     for case in unknown:
         await world.process(case, "p")
         await world.row(case)
-    for case in untold:
+    for case in unnotified:
         await world.process(case, "p")
         await world.subscribe(case)
     for case in unrecorded:
@@ -326,7 +326,7 @@ async def test_a_job_that_cannot_be_closed_keeps_no_other_from_its_end(
 ) -> None:
     """(S16) No manifest can be made of it: it ends without; the rest is repaired as ever."""
     other = CaseNumber.build(int(case.digits[:7]), case.year + 1, 8, 26, 100)
-    world.going_on.clear()
+    world.metadata_available.clear()
     poisoned = []
     for number in (case, other):
         await world.process(number, "ap")
@@ -341,4 +341,4 @@ async def test_a_job_that_cannot_be_closed_keeps_no_other_from_its_end(
         )
     assert await world.reconcile() == {Kind.JOB_CLOSED: (2, 2)}
     for number, (job_id, subscription) in zip((case, other), poisoned, strict=True):
-        assert await world.told(number) == [(subscription, job_id, "cancelled")]
+        assert await world.events(number) == [(subscription, job_id, "cancelled")]

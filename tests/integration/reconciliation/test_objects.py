@@ -24,17 +24,17 @@ async def test_an_object_that_no_document_refers_to_is_deleted(
     """Not before it is old, not while a job of its process runs, and nothing else with it."""
     await world.process(case, "aa")
     await world.store.put_json(manifest_key(case.digits), b"{}")
-    await world.store.put_json("processes/readme.txt", b"somebody else's")
-    await world.store.put_json(f"processes/{case.digits}/notes.txt", b"somebody else's")
+    await world.store.put_json("processes/readme.txt", b"foreign")
+    await world.store.put_json(f"processes/{case.digits}/notes.txt", b"foreign")
     healthy = await keys(world.store)
-    orphan = await world.put(case, b"nobody's")
+    orphan = await world.put(case, b"orphaned")
     assert await world.reconcile(object_grace=86_400) == {}
     assert await world.reconcile(dry_run=True) == {Kind.OBJECT_ORPHANED: (1, 0)}
-    world.going_on.clear()
+    world.metadata_available.clear()
     await world.row(case, await world.start(case))
     assert await world.reconcile() == {}
     assert await keys(world.store) == healthy | {orphan}
-    world.going_on.set()
+    world.metadata_available.set()
     await world.ended(case)
     assert await world.reconcile() == {Kind.OBJECT_ORPHANED: (1, 1)}
     assert await keys(world.store) == healthy
@@ -119,7 +119,7 @@ async def test_everything_is_compared_over_many_pages(
         await world.process(one, "aaa")
     without_rows = CaseNumber.build(8, 2010, 8, 26, 100)
     orphans = [
-        await world.put(one, f"nobody's {number}".encode())
+        await world.put(one, f"orphaned {number}".encode())
         for one in (*cases, without_rows)
         for number in range(4)
     ]

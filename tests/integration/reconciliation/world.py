@@ -60,7 +60,7 @@ class World:
     store: Store
     settings: Settings
     key_id: uuid.UUID
-    going_on: asyncio.Event = field(default_factory=asyncio.Event)
+    metadata_available: asyncio.Event = field(default_factory=asyncio.Event)
     """Jobs read no metadata before it is set."""
 
     @classmethod
@@ -78,7 +78,7 @@ class World:
                 await session.execute(delete(table))
             session.add(key)
         world = cls(database, client, store, settings, key.id)
-        world.going_on.set()
+        world.metadata_available.set()
         async with world._workers():
             yield world
         async for execution in client.list_workflows("ExecutionStatus='Running'"):
@@ -232,7 +232,7 @@ class World:
             query = select(Document).filter_by(process_number=case.digits)
             return list(await session.scalars(query.order_by(Document.position)))
 
-    async def told(self, case: CaseNumber) -> list[tuple[uuid.UUID, str, str]]:
+    async def events(self, case: CaseNumber) -> list[tuple[uuid.UUID, str, str]]:
         """Each event of a process: whom it tells, of which job, and of which ending."""
         async with self.database.transaction() as session:
             query = (
@@ -245,7 +245,7 @@ class World:
                 for subscription, job_id, kind in await session.execute(query)
             ]
 
-    async def delivering(self, case: CaseNumber) -> int:
+    async def running_deliveries(self, case: CaseNumber) -> int:
         """How many deliveries of a process's events are under way in Temporal."""
         async with self.database.transaction() as session:
             query = (
@@ -270,9 +270,9 @@ class World:
 
     @activity.defn(name="fetch_process")
     async def _fetch_process(self, request: FetchProcess) -> FetchedProcess:
-        while not self.going_on.is_set():
+        while not self.metadata_available.is_set():
             activity.heartbeat()
-            await asyncio.wait([asyncio.ensure_future(self.going_on.wait())], timeout=1)
+            await asyncio.wait([asyncio.ensure_future(self.metadata_available.wait())], timeout=1)
         async with self.database.transaction() as session:
             number = CaseNumber(request.process_number)
             await jobs.open_job(session, request.job_id, number)

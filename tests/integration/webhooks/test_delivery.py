@@ -95,16 +95,16 @@ async def test_a_worker_killed_between_request_and_record(
 ) -> None:
     async with receiver() as up:
         event_id = await new_event(database, case, owner, up.url)
-        async with worker_process(temporal, database_url) as doomed:
+        async with worker_process(temporal, database_url) as killed:
 
             async def kill(writer: asyncio.StreamWriter) -> None:
-                doomed.kill()
+                killed.kill()
                 writer.transport.abort()
 
             up.script = [kill]
             delivery = await deliver(temporal, event_id)
             await up.wait_for(1)
-            await doomed.wait()
+            await killed.wait()
         assert await attempts_of(database, event_id) == []
         async with webhook_worker(temporal, activities(database, store)):
             ended = await result(delivery)
