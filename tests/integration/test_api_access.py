@@ -257,7 +257,7 @@ async def test_api_recovers_after_an_outage_of_the_records(
                 headers={"X-API-Key": ADMIN_KEY},
             ) as api,
         ):
-            # The API started without the database; the admin key is valid once the database is back.
+            # The API started without the database; the admin key is valid once it is back.
             problem(await api.get(path(case, "/status")), 503, "records-unavailable")
             server.start()
             async with asyncio.timeout(60):

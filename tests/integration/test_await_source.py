@@ -1,4 +1,4 @@
-"""The wait for the source, as its activity does it: what it asks, says and writes."""
+"""The activity that waits for the source: its requests, results and rows."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ UNTIL = SINCE + timedelta(days=7)
 
 
 class FakeSource:
-    """Refuses as it is told; `urgent` is what it was asked with."""
+    """Returns a fixed refusal; `urgent` has the argument of each call."""
 
     def __init__(self, refused: Refused | None) -> None:
         self.refused = refused
@@ -47,7 +47,7 @@ async def run_attempt(
     delay: float = 0.0,
     urgent: bool = False,
 ) -> tuple[SourceCheck | ApplicationError, Job | None]:
-    """Run one attempt of the activity; what came of it, and the job's row after that."""
+    """Run one attempt of the activity; returns its result or error, and the job's row."""
     request = AwaitSource(
         job_id=f"job-{case.digits}",
         process_number=case.digits,
@@ -71,10 +71,10 @@ async def run_attempt(
         return result, await jobs.get(session, request.job_id)
 
 
-async def test_a_question_is_answered_at_once_and_written_down(
+async def test_check_returns_its_result_and_records_the_wait(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S25) The row says what is waited for, why, since and until when, and when it asks next."""
+    """(S25) The row has the wait, its reason, start and limit, and the next check."""
     before = datetime.now(UTC)
     result, row = await run_attempt(
         database, case, FakeSource(Refused(Reason.RATE_LIMITED, retry_after=90)), urgent=True
@@ -98,19 +98,19 @@ async def test_a_question_is_answered_at_once_and_written_down(
         (Refused(Reason.CREDENTIAL, unsent=True), False),
     ],
 )
-async def test_what_our_own_breaker_says_is_not_the_sources_word(
+async def test_refusal_by_the_breaker_is_marked_as_held_back(
     database: Database, case: CaseNumber, refused: Refused, held_back: bool
 ) -> None:
-    """(S16) A refused credential is the source's, though it is not asked each time."""
+    """(S16) A refused credential is not, although no request was sent."""
     result, _ = await run_attempt(database, case, FakeSource(refused))
     assert isinstance(result, SourceCheck)
     assert result.held_back is held_back
 
 
-async def test_a_wait_begins_with_the_delay_and_asks_nothing(
+async def test_wait_starts_with_the_delay_and_no_request(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S25) The question that led to it has just been asked."""
+    """(S25) The check that led to the wait has just been made."""
     source = FakeSource(None)
     result, _ = await run_attempt(database, case, source, waiting_for=WaitReason.SOURCE, delay=5)
     assert isinstance(result, ApplicationError)
@@ -119,10 +119,10 @@ async def test_a_wait_begins_with_the_delay_and_asks_nothing(
 
 
 @pytest.mark.parametrize("attempt", [2, 3, 4, 50])
-async def test_a_source_that_still_does_not_work_is_asked_again_by_the_server(
+async def test_failing_source_is_checked_again_by_the_server(
     database: Database, case: CaseNumber, attempt: int
 ) -> None:
-    """(S25) After the schedule's delay, a fifth more or less, by an error that alarms nobody."""
+    """(S25) After the schedule's delay, up to a fifth more or less, with a benign error."""
     source = FakeSource(Refused(Reason.UNAVAILABLE))
     result, row = await run_attempt(
         database, case, source, attempt=attempt, waiting_for=WaitReason.SOURCE, delay=5
@@ -137,10 +137,8 @@ async def test_a_source_that_still_does_not_work_is_asked_again_by_the_server(
     assert row.waiting_for == WaitReason.SOURCE
 
 
-async def test_a_wait_of_another_kind_is_the_jobs_to_show(
-    database: Database, case: CaseNumber
-) -> None:
-    """(S25) It answers instead of waiting on under the old name."""
+async def test_changed_wait_is_returned_to_the_job(database: Database, case: CaseNumber) -> None:
+    """(S25) The activity returns, so that the job shows the new wait."""
     source = FakeSource(Refused(Reason.CREDENTIAL))
     result, row = await run_attempt(
         database, case, source, attempt=7, waiting_for=WaitReason.SOURCE, delay=5
@@ -151,10 +149,10 @@ async def test_a_wait_of_another_kind_is_the_jobs_to_show(
     assert row.waiting_for == WaitReason.CREDENTIAL
 
 
-async def test_a_source_that_works_ends_the_wait_in_the_row_too(
+async def test_working_source_clears_the_wait_in_the_row(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S25) Whoever reads the rows alone sees it at once."""
+    """(S25) The row shows it before the workflow continues."""
     await run_attempt(database, case, FakeSource(Refused(Reason.TIMEOUT)))
     result, row = await run_attempt(
         database, case, FakeSource(None), attempt=3, waiting_for=WaitReason.SOURCE, delay=5
