@@ -1,4 +1,4 @@
-"""Operators steer running jobs: by REST, on the command line and by an update as in the Web UI."""
+"""Operators steer running jobs: by REST, CLI, and an update as in the Web UI."""
 
 import asyncio
 import os

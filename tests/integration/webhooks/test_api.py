@@ -1,4 +1,4 @@
-"""The webhook routes: testing, log, replays, secrets; a key sees its own only."""
+"""The webhook routes: test tools, delivery log, redeliveries and secrets."""
 
 import asyncio
 import json
@@ -50,7 +50,9 @@ async def request_as(
 # ---------------------------------------------------------------------- tools
 
 
-async def test_validate_says_yes_or_why_not(webhooks_api: httpx2.AsyncClient, owner: Owner) -> None:
+async def test_validate_returns_the_reason_of_an_invalid_url(
+    webhooks_api: httpx2.AsyncClient, owner: Owner
+) -> None:
     answers = {}
     for url in ("https://127.0.0.1/", "https://u:p@a.example/", "https://0x7f.1/", "nonsense"):
         answer = await request_as(
@@ -63,7 +65,7 @@ async def test_validate_says_yes_or_why_not(webhooks_api: httpx2.AsyncClient, ow
     assert all(answer["detail"] for answer in answers.values())
 
 
-async def test_validate_resolves_behind_the_guard(
+async def test_validate_resolves_the_host(
     database: Database,
     temporal: Client,
     store: FakeStore,
@@ -112,7 +114,7 @@ async def test_validate_resolves_behind_the_guard(
 
 
 @pytest.mark.parametrize("path", ["/webhook-test-connectivity", "/webhook-send-test"])
-async def test_a_receivers_words_are_never_repeated(
+async def test_response_of_a_receiver_is_never_returned(
     webhooks_api: httpx2.AsyncClient, owner: Owner, path: str
 ) -> None:
     async with receiver(status(500, b"the secret of the house", X_Word="hidden")) as up:
@@ -128,10 +130,10 @@ async def test_a_receivers_words_are_never_repeated(
 
 
 @pytest.mark.parametrize("code", [200, 204, 301, 401, 404, 405, 410, 500, 501])
-async def test_whoever_answers_is_reachable(
+async def test_receiver_that_responds_is_reachable(
     webhooks_api: httpx2.AsyncClient, owner: Owner, code: int
 ) -> None:
-    """(S32) A receiver that takes only POST answers HEAD with 405, and nothing is wrong with it."""
+    """(S32) A receiver that accepts only POST returns 405 to HEAD."""
     async with receiver(status(code, Location="/elsewhere")) as up:
         answer = await request_as(
             webhooks_api, owner, "POST", "/webhook-test-connectivity", json={"url": up.url}
@@ -140,10 +142,10 @@ async def test_whoever_answers_is_reachable(
     assert (body["reachable"], body["status_code"], body["error"]) == (True, code, None)
 
 
-async def test_whoever_does_not_answer_is_not_reachable(
+async def test_receiver_that_does_not_respond_is_not_reachable(
     webhooks_api: httpx2.AsyncClient, owner: Owner
 ) -> None:
-    """(S32) And the reason is told."""
+    """(S32) With the reason."""
     async with receiver(drop) as up:
         broken = await request_as(
             webhooks_api, owner, "POST", "/webhook-test-connectivity", json={"url": up.url}
@@ -158,10 +160,10 @@ async def test_whoever_does_not_answer_is_not_reachable(
 @pytest.mark.parametrize(
     "url", ["https://10.0.0.1/hook", "https://0x7f000001/", "https://localhost/hook"]
 )
-async def test_a_private_address_is_refused_when_it_is_given(
+async def test_private_address_is_rejected_at_once(
     database: Database, temporal: Client, store: FakeStore, owner: Owner, case: CaseNumber, url: str
 ) -> None:
-    """(S32) At once, as webhook-validate does, and not after three days of blocked attempts."""
+    """(S32) As by webhook-validate, not after three days of blocked attempts."""
     production = Settings(secret_key=SecretStr("x" * 32))
     app = create_app(production, opener(database, temporal, store))
     transport = httpx2.ASGITransport(app)
@@ -185,7 +187,7 @@ async def test_a_private_address_is_refused_when_it_is_given(
     problem(nothing, 404, "process-unknown")
 
 
-async def test_a_test_event_is_sent_as_real_ones_are(
+async def test_test_event_is_signed_and_retried(
     webhooks_api: httpx2.AsyncClient, database: Database, owner: Owner
 ) -> None:
     async with receiver() as up:
@@ -201,7 +203,7 @@ async def test_a_test_event_is_sent_as_real_ones_are(
         assert verify(secret, request)["type"] == "webhook.test"
 
 
-async def test_the_test_receiver_verifies_and_keeps(
+async def test_test_receiver_verifies_and_stores_webhooks(
     webhooks_api: httpx2.AsyncClient, database: Database, owner: Owner
 ) -> None:
     created = await request_as(webhooks_api, owner, "POST", "/secret")
@@ -228,7 +230,7 @@ async def test_the_test_receiver_verifies_and_keeps(
     assert [one["verified"] for one in listed["items"]] == [False, False, True]
     assert listed["items"][2]["type"] == "webhook.test"
     assert "X-Amz" not in json.dumps(listed)
-    # Its own address lets in what is signed, and nothing else.
+    # The receiver's own URL accepts only signed webhooks.
     path = f"/webhook-test-receiver/{listed['url'].rpartition('/')[2]}"
     assert (await send(path, signed)).status_code == 200
     problem(await send(path, signed | {"webhook-id": "evt_2"}), 401, "webhook-signature-wrong")
@@ -242,7 +244,7 @@ async def test_the_test_receiver_verifies_and_keeps(
     ] == []
 
 
-async def test_the_test_receiver_keeps_twenty_and_takes_no_flood(
+async def test_test_receiver_keeps_twenty_and_rejects_large_bodies(
     webhooks_api: httpx2.AsyncClient, owner: Owner
 ) -> None:
     for number in range(22):
@@ -276,7 +278,7 @@ async def test_the_test_receiver_keeps_twenty_and_takes_no_flood(
         ("DELETE", "/secret/public-key"),
     ],
 )
-async def test_nothing_without_a_key(
+async def test_webhook_routes_require_a_key(
     webhooks_api: httpx2.AsyncClient, method: str, path: str
 ) -> None:
     problem(await webhooks_api.request(method, path), 401, "unauthorized")
@@ -285,7 +287,7 @@ async def test_nothing_without_a_key(
 # ---------------------------------------------------------------------- secret
 
 
-async def test_a_secret_is_told_once(webhooks_api: httpx2.AsyncClient, owner: Owner) -> None:
+async def test_secret_is_shown_once(webhooks_api: httpx2.AsyncClient, owner: Owner) -> None:
     assert (await request_as(webhooks_api, owner, "GET", "/secret")).json()["secrets"] == []
     made = await request_as(webhooks_api, owner, "POST", "/secret")
     assert made.status_code == 201
@@ -296,7 +298,7 @@ async def test_a_secret_is_told_once(webhooks_api: httpx2.AsyncClient, owner: Ow
     assert [one["scheme"] for one in state["secrets"]] == ["v1"]
 
 
-async def test_a_secret_that_the_first_webhook_made_can_still_be_told(
+async def test_secret_created_by_the_first_webhook_is_shown_once(
     webhooks_api: httpx2.AsyncClient, owner: Owner
 ) -> None:
     async with receiver() as up:
@@ -306,13 +308,13 @@ async def test_a_secret_that_the_first_webhook_made_can_still_be_told(
 
 
 async def any_lock_wait(database: Database) -> bool:
-    """A transaction sees `pg_stat_activity` as at its first look, so look anew."""
+    """True if any session waits for a lock; uses a new transaction for a new snapshot."""
     async with database.transaction() as session:
         waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
         return bool(await session.scalar(waits))
 
 
-async def test_two_at_once_make_one_secret(database: Database, owner: Owner) -> None:
+async def test_concurrent_requests_create_one_secret(database: Database, owner: Owner) -> None:
     async def other() -> Secrets:
         async with database.transaction() as session:
             return await secrets_of(session, owner.id, VAULT)
@@ -355,7 +357,7 @@ async def test_rotation_signs_with_both_and_public_keys_are_served(
 # ---------------------------------------------------------------------- log and replays
 
 
-async def test_the_log_shows_a_key_its_own_only(
+async def test_log_shows_only_a_keys_own_deliveries(
     webhooks_api: httpx2.AsyncClient, database: Database, case: CaseNumber, owner: Owner
 ) -> None:
     other = await new_owner(database)
@@ -372,7 +374,7 @@ async def test_the_log_shows_a_key_its_own_only(
     problem(await request_as(webhooks_api, other, "POST", path), 404, "delivery-unknown")
 
 
-async def test_the_log_is_paged_and_filtered(
+async def test_log_is_paged_and_filtered(
     webhooks_api: httpx2.AsyncClient, database: Database, case: CaseNumber, owner: Owner
 ) -> None:
     async with receiver() as up:
@@ -433,7 +435,7 @@ async def test_redeliver_sends_the_same_event_again(
     assert item["status"] == "delivered"
 
 
-async def test_recover_sends_what_never_arrived_and_nothing_else(
+async def test_recover_sends_only_undelivered_events(
     webhooks_api: httpx2.AsyncClient,
     temporal: Client,
     database: Database,
@@ -477,14 +479,14 @@ async def test_recover_sends_what_never_arrived_and_nothing_else(
     problem(naive, 422, "invalid-request")
 
 
-async def test_an_event_is_not_delivered_again_in_a_loop(
+async def test_redeliveries_of_an_event_are_limited(
     webhooks_api: httpx2.AsyncClient,
     temporal: Client,
     database: Database,
     case: CaseNumber,
     owner: Owner,
 ) -> None:
-    """(S37) Each request is an event of its history; no worker is needed to make that grow."""
+    """(S37) Each request adds an event to the history, even without a worker."""
     before = now()
     event_id, other = [
         await new_event(database, case, owner, "https://receiver.example/") for _ in range(2)
@@ -511,7 +513,7 @@ async def test_an_event_is_not_delivered_again_in_a_loop(
 # ---------------------------------------------------------------------- OpenAPI
 
 
-def test_openapi_tells_the_events() -> None:
+def test_openapi_describes_the_events() -> None:
     app = create_app(Settings())
     described = app.openapi()["webhooks"]
     endings = ("completed", "completed_with_failures", "failed", "cancelled")
