@@ -1,4 +1,4 @@
-"""How a job's progress reads."""
+"""The display of a job's progress."""
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -23,11 +23,11 @@ def test_a_running_job_shows_its_remaining_time() -> None:
     assert text == "processing: 1 of 3 documents, 2.5 MB, 9 s left"
 
 
-def test_before_the_documents_are_known_it_says_so() -> None:
+def test_job_without_metadata_says_so() -> None:
     assert describe(read(total_documents=0)) == "reading the list of documents"
 
 
-def test_a_waiting_job_shows_for_what() -> None:
+def test_waiting_job_shows_its_reason() -> None:
     assert "waiting for a new credential" in describe(read(waiting_for="credential"))
     assert "waiting for the tide" in describe(read(waiting_for="the tide"))
 
@@ -72,7 +72,7 @@ def test_a_narrow_terminal_shows_a_bar_too(width: int) -> None:
     assert len(last.strip()) <= width
 
 
-def test_many_processes_have_one_bar_for_all_and_one_for_each_under_way() -> None:
+def test_many_processes_have_a_total_bar_and_one_per_running_job() -> None:
     out = StringIO()
     with progress(Console(file=out, force_terminal=True, width=120), 3) as board:
         board.show(NUMBER, read(completed_documents=2))
@@ -84,7 +84,7 @@ def test_many_processes_have_one_bar_for_all_and_one_for_each_under_way() -> Non
     assert f"{NUMBER}  done" in shown
 
 
-def test_many_in_a_pipe_say_which_they_are() -> None:
+def test_many_processes_in_a_pipe_are_named() -> None:
     out = StringIO()
     with progress(Console(file=out, width=20), 2) as board:
         board.show(NUMBER, read(completed_documents=1))
@@ -96,13 +96,13 @@ def test_many_in_a_pipe_say_which_they_are() -> None:
 
 
 def test_doubtful_documents_are_counted() -> None:
-    """Also in the last line, which says how to see them."""
+    """Also in the last line, which shows how to list them."""
     doubtful = read(state="completed_with_failures", completed_documents=3, doubtful_documents=1)
     assert "1 doubtful" in describe(doubtful)
     assert "1 doubtful (see `autos documents" in summary(doubtful)
 
 
-def test_a_pipe_shows_the_first_and_the_last_line_of_a_short_job() -> None:
+def test_pipe_shows_the_first_and_last_line_of_a_short_job() -> None:
     out = StringIO()
     with progress(Console(file=out, width=20)) as board:
         for done in range(3):

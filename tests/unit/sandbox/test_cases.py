@@ -1,4 +1,4 @@
-"""Making cases over the control routes, and that everything comes again the same."""
+"""Creating cases by the control routes, and their reproducibility."""
 
 import asyncio
 import hashlib
@@ -39,7 +39,7 @@ async def test_make_a_case_of_a_given_number(sandbox: Sandbox) -> None:
     assert (await sandbox.http.post("/control/cases", json=taken)).status_code == 409
 
 
-async def test_the_same_after_a_restart() -> None:
+async def test_cases_are_the_same_after_a_restart() -> None:
     names = ("demo", "listed-twice", "two-instances", "thousand", "odd-addresses")
     runs = []
     for _ in range(2):
@@ -52,7 +52,7 @@ async def test_the_same_after_a_restart() -> None:
     assert runs[0] == runs[1]
 
 
-async def test_sigterm_ends_it_within_two_seconds() -> None:
+async def test_sigterm_ends_the_sandbox_within_two_seconds() -> None:
     async with started() as own:
         path = await own.path()
         await own.fault("hang")

@@ -59,7 +59,7 @@ def document(position: int, state: DocumentState = DocumentState.AVAILABLE) -> D
     )
 
 
-def an_order(
+def a_context(
     documents: list[Document], payload: str = "full", status: str = "completed"
 ) -> DeliveryContext:
     return DeliveryContext(
@@ -82,15 +82,15 @@ def an_order(
     )
 
 
-def body(order: DeliveryContext, links: Links | None = None) -> dict[str, Any]:
-    event = compose(order, links or Links(), "https://autos.example/")
+def body(context: DeliveryContext, links: Links | None = None) -> dict[str, Any]:
+    event = compose(context, links or Links(), "https://autos.example/")
     decoded: dict[str, Any] = json.loads(encode(event))
     return decoded
 
 
 def test_a_full_payload_links_what_is_stored_and_says_what_is_not() -> None:
     links = Links()
-    sent = body(an_order([document(0), document(1, DocumentState.FAILED)]), links)
+    sent = body(a_context([document(0), document(1, DocumentState.FAILED)]), links)
     assert sent["type"] == "process.download.completed"
     assert sent["timestamp"] == "2026-11-24T03:45:01.120000Z"
     data = sent["data"]
@@ -114,9 +114,9 @@ def test_a_document_is_told_as_the_court_knows_it_and_with_its_doubt() -> None:
     """(S12) A text in place of a file says so; and lawyers find the document by the court's id."""
     text_only = document(0)
     text_only.doubt = Doubt.TEXT_ONLY
-    order = an_order([text_only, document(1)])
-    order.job.doubtful_documents = 1
-    data = body(order)["data"]
+    context = a_context([text_only, document(1)])
+    context.job.doubtful_documents = 1
+    data = body(context)["data"]
     assert data["doubtful_documents"] == 1
     doubtful, sound = data["documents"]
     assert (doubtful["doubt"], doubtful["doubt_message"]) == ("text_only", Doubt.TEXT_ONLY.text)
@@ -129,7 +129,7 @@ def test_a_document_is_told_as_the_court_knows_it_and_with_its_doubt() -> None:
 def test_no_name_that_people_gave_is_in_it() -> None:
     links = Links()
     for payload in ("full", "thin"):
-        sent = json.dumps(body(an_order([document(0)], payload), links), ensure_ascii=False)
+        sent = json.dumps(body(a_context([document(0)], payload), links), ensure_ascii=False)
         assert PARTY not in sent
         assert "receiver.example" not in sent
     assert PARTY not in str(links.minted)
@@ -137,7 +137,7 @@ def test_no_name_that_people_gave_is_in_it() -> None:
 
 def test_a_thin_payload_opens_nothing() -> None:
     links = Links()
-    sent = body(an_order([], "thin"), links)
+    sent = body(a_context([], "thin"), links)
     assert links.minted == []
     assert "documents" not in sent["data"]
     addresses = [value for value in sent["data"].values() if "://" in str(value)]
@@ -147,16 +147,16 @@ def test_a_thin_payload_opens_nothing() -> None:
 
 @pytest.mark.parametrize(("count", "listed"), [(MAX_DOCUMENTS, True), (MAX_DOCUMENTS + 1, False)])
 def test_a_long_case_is_told_by_its_manifest(count: int, listed: bool) -> None:
-    data = body(an_order([document(position) for position in range(count)]))["data"]
+    data = body(a_context([document(position) for position in range(count)]))["data"]
     assert (data["documents"] is not None) is listed
     assert data["manifest_url"]
     assert data["documents_url"]
 
 
 def test_an_event_keeps_its_ending_whatever_the_jobs_row_says() -> None:
-    order = an_order([], status="cancelled")
-    order.job.status = "completed"
-    assert body(order)["data"]["status"] == "cancelled"
+    context = a_context([], status="cancelled")
+    context.job.status = "completed"
+    assert body(context)["data"]["status"] == "cancelled"
 
 
 @pytest.mark.parametrize(
