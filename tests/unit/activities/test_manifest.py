@@ -1,4 +1,4 @@
-"""What a manifest says, and that it is made in pieces beside the event loop."""
+"""The manifest: its content, and writing it in pieces off the event loop."""
 
 import json
 import threading
@@ -65,8 +65,8 @@ async def text(made: Manifest) -> bytes:
     return b"".join([piece async for piece in made.pieces()])
 
 
-async def test_a_bucket_alone_can_be_read() -> None:
-    """(S12) The case, its documents as the court knows them, each with its doubt, and movements."""
+async def test_manifest_describes_the_case_and_its_documents() -> None:
+    """(S12) With the court's ids, doubts and movements."""
     stored, doubtful, failed = (
         document(0),
         document(1, doubt=Doubt.TEXT_ONLY, content_type="text/plain"),
@@ -94,7 +94,7 @@ async def test_a_bucket_alone_can_be_read() -> None:
 
 
 class Watched(list[Document]):
-    """Documents that tell which threads read them."""
+    """Documents that record the threads that read them."""
 
     readers: set[int]
 
@@ -104,8 +104,8 @@ class Watched(list[Document]):
             yield each
 
 
-async def test_it_is_written_in_pieces_and_off_the_event_loop() -> None:
-    """(S29) A long case neither fills the memory nor holds up the loop."""
+async def test_manifest_is_written_in_pieces_and_off_the_event_loop() -> None:
+    """(S29) A long case neither fills the memory nor blocks the event loop."""
     documents = Watched(document(position) for position in range(3_000))
     documents.readers = set()
     made = manifest(documents)
@@ -117,7 +117,7 @@ async def test_it_is_written_in_pieces_and_off_the_event_loop() -> None:
     assert await text(made) == b"".join(pieces)
 
 
-async def test_a_process_without_documents_or_metadata_has_one() -> None:
+async def test_process_without_documents_or_metadata_has_a_manifest() -> None:
     made = Manifest(NUMBER, None, "job", JobStatus.CANCELLED, [], [])
     told = json.loads(await text(made))
     assert (told["documents"], told["movements"], told["court"]) == ([], [], "TJSP")

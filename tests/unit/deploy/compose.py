@@ -26,7 +26,7 @@ def service(name: str) -> dict[str, Any]:
 
 
 def environment(name: str) -> dict[str, str]:
-    """The variables of one service as they are written in the file."""
+    """The variables of a service as written in the file."""
     return {key: str(value) for key, value in service(name).get("environment", {}).items()}
 
 
