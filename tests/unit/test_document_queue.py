@@ -50,16 +50,16 @@ def test_retry_after_replaces_a_shorter_delay() -> None:
 
 
 def test_request_held_back_by_the_breaker_uses_no_attempt() -> None:
-    queue, moment = queue_of("p"), START
+    queue, now = queue_of("p"), START
     held = DocumentOutcome(
         position=0, reason=Reason.UNAVAILABLE, retry_after_seconds=5, unsent=True
     )
     for _ in range(100):
         assert queue.take(1)[0].attempt == 1
-        queue.settle(held, moment)
-        assert queue.next_due == moment + timedelta(seconds=5)
-        moment += timedelta(seconds=5)
-        queue.make_due_ready(moment)
+        queue.settle(held, now)
+        assert queue.next_due == now + timedelta(seconds=5)
+        now += timedelta(seconds=5)
+        queue.make_due_ready(now)
     assert queue.state.states == "p"
 
 
@@ -72,14 +72,14 @@ def test_final_outcome_fails_at_once() -> None:
 
 def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
     for reason, rule in RETRIES.items():
-        queue, moment, attempts = queue_of("p"), START, 0
+        queue, now, attempts = queue_of("p"), START, 0
         while queue.count("f") == 0:
             (wanted,) = queue.take(1)
             assert wanted.tried.get(reason, 0) == attempts
             attempts += 1
-            queue.settle(DocumentOutcome(position=0, reason=reason), moment)
-            moment = queue.next_due or moment
-            queue.make_due_ready(moment)
+            queue.settle(DocumentOutcome(position=0, reason=reason), now)
+            now = queue.next_due or now
+            queue.make_due_ready(now)
         assert attempts == rule.attempts, reason
 
 
@@ -95,17 +95,17 @@ def test_each_reason_is_counted_separately(reasons: list[Reason]) -> None:
 
     (S20) What our own store or disk did not take uses up no attempt at the source.
     """
-    queue, moment = queue_of("p"), START
+    queue, now = queue_of("p"), START
     for number, reason in enumerate(reasons):
         (wanted,) = queue.take(1)
         assert wanted.tried.get(reason, 0) == reasons[:number].count(reason)
         assert not wanted.is_last(reason)
-        queue.settle(DocumentOutcome(position=0, reason=reason), moment)
-        moment = queue.next_due or moment
-        queue.make_due_ready(moment)
+        queue.settle(DocumentOutcome(position=0, reason=reason), now)
+        now = queue.next_due or now
+        queue.make_due_ready(now)
     (wanted,) = queue.take(1)
     assert wanted.is_last(reasons[-1])
-    queue.settle(DocumentOutcome(position=0, reason=reasons[-1]), moment)
+    queue.settle(DocumentOutcome(position=0, reason=reasons[-1]), now)
     assert queue.state.states == "f"
 
 
@@ -172,7 +172,7 @@ def test_next_run_requests_documents_that_were_in_flight() -> None:
 def test_states_always_sum_to_the_total(
     states: str, steps: list[tuple[Reason | None, bool, int]]
 ) -> None:
-    queue, moment = queue_of(states), START
+    queue, now = queue_of(states), START
     ended = queue.count("a") + queue.count("f")
     in_flight: list[int] = []
     for reason, final, size in steps:
@@ -180,10 +180,10 @@ def test_states_always_sum_to_the_total(
         assert len(in_flight) == len(set(in_flight)) == queue.count("d")
         if in_flight:
             queue.settle(
-                DocumentOutcome(position=in_flight.pop(0), reason=reason, final=final), moment
+                DocumentOutcome(position=in_flight.pop(0), reason=reason, final=final), now
             )
-        moment += timedelta(seconds=7)
-        queue.make_due_ready(moment)
+        now += timedelta(seconds=7)
+        queue.make_due_ready(now)
         assert sum(queue.count(state) for state in "pdaf") == len(states)
         assert queue.ready + len(queue.state.retries) == queue.count("p")
         assert queue.count("a") + queue.count("f") >= ended

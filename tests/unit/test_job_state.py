@@ -20,10 +20,10 @@ def seconds(number: float) -> datetime:
 def work(pace: Pace, begin: float, end: float, *, every: float, documents: int = 5) -> None:
     """Complete a batch every `every` seconds."""
     pace.work(seconds(begin))
-    moment = begin + every
-    while moment <= end:
-        pace.count(documents, seconds(moment))
-        moment += every
+    at = begin + every
+    while at <= end:
+        pace.count(documents, seconds(at))
+        at += every
 
 
 def test_long_wait_does_not_change_the_pace() -> None:
@@ -49,8 +49,8 @@ def test_batches_that_end_at_the_same_time_are_all_counted() -> None:
     """(S30) The workflow's clock does not change within a task."""
     pace = Pace()
     pace.work(START)
-    for moment in (0, 0, 1, 1, 2, 2):
-        pace.count(5, seconds(moment))
+    for at in (0, 0, 1, 1, 2, 2):
+        pace.count(5, seconds(at))
     pace.count(0, seconds(3))
     assert pace.per_second == pytest.approx(10, rel=0.02)
 

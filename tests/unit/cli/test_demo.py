@@ -74,9 +74,9 @@ async def test_job_without_progress_ends_the_demo_with_advice(
     client: ApiClient, fake: FakeApi, waiting_for: str | None, remedy: str
 ) -> None:
     """(S35) For any wait; changed times alone are no progress."""
-    moments = [f"2026-01-01T00:00:{second:02}Z" for second in range(60)]
+    times = [f"2026-01-01T00:00:{second:02}Z" for second in range(60)]
     fake.statuses = [
-        status(waiting_for=waiting_for, next_try_at=moment, job_id="job-1") for moment in moments
+        status(waiting_for=waiting_for, next_try_at=time, job_id="job-1") for time in times
     ]
     async with httpx2.AsyncClient() as http:
         demo = Demo(client, http, CaseNumber.parse(NUMBER), "http://sandbox")

@@ -18,12 +18,12 @@ def read(**fields: Any) -> Status:
     return read_answer(Status, status(**fields))
 
 
-def test_a_running_job_shows_its_remaining_time() -> None:
+def test_running_job_shows_its_remaining_time() -> None:
     text = describe(read(completed_documents=1, bytes_stored=2_500_000, eta_seconds=9))
     assert text == "processing: 1 of 3 documents, 2.5 MB, 9 s left"
 
 
-def test_job_without_metadata_says_so() -> None:
+def test_job_without_metadata_is_marked() -> None:
     assert describe(read(total_documents=0)) == "reading the list of documents"
 
 
@@ -32,12 +32,12 @@ def test_waiting_job_shows_its_reason() -> None:
     assert "waiting for the tide" in describe(read(waiting_for="the tide"))
 
 
-def test_a_job_without_a_worker_says_so() -> None:
+def test_job_without_a_worker_is_marked() -> None:
     assert "no worker answers" in describe(read(live=False))
     assert "no worker answers" not in describe(read(live=False, state="completed"))
 
 
-def test_the_summary_shows_time_and_failures() -> None:
+def test_summary_shows_time_and_failures() -> None:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     text = summary(
         read(
@@ -51,7 +51,7 @@ def test_the_summary_shows_time_and_failures() -> None:
     assert text.startswith("completed with failures: 2 of 3 documents stored (0 bytes) in 1.5 s; 1")
 
 
-def test_a_terminal_shows_a_bar() -> None:
+def test_terminal_shows_a_bar() -> None:
     out = StringIO()
     with progress(Console(file=out, force_terminal=True, width=120)) as board:
         board.show(NUMBER, read(total_documents=0))
@@ -60,7 +60,7 @@ def test_a_terminal_shows_a_bar() -> None:
 
 
 @pytest.mark.parametrize("width", [38, 60, 80])
-def test_a_narrow_terminal_shows_a_bar_too(width: int) -> None:
+def test_narrow_terminal_shows_a_bar(width: int) -> None:
     out = StringIO()
     with progress(Console(file=out, force_terminal=True, width=width)) as board:
         board.show(NUMBER, read(completed_documents=2, eta_seconds=9))

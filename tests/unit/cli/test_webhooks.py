@@ -116,7 +116,7 @@ def test_create_and_rotate_exclude_each_other(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "expected"),
     [
         ("90m", datetime(2026, 11, 24, 10, 30, tzinfo=UTC)),
         ("6h", datetime(2026, 11, 24, 6, 0, tzinfo=UTC)),
@@ -126,8 +126,8 @@ def test_create_and_rotate_exclude_each_other(run: Run) -> None:
         ("2026-11-24", datetime(2026, 11, 24, tzinfo=UTC)),
     ],
 )
-def test_since_is_parsed(text: str, moment: datetime) -> None:
-    assert webhooks.parse_since(text, NOW) == moment
+def test_since_is_parsed(text: str, expected: datetime) -> None:
+    assert webhooks.parse_since(text, NOW) == expected
 
 
 @pytest.mark.parametrize("text", ["", "h", "-3h", "yesterday", "3w", "1000000d"])

@@ -239,7 +239,7 @@ async def test_other_statuses_and_not_founds(sandbox: Sandbox) -> None:
     assert (reply.status_code, reply.headers["content-type"]) == (404, "text/html")
 
 
-async def test_a_trickle_of_less_than_ten_bytes_a_second(sandbox: Sandbox) -> None:
+async def test_trickle_below_ten_bytes_per_second(sandbox: Sandbox) -> None:
     path = await small_file(sandbox)
     await sandbox.fault("trickle", parameters={"bytes_per_second": 4})
     headers = {"Authorization": f"Bearer {TOKEN}"}

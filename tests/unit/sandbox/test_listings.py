@@ -124,7 +124,7 @@ async def test_details_in_other_shapes(sandbox: Sandbox) -> None:
     assert lake["situacaoAtual"] is None
 
 
-async def test_a_listing_is_nested_deep(sandbox: Sandbox) -> None:
+async def test_detail_can_be_nested_deep(sandbox: Sandbox) -> None:
     reply = await faulty_detail(sandbox, "nested")
     deep, depth = reply.json()[0]["aninhado"], 1
     while deep:
@@ -148,7 +148,7 @@ async def test_json_in_another_charset(sandbox: Sandbox) -> None:
     assert reply.headers["content-type"] == "application/json"
 
 
-async def test_an_answer_about_another_number(sandbox: Sandbox) -> None:
+async def test_detail_can_have_another_number(sandbox: Sandbox) -> None:
     await sandbox.fault("other_number", route="search")
     usual = await sandbox.detail("small")
     asked = {"numeroProcesso": usual["numeroProcesso"]}
@@ -174,7 +174,7 @@ async def test_change_over_time(sandbox: Sandbox) -> None:
     assert (await sandbox.detail("small"))["tramitacaoAtual"]["documentos"] == before
 
 
-async def test_a_file_is_replaced(sandbox: Sandbox) -> None:
+async def test_file_can_be_replaced(sandbox: Sandbox) -> None:
     before = await sandbox.case("small")
     after = await sandbox.control("cases/small/change", {"replace": 3})
     changed = [

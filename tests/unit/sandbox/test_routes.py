@@ -23,13 +23,13 @@ async def test_search_pages_by_joined_search_after(sandbox: Sandbox) -> None:
     asked = {"cpfCnpjParte": "00000000272", "size": "7", "naoExiste": "x"}
     first = (await sandbox.get(path, params=asked)).json()
     assert (first["total"], first["numberOfElements"], len(first["content"])) == (250, 100, 100)
-    moment, last = first["searchAfter"]
-    assert isinstance(moment, int)
+    time, last = first["searchAfter"]
+    assert isinstance(time, int)
     assert isinstance(last, str)
-    second = await sandbox.get(path, params=asked | {"searchAfter": f"{moment},{last}"})
+    second = await sandbox.get(path, params=asked | {"searchAfter": f"{time},{last}"})
     assert second.json()["content"][0] not in first["content"]
     assert "documentos" not in first["content"][0]["tramitacoes"][0]
-    for wrong in (f'[{moment},"{last}"]', f"[{moment}],{last}", last, f"{moment};{last}"):
+    for wrong in (f'[{time},"{last}"]', f"[{time}],{last}", last, f"{time};{last}"):
         refused = await sandbox.get(path, params=asked | {"searchAfter": wrong})
         assert refused.status_code == 404
 

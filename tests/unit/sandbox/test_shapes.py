@@ -31,8 +31,8 @@ async def test_two_instances(sandbox: Sandbox) -> None:
         hashes[document["instance"] == "G2"].add(document["sha256"])
     assert hashes[True] & hashes[False]
     # A copy has the same time as its original.
-    moments = {document["dataHoraJuntada"] for document in listed(first)}
-    copies = [document for document in listed(second) if document["dataHoraJuntada"] in moments]
+    times = {document["dataHoraJuntada"] for document in listed(first)}
+    copies = [document for document in listed(second) if document["dataHoraJuntada"] in times]
     assert len(copies) == 4
 
 
@@ -131,7 +131,7 @@ async def test_odd_shapes(sandbox: Sandbox) -> None:
     assert "chaveDesconhecida" in odd
 
 
-async def test_a_party_is_secret_and_a_judging_body_is_local(sandbox: Sandbox) -> None:
+async def test_secret_party_and_local_judging_body(sandbox: Sandbox) -> None:
     odd = (await sandbox.detail("odd-shapes"))["tramitacaoAtual"]
     assert [party["sigilosa"] for party in odd["partes"]] == [True, False]
     (distribution,) = odd["distribuicao"]
@@ -176,7 +176,7 @@ async def test_media_and_suspicious_words_are_served_as_they_are(sandbox: Sandbo
             assert reply.headers["content-type"] == document["mime"]
 
 
-async def test_a_wrong_listed_size_and_equal_bytes(sandbox: Sandbox) -> None:
+async def test_wrong_listed_size_with_equal_bytes(sandbox: Sandbox) -> None:
     documents = listed((await sandbox.detail("wrong-sizes"))["tramitacaoAtual"])
     for index, document in enumerate(documents):
         one, other = [await sandbox.binary("wrong-sizes", index) for _ in range(2)]
@@ -193,7 +193,7 @@ async def test_text_only(sandbox: Sandbox) -> None:
         assert hashlib.sha256(text).hexdigest() in {d["text_sha256"] for d in case["documents"]}
 
 
-async def test_a_case_whose_downloads_are_all_refused(sandbox: Sandbox) -> None:
+async def test_case_whose_downloads_are_all_refused(sandbox: Sandbox) -> None:
     assert len(listed((await sandbox.detail("refused"))["tramitacaoAtual"])) == 50
     reply = await sandbox.binary("refused", 49)
     assert (reply.status_code, reply.content) == (401, b"")
@@ -202,10 +202,10 @@ async def test_a_case_whose_downloads_are_all_refused(sandbox: Sandbox) -> None:
 
 async def test_times_have_no_zone(sandbox: Sandbox) -> None:
     documents = listed((await sandbox.detail("demo"))["tramitacaoAtual"])
-    moments = [document["dataHoraJuntada"] for document in documents]
-    fractions = {len(moment.partition(".")[2]) for moment in moments}
+    times = [document["dataHoraJuntada"] for document in documents]
+    fractions = {len(time.partition(".")[2]) for time in times}
     assert fractions == {0, 1, 2, 3}
-    assert all(datetime.fromisoformat(moment).tzinfo is None for moment in moments)
+    assert all(datetime.fromisoformat(time).tzinfo is None for time in times)
     documents = listed((await sandbox.detail("listed-twice"))["tramitacaoAtual"])
     assert not any("." in document["dataHoraJuntada"] for document in documents)
 

@@ -268,7 +268,7 @@ async def test_refused_process_has_its_reason(
         (reply(401), Refused(Reason.CREDENTIAL, unsent=True)),
     ],
 )
-async def test_the_probe(answer: bytes, outcome: Refused | None) -> None:
+async def test_probe_reports_the_source(answer: bytes, outcome: Refused | None) -> None:
     async with running(always(answer)) as server, client_of(server) as client:
         assert await client.probe(NUMBER) == outcome
 

@@ -89,7 +89,7 @@ async def test_fresh_token_is_used_without_a_refresh() -> None:
     assert endpoint.requests == 0
 
 
-async def test_an_opaque_token_is_allowed() -> None:
+async def test_opaque_token_is_allowed() -> None:
     store = StaticCredentialStore(Credential("opaque"))
     async with credentials(store, TokenEndpoint(), Clock()) as held:
         assert await held.token() == "opaque"

@@ -229,14 +229,14 @@ def test_items_of_other_processes_are_ignored() -> None:
         parse([stranger])
 
 
-def test_an_address_of_another_process_is_not_used() -> None:
+def test_address_of_another_process_is_not_used() -> None:
     href = f"/processos/{OTHER.masked}/documentos/{identity('b')}/binario"
     stray = document("a", hrefBinario=href, hrefTexto=None)
     (listed,) = parse(detail(tramitacaoAtual=run(stray))).documents
     assert listed.refusal is Reason.NO_ADDRESS
 
 
-def test_a_process_without_documents() -> None:
+def test_process_without_documents_is_read() -> None:
     assert parse(detail(tramitacaoAtual=run())).documents == ()
 
 

@@ -249,7 +249,7 @@ def test_missing_pdf_end_is_ignored_if_the_end_is_unknown() -> None:
     assert judged(200, {}, body) == Refused(Reason.TRUNCATED)
 
 
-def test_a_retry_after_is_capped() -> None:
+def test_retry_after_is_capped() -> None:
     """Numbers and dates are read by `autos.retry_after`, which has separate tests."""
     later = format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True)
     for value, seconds in (("1.5", 1.5), ("999999", RETRY_AFTER_CAP), (later, RETRY_AFTER_CAP)):
