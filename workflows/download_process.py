@@ -117,7 +117,7 @@ class DownloadProcessWorkflow:
     def retry_failed(self, request: Steer) -> Progress:  # noqa: ARG002 - for the validator
         """Set failed and doubtful documents to pending."""
         self._queue.retry_failed()
-        # A fetch of the metadata that is due or under way must not undo this.
+        # A pending or running fetch of the metadata must not undo this.
         self._state.again = True
         return self.progress()
 

@@ -1,6 +1,6 @@
 """Reads docker-compose.yml for the tests, as Docker Compose would with an empty environment.
 
-Not promised: that Compose takes the file; there is no Docker engine where these tests run.
+Does not check that Compose accepts the file; no Docker engine is available to these tests.
 """
 
 import re

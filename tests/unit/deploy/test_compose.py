@@ -1,6 +1,6 @@
-"""docker-compose.yml: every name in it exists, nothing secret is in it, the order of starts holds.
+"""docker-compose.yml: its names exist, it has no secrets, and the order of starts is valid.
 
-Static only. That the same entry points run with the same variables is shown by
+Static checks only. The same entry points run with the same variables in
 tests/integration/test_entry_points.py.
 """
 

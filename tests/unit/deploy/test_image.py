@@ -1,6 +1,6 @@
-"""The Dockerfile, statically: what it copies is there, and what production does not need is not.
+"""Static checks of the Dockerfile: copied files exist, and development files are excluded.
 
-Not promised: that an engine builds it; there is none where these tests run.
+Does not check that an engine builds the image; none is available to these tests.
 """
 
 import ast

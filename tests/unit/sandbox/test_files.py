@@ -1,4 +1,4 @@
-"""The files open: their structure is that of their format, and their size is the one asked for."""
+"""Generated files are valid for their format and have the requested size."""
 
 import email
 import io

@@ -1,6 +1,6 @@
-"""Files as courts keep them, with words and shapes that resemble error pages; all synthetic.
+"""Real files whose text or form resembles error pages; all synthetic.
 
-Each row: a name, the body, the type in the listing, the type it is found to be.
+Each row: a name, the body, the listed type, the detected type.
 """
 
 import io

@@ -17,13 +17,13 @@ from tests.unit.store.conftest import ACCESS_KEY, Endpoint
 
 
 class Role(CredentialProvider):  # type: ignore[misc]  # botocore publishes no types
-    """An instance's role: its keys last for `lasts`, and `away` has no answer."""
+    """An instance's role with keys valid for `lasts`; no response while `unreachable`."""
 
     METHOD = CANONICAL_NAME = "role"
 
     def __init__(self) -> None:
         self.lasts = timedelta(hours=1)
-        self.away = False
+        self.unreachable = False
         self.asked = 0
         self.threads: set[int] = set()
         self.slow = threading.Event()
@@ -32,14 +32,14 @@ class Role(CredentialProvider):  # type: ignore[misc]  # botocore publishes no t
     def load(self) -> Any:
         return (
             None
-            if self.away
+            if self.unreachable
             else RefreshableCredentials.create_from_metadata(self._give(), self._give, self.METHOD)
         )
 
     def _give(self) -> dict[str, str]:
         self.slow.wait(10)
         self.threads.add(threading.get_ident())
-        if self.away:
+        if self.unreachable:
             raise OSError("the metadata service does not answer")
         self.asked += 1
         return {
@@ -115,7 +115,7 @@ async def test_cached_keys_are_used_during_an_outage_of_the_chain(role: Role) ->
     opened = store()
     await opened.open()
     first = link(opened, "k")
-    role.away = True
+    role.unreachable = True
     for number in range(3):
         await opened.open()
         assert link(opened, f"k{number}") == first
@@ -123,7 +123,7 @@ async def test_cached_keys_are_used_during_an_outage_of_the_chain(role: Role) ->
 
 async def test_store_without_keys_is_unavailable_until_there_are_some(role: Role) -> None:
     """(S37) The error has advice."""
-    role.away = True
+    role.unreachable = True
     opened = store()
     await opened.open()
     with pytest.raises(StoreUnavailable, match=r"AUTOS_S3_ACCESS_KEY_ID.*role"):
@@ -131,7 +131,7 @@ async def test_store_without_keys_is_unavailable_until_there_are_some(role: Role
     with pytest.raises(StoreUnavailable):
         await opened.head("k")
     assert not await opened.reachable()
-    role.away = False
+    role.unreachable = False
     async with asyncio.timeout(30):
         while not role.asked:
             await opened.open()
@@ -143,7 +143,7 @@ async def test_expired_keys_sign_nothing(role: Role) -> None:
     role.lasts = timedelta(seconds=1)
     opened = store()
     await opened.open()
-    role.away = True
+    role.unreachable = True
     async with asyncio.timeout(30):
         while True:
             try:
