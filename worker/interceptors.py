@@ -56,7 +56,7 @@ class _HeartbeatInterceptor(ActivityInboundInterceptor):
             raise
         except Exception as error:  # noqa: BLE001 - every exception is translated here
             error_type = failures.report(error)
-            raise ApplicationError(failures.SENTENCES[error_type], type=error_type) from None
+            raise ApplicationError(failures.MESSAGES[error_type], type=error_type) from None
 
 
 @asynccontextmanager

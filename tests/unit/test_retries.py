@@ -1,11 +1,11 @@
-"""Every reason has a sentence, a retry rule and a line in the documentation."""
+"""Every reason has a message, a retry rule and a line in the documentation."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from activities.failures import SENTENCES
+from activities.failures import MESSAGES
 from autos.contracts.reasons import Doubt, Reason, WaitReason
 from autos.contracts.retries import OUTAGES, RETRIES, retry_rule
 from autos.settings import Settings
@@ -24,7 +24,7 @@ def _span(seconds: float) -> str:
 
 
 def table() -> list[str]:
-    """The table as the page has to show it."""
+    """The expected rows of the documented table."""
     unit = Settings.model_fields["retry_unit_seconds"].default
     rows = [HEAD, "|---|---|---|---|---|"]
     for reason in sorted(Reason, key=lambda reason: (reason not in RETRIES, reason)):
@@ -38,7 +38,7 @@ def table() -> list[str]:
     return [" ".join(row.split()) for row in rows]
 
 
-def test_the_documented_retry_schedule_is_the_codes() -> None:
+def test_documented_retry_schedule_matches_the_code() -> None:
     lines = [" ".join(line.split()) for line in PAGE.read_text().splitlines()]
     expected = table()
     begin = lines.index(HEAD)
@@ -54,7 +54,7 @@ def test_every_rule_retries_with_growing_delays() -> None:
 
 
 @pytest.mark.parametrize("reason", [*Reason, *WaitReason, *Doubt], ids=repr)
-def test_every_reason_has_a_sentence_and_a_line_in_the_documentation(
+def test_every_reason_has_a_message_and_is_documented(
     reason: Reason | WaitReason | Doubt,
 ) -> None:
     """The line is a row of a table, or the value with its meaning in brackets."""
@@ -69,7 +69,7 @@ def test_every_reason_has_a_retry_rule(reason: Reason) -> None:
     assert rule.attempts == 1 or len(rule.delays) < rule.attempts
 
 
-def test_every_type_of_failure_has_the_sentence_of_its_reason() -> None:
-    for error_type, sentence in SENTENCES.items():
+def test_every_failure_type_has_the_message_of_its_reason() -> None:
+    for error_type, message in MESSAGES.items():
         wait = error_type in set(WaitReason)
-        assert sentence == (WaitReason(error_type) if wait else Reason(error_type)).text
+        assert message == (WaitReason(error_type) if wait else Reason(error_type)).text

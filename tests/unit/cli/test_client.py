@@ -1,4 +1,4 @@
-"""How an answer of a newer service is parse."""
+"""Reading responses of newer services."""
 
 import pytest
 
@@ -13,12 +13,12 @@ def test_unknown_members_are_ignored() -> None:
     assert parse(Job, JOB | {"new": 1}) == parse(Job, JOB)
 
 
-def test_unknown_values_stay_as_they_were_sent() -> None:
+def test_unknown_values_are_kept() -> None:
     job = parse(Job, JOB | {"waiting_for": "the tide", "reason": "newer"})
     assert f"{job.waiting_for}, {job.reason}" == "the tide, newer"
 
 
-def test_unknown_values_in_lists_too() -> None:
+def test_unknown_values_in_lists_are_kept() -> None:
     finding = {"kind": "newer", "found": 1, "mended": 0, "first": [], "more": 1}
     sent = {"id": "r1", "status": "completed", "findings": [finding], "unfinished": ["newer"]}
     found = parse(Reconciliation, sent)
@@ -29,6 +29,6 @@ def test_unknown_values_in_lists_too() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"status": "newer"}, {"total_documents": "many"}])
-def test_what_the_command_depends_on_must_be_known(wrong: dict[str, str]) -> None:
+def test_required_members_must_be_valid(wrong: dict[str, str]) -> None:
     with pytest.raises(CommandError, match=f"cannot be read.*{next(iter(wrong))}"):
         parse(Job, JOB | wrong)

@@ -1,4 +1,4 @@
-"""How a job's progress reads."""
+"""The display of a job's progress."""
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -18,26 +18,26 @@ def read(**fields: Any) -> Status:
     return parse(Status, status(**fields))
 
 
-def test_a_running_job_shows_its_remaining_time() -> None:
+def test_running_job_shows_its_remaining_time() -> None:
     text = describe(read(completed_documents=1, bytes_stored=2_500_000, eta_seconds=9))
     assert text == "processing: 1 of 3 documents, 2.5 MB, 9 s left"
 
 
-def test_before_the_documents_are_known_it_says_so() -> None:
+def test_job_without_metadata_is_marked() -> None:
     assert describe(read(total_documents=0)) == "reading the list of documents"
 
 
-def test_a_waiting_job_shows_for_what() -> None:
+def test_waiting_job_shows_its_reason() -> None:
     assert "waiting for a new credential" in describe(read(waiting_for="credential"))
     assert "waiting for the tide" in describe(read(waiting_for="the tide"))
 
 
-def test_a_job_without_a_worker_says_so() -> None:
+def test_job_without_a_worker_is_marked() -> None:
     assert "no worker responds" in describe(read(live=False))
     assert "no worker responds" not in describe(read(live=False, state="completed"))
 
 
-def test_the_summary_shows_time_and_failures() -> None:
+def test_summary_shows_time_and_failures() -> None:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     text = summary(
         read(
@@ -51,7 +51,7 @@ def test_the_summary_shows_time_and_failures() -> None:
     assert text.startswith("completed with failures: 2 of 3 documents stored (0 bytes) in 1.5 s; 1")
 
 
-def test_a_terminal_shows_a_bar() -> None:
+def test_terminal_shows_a_bar() -> None:
     out = StringIO()
     with progress_display(Console(file=out, force_terminal=True, width=120)) as display:
         display.show(NUMBER, read(total_documents=0))
@@ -60,7 +60,7 @@ def test_a_terminal_shows_a_bar() -> None:
 
 
 @pytest.mark.parametrize("width", [38, 60, 80])
-def test_a_narrow_terminal_shows_a_bar_too(width: int) -> None:
+def test_narrow_terminal_shows_a_bar(width: int) -> None:
     out = StringIO()
     with progress_display(Console(file=out, force_terminal=True, width=width)) as display:
         display.show(NUMBER, read(completed_documents=2, eta_seconds=9))
@@ -72,7 +72,7 @@ def test_a_narrow_terminal_shows_a_bar_too(width: int) -> None:
     assert len(last.strip()) <= width
 
 
-def test_many_processes_have_one_bar_for_all_and_one_for_each_under_way() -> None:
+def test_many_processes_have_a_total_bar_and_one_per_running_job() -> None:
     out = StringIO()
     with progress_display(Console(file=out, force_terminal=True, width=120), 3) as display:
         display.show(NUMBER, read(completed_documents=2))
@@ -84,7 +84,7 @@ def test_many_processes_have_one_bar_for_all_and_one_for_each_under_way() -> Non
     assert f"{NUMBER}  done" in shown
 
 
-def test_many_in_a_pipe_say_which_they_are() -> None:
+def test_many_processes_in_a_pipe_are_named() -> None:
     out = StringIO()
     with progress_display(Console(file=out, width=20), 2) as display:
         display.show(NUMBER, read(completed_documents=1))
@@ -96,13 +96,13 @@ def test_many_in_a_pipe_say_which_they_are() -> None:
 
 
 def test_doubtful_documents_are_counted() -> None:
-    """Also in the last line, which says how to see them."""
+    """Also in the last line, which shows how to list them."""
     doubtful = read(state="completed_with_failures", completed_documents=3, doubtful_documents=1)
     assert "1 doubtful" in describe(doubtful)
     assert "1 doubtful (see `autos documents" in summary(doubtful)
 
 
-def test_a_pipe_shows_the_first_and_the_last_line_of_a_short_job() -> None:
+def test_pipe_shows_the_first_and_last_line_of_a_short_job() -> None:
     out = StringIO()
     with progress_display(Console(file=out, width=20)) as display:
         for done in range(3):
