@@ -22,6 +22,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
+    from autos.contracts.deliveries import DeliverWebhook
     from autos.contracts.download import (
         AVAILABLE,
         DOUBTFUL,
@@ -51,7 +52,6 @@ with workflow.unsafe.imports_passed_through():
         WEBHOOKS_QUEUE,
         delivery_workflow_id,
     )
-    from autos.contracts.webhooks import DeliverWebhook
     from workflows import activity_calls as calls
     from workflows.downloads import Downloads
     from workflows.progress import progress_of

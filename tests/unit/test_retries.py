@@ -9,7 +9,7 @@ from activities.failures import MESSAGES
 from autos.contracts.reasons import Doubt, Reason, WaitReason
 from autos.contracts.retries import OUTAGES, RETRIES, retry_rule
 from autos.settings import Settings
-from autos.source.courtesy.breaker import OUTAGE
+from autos.source.limits.breaker import OUTAGE
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference" / "reasons.md"

@@ -11,8 +11,8 @@ import pytest
 from temporalio.client import Client, WorkflowHandle
 
 from autos.cnj import CaseNumber
+from autos.contracts.deliveries import DeliverWebhook, DeliveryOutcome, DeliveryResult
 from autos.contracts.temporal_names import WEBHOOKS_QUEUE, delivery_workflow_id
-from autos.contracts.webhooks import DeliverWebhook, DeliveryOutcome, DeliveryResult
 from autos.records.database import Database
 from tests.integration.api_parts import FakeStore
 from tests.integration.webhooks.parts import (

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from api.documents.answers import document_answer, document_status
+from api.documents.responses import document_answer, document_status
 from autos.contracts.reasons import Doubt
 from autos.contracts.states import DocumentState
 from autos.records.models import Document, now

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.contracts.reasons import Reason
-from autos.source.courtesy.breaker import (
+from autos.source.limits.breaker import (
     FAILURES_TO_OPEN,
     OPEN_DELAYS,
     OUTAGE,

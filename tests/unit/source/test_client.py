@@ -12,7 +12,7 @@ import pytest
 from autos.cnj import CaseNumber
 from autos.contracts.reasons import Reason
 from autos.source import Credential, Downloaded, Refused, SourceClient, SourceRefused
-from autos.source.courtesy.breaker import FAILURES_TO_OPEN
+from autos.source.limits.breaker import FAILURES_TO_OPEN
 from tests.unit.source.clients import (
     ADDRESS,
     CODEX_ERROR,

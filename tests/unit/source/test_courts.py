@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import structlog
 
 from autos.contracts.reasons import Reason
-from autos.source.courtesy.breaker import FAILURES_TO_OPEN
-from autos.source.courtesy.courts import Courts, NotSent
-from autos.source.courtesy.limits import Limiter
+from autos.source.limits.breaker import FAILURES_TO_OPEN
+from autos.source.limits.courts import Courts, NotSent
+from autos.source.limits.limiter import Limiter
 from autos.source.replies.judge import Refused
 from tests.unit.source.clients import LocalPermits
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autos.source.courtesy.limits import AdaptiveLimit, Limiter
+from autos.source.limits.limiter import AdaptiveLimit, Limiter
 from tests.unit.source.clients import LocalPermits
 
 

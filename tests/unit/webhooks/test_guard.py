@@ -12,7 +12,7 @@ import httpcore2
 import httpx2
 import pytest
 
-from autos.contracts.webhooks import TIMEOUT_SECONDS
+from autos.contracts.deliveries import TIMEOUT_SECONDS
 from autos.webhooks.address_guard import (
     Address,
     Blocked,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from autos.contracts.deliveries import OVERLAP_SECONDS, TIMEOUT_SECONDS
 from autos.contracts.retries import WEBHOOK_MAX_RETRY_AFTER
-from autos.contracts.webhooks import OVERLAP_SECONDS, TIMEOUT_SECONDS
 from autos.vault import Vault
 from autos.webhooks.events import MAX_DOCUMENTS, TestEvent, encode
 from autos.webhooks.secrets import Scheme, Secrets

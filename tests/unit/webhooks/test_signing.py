@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from autos.contracts.webhooks import OVERLAP_SECONDS
+from autos.contracts.deliveries import OVERLAP_SECONDS
 from autos.vault import DecryptionFailed, Vault
 from autos.webhooks.secrets import Scheme, Secrets
 from autos.webhooks.signing import AsymmetricSigner, SymmetricSigner, headers, verified
