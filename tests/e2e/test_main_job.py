@@ -56,7 +56,8 @@ async def test_a_case_listed_twice_is_asked_for_once(api: Api, sandbox: Sandbox)
     """F28: 173 documents from two sources are 173, each asked for once, five at a time (F40)."""
     number = await number_of(sandbox, "listed-twice")
     truth = await sandbox.truth(number)
-    await sandbox.control("POST", "/switches", json={"latency_ms": 20})
+    # 3.5 s of work at least, so that a slow machine polls often, too.
+    await sandbox.control("POST", "/switches", json={"latency_ms": 100})
     await api.start(number)
     polls, last = 0, 0.0
     async for status in api.polls(number, wait=0):
@@ -248,7 +249,8 @@ async def test_a_retry_after_holds_back_the_court_and_uses_no_attempts(
 
 async def test_many_jobs_stay_under_the_bound(api: Api, sandbox: Sandbox) -> None:
     """F9, F45: each job's five, never more than the configured bound over all of them."""
-    await sandbox.control("POST", "/switches", json={"latency_ms": 100})
+    # 2 s of work each at least, so that the jobs overlap however slowly they start.
+    await sandbox.control("POST", "/switches", json={"latency_ms": 500})
     cases = [await sandbox.new_case(20, size_bytes=2000, seed=seed) for seed in range(6)]
     for case in cases:
         await api.start(case["number"])

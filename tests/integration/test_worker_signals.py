@@ -1,15 +1,17 @@
 """`autos worker` under load, when it is stopped or frozen."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 from typing import Any, Final
 
 import httpx2
 import psutil  # type: ignore[import-untyped]
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from cli.stack import Stack
 from tests.e2e.clients import Api, Sandbox
@@ -34,7 +36,7 @@ FROZEN_JOB_BOUND: Final = timedelta(minutes=8)
 """Ends the test when the job hangs: four times what the timeouts add up to."""
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def hanging_receiver() -> AsyncIterator[tuple[str, asyncio.Event]]:
     """A receiver of webhooks that takes a request and never answers; the event says that it did."""
     taken, over = asyncio.Event(), asyncio.Event()
@@ -70,6 +72,16 @@ async def asked_for(sandbox: Sandbox, number: str, documents: int) -> None:
         await asyncio.sleep(0.05)
 
 
+async def leave_no_work(stack: Stack, sandbox: Sandbox, *numbers: str) -> None:
+    """End these processes' jobs and the faults, else the next test's worker goes on with them."""
+    await sandbox.reset()
+    client = await Client.connect(stack.settings_environment()["TEMPORAL_ADDRESS"])
+    for number in numbers:
+        # The job may have ended.
+        with contextlib.suppress(RPCError):
+            await client.get_workflow_handle(f"download-process/{number}").terminate()
+
+
 async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> None:
     """(S21) A webhook's receiver hangs and so do a case's documents; another case has work left."""
     await migrated(stack)
@@ -103,6 +115,7 @@ async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> 
         lasted = monotonic() - signalled
         assert len(await asked(sandbox, busy)) - begun <= HANDED_OVER
         assert lasted < KILLED_AFTER.total_seconds()
+        await leave_no_work(stack, sandbox, told, hanging, busy)
 
 
 async def test_a_frozen_worker_does_not_hold_up_a_job_that_another_can_do(stack: Stack) -> None:
