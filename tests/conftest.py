@@ -17,7 +17,6 @@ FIRST_HALF: Final = (
     "e2e/test_drills.py",
     "e2e/test_large.py",
     "e2e/test_many.py",
-    "e2e/test_readme.py",
     "e2e/test_doctor.py",
 )
 """About half of the time that the end-to-end tests take."""

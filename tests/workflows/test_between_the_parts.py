@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 import pytest
 from temporalio import activity
@@ -27,7 +28,7 @@ from autos.contracts.download import (
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.states import JobStatus
 from autos.contracts.temporal_names import INTERNAL_ERROR, STORAGE, WAITING_FOR, WAITING_SINCE
-from tests.workflows.fakes import FakeActivities, available, start, steer, workers
+from tests.workflows.fakes import FakeActivities, available, duration, start, steer, workers
 from tests.workflows.test_steering import NEVER, cancelled, details, until_waiting
 from workflows import batches
 from workflows.download_process import DownloadProcessWorkflow
@@ -199,7 +200,7 @@ async def test_a_retry_that_is_accepted_while_metadata_are_waited_for_is_done(
         assert fakes.gate is not None
         fakes.gate.set()
         while (await job.query(DownloadProcessWorkflow.progress)).failed < 1:
-            pass
+            await asyncio.sleep(0.05)
         fakes.fetches = [FetchedProcess(reason=Reason.UNAVAILABLE)]
         await steer(job, "resume")
         await until_waiting(job, WaitReason.SOURCE)
@@ -310,12 +311,14 @@ class StoreIsGone(FakeActivities):
 
 
 async def test_a_store_that_stays_away_does_not_keep_the_end_from_the_records(
-    skipping_server: WorkflowEnvironment,
+    skipping_server: WorkflowEnvironment, short_patience: timedelta
 ) -> None:
     """(S16) The manifest is waited for as long as anything; then row and events come without it."""
     fakes = StoreIsGone(total=3)
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client, attach=Attach(subscription_id="one"))
         result = await job.result()
+        lasted = await duration(job)
     assert result.status is JobStatus.COMPLETED
     assert (fakes.closed[-1].minimal, fakes.closed[-1].subscriptions) == (True, ["one"])
+    assert short_patience <= lasted < 2 * short_patience

@@ -238,15 +238,15 @@ async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         handle = await start(dev_server.client, JobOptions(retry_unit_seconds=10_000))
         while (await handle.query(DownloadProcessWorkflow.progress)).waiting_for is None:
-            pass
+            await asyncio.sleep(0.05)
         if not after_it:
             late.set()
             while (await handle.query(DownloadProcessWorkflow.progress)).processing:
-                pass
+                await asyncio.sleep(0.05)
         down.clear()
         await steer(handle, "resume")
         while after_it and (await handle.query(DownloadProcessWorkflow.progress)).available < 7:
-            pass
+            await asyncio.sleep(0.05)
         late.set()
         result = await handle.result()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
@@ -387,7 +387,7 @@ async def test_the_others_go_on_while_one_refusal_is_looked_into(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         handle = await start(dev_server.client, FAST)
         while (await handle.query(DownloadProcessWorkflow.progress)).available < 39:
-            pass
+            await asyncio.sleep(0.05)
         assert (len(fakes.probed), fakes.tries[2]) == (1, 1)
         fakes.answered.set()
         result = await handle.result()
@@ -402,7 +402,7 @@ async def test_nothing_more_is_asked_while_all_are_refused(dev_server: WorkflowE
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         handle = await start(dev_server.client, FAST)
         while (await handle.query(DownloadProcessWorkflow.progress)).pending < 40:
-            pass
+            await asyncio.sleep(0.05)
         assert len(fakes.batches) == 2
         fakes.answer = available
         fakes.answered.set()
@@ -428,7 +428,7 @@ async def test_a_document_in_doubt_counts_as_available_and_is_asked_for_again(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         handle = await start(dev_server.client, JobOptions(retry_unit_seconds=100_000))
         while (progress := await handle.query(DownloadProcessWorkflow.progress)).available < 4:
-            pass
+            await asyncio.sleep(0.05)
         assert (progress.states[1], progress.doubtful, progress.failed) == ("q", 1, 1)
         opened.set()
         again = await steer(handle, "retry_failed")
@@ -705,7 +705,7 @@ async def test_resume_ends_the_wait_for_a_retry(dev_server: WorkflowEnvironment)
         handle = await start(dev_server.client, JobOptions(retry_unit_seconds=10_000))
         async with asyncio.timeout(BOUND):
             while not (await handle.query(DownloadProcessWorkflow.progress)).retries:
-                pass
+                await asyncio.sleep(0.05)
             await steer(handle, "resume")
             result = await handle.result()
     assert result.available == 3

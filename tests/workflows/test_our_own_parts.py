@@ -21,7 +21,7 @@ from autos.contracts.temporal_names import (
     WAITING_SINCE,
 )
 from autos.contracts.webhooks import DeliveryOutcome
-from tests.workflows.fakes import FakeActivities, available, start, steer, workers
+from tests.workflows.fakes import FakeActivities, available, duration, start, steer, workers
 from tests.workflows.test_steering import details, until_waiting
 from tests.workflows.webhook_fakes import FakeReceiver, deliver, webhook_worker
 from workflows.download_process import DownloadProcessWorkflow
@@ -66,7 +66,7 @@ async def test_a_pause_that_cannot_be_written_is_a_pause_all_the_same(
         assert fakes.gate is not None
         fakes.gate.set()
         while (await job.query(DownloadProcessWorkflow.progress)).available < 10:
-            pass
+            await asyncio.sleep(0.05)
         await steer(job, "resume")
         assert (await job.result()).available == 12
 
@@ -180,13 +180,17 @@ async def test_a_job_that_cannot_write_its_end_fails_visibly(
     assert len(fakes.closed) == 2 * QUICK
 
 
-async def test_records_that_stay_away_end_the_job(skipping_server: WorkflowEnvironment) -> None:
-    """(S16) After the patience that every wait has; nothing waits for ever."""
+async def test_records_that_stay_away_end_the_job(
+    skipping_server: WorkflowEnvironment, short_patience: timedelta
+) -> None:
+    """(S16) After the patience that every wait has; no wait is endless."""
     fakes = FakeActivities(total=3, troubles={"download_batch": [STORAGE] * 100_000})
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client)
         result = await job.result()
+        lasted = await duration(job)
     assert (result.status, result.failed) == (JobStatus.FAILED, 3)
+    assert short_patience <= lasted < 2 * short_patience
 
 
 class Dying(FakeActivities):

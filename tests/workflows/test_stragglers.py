@@ -55,7 +55,7 @@ async def test_a_job_does_not_wait_for_two_documents_that_trickle(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         while (await job.query(DownloadProcessWorkflow.progress)).available < 30:
-            pass
+            await asyncio.sleep(0.05)
         progress = await job.query(DownloadProcessWorkflow.progress)
         assert (progress.processing, progress.pending) == (10, 0)
         fakes.let.set()
@@ -94,7 +94,7 @@ async def test_a_retry_does_not_wait_for_a_straggler(dev_server: WorkflowEnviron
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client, JobOptions(retry_unit_seconds=0.05))
         while (await job.query(DownloadProcessWorkflow.progress)).available < 5:
-            pass
+            await asyncio.sleep(0.05)
         fakes.let.set()
         result = await job.result()
     assert (result.available, fakes.tries[5]) == (10, 2)
@@ -111,7 +111,7 @@ async def test_a_straggler_does_not_keep_a_long_job_from_continuing(
         job = await start(dev_server.client, JobOptions(continue_as_new_after=40))
         last = dev_server.client.get_workflow_handle_for(DownloadProcessWorkflow.run, job.id)
         while (await last.query(DownloadProcessWorkflow.progress)).available < 95:
-            pass
+            await asyncio.sleep(0.05)
         fakes.let.set()
         result = await last.result()
     assert result.available == 100
