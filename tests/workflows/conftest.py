@@ -64,7 +64,7 @@ async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
 
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> timedelta:
-    """Waits for records or store end after six hours instead of seven days; returns the limit.
+    """A wait of a batch for records or store ends after six hours instead of seven days; returns the limit.
 
     For a test whose activity fails at every retry: seven days of them are 5,000 calls.
     """

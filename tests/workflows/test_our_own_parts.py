@@ -190,7 +190,7 @@ async def test_records_that_stay_away_end_the_job(
         result = await job.result()
         lasted = await duration(job)
     assert (result.status, result.failed) == (JobStatus.FAILED, 3)
-    assert short_patience <= lasted < 2 * short_patience
+    assert abs(lasted - short_patience) < timedelta(minutes=10)
 
 
 class Dying(FakeActivities):
