@@ -64,9 +64,9 @@ async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
 
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> timedelta:
-    """A wait of a batch for records or store ends after six hours instead of seven days; returns the limit.
+    """How long a batch waits for records or store in this test: six hours instead of seven days.
 
-    For a test whose activity fails at every retry: seven days of them are 5,000 calls.
+    For an activity that fails at every retry: in seven days there are 5,000 of them.
     """
     patience = timedelta(hours=6)
     monkeypatch.setattr(activity_calls, "PATIENCE", patience)
