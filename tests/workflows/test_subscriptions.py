@@ -86,8 +86,8 @@ async def test_a_job_that_ends_while_a_receiver_hangs(dev_server: WorkflowEnviro
     fakes = Announcing(total=3)
     async with workers(dev_server.client, fakes), webhook_worker(dev_server.client, receiver):
         job = await start(dev_server.client, attach=Attach(subscription_id="hanging"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await job.result()).available == 3
-        await asyncio.wait_for(receiver.arrived.wait(), 10)
+        await asyncio.wait_for(receiver.arrived.wait(), 30)
         hanging.set()
         await told(dev_server, receiver, "hanging")
