@@ -1,7 +1,7 @@
 """The measured servers, and turns of jobs on them.
 
-A turn starts jobs, and ends when the callback of each has arrived and no workflow runs any more. Autos
-and its rivals take turns on the same sandbox, store and PostgreSQL.
+A turn starts jobs, and ends when the callback of each has arrived and no workflow runs any more.
+Autos and its rivals take turns on the same sandbox, store and PostgreSQL.
 """
 
 import asyncio
