@@ -125,9 +125,10 @@ async def _repeat(bench: Bench, race: Race, collector: Collector) -> dict[str, T
             ratio = script / turns.seconds
             collector.add(rival, "speed", f"speed beside the script{race.label}", "×", ratio)
         collector.add_cpu(rival, turns.cpu, race.units, race.unit, race.label)
-    if DBOS in measured:
-        ratio = sum(measured[AUTOS].cpu.values()) / sum(measured[DBOS].cpu.values())
-        collector.add(AUTOS, "cpu", f"total cpu beside DBOS{race.label}", "×", ratio)
+    for rival, title in ((SCRIPT, "the script"), (DBOS, "DBOS")):
+        if rival in measured:
+            ratio = sum(measured[AUTOS].cpu.values()) / sum(measured[rival].cpu.values())
+            collector.add(AUTOS, "cpu", f"total cpu beside {title}{race.label}", "×", ratio)
     history = await _history(bench, measured[AUTOS].jobs)
     per_unit = f"1/{race.unit}"
     events, tasks = history.events / race.units, history.workflow_tasks / race.units
