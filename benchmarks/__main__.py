@@ -48,7 +48,11 @@ _LONG: Final = ("memory", "large-document")
 
 def main() -> int:
     """Run the command line; the exit code."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    unknown = set(options.workloads) - set(_WORKLOADS)
+    if unknown:
+        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(_WORKLOADS)}")
     if options.compare is not None:
         return _check(Results.load(options.compare))
     names = options.workloads or [name for name in _WORKLOADS if name not in _LONG]
@@ -62,7 +66,12 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", choices=[*_WORKLOADS, []])
+    parser.add_argument(
+        "workloads",
+        nargs="*",
+        metavar="WORKLOAD",
+        help=f"{', '.join(_WORKLOADS)}; by default all but {' and '.join(_LONG)}",
+    )
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--posts", type=int, default=DEFAULT_POSTS, help="POSTs of one burst")
     parser.add_argument("--running", type=int, default=0, help="jobs under way at a burst")
@@ -121,8 +130,8 @@ def _save(measured: Results, folder: Path) -> None:
     path = folder / _RESULTS
     results = measured.merged_into(Results.load(path)) if path.exists() else measured
     results.save(path)
-    (folder / _TABLE).write_text(report.markdown(results, budget.load()))
-    plots.draw(results, folder)
+    drawn = [path.name for path in plots.draw(results, folder) if path.suffix == ".svg"]
+    (folder / _TABLE).write_text(report.markdown(results, budget.load(), drawn))
 
 
 def _conditions() -> str:

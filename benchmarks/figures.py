@@ -86,7 +86,7 @@ class Collector:
     def add_cpu(
         self, subject: str, spent: dict[str, float], units: int, unit: str, label: str = ""
     ) -> None:
-        """Add the CPU of each part, and of all together, per unit.
+        """Add the CPU of each part per unit, and that of all together if there are several.
 
         Args:
             subject: whose parts they are.
@@ -95,7 +95,8 @@ class Collector:
             unit: the name of one of them.
             label: ends the names of the figures.
         """
-        for part, milliseconds in (*spent.items(), (TOTAL, sum(spent.values()))):
+        sums = {TOTAL: sum(spent.values())} if len(spent) > 1 else {}
+        for part, milliseconds in (spent | sums).items():
             self.add(subject, "cpu", f"{part} cpu{label}", f"ms/{unit}", milliseconds / units)
 
     def figures(self) -> list[Figure]:

@@ -16,12 +16,15 @@ The budget is what `make bench-check` accepts; the aim is the figure to reach.
 """
 
 
-def markdown(results: Results, limits: Mapping[tuple[str, str], Limit]) -> str:
+def markdown(
+    results: Results, limits: Mapping[tuple[str, str], Limit], plots: Sequence[str] = ()
+) -> str:
     """The whole page.
 
     Args:
         results: all figures.
         limits: the budget by workload and figure.
+        plots: names of image files in the folder of the page.
     """
     sections = [_HEAD]
     figures = results.figures
@@ -31,6 +34,9 @@ def markdown(results: Results, limits: Mapping[tuple[str, str], Limit]) -> str:
     limited = [figure for figure in figures if (figure.workload, figure.key) in limits]
     if limited:
         sections.append("## Figures with a budget\n\n" + _figures(limited, limits))
+    if plots:
+        images = [f"![{name.removesuffix('.svg')}]({name})\n" for name in plots]
+        sections.append("## Plots\n\n" + "\n".join(images))
     rows = [[workload, text] for workload, text in results.conditions.items()]
     sections.append("## Conditions\n\n" + table(["workload", "measured at"], rows))
     return "\n".join(sections)
