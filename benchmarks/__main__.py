@@ -88,18 +88,29 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _measure(names: Sequence[str], options: argparse.Namespace) -> Results:
     """Run the workloads; their results, which are also in the output folder."""
+    folder = Path(tempfile.mkdtemp(prefix="autos-bench-"))
+    has_failed = False
+    try:
+        return await _run(names, options, folder)
+    except Exception:
+        has_failed = True
+        _write(f"A workload failed. The logs of all servers are kept in {folder}.")
+        raise
+    finally:
+        if not has_failed:
+            await asyncio.to_thread(shutil.rmtree, folder)
+
+
+async def _run(names: Sequence[str], options: argparse.Namespace, folder: Path) -> Results:
     workloads = _WORKLOADS | {"burst": partial(burst, posts=options.posts, running=options.running)}
     results = Results(())
-    # Removed at the end; kept, with the logs of all servers, if a workload fails.
-    folder = Path(tempfile.mkdtemp(prefix="autos-bench-"))
-    _write(f"Data and logs are in {folder}.")
     async with AsyncExitStack() as opened:
         bench = await opened.enter_async_context(open_bench(folder, (SCRIPT, DBOS), _write))
         await _warm_up(bench)
         if options.profile:
-            pid = bench.stack.pid(options.profile)
             svg = options.output / f"profile-{options.profile}-{'-'.join(names)}.svg"
-            await opened.enter_async_context(recording(pid or 0, svg))
+            pid = bench.meter.pid(options.profile)
+            await opened.enter_async_context(recording(pid, svg))
             _write(f"The flame graph will be {svg}.")
         for name in names:
             began = time.perf_counter()
@@ -112,7 +123,6 @@ async def _measure(names: Sequence[str], options: argparse.Namespace) -> Results
             results = measured.merged_into(results)
             if not options.profile:
                 _save(measured, options.output)
-    await asyncio.to_thread(shutil.rmtree, folder)
     return results
 
 

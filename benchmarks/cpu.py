@@ -29,6 +29,10 @@ class CpuMeter:
         now = self.read(*before)
         return {part: now[part] - before[part] for part in before}
 
+    def pid(self, part: str) -> int:
+        """The id of the part's main process."""
+        return int(self._processes[part].pid)
+
     def resident_mib(self, part: str) -> float:
         """The resident memory of the part's main process, in MiB."""
         return float(self._processes[part].memory_info().rss) / 2**20
