@@ -12,7 +12,6 @@ Written by `make bench`; [how to measure](../how-to/measure.md) explains the wor
 is the median of its repetitions, with the lowest and the highest. Times and rates depend on the
 machine and on what else it does; ratios, CPU per unit and history events depend on it much less.
 The budget is what `make bench-check` accepts; the aim is the figure to reach.
-
 """
 
 
