@@ -9,6 +9,7 @@ ROUNDS ?= 10
 MINUTES ?= 20
 WORKERS ?= 1
 PROCESSES ?= 4
+WORKLOADS ?=
 WORKLOAD ?= many-small
 PART ?= worker
 
@@ -46,13 +47,14 @@ drills: $(INSTALLED)
 fuzz: $(INSTALLED)
 	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest -s tests/integration/test_api_schema.py
 
-# Autos beside a bare script and DBOS; writes docs/performance. At most 15 minutes.
+# Autos beside a bare script and DBOS; writes docs/performance. At most 15 minutes, or the
+# workloads that are named: make bench WORKLOADS="small-job many-small".
 bench: $(BENCH_INSTALLED)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(WORKLOADS)
 
 # The same without touching docs/performance; fails if a figure is behind benchmarks/budget.toml.
 bench-check: $(BENCH_INSTALLED)
-	$(BIN)/python -m benchmarks --check --output .autos/bench
+	$(BIN)/python -m benchmarks $(WORKLOADS) --check --output .autos/bench
 
 profile: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks $(WORKLOAD) --profile $(PART) --repetitions 1 --output .autos/bench

@@ -150,13 +150,14 @@ class Bench:
         return counted.count
 
     async def post(self, number: str) -> Message:
-        """POST a download on a new connection, once."""
+        """POST a download on a new connection, once. Every POST of a case has the same key."""
+        callback = self.receiver.url(number)
         async with self.api() as connection:
             return await connection.request(
                 "POST",
                 f"/api/v1/processes/{number}/downloads",
-                {"webhook_url": self.receiver.url(number)},
-                {"idempotency-key": str(uuid.uuid4())},
+                {"webhook_url": callback},
+                {"idempotency-key": str(uuid.uuid5(uuid.NAMESPACE_URL, callback))},
             )
 
     async def _start(self, rival: str, numbers: Sequence[str]) -> dict[str, str]:
@@ -169,7 +170,7 @@ class Bench:
         return {}
 
     async def _accepted(self, number: str) -> str:
-        """POST a download, again while the API answers that it is overloaded; the job's id."""
+        """POST a download, and retry while the API is overloaded; the job's id."""
         while True:
             answer = await self.post(number)
             if answer.status in (200, 202):

@@ -1,6 +1,6 @@
 """Many POSTs at once: how many are accepted, refused or failed, and how fast.
 
-Each POST has a connection of its own and is sent once. A refusal (429) or an error (5xx) is
+Each POST is sent once, on a new connection. A refusal (429) or an error (5xx) is
 counted, not repeated; every accepted job must end with its webhook.
 """
 

@@ -1,4 +1,4 @@
-"""Serves an alternative to Autos as a process, so that its CPU can be measured like Autos'.
+"""Serves an alternative to Autos as a separate process, whose CPU can be measured.
 
 `POST /` with `{case number: callback address}` starts all these jobs and answers at once. A job
 ends with a POST to its callback address.
