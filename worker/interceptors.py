@@ -85,8 +85,10 @@ async def _heartbeating(stall_seconds: float) -> AsyncIterator[None]:
 
 async def _beat(watch: StallWatch, limit: asyncio.Timeout, every: float) -> Exception:
     """Send heartbeats while there is progress; then end the block and return the error."""
+    reports = not activity.info().is_local
     while not watch.stalled:
-        activity.heartbeat()
+        if reports:
+            activity.heartbeat()
         await asyncio.sleep(every)
     limit.reschedule(asyncio.get_running_loop().time())
     return failures.QueuedTooLong() if watch.is_queued else Stalled()

@@ -1,7 +1,8 @@
 """Every activity with its task queue and time limits, and `call`, the one way to call it.
 
 What happens to a document or a webhook is an activity's result, never its failure. An activity
-fails only for parts of Autos: `call` makes a few quick attempts, lets the server wait out an
+fails only for parts of Autos: `call` makes a few quick attempts (the first attempt of a short
+activity as a local one, which costs one event of history for six), lets the server wait out an
 outage of records or store while the job shows it, and ends a defect in bounded time. The retry
 policies are in `autos.contracts.retries`.
 
@@ -21,6 +22,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
+    FailureError,
     RetryState,
     is_cancelled_exception,
 )
@@ -66,6 +68,9 @@ class Activity(Generic[Request, Result]):
         result: the type of its result.
         queue: the task queue.
         timeout: of one attempt.
+        local: the workflow's own worker makes the first attempt, within the workflow task. What
+            arrives meanwhile is seen afterwards, and a lost task repeats it, perhaps with another
+            request. So it is not for an activity that ends something.
         stops_first: on cancellation, wait until the activity has stopped. What it writes must not
             come after the job's end.
     """
@@ -74,6 +79,7 @@ class Activity(Generic[Request, Result]):
     result: type[Result]
     queue: str
     timeout: timedelta
+    local: bool = False
     stops_first: bool = True
 
 
@@ -105,6 +111,7 @@ ATTEMPT_DELIVERY: Final = Activity[AttemptDelivery, AttemptedDelivery](
     AttemptedDelivery,
     WEBHOOKS_QUEUE,
     timedelta(seconds=60),
+    local=True,
     stops_first=False,
 )
 ABANDON_DELIVERY: Final = Activity[AbandonDelivery, None](
@@ -166,6 +173,18 @@ async def call(
         OutageTooLong: records or store stay unavailable.
         asyncio.CancelledError, ActivityError: the workflow, or this task of it, is cancelled.
     """
+    if activity.local:
+        try:
+            result = await _run_locally(activity, request, summary)
+        except FailureError as error:
+            # The failure is not wrapped in an ActivityError. Whatever it is, the attempts through
+            # the server decide.
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            _check_not_cancelled()
+        else:
+            _check_not_cancelled()
+            return result
     until: datetime | None = None
     for _ in range(QUICK_ROUNDS):
         try:
@@ -211,13 +230,32 @@ def schedule(
         schedule_to_close_timeout=limit,
         heartbeat_timeout=_HEARTBEAT_TIMEOUT,
         retry_policy=policy,
-        cancellation_type=(
-            workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
-            if activity.stops_first
-            else workflow.ActivityCancellationType.TRY_CANCEL
-        ),
+        cancellation_type=_cancellation(activity),
         summary=summary,
     )
+
+
+def _run_locally(
+    activity: Activity[Request, Result], request: Request, summary: str
+) -> workflow.ActivityHandle[Result]:
+    """Run an activity once on this workflow's worker, within the workflow task."""
+    return workflow.start_local_activity(
+        activity.name,
+        request,
+        result_type=activity.result,
+        start_to_close_timeout=activity.timeout,
+        retry_policy=RetryPolicy(maximum_attempts=1),
+        cancellation_type=_cancellation(activity),
+        summary=summary,
+    )
+
+
+def _cancellation(
+    activity: Activity[Request, Result],
+) -> workflow.ActivityCancellationType:
+    if activity.stops_first:
+        return workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+    return workflow.ActivityCancellationType.TRY_CANCEL
 
 
 def out_of_time(error: BaseException, policy: RetryPolicy) -> bool:

@@ -41,14 +41,14 @@ async def ended(delivery: Delivery) -> DeliveryOutcome:
 
 async def test_it_is_delivered_at_once(skipping_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver()
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.DELIVERED
     assert len(fake.seen) == 1
 
 
 async def test_the_schedule_of_three_days(skipping_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver(refuses)
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.FAILED
     gaps = [later - earlier for earlier, later in pairwise(fake.times)]
     for number, gap in enumerate(gaps[:-1], start=1):
@@ -77,7 +77,7 @@ async def test_a_receiver_that_is_down_for_sixty_hours(
         return 204, None
 
     fake = FakeReceiver(answer)
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client)
         assert await ended(delivery) is DeliveryOutcome.DELIVERED
     assert len(accepted) == 1
@@ -87,7 +87,7 @@ async def test_a_receiver_that_is_down_for_sixty_hours(
 
 async def test_gone_ends_it(skipping_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver(lambda *_: (410, None))
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.GONE
     assert len(fake.seen) == 1
 
@@ -102,7 +102,7 @@ async def test_retry_after_is_obeyed_within_bounds(
     fake = FakeReceiver(
         lambda request, _: (429, retry_after) if request.number == 1 else (204, None)
     )
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.DELIVERED
     assert fake.times[1] == pytest.approx(waited, rel=WEBHOOK_JITTER, abs=LATENESS)
 
@@ -174,7 +174,7 @@ async def test_a_replay_goes_through_the_whole_schedule_again(
 
     replayed: list[int] = []
     fake = FakeReceiver(refuses, meanwhile=replay)
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client)
         assert await ended(delivery) is DeliveryOutcome.FAILED
     again = fake.times[replayed[0] :]
@@ -190,7 +190,7 @@ async def test_the_signal_that_comes_with_the_start_is_the_start_itself(
     skipping_server: WorkflowEnvironment,
 ) -> None:
     fake = FakeReceiver(lambda request, _: (500 if request.number == 1 else 204, None))
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client, again=True)
         assert await ended(delivery) is DeliveryOutcome.DELIVERED
     assert fake.times[1] >= WEBHOOK_DELAYS.delay_after(1) * (1 - WEBHOOK_JITTER)
@@ -239,7 +239,7 @@ async def test_three_days_are_three_days_over_several_runs(
 ) -> None:
     """(S37) The patience is counted from the first attempt, whichever run made it."""
     fake = FakeReceiver(refuses)
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client, continue_as_new_after=20)
         assert await ended(delivery) is DeliveryOutcome.FAILED
     assert fake.times[-1] == pytest.approx(WEBHOOK_PATIENCE_SECONDS, abs=len(fake.seen) * LATENESS)

@@ -230,7 +230,10 @@ async def test_a_cancel_ends_a_wait_for_records(dev_server: WorkflowEnvironment)
 async def test_a_delivery_waits_for_the_records(skipping_server: WorkflowEnvironment) -> None:
     """(S16) For as long as they are away; the attempt is then made once."""
     receiver = FakeReceiver(troubles=[RECORDS] * 100)
-    async with webhook_worker(skipping_server.client, receiver), asyncio.timeout(BOUND):
+    async with (
+        webhook_worker(skipping_server.client, receiver, skipping_server.get_current_time),
+        asyncio.timeout(BOUND),
+    ):
         delivery = await deliver(skipping_server.client)
         result = await delivery.result()
     assert (result.outcome, result.attempts) == (DeliveryOutcome.DELIVERED, 1)
@@ -239,7 +242,10 @@ async def test_a_delivery_waits_for_the_records(skipping_server: WorkflowEnviron
 async def test_a_defect_ends_a_delivery_with_a_reason(skipping_server: WorkflowEnvironment) -> None:
     """(S16) Its row says so; nothing is repeated for ever."""
     receiver = FakeReceiver(troubles=[INTERNAL_ERROR] * 100)
-    async with webhook_worker(skipping_server.client, receiver), asyncio.timeout(BOUND):
+    async with (
+        webhook_worker(skipping_server.client, receiver, skipping_server.get_current_time),
+        asyncio.timeout(BOUND),
+    ):
         delivery = await deliver(skipping_server.client)
         result = await delivery.result()
     assert result.outcome is DeliveryOutcome.FAILED
@@ -252,7 +258,10 @@ async def test_a_delivery_of_which_nothing_can_be_written_fails(
 ) -> None:
     """(S16) Its workflow is over, so that a reconciliation sees that nobody tries."""
     receiver = FakeReceiver(troubles=[INTERNAL_ERROR] * 100, writes=False)
-    async with webhook_worker(skipping_server.client, receiver), asyncio.timeout(BOUND):
+    async with (
+        webhook_worker(skipping_server.client, receiver, skipping_server.get_current_time),
+        asyncio.timeout(BOUND),
+    ):
         delivery = await deliver(skipping_server.client)
         with pytest.raises(WorkflowFailureError):
             await delivery.result()
