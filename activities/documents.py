@@ -1,9 +1,9 @@
 """Downloads a batch: a few documents concurrently, from the source into the store.
 
-Each document ends with its own outcome; an internal error or a full disk under one does not affect
-the others. An outage of the records fails the batch once its documents have ended. A store that
-accepts nothing fails the batches that come after. Temporal then runs them again, and the rows show
-what is already stored.
+Each document has an outcome of its own; an internal error or a full disk at one document does not
+affect the others. An outage of the records fails the batch once its documents have ended. A store
+that accepts no objects fails the next batches before any request. Temporal runs a failed batch
+again, and the rows show which documents are already stored.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ from autos.source import Downloaded, Refused, SourceClient
 from autos.source.listing.addresses import is_text
 from autos.store import Store, StoreError, StoreUnavailable, document_key
 
-_OF_THE_SOURCE: Final = frozenset(
+_SOURCE_WIDE_REASONS: Final = frozenset(
     {Reason.RATE_LIMITED, Reason.BLOCKED, Reason.TIMEOUT, Reason.CREDENTIAL}
 )
-"""Refusals that another copy would meet as well; it is requested only on the last attempt."""
+"""Refusals that another copy would meet as well: it is requested only on the last attempt."""
 
 
 class JobSlots(asyncio.Semaphore):
@@ -86,7 +86,7 @@ class Recorder:
                 await document_rows.record_attempts(session, [record for record, _ in entries])
         except Exception as error:  # noqa: BLE001 - it is raised to every waiting document
             if len(entries) > 1 and not is_outage(error):
-                # One of the records is refused; the others must not fail with it.
+                # The database refused one of the records; the others must not fail with it.
                 for entry in entries:
                     await self._write_together([entry])
                 return
@@ -118,7 +118,7 @@ class DocumentActivities:
         self._database = database
         self._recorder = Recorder(database)
         self._job_slots: WeakValueDictionary[str, JobSlots] = WeakValueDictionary()
-        """By job id, as long as one of its batches is on this worker."""
+        """By job id, while a batch of the job is on this worker."""
         self._source = source
         self._store = store
         self._spool_directory = spool_directory
@@ -127,7 +127,7 @@ class DocumentActivities:
 
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
-        """Download every requested document that is not stored yet; one outcome each."""
+        """Download every requested document that is not stored yet; return one outcome for each."""
         slots = self._job_slots.setdefault(request.job_id, JobSlots(request.at_once))
         wanted = {document.position: document for document in request.documents}
         info = activity.info()
@@ -136,7 +136,7 @@ class DocumentActivities:
                 session,
                 request.process_number,
                 wanted,
-                # A batch that runs again does not retry what has failed in it.
+                # A batch that runs again does not retry documents that failed in its earlier run.
                 since=info.scheduled_time if info.attempt > 1 else None,
             )
         stall_watch.progressed()
@@ -177,7 +177,7 @@ class DocumentActivities:
     async def _outcome(
         self, request: DownloadBatch, row: Document, document: BatchDocument, slots: JobSlots
     ) -> DocumentOutcome:
-        """The outcome of one document; only an outage of the records raises."""
+        """Download one document; raises only for an outage of the records."""
         started = now()
         try:
             return await self._download(request, row, document, slots)
@@ -234,8 +234,8 @@ class DocumentActivities:
     ) -> tuple[Downloaded, Doubt | None] | _Refused:
         """Request the document at each of its addresses until one returns it.
 
-        A file whose size is not the listed one is kept only if an earlier attempt returned the same
-        bytes: then the listed size is wrong, and the document is marked as doubtful.
+        A file of another size than listed is kept only if an earlier attempt returned the same
+        bytes. The listed size is then wrong, and the document is marked as doubtful.
         """
         refusals: list[Refused] = []
         mismatch: str | None = None
@@ -261,7 +261,7 @@ class DocumentActivities:
             if reply.unsent:
                 return _Refused(reply)
             refusals.append(reply)
-            if reply.reason in _OF_THE_SOURCE and not document.is_last(reply.reason):
+            if reply.reason in _SOURCE_WIDE_REASONS and not document.is_last(reply.reason):
                 break
         if not refusals:
             return _Refused(Refused(Reason.NO_ADDRESS, final=True))
@@ -288,7 +288,7 @@ class DocumentActivities:
             return outcome
         failed = reply.final or document.is_last(reply.reason)
         if row.state == DocumentState.AVAILABLE:
-            # A doubtful document stays available when nothing better can be downloaded.
+            # A doubtful document stays available if no better file can be downloaded.
             doubt = None if row.doubt is None else Doubt(row.doubt)
             held = DocumentOutcome(position=row.position, size=row.size, doubt=doubt)
             return held if failed else outcome

@@ -1,7 +1,7 @@
 """The type of an activity's failure, and its report in log and metrics.
 
-Temporal gets the type and one of our sentences only: the text of an exception may hold addresses
-and parameters. The traceback goes to the log, which removes secrets.
+Temporal receives only the type and a fixed message, because the text of an exception may contain
+addresses and parameters. The traceback goes to the log, which removes secrets.
 """
 
 import errno
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 METRIC: Final = "autos_activity_failures"
 
-SENTENCES: Final = {
+MESSAGES: Final = {
     RECORDS: WaitReason.RECORDS.text,
     STORAGE: WaitReason.STORAGE.text,
     INTERNAL_ERROR: Reason.INTERNAL_ERROR.text,
@@ -38,12 +38,12 @@ def disk_failed(error: BaseException) -> bool:
 
 
 def failure_type(error: BaseException) -> str:
-    """RECORDS, STORAGE or INTERNAL_ERROR; of a group of errors the first decides."""
+    """RECORDS, STORAGE or INTERNAL_ERROR; the first error of a group decides."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, StoreError) or disk_failed(error):
         return STORAGE
-    # Permits come from the records, and an activity that is still queued can be run again.
+    # Permits are held in the records, and a queued activity can be run again.
     if is_outage(error) or isinstance(error, QueuedTooLong):
         return RECORDS
     return INTERNAL_ERROR

@@ -24,7 +24,7 @@ class JobActivities:
 
     @activity.defn
     async def record_job(self, request: RecordJob) -> None:
-        """Write the job's state, for readers while no worker answers queries."""
+        """Write the job's state, which is read while no worker answers queries."""
         async with self._database.transaction() as session:
             await jobs.open_job(session, request.job_id, request.case)
             await jobs.record_status(
@@ -40,7 +40,7 @@ class JobActivities:
 
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
-        """Write the documents' ends, the manifest, the final row and the events, in this order."""
+        """Write the documents' final states, the manifest, the job's row and the events."""
         case = request.case
         async with self._database.transaction() as session:
             await jobs.open_job(session, request.job_id, case)
@@ -79,11 +79,11 @@ class JobActivities:
 
 
 def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Reason | None]:
-    """How the job ended: as the workflow says, otherwise derived from its documents."""
+    """The final status: as requested by the workflow, otherwise derived from the documents."""
     if request.status is not None:
         return request.status, request.reason
     if request.states and not documents:
-        # The process was purged during the job: nothing is kept, so nothing was completed.
+        # The process was purged during the job, so no document is kept.
         return JobStatus.CANCELLED, None
     failed = [document for document in documents if document.state == DocumentState.FAILED]
     if request.gave_up and len(failed) == len(documents):

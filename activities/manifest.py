@@ -1,8 +1,8 @@
 """The manifest that ends each job: the process, its documents and its movements, as JSON.
 
-It makes a bucket readable without the service: every listed document is in it, with its key or with
-the reason why it failed. It holds no links, which would expire. It is written in pieces and off the
-event loop, so a case of 100,000 documents neither fills the memory nor delays other jobs.
+The manifest makes a bucket readable without the service: it has every listed document, with its key
+or the reason for its failure. It has no links, because links expire. It is written in pieces and
+off the event loop, so a case of 100,000 documents neither fills the memory nor delays other jobs.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Manifest:
     created_at: datetime = field(default_factory=now)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The text in UTF-8; every call yields the same from the start."""
+        """The text in UTF-8; every call yields the same pieces from the start."""
         lines = self._lines()
         while piece := await asyncio.to_thread(_joined, lines):
             yield piece
@@ -113,12 +113,12 @@ class Manifest:
 
 
 def _list(name: str, entries: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """A further member of the object, one line per entry."""
+    """Another member of the object, one line per entry."""
     yield f',\n "{name}": ['
-    mark = "\n  "
+    separator = "\n  "
     for entry in entries:
-        yield mark + json.dumps(entry, ensure_ascii=False, default=_text)
-        mark = ",\n  "
+        yield separator + json.dumps(entry, ensure_ascii=False, default=_text)
+        separator = ",\n  "
     yield "\n ]"
 
 

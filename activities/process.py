@@ -25,7 +25,7 @@ class ProcessActivities:
 
     @activity.defn
     async def fetch_process(self, request: FetchProcess) -> FetchedProcess:
-        """Bring the list of documents up to date, unless the held copy is fresh enough."""
+        """Update the list of documents, unless the stored copy is fresh enough."""
         case = request.case
         max_age = timedelta(seconds=request.max_age_seconds)
         async with self._database.transaction() as session:
@@ -53,7 +53,7 @@ class ProcessActivities:
 
     @activity.defn
     async def await_source(self, request: AwaitSource) -> SourceCheck:
-        """Check the source with a cheap request: once, or until the answer changes.
+        """Check the source with a cheap request: once, or until the result changes.
 
         Raises:
             ApplicationError: the source still does not work; the server runs the activity again
@@ -67,7 +67,7 @@ class ProcessActivities:
         check = SourceCheck()
         if refused is not None:
             delay = OUTAGE_DELAYS.delay_after(tries) * request.retry_unit_seconds
-            # Jobs in the same outage must not all check at the same moment.
+            # Jobs in the same outage must not all check at the same time.
             delay = max(delay * random.uniform(0.8, 1.2), refused.retry_after or 0.0)  # noqa: S311 - no secret
             check = SourceCheck(
                 reason=refused.reason,

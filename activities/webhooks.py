@@ -1,8 +1,8 @@
 """Makes one attempt to deliver an event: creates the links, signs, sends and records it.
 
-Links and signature are made for this attempt and are in its request only. The activity may run
-twice for one attempt, if its worker died between the request and the record: the receiver then gets
-the same event id twice, and the records hold the attempt once.
+Links and signature are made for each attempt and are never stored. The activity runs twice for one
+attempt if its worker dies between the request and the record. The receiver then gets the same event
+id twice, and the records hold the attempt once.
 """
 
 from datetime import timedelta
@@ -49,7 +49,7 @@ class WebhookActivities:
 
     @activity.defn
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
-        """Try once; a failure of the receiver is an outcome, never an error of the activity."""
+        """Make one attempt; a failure of the receiver is an outcome, never an error."""
         async with self._database.transaction() as session:
             context = await deliveries.context(
                 session, request.event_id, most_documents=MAX_DOCUMENTS

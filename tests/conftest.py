@@ -1,8 +1,8 @@
-"""How the tests are spread over processes (pytest-xdist, `--dist loadgroup`).
+"""Distributes the tests over processes (pytest-xdist, `--dist loadgroup`).
 
-The tests of one file run in one process, one after the other. Each process starts the servers it
-needs itself and shares nothing with the others. The end-to-end tests are only two groups, because
-the whole stack is the most expensive of these servers. What takes longest starts first.
+The tests of one file run in one process, one after the other. Each process starts its own servers
+and shares nothing with the others. The end-to-end tests form only two groups, because the embedded
+stack is the most expensive server. The slowest groups start first.
 """
 
 from pathlib import Path

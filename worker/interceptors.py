@@ -56,7 +56,7 @@ class _HeartbeatInterceptor(ActivityInboundInterceptor):
             raise
         except Exception as error:  # noqa: BLE001 - this is the place that translates them all
             kind = failures.report(error)
-            raise ApplicationError(failures.SENTENCES[kind], type=kind) from None
+            raise ApplicationError(failures.MESSAGES[kind], type=kind) from None
 
 
 @asynccontextmanager

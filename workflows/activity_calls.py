@@ -1,13 +1,13 @@
-"""Every activity with its task queue and time limits, and `call`, the one way to call it.
+"""Every activity with its task queue and time limits, and `call`, which calls one and retries it.
 
-What happens to a document or a webhook is an activity's result, never its failure. An activity
-fails only for parts of Autos: `call` makes a few quick attempts (the first attempt of a short
-activity as a local one, which costs one event of history for six), lets the server wait out an
-outage of records or store while the job shows it, and ends a defect in bounded time. The retry
-policies are in `autos.contracts.retries`.
+The outcome of a document or a webhook delivery is an activity's result, never its failure. An
+activity fails only when a part of Autos fails. `call` then makes a few quick attempts. During an
+outage of records or store the server retries while the job shows the wait. An internal error ends
+the call in bounded time. The retry policies are in `autos.contracts.retries`.
 
-Workflow code may not import `activities`, whose libraries must stay out of the sandbox, so the
-activities are named here; a test compares these names with the real ones.
+Workflow code must not import `activities`, whose libraries cannot be loaded in the workflow
+sandbox. The activities are therefore declared by name, and a test compares the names with the
+registered ones.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 _HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
-"""After which a dead worker's activity is run again on another one."""
+"""An activity without a heartbeat for this long is run again on another worker."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class Activity(Generic[Request, Result]):
         result: the type of its result.
         queue: the task queue.
         timeout: of one attempt.
-        local: the workflow's own worker makes the first attempt, within the workflow task. What
-            arrives meanwhile is seen afterwards, and a lost task repeats it, perhaps with another
-            request. So it is not for an activity that ends something.
-        stops_first: on cancellation, wait until the activity has stopped. What it writes must not
-            come after the job's end.
+        local: the workflow's own worker makes the first attempt, within the workflow task, which
+            costs one event in place of six. A lost task repeats the attempt, perhaps with another
+            request, so this is not for an activity that ends something.
+        stops_first: on cancellation, wait until the activity has stopped, because it must not
+            write after the job's end.
     """
 
     name: str
@@ -120,14 +120,14 @@ ABANDON_DELIVERY: Final = Activity[AbandonDelivery, None](
 
 
 class CallFailed(ApplicationError):
-    """An activity has no result. A workflow that cannot go on without one fails with this."""
+    """An activity returned no result; a workflow that needs the result fails with this error."""
 
     reason = Reason.INTERNAL_ERROR
-    """For the documents or the job that end because of it."""
+    """Recorded for the documents or the job that end because of this error."""
 
 
 class ActivityDefect(CallFailed):
-    """The activity has failed as often as it may, and waiting does not help."""
+    """The activity failed on every allowed attempt, and waiting does not help."""
 
     def __init__(self, activity: str) -> None:
         super().__init__(
@@ -151,7 +151,7 @@ class OutageTooLong(CallFailed):
 
 
 Outage: TypeAlias = Callable[[WaitReason, datetime], AbstractAsyncContextManager[None]]
-"""Shows, while it is entered, what the workflow waits for and when it gives up."""
+"""While entered, shows what the workflow waits for and when it gives up."""
 
 
 async def call(
@@ -166,21 +166,20 @@ async def call(
         activity: one of this module.
         request: its input.
         summary: shown in the Web UI.
-        outage: entered while records or store are waited for; None does not wait for them.
+        outage: entered during a wait for records or store; None means no such wait.
 
     Raises:
-        ActivityDefect: it fails on every attempt.
-        OutageTooLong: records or store stay unavailable.
-        asyncio.CancelledError, ActivityError: the workflow, or this task of it, is cancelled.
+        ActivityDefect: the activity failed on every attempt.
+        OutageTooLong: records or store stayed unavailable.
+        asyncio.CancelledError, ActivityError: the workflow or the calling task was cancelled.
     """
     if activity.local:
         try:
             result = await _run_locally(activity, request, summary)
         except FailureError as error:
-            # The failure is not wrapped in an ActivityError. Whatever it is, the attempts through
-            # the server decide.
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
+            # Whatever it was, the attempts through the server decide.
             _check_not_cancelled()
         else:
             _check_not_cancelled()
@@ -220,7 +219,7 @@ def schedule(
     policy: RetryPolicy,
     limit: timedelta | None = None,
 ) -> workflow.ActivityHandle[Result]:
-    """Schedule an activity once; the server retries it by the policy, for `limit` at the most."""
+    """Schedule an activity; the server retries it by the policy, for at most `limit`."""
     return workflow.start_activity(
         activity.name,
         request,
@@ -287,7 +286,7 @@ def _outage_of(name: str, error: ActivityError) -> WaitReason | None:
         return WaitReason(error_type)
     if error_type == INTERNAL_ERROR or error.retry_state is RetryState.NON_RETRYABLE_FAILURE:
         raise ActivityDefect(name) from error
-    # The workers died or were stopped, which is no fault of the activity unless it continues.
+    # The workers died or were stopped. Only repeated failures count as a defect of the activity.
     return None
 
 

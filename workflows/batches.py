@@ -1,4 +1,4 @@
-"""The batches of a job in flight, and the one timer for everything that the job waits for.
+"""The batches of a job in flight, and the timer for the next event that the job waits for.
 
 A batch is as slow as its slowest document. A batch that takes long is a straggler: it no longer
 counts against the limit, so the next batch starts and uses the free slots on the worker. Beyond a
@@ -13,7 +13,7 @@ from typing import Any, Final
 from temporalio import workflow
 
 STRAGGLER_AFTER: Final = timedelta(seconds=30)
-"""A batch that is in flight for longer is a straggler."""
+"""A batch in flight for longer than this is a straggler."""
 MAX_STRAGGLERS: Final = 10
 
 
@@ -50,7 +50,7 @@ class Batches:
         return min(young) + STRAGGLER_AFTER if young else None
 
     def add(self, batch: Coroutine[Any, Any, None]) -> None:
-        """Start a batch."""
+        """Start a batch as a task."""
         self._started[asyncio.create_task(batch)] = workflow.now()
 
     def remove_finished(self) -> None:
@@ -73,7 +73,7 @@ class Batches:
 
 
 class Timer:
-    """One durable timer. It is replaced only by an earlier one, because each timer costs events."""
+    """One durable timer. Only an earlier due time replaces it, because each timer costs events."""
 
     def __init__(self) -> None:
         self._due: datetime | None = None

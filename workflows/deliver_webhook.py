@@ -1,4 +1,4 @@
-"""Delivers one event to one subscriber: retries for three days, until the receiver accepts it.
+"""Delivers one event to one subscriber, with retries for up to three days.
 
 One workflow per event, id `webhook/<event id>`. Its history holds the event's id, numbers and
 outcomes only; URL, body and responses are handled by the activity and kept in the records. The
@@ -42,7 +42,7 @@ class DeliverWebhookWorkflow:
 
     @workflow.signal(description="Make the next attempt now")
     def redeliver(self) -> None:
-        """End the wait for the next attempt; an attempt in flight that succeeds counts as it."""
+        """End the wait for the next attempt. A successful attempt in flight serves the request."""
         self._state.asked_for = True
 
     @workflow.run
@@ -74,14 +74,14 @@ class DeliverWebhookWorkflow:
         if left > 0:
             jitter = workflow.random().uniform(1 - WEBHOOK_JITTER, 1 + WEBHOOK_JITTER)
             request.delay_seconds = WEBHOOK_DELAYS.delay_after(self._state.step) * jitter
-            # The last attempt is made when the patience ends, whatever the delays were.
+            # The last attempt is made when the patience ends, regardless of the delays.
             request.longest_delay_seconds = left
         try:
             return await calls.call(
                 calls.ATTEMPT_DELIVERY, request, f"attempt {request.number}", self._outage
             )
         except calls.ActivityDefect:
-            # If this cannot be written either, the workflow fails and a reconciliation finds it.
+            # If this fails as well, the workflow fails and reconciliation finds the delivery.
             abandon = AbandonDelivery(event_id=self._state.event_id, number=self._state.attempts)
             await calls.call(
                 calls.ABANDON_DELIVERY, abandon, "give up: internal error", self._outage

@@ -1,7 +1,8 @@
-"""The documents of one job: the state of each, the order of what is next, and the retries.
+"""The documents of one job: the state of each, the order of requests, and the retries.
 
-Plain data without a clock, so it is tested without Temporal. It cannot know whether the source
-itself works: `unconfirmed` says which attempts count only if it does, and the workflow checks that.
+Plain data without a clock, so it is tested without Temporal. The queue cannot know whether the
+source works: `unconfirmed` returns the attempts that count only if it does, and the workflow checks
+the source.
 """
 
 from bisect import insort
@@ -24,14 +25,14 @@ from autos.contracts.reasons import Reason
 from autos.contracts.retries import OUTAGES, retry_rule
 
 _DUE = attrgetter("due", "position")
-_SIGNS = OUTAGES | {Reason.CREDENTIAL}
+_OUTAGE_SIGNS = OUTAGES | {Reason.CREDENTIAL}
 
 
 def unconfirmed(outcomes: list[DocumentOutcome]) -> list[DocumentOutcome]:
-    """The outcomes of a batch whose attempts count only if the source itself works.
+    """The outcomes of a batch whose attempts count only if the source works.
 
-    All of them when the batch looks like an outage. Otherwise the refusals of the credential, which
-    may concern these documents alone.
+    These are all outcomes when the batch looks like an outage, otherwise those that refused the
+    credential, which may concern these documents alone.
     """
     if looks_like_outage(outcomes):
         return outcomes
@@ -40,13 +41,13 @@ def unconfirmed(outcomes: list[DocumentOutcome]) -> list[DocumentOutcome]:
 
 def looks_like_outage(outcomes: list[DocumentOutcome]) -> bool:
     """True when every outcome is a sign of an outage, which the next batch may meet as well."""
-    return all(outcome.reason in _SIGNS for outcome in outcomes)
+    return all(outcome.reason in _OUTAGE_SIGNS for outcome in outcomes)
 
 
 class DocumentQueue:
-    """Every document by position, and the order of what is still to download.
+    """Every document by position, and the order in which the rest is downloaded.
 
-    Everything but that order is kept in the job's state, which is changed in place.
+    Only that order is kept here. Everything else is in the job's state, which is changed in place.
     """
 
     def __init__(self, state: JobState, retry_unit: timedelta) -> None:
@@ -85,14 +86,14 @@ class DocumentQueue:
         self.state.tried, self.state.retries = {}, []
         self._ready = deque(self._all_in(PENDING))
 
-    def make_due_ready(self, moment: datetime) -> None:
-        """Append every retry that is due to the ready documents."""
+    def make_due_ready(self, now: datetime) -> None:
+        """Append every document whose retry is due to the ready ones."""
         retries = self.state.retries
-        while retries and retries[0].due <= moment:
+        while retries and retries[0].due <= now:
             self._ready.append(retries.pop(0).position)
 
     def make_all_ready(self) -> None:
-        """Append every retry to the ready documents, whenever it is due."""
+        """Append every document that waits for a retry to the ready ones, due or not."""
         self._ready.extend(retry.position for retry in self.state.retries)
         self.state.retries.clear()
 
@@ -103,7 +104,7 @@ class DocumentQueue:
             self._ready.append(position)
 
     def take(self, size: int) -> list[BatchDocument]:
-        """The next documents, at most `size`, now `processing`."""
+        """Set at most `size` ready documents to `processing` and return them."""
         taken: list[BatchDocument] = []
         while self._ready and len(taken) < size:
             position = self._ready.popleft()
@@ -117,17 +118,17 @@ class DocumentQueue:
             self._set(outcome.position, PENDING)
 
     def requeue(self, outcomes: Iterable[DocumentOutcome]) -> None:
-        """Put released documents first, with no attempt counted."""
+        """Put released documents at the front of the ready ones; their attempt is not counted."""
         self._ready.extendleft(reversed([outcome.position for outcome in outcomes]))
 
-    def settle(self, outcome: DocumentOutcome, moment: datetime) -> None:
-        """Apply the outcome of an attempt that ended at the given moment."""
+    def settle(self, outcome: DocumentOutcome, now: datetime) -> None:
+        """Apply the outcome of an attempt that ended at `now`."""
         position, reason = outcome.position, outcome.reason
         if reason is None:
             self._finish(position, DOUBTFUL if outcome.doubt else AVAILABLE)
             return
         if outcome.unsent:
-            self._retry_later(position, reason, moment, outcome.retry_after_seconds or 1)
+            self._retry_later(position, reason, now, outcome.retry_after_seconds or 1)
             return
         if outcome.final or self._document(position).is_last(reason):
             self._finish(position, FAILED)
@@ -135,7 +136,7 @@ class DocumentQueue:
         tried = self.state.tried.setdefault(position, {})
         tried[reason] = tried.get(reason, 0) + 1
         delay = retry_rule(reason).delay_after(tried[reason]) * self._retry_unit.total_seconds()
-        self._retry_later(position, reason, moment, max(delay, outcome.retry_after_seconds or 0))
+        self._retry_later(position, reason, now, max(delay, outcome.retry_after_seconds or 0))
 
     def fail_unfinished(self) -> None:
         """Fail every document that has not ended."""
@@ -147,9 +148,9 @@ class DocumentQueue:
     def _all_in(self, letters: str) -> list[int]:
         return [at for at, letter in enumerate(self.state.states) if letter in letters]
 
-    def _retry_later(self, position: int, reason: Reason, moment: datetime, seconds: float) -> None:
+    def _retry_later(self, position: int, reason: Reason, now: datetime, seconds: float) -> None:
         self._set(position, PENDING)
-        retry = Retry(position=position, due=moment + timedelta(seconds=seconds), reason=reason)
+        retry = Retry(position=position, due=now + timedelta(seconds=seconds), reason=reason)
         insort(self.state.retries, retry, key=_DUE)
 
     def _finish(self, position: int, letter: str) -> None:

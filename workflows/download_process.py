@@ -1,11 +1,11 @@
-"""One job: bring a process up to date in the store, and notify every subscriber of how it ended.
+"""One job: stores all documents of a process, and notifies every subscriber of its end.
 
-The order: metadata, batches of documents, the final row, one delivery per subscription. A refused
-credential, an outage of the source or of a part of Autos, and an operator's pause are waits, never
-failures. A run that grows long continues as new with its whole state.
+The steps are: metadata, batches of documents, the final row, one delivery per subscription. The job
+waits during a refused credential, an outage of the source or of a part of Autos, and an operator's
+pause; none of them fails it. A run that grows long continues as new with its whole state.
 
-Does not promise that a document is requested only once: an activity whose worker died is run again,
-and recognises what it had stored by its hash.
+Does not promise that a document is requested only once: an activity whose worker died is run again
+and recognises stored documents by their hash.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ with workflow.unsafe.imports_passed_through():
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How a job ended; without a status it is derived from the documents."""
+    """How a job ended; without a status, it is derived from the documents."""
 
     status: JobStatus | None = None
     reason: Reason | None = None
@@ -142,7 +142,7 @@ class DownloadProcessWorkflow:
 
     @workflow.query(description="Whether this `attach` would change anything")
     def check_attach(self, request: Attach) -> AttachCheck:
-        """Lets the API skip a useless signal: a signal costs events, a query does not."""
+        """The API skips useless signals: a signal costs history events, a query does not."""
         changes = self._closing or self._state.changed_by(
             request.subscription_id, request.max_age_seconds, workflow.now()
         )
@@ -189,7 +189,7 @@ class DownloadProcessWorkflow:
         )
 
     async def _work(self) -> _Ending:
-        """Download everything; how it ended."""
+        """Download everything and return how the job ended."""
         state, self._closing = self._state, False
         try:
             if state.status.ended:
@@ -198,14 +198,14 @@ class DownloadProcessWorkflow:
                 if state.fetched_at is None or state.max_age_seconds is not None:
                     await self._fetch()
                 await self._downloads.run(self._waits)
-                # Everything that was to be retried has been.
+                # All requested retries have been made.
                 state.again = False
                 if state.max_age_seconds is None:
                     return _Ending()
         except ContinueAsNew:
             workflow.continue_as_new(self._request.model_copy(update={"state": state}))
         except GaveUp as gave_up:
-            # This ending answers the request for metadata.
+            # The job's end also settles the request for fresh metadata.
             state.max_age_seconds = None
             status = None if gave_up.waited_too_long else JobStatus.FAILED
             return _Ending(status, gave_up.reason, gave_up=True)
@@ -218,7 +218,7 @@ class DownloadProcessWorkflow:
             return _Ending(JobStatus.CANCELLED)
 
     async def _reopen(self) -> None:
-        """Make an ended job a running one, because it was requested again."""
+        """Set an ended job to processing, because it was requested again."""
         self._state.status, self._state.reason = JobStatus.PROCESSING, None
         self._state.again = True
         workflow.upsert_search_attributes([JOB_STATUS.value_set(self._state.status)])
@@ -250,9 +250,9 @@ class DownloadProcessWorkflow:
         )
 
     async def _fetch_once(self) -> tuple[Reason, float] | None:
-        """None when the metadata are as fresh as requested; else why not, and seconds to wait."""
+        """Fetch the metadata: None on success, otherwise the reason and the seconds to wait."""
         state = self._state
-        # Requests that arrive during the fetch are collected anew.
+        # Requests that arrive during the fetch set these fields again.
         max_age, state.max_age_seconds = state.max_age_seconds, None
         again, state.again = state.again, False
         succeeded = False

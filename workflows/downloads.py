@@ -1,8 +1,8 @@
 """The documents of a job: batches until every document has ended.
 
-When refusals suggest an outage, the source is checked while other documents go on as long as they
-succeed. If it works, the attempts count; if not, the job waits and requests the same documents
-again, with no attempt counted.
+When refusals suggest an outage, the source is checked. Other documents continue as long as they
+succeed. If the source works, the attempts count. If it does not, the job waits and requests the
+same documents again, with no attempt counted.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ class Downloads:
         self._batches = Batches(options.parallel_batches + options.lookahead)
         self._timer = Timer()
         self._unconfirmed: list[DocumentOutcome] = []
-        """Attempts that count only if the source works, which is not checked yet."""
+        """Outcomes whose attempts count only if the source works, which is not checked yet."""
         self.given_up = False
         """True while batches are stopped because the job ends."""
         self._held = False
-        """No batch starts until the source is checked: it would meet the same outage."""
+        """True while no batch may start, because it would meet the same outage."""
         self._succeeded_at: datetime | None = None
         self._last_of_outage = 0
-        """The last batch that started before the source worked again."""
+        """Number of the last batch that started before the source worked again."""
 
     @property
     def must_continue_as_new(self) -> bool:
@@ -112,7 +112,7 @@ class Downloads:
                 or (check is not None and check.done())
                 or self._timer.fired
                 or self._can_start()
-                # A pause is recorded at once, though batches in flight may go on for hours.
+                # A pause is recorded at once, although batches in flight may take hours.
                 or self._state.paused_since is not None
                 or self.must_continue_as_new
             )
@@ -158,7 +158,7 @@ class Downloads:
         waits.show()
 
     def _apply(self, batch: int, started: datetime, outcomes: list[DocumentOutcome]) -> None:
-        """Settle what is certain of a batch, and keep the rest until the source is checked."""
+        """Settle the certain outcomes of a batch; keep the others until the source is checked."""
         uncertain = unconfirmed(outcomes)
         self.queue.release(uncertain)
         self._settle([outcome for outcome in outcomes if outcome not in uncertain])
@@ -187,7 +187,7 @@ class Downloads:
     async def _confirm(
         self, outcomes: list[DocumentOutcome], check: SourceCheck, waits: Waits
     ) -> None:
-        """Count the attempts if the source works; otherwise wait, and repeat them."""
+        """Count the attempts if the source works; otherwise wait and request them again."""
         if check.waiting_for is None:
             self._settle(outcomes)
         else:

@@ -1,4 +1,4 @@
-"""A job's progress: the answer of its query, and the details shown in the Web UI."""
+"""A job's progress: the result of its query, and the details shown in the Web UI."""
 
 from datetime import datetime
 
@@ -50,7 +50,7 @@ def progress_of(
 
 
 def details(state: JobState, wait: Wait | None) -> str:
-    """The same in short, as Markdown for the Web UI."""
+    """A summary of the progress as Markdown for the Web UI."""
     doubtful, failed = state.states.count(DOUBTFUL), state.states.count(FAILED)
     available = state.states.count(AVAILABLE) + doubtful
     doubtful_part = f" ({doubtful} doubtful)" if doubtful else ""
@@ -75,6 +75,6 @@ def _eta_seconds(state: JobState, now: datetime) -> int | None:
     return round(seconds)
 
 
-def utc(moment: datetime) -> str:
-    """A moment of the workflow's clock as text."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+def utc(time: datetime) -> str:
+    """Format a time of the workflow's clock."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,11 +1,11 @@
-"""Finds where records, Temporal and the store disagree, repairs what it can, and reports it.
+"""Finds and repairs differences between records, Temporal and the store, and reports them.
 
 The steps run one after the other, page by page, so neither an activity nor the history grows with
 the amount of data; a long run continues as new. `activities/reconciliation` compares and repairs.
 
-Does not promise that one run finds everything: anything younger than the grace period, or changed
-during the run, is left for the next one. A step whose page fails is given up and reported as
-unfinished; the steps after it still run.
+Does not promise that one run finds everything: items younger than the grace period, or changed
+during the run, are left for the next run. If a page fails, its step is reported as unfinished and
+the next steps still run.
 """
 
 from temporalio import workflow
@@ -37,7 +37,7 @@ class ReconcileWorkflow:
             )
             summary = f"{steps[0]}, page {self._pages + 1}"
             try:
-                # Without waiting for records or store: the next reconciliation repeats the page.
+                # Does not wait for records or store: the next reconciliation repeats the page.
                 page = await calls.call(calls.RECONCILE_PAGE, page_request, summary, None)
             except calls.CallFailed:
                 carried.report.unfinished.append(steps.pop(0))

@@ -1,9 +1,8 @@
-"""What a job waits for, shown in the query, the search attributes, the Web UI and the job's row.
+"""What a job waits for: shown in the query, the search attributes, the Web UI and the job's row.
 
-A job waits for the source or a credential; a pause may lie on top of that wait, and outages of
-records or store beside it. The wait for the source continues during a pause: neither its beginning
-nor its limit changes. The server does the waiting, so a wait costs a handful of events, however
-long it lasts.
+A job waits for the source or for a credential. An operator's pause and outages of records or store
+can overlap that wait. A pause changes neither the start nor the limit of the wait for the source.
+The server does the waiting, so a wait of any length costs a handful of history events.
 """
 
 import asyncio
@@ -25,11 +24,11 @@ with workflow.unsafe.imports_passed_through():
 
 
 class ContinueAsNew(Exception):
-    """Raised to leave a wait because the history has grown long; the next run resumes it."""
+    """Raised to leave a wait because the history is long; the next run resumes the wait."""
 
 
 class GaveUp(Exception):
-    """Raised when the job cannot download its documents, or the rest of them."""
+    """Raised when the job cannot download its documents or the remaining ones."""
 
     def __init__(self, reason: Reason, *, waited_too_long: bool = False) -> None:
         super().__init__(reason)
@@ -51,7 +50,7 @@ class Waits:
         self._outages: dict[WaitReason, Wait] = {}
         self._waiting_calls: Counter[WaitReason] = Counter()
         self._attributes = self.shown
-        """The content of the search attributes; a run inherits them from the previous one."""
+        """The wait in the search attributes, which a run inherits from the previous one."""
 
     @property
     def shown(self) -> Wait | None:
@@ -88,7 +87,7 @@ class Waits:
             reopens=reopens,
         )
         waiting = f", waiting for {request.waiting_for}" if wait else ""
-        # A row that is out of date must not end the job; the worker's log has the error.
+        # A row that is out of date must not end the job. The error is in the worker's log.
         with suppress(calls.ActivityDefect):
             await calls.call(
                 calls.RECORD_JOB, request, f"{request.status}{waiting}", self.during_outage
@@ -118,7 +117,7 @@ class Waits:
             raise ContinueAsNew
         self.show()
         if self._state.wait is None:
-            # Otherwise the check of the source, which is next, writes the row.
+            # Otherwise the check of the source, which follows, writes the row.
             await self.record()
 
     # ------------------------------------------------------------------ records and store
@@ -147,16 +146,16 @@ class Waits:
 
     async def check_source(self, *, urgent: bool = False) -> SourceCheck:
         """Check once whether the source works and accepts the credential."""
-        # This check answers an earlier nudge; a nudge that comes meanwhile needs another one.
+        # This check serves earlier nudges. A nudge that arrives during it needs another check.
         self._state.nudged = False
         request = self._await_source(urgent=urgent)
         return await calls.call(calls.AWAIT_SOURCE, request, "check the source", self.during_outage)
 
     async def until_source_works(self, check: SourceCheck | None = None) -> bool:
-        """Return once the source works; True if no wait was needed.
+        """Return once the source works; True if it worked at the first check.
 
         Args:
-            check: the result of a check made just now; None makes one.
+            check: the result of a check that was just made; None makes one.
 
         Raises:
             GaveUp: the wait has lasted longer than a job's patience.
@@ -195,7 +194,7 @@ class Waits:
         )
 
     async def _wait(self, request: AwaitSource) -> SourceCheck | None:
-        """Let the server check until something changes; None when the job should check itself."""
+        """Have the server check until the result changes; None if the job should check itself."""
         left = request.until - workflow.now()
         if left <= timedelta(0):
             raise self._gave_up()
@@ -233,7 +232,7 @@ class Waits:
 
 
 async def _stop(waiting: asyncio.Task[SourceCheck]) -> SourceCheck | BaseException:
-    """Cancel an activity; its result or error."""
+    """Cancel an activity and return its result or error."""
     waiting.cancel()
     (result,) = await asyncio.gather(waiting, return_exceptions=True)
     return result

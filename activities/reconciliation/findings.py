@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 PAGE: Final = 200
 """Rows per page."""
 _AT_ONCE: Final = 5
-"""Items checked side by side; downloads need connections to the records as well."""
+"""Items checked concurrently; downloads need database connections as well."""
 
 Item = TypeVar("Item")
 
@@ -31,7 +31,7 @@ class Findings:
         options = request.terms
         self.repairs = not options.dry_run
         self.until = now() - timedelta(seconds=options.grace_seconds)
-        """Anything younger is skipped."""
+        """Rows younger than this are skipped."""
         self.objects_until = now() - timedelta(seconds=options.object_grace_seconds)
         self.counts = Counts()
 
@@ -51,7 +51,7 @@ class Findings:
 async def for_each(items: Sequence[Item], check: Callable[[Item], Awaitable[None]]) -> None:
     """Check every item, a few at once; raise internal errors after all items were checked.
 
-    An outage, of Temporal as well, ends it at once, because every other item would meet it too.
+    An outage of records, store or Temporal ends the loop at once: every other item would meet it.
     """
     waiting = iter(items)
     errors: list[Exception] = []

@@ -1,9 +1,9 @@
 """Jobs and subscriptions on which the records and Temporal disagree.
 
-Temporal is queried first and the row is read again after that: a job records its end before its
-workflow closes, so a row that is still active then has lost it. Every repair may run twice: a job
-is started under its process's workflow id, an event's id is derived from job and subscription, and
-a subscription gets one event only (autos/records/subscriptions.py).
+Temporal is queried first, and the row is read again after that. A job records its end before its
+workflow closes, so a row that is still active then has lost its workflow. Every repair may run
+twice: a job is started under its process's workflow id, an event's id is derived from job and
+subscription, and a subscription gets only one event (autos/records/subscriptions.py).
 """
 
 import base64
@@ -37,7 +37,7 @@ from autos.temporal_client import Execution
 
 _RUNNING: Final = f'WorkflowType="{JOB_WORKFLOW}" AND ExecutionStatus="Running"'
 _FAIRNESS_KEY: Final = "reconciliation"
-"""Of a job that is started without an API key's subscription."""
+"""The key of a job that is started without an API key's subscription."""
 
 
 class ReconcileJobs:
@@ -74,7 +74,7 @@ class ReconcileJobs:
         return findings.page(rows[-1].id if len(rows) == PAGE else None)
 
     async def _close_ended(self, job: Job, execution: Execution, findings: Findings) -> None:
-        """Record the end of a job whose workflow did not: its documents, its row, its events."""
+        """Record the end of a job whose workflow did not record it: documents, row and events."""
         async with self._database.transaction() as session:
             if not await _still_active(session, job):
                 return
@@ -115,7 +115,7 @@ class ReconcileJobs:
             held = await documents.held(session, digits, None)
             fresh = await processes.is_fresh(session, digits, max_age)
         if findings.repairs and fresh and held.settled:
-            # Only the end is missing.
+            # All documents are settled; only the job's end is missing.
             await self._close(
                 CloseJob(job_id=job.id, process_number=digits, states=held.states), waiting
             )
@@ -169,7 +169,7 @@ class ReconcileJobs:
                 return
             job_id = execution.first_run_id
             async with self._database.transaction() as session:
-                # An ended row is the job's own: its workflow is about to close.
+                # An ended row means that the job's workflow is about to close.
                 if await jobs.get(session, job_id) is not None:
                     return
                 if findings.repairs:
@@ -228,7 +228,7 @@ class ReconcileJobs:
                 await jobs.add_pending(session, job_id=job_id, process_number=digits)
 
     async def _close(self, ending: CloseJob, waiting: Sequence[Subscription]) -> None:
-        """Close a job as its own workflow does: without a manifest if that fails."""
+        """Close a job as its workflow would: without a manifest if writing it fails."""
         ending.subscriptions = [str(subscription.id) for subscription in waiting]
         try:
             closed = await self._jobs.close_job(ending)

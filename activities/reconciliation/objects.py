@@ -1,16 +1,17 @@
 """Objects to which no document refers, and documents whose object is missing.
 
-Both sides are read in the order of the keys, a page of each, and compared as far as both reach: one
-call lists a thousand objects of any process. The rows are read first, because a document is stored
-before its row says so.
+Objects and rows are both read in the order of the keys, one page of each, and compared up to the
+end of the shorter page. The rows are read first, because an object is stored before its row is
+written.
 
-An object is deleted only if it is certainly an orphan: its key is one that this service makes, it
-is older than the grace period, its process runs no job, and a second query finds no row that refers
-to it. A document is failed only if the store confirms that the object is missing and holds other
-objects that the records know; otherwise the bucket may be the wrong one, and a person must decide.
+An object is deleted only if it is certainly an orphan: its key has this service's format, it is
+older than the grace period, its process has no running job, and a second query finds no row that
+refers to it. A document is failed only if the store confirms that the object is missing and holds
+other objects that the records know. Otherwise the bucket may be the wrong one, and the finding is
+only reported.
 
-Does not promise to keep an orphan whose same bytes a job stores again at the moment of its
-deletion. The next run then finds a document without an object.
+Does not promise to keep an orphan if a job stores the same bytes during its deletion. The next run
+then finds a document without an object.
 """
 
 from typing import Final
@@ -28,7 +29,7 @@ from autos.store import ListedObject, Store, document_key
 from autos.store.object_keys import MANIFEST, PROCESSES_PREFIX, read_key
 
 PAGE: Final = 1000
-"""Objects and rows; the store lists no more in one call."""
+"""Objects and rows per page; the store lists no more in one call."""
 
 
 class ReconcileObjects:
@@ -88,10 +89,10 @@ class ReconcileObjects:
                 kept = await reconciliation.referred(session, places)
                 if await reconciliation.existing_processes(session, [digits]):
                     kept.add(Stored(digits, MANIFEST))
-            doomed = [_key(place) for place in places if place not in kept]
-            if doomed and findings.repairs:
-                await self._store.delete(doomed)
-            for key in doomed:
+            orphaned = [_key(place) for place in places if place not in kept]
+            if orphaned and findings.repairs:
+                await self._store.delete(orphaned)
+            for key in orphaned:
                 findings.note(Kind.OBJECT_ORPHANED, key, digits)
 
         await for_each(list(old), check)
@@ -114,7 +115,7 @@ class ReconcileObjects:
 
 
 def _place(key: str) -> Stored:
-    """Where any key of the bucket stands in the order of all keys."""
+    """The position of a key in the order of all keys of the bucket."""
     number, _, name = key.removeprefix(PROCESSES_PREFIX).partition("/")
     return Stored(number, name)
 

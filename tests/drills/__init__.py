@@ -1,1 +1,1 @@
-"""Drills: parts are killed and faults turned on at seeded moments, and every promise is checked."""
+"""Drills: parts are killed and faults enabled at seeded times, and every guarantee is checked."""

@@ -1,8 +1,8 @@
 """`python -m tests.drills --seed S --rounds N`: rounds S to S + N - 1 on one embedded stack.
 
-Prints each round as it ends, then the sums, and writes the table to `.autos/drills/rounds.md`. Ends
-with 1 if any round broke a promise; the logs of all parts and the evidence of such a round are kept
-in the folder that is printed.
+Prints each round as it ends, then the totals, and writes the table to `.autos/drills/rounds.md`.
+Exits with 1 if a round broke a guarantee; the logs of all parts and the evidence of such a round
+are kept in the printed folder.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from tests.drills.play import Player, Result
 
 KEPT: Final = Path(".autos/drills")
 _ENOUGH_ROUNDS: Final = 5
-"""Among so many there is one whose jobs want more requests at once than the bound allows."""
+"""This many rounds include one whose jobs demand more requests than the limit allows."""
 
 
 async def drill(seed: int, rounds: int, workers: int, console: Console) -> list[Result]:
-    """All rounds, one after the other."""
+    """Run all rounds, one after the other."""
     results: list[Result] = []
     async with (
         open_arena(workers) as arena,
@@ -48,7 +48,7 @@ async def drill(seed: int, rounds: int, workers: int, console: Console) -> list[
 
 
 def keep(stack: Stack, result: Result) -> Path:
-    """Copy the logs, and write what was found, where the stack's end does not take it."""
+    """Copy the logs and write the evidence to a folder that outlives the stack."""
     folder = KEPT / f"seed-{result.round.seed}"
     shutil.copytree(stack.data_dir / "logs", folder, dirs_exist_ok=True)
     evidence = [asdict(case) for case in result.evidence]
@@ -62,7 +62,7 @@ def _as_text(value: object) -> object:
 
 
 def main() -> int:
-    """Entry point; the exit code."""
+    """Run the drills; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
     parser.add_argument("--rounds", type=int, default=10)

@@ -1,8 +1,8 @@
-"""The stack that drills are played on: its database lines can be cut, its folders filled.
+"""The stack of the drills: its database connections can be cut and its folders filled.
 
-Worker and API reach PostgreSQL by a line each, which the player holds. Where this process may mount
-file systems, spool and store have a small one of their own; elsewhere they cannot be filled, and
-the rounds that would fill them are calm.
+Worker and API each reach PostgreSQL through a proxy of the drills. If this process may mount file
+systems, spool and store are on small ones. Otherwise they cannot be filled, and the rounds that
+would fill them have no effect.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +21,7 @@ from tests.drills.harms import DatabaseLine, Harms, Room, can_mount
 from tests.e2e.conftest import FAST
 
 BOUND: Final = 8
-"""Requests at once towards the source: less than two jobs would make, so that it is reached."""
+"""Concurrent requests to the source: fewer than two jobs make, so the limit is reached."""
 _ENVIRONMENT: Final = FAST | {
     "AUTOS_SOURCE_MAX_IN_FLIGHT": str(BOUND),
     "AUTOS_SOURCE_IDLE_TIMEOUT": "20",
@@ -33,7 +33,7 @@ _FOLDERS: Final = {"spool": "spool", "bucket": "objects"}
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """A running stack, and what does harm to it."""
+    """A running stack and its harms."""
 
     stack: Stack
     harms: Harms
@@ -41,7 +41,7 @@ class Arena:
 
 @asynccontextmanager
 async def open_arena(workers: int) -> AsyncIterator[Arena]:
-    """Start it in a folder of its own, and leave nothing behind."""
+    """Start the stack in a temporary folder and remove everything at the end."""
     async with AsyncExitStack() as opened:
         folder = Path(opened.enter_context(TemporaryDirectory()))
         lines = {"worker": DatabaseLine(), "api": DatabaseLine()}

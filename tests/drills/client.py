@@ -1,6 +1,6 @@
-"""A REST client as the documentation asks for: what got no 2xx it asks for again, with its key.
+"""A REST client as the documentation recommends: it repeats failed requests with the same key.
 
-It gives up after `PATIENCE`. What it is told with a 2xx it takes for a promise.
+It gives up after `PATIENCE` and treats every 2xx as a guarantee.
 """
 
 import asyncio
@@ -14,28 +14,28 @@ import httpx2
 from tests.e2e.clients import ENDED, Api
 
 PATIENCE: Final = 90
-"""Seconds; no part stays down for longer than a few."""
+"""Seconds; parts stay down only for a few."""
 _PAUSE: Final = 0.2
-_ASK_AGAIN: Final = {409: "urn:autos:problem:idempotency-key-in-use"}
+_REPEATED: Final = {409: "urn:autos:problem:idempotency-key-in-use"}
 
 
 class NoAnswer(Exception):
-    """The service gave no answer that counts within the client's patience."""
+    """The service returned no final response within the client's patience."""
 
 
 @dataclass
 class Caller:
-    """One caller, and what it saw that no caller should see."""
+    """One caller, and the defects that it saw."""
 
     api: Api
     complaints: list[str] = field(default_factory=list)
 
-    async def ask(
+    async def send(
         self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any
     ) -> httpx2.Response:
-        """The first answer that counts: a 2xx, or a refusal that asking again cannot change."""
-        began, seen = monotonic(), "nothing"
-        while monotonic() - began < PATIENCE:
+        """Repeat a request until its response is final: a 2xx, or an error not to be retried."""
+        started, seen = monotonic(), "nothing"
+        while monotonic() - started < PATIENCE:
             try:
                 reply = await self.api.request(method, path, headers=headers, **options)
             except httpx2.TransportError as error:
@@ -50,8 +50,8 @@ class Caller:
         raise NoAnswer(f"{method} {path} got no answer in {PATIENCE} s; the last was {seen}.")
 
     async def start(self, number: str, webhook_url: str, key: str) -> str:
-        """Start or join the job of a case; the job's id."""
-        reply = await self.ask(
+        """Start or join the job of a case; returns the job's id."""
+        reply = await self.send(
             "POST",
             f"/processes/{number}/downloads",
             {"Idempotency-Key": key},
@@ -63,16 +63,16 @@ class Caller:
 
     async def steer(self, job_id: str, verb: str) -> bool:
         """Pause, resume or cancel a job; False if it had ended before."""
-        reply = await self.ask("POST", f"/jobs/{job_id}/{verb}")
+        reply = await self.send("POST", f"/jobs/{job_id}/{verb}")
         if reply.status_code not in (202, 409):
             self.complaints.append(f"{verb} was answered {reply.status_code} {reply.text}")
         return reply.status_code == 202
 
     async def watch(self, number: str) -> AsyncIterator[dict[str, Any]]:
-        """Status after status, the one that has ended is the last."""
+        """Yield statuses until the job has ended, including the last one."""
         last: dict[str, Any] | None = None
         while last is None or last["status"] not in ENDED:
-            reply = await self.ask(
+            reply = await self.send(
                 "GET",
                 f"/processes/{number}/status",
                 {"Prefer": "wait=1"},
@@ -81,25 +81,25 @@ class Caller:
             status: dict[str, Any] = reply.json()
             if reply.status_code != 200:
                 raise NoAnswer(f"The status of {number} was answered {reply.text}.")
-            if complaint := _untrue(status, last):
+            if complaint := _contradiction(status, last):
                 self.complaints.append(complaint)
             yield status
             last = status
 
     async def status(self, number: str) -> dict[str, Any]:
         """The status with all documents."""
-        reply = await self.ask("GET", f"/processes/{number}/status", params={"documents": "full"})
+        reply = await self.send("GET", f"/processes/{number}/status", params={"documents": "full"})
         status: dict[str, Any] = reply.json()
         return status
 
 
 def _is_to_be_repeated(reply: httpx2.Response) -> bool:
-    wanted = _ASK_AGAIN.get(reply.status_code)
+    wanted = _REPEATED.get(reply.status_code)
     return wanted is not None and reply.json()["type"] == wanted
 
 
-def _untrue(status: dict[str, Any], before: dict[str, Any] | None) -> str | None:
-    """What is wrong with the counters of a status, seen after another of the same case."""
+def _contradiction(status: dict[str, Any], before: dict[str, Any] | None) -> str | None:
+    """The contradiction between a status and the previous one of the same case, if any."""
     states = ("pending", "processing", "completed", "failed")
     counted = sum(status[f"{state}_documents"] for state in states)
     if counted != status["total_documents"]:

@@ -1,6 +1,6 @@
-"""What is known of one case after a round: from the outside (REST, links, webhooks) and the ground.
+"""The evidence of one case after a round: from REST, links and webhooks, and from the servers.
 
-Plain data, so that the invariants can be tested with evidence of broken promises.
+Plain data, so the invariants can be tested with evidence of broken guarantees.
 """
 
 from collections import Counter
@@ -15,23 +15,23 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A document as the sandbox knows it, and how the source was asked for it."""
+class KnownDocument:
+    """A document of the sandbox, and the requests for it."""
 
     uuid: str
     copies: tuple[str, ...]
-    """Its ids in all listings, `uuid` among them."""
+    """Its ids in all listings, including `uuid`."""
     sha256: str
     size: int
-    well: int = 0
-    """Requests that no fault struck and no dead token spoiled."""
+    clean_requests: int = 0
+    """Requests without a fault or a refused token."""
     strikes: Strikes = UNSTRUCK
 
 
 _LOSSES: Final = {"freeze worker": 4, "fill spool": 8}
-"""A batch that a frozen worker holds is missed after 15 s, and its next attempt may be handed to
-the same worker, whose polls are still open: four attempts in 40 s at the most. What a full spool
-refuses by its declared length is asked for again by the schedule of `storage`: so often in 6 s."""
+"""How often one harm can lose work. The batch of a frozen worker times out after 15 s, and its next
+attempt may go to the same worker, whose polls are still open: at most four attempts in 40 s.
+Documents that a full spool refuses are retried on the schedule of `storage`: eight times in 6 s."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Evidence:
     """One case."""
 
     number: str
-    documents: Sequence[Known]
+    documents: Sequence[KnownDocument]
     jobs_promised: Sequence[str]
-    """The ids that callers were given with a 2xx."""
+    """The ids returned to callers with a 2xx."""
     cancelled: bool = False
     """A cancellation was accepted."""
     kills: Mapping[str, int] = field(default_factory=dict)
@@ -50,13 +50,13 @@ class Evidence:
     """How often each harm was done in the round."""
     revocations: int = 0
     outages: int = 0
-    """Faults that struck the whole source for a while."""
+    """Temporary faults of the whole source."""
 
     status: Row = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
-    """What the link of each available document opened: its hash, or what went wrong."""
+    """For each available document: the hash of the file at its link, or the error."""
     listings: int = 0
-    """Requests for the case's detail that nothing spoiled."""
+    """Successful requests for the case's detail."""
 
     jobs: Sequence[Row] = ()
     rows: Sequence[Row] = ()
@@ -67,18 +67,18 @@ class Evidence:
     """Idempotency keys without an answer."""
 
     keys: frozenset[str] = frozenset()
-    """What S3 lists under the case's prefix."""
+    """The keys that S3 lists under the case's prefix."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Hash by name of every file that the store keeps for the case on its disk."""
+    """Hashes of the store's files of the case, by name."""
     manifest: Row = field(default_factory=dict)
     spooled: Sequence[str] = ()
     """Files left in the worker's spool."""
     running: Sequence[str] = ()
-    """Workflows of the case that have not ended, and what they are at."""
+    """Workflows of the case that have not ended, with their pending activities."""
     received: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    """What came in, by the address of the receiver."""
+    """Received webhooks, by the receiver's URL."""
     complaints: Sequence[str] = ()
-    """What the callers saw."""
+    """Defects that the callers saw."""
 
     def killed(self, *parts: str) -> int:
         """How often these parts were killed."""
@@ -86,13 +86,13 @@ class Evidence:
 
     @property
     def harmed(self) -> int:
-        """How often work in hand may have been lost by something else than a kill."""
+        """How often work in progress may have been lost by harms."""
         return sum(_LOSSES.get(name, 1) * times for name, times in self.harms.items())
 
 
-def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]:
-    """The documents with what the sandbox's log says of the requests for them."""
-    well: Counter[str] = Counter()
+def with_requests(documents: Sequence[KnownDocument], log: Sequence[Row]) -> list[KnownDocument]:
+    """The documents with their requests in the sandbox's log."""
+    clean: Counter[str] = Counter()
     struck: dict[str, list[Reason]] = {}
     owner = {copy: document.uuid for document in documents for copy in document.copies}
     for request in log:
@@ -104,14 +104,14 @@ def with_requests(documents: Sequence[Known], log: Sequence[Row]) -> list[Known]
         elif request["status"] == 401:
             struck.setdefault(uuid, []).append(Reason.CREDENTIAL)
         else:
-            well[uuid] += 1
+            clean[uuid] += 1
     return [
-        Known(
+        KnownDocument(
             document.uuid,
             document.copies,
             document.sha256,
             document.size,
-            well[document.uuid],
+            clean[document.uuid],
             Strikes(tuple(struck.get(document.uuid, ()))),
         )
         for document in documents

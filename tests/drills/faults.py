@@ -1,4 +1,4 @@
-"""Which of the sandbox's faults a drill turns on, and what each of them may lead to."""
+"""The sandbox's faults that drills use, and their permitted effects."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -30,7 +30,7 @@ REASONS: Final[dict[str, Reason]] = {
     "secret_piece_403": Reason.SECRET,
     "not_found_404": Reason.NOT_FOUND,
 }
-"""What the service calls a request that the fault struck."""
+"""The reason that the service records for each fault."""
 
 OUTAGES: Final = (
     "unavailable_503_html",
@@ -41,7 +41,7 @@ OUTAGES: Final = (
     "rate_limited",
     "rate_limited_retry_after",
 )
-"""Strike every request for a while, the probe's among them: a wait, and no attempt is used."""
+"""Affect every request for a while, including checks: the job waits and uses no attempts."""
 
 PASSING: Final = (
     "unavailable_503_json",
@@ -54,17 +54,17 @@ PASSING: Final = (
     "truncated",
     "chunked_truncated",
 )
-"""Strike documents and go away by themselves before the attempts are used up."""
+"""Affect documents and end before the attempts are used up."""
 
 SLOW: Final = ("hang", "stall", "trickle", "rate_limited_retry_after")
-"""Each strike costs seconds: `AUTOS_SOURCE_IDLE_TIMEOUT`, what the court asks for, or up to a
-minute for a document that comes at 1,000 bytes a second."""
+"""Each affected request costs seconds: `AUTOS_SOURCE_IDLE_TIMEOUT`, the `Retry-After`, or up to a
+minute for a document that arrives at 1,000 bytes per second."""
 
 FINAL: Final = ("secret_piece_403", "not_found_404")
-"""Strike one document for good, which is then failed at once."""
+"""Affect one document permanently, which then fails at once."""
 
 REFUSED: Final = "unauthorized_empty"
-"""Strikes one document for good: the credential is refused there and works everywhere else."""
+"""Affects one document permanently: the credential is refused only for it."""
 
 
 _AT_ONCE: Final = {REASONS[name] for name in FINAL}
@@ -72,18 +72,18 @@ _AT_ONCE: Final = {REASONS[name] for name in FINAL}
 
 @dataclass(frozen=True, slots=True)
 class Strikes:
-    """What struck the requests for one document, in their order."""
+    """The failed requests for one document, in order."""
 
     reasons: tuple[Reason, ...]
 
     def explain(self, reason: Reason) -> bool:
-        """True if they were enough to fail the document for this reason."""
+        """True if they justify failing the document for this reason."""
         enough = 1 if reason in _AT_ONCE else retry_rule(reason).attempts
         return self.reasons.count(reason) >= enough
 
     @property
     def allowed(self) -> int:
-        """So many of them the retry table allows one job to meet, had each counted."""
+        """The number that the retry table allows one job, if each counted."""
         return sum(retry_rule(reason).attempts for reason in set(self.reasons))
 
 

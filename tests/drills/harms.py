@@ -1,6 +1,6 @@
-"""What breaks between parts that live: frozen processes, cut or silent connections, no room left.
+"""Harms to running parts: frozen processes, cut or silent connections, full disks.
 
-A harm is done for some seconds and then put right; what it did stays for the parts to deal with.
+A harm lasts for some seconds and is then undone; the parts have to handle its effects.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ HARMS: Final[Mapping[str, tuple[float, float]]] = {
     "fill spool": (1, 6),
     "fill bucket": (1, 6),
 }
-"""By name: the shortest and the longest time in seconds. A worker is missed after some 15 s, so a
-frozen one comes back as a zombie whose work was given away."""
+"""Minimum and maximum seconds by name. A worker times out after some 15 s, so a frozen one resumes
+after its work was given to another worker."""
 
 NEEDS_MOUNTS: Final = frozenset({"fill spool", "fill bucket"})
 _ROOM: Final = "4g"
@@ -40,7 +40,7 @@ _TRIES: Final = 20
 
 
 class DatabaseLine:
-    """A TCP line to the database that can be cut, or go silent without being closed."""
+    """A TCP proxy of the database whose connections can be cut or go silent."""
 
     def __init__(self) -> None:
         self._server: asyncio.Server | None = None
@@ -51,12 +51,12 @@ class DatabaseLine:
         self._flowing.set()
 
     async def listen(self) -> int:
-        """Begin to listen; the port."""
+        """Start to listen; returns the port."""
         self._server = await asyncio.start_server(self._carry, HOST, 0)
         return int(self._server.sockets[0].getsockname()[1])
 
     def lead_to(self, port: int) -> None:
-        """Name the database's own port."""
+        """Set the database's port."""
         self._target = (HOST, port)
 
     def cut(self) -> None:
@@ -65,12 +65,12 @@ class DatabaseLine:
         for writer in self._open:
             writer.transport.abort()
 
-    def silence(self) -> None:
-        """Let requests through and hold every answer back."""
+    def unchanged(self) -> None:
+        """Forward requests and hold back responses."""
         self._flowing.clear()
 
-    def mend(self) -> None:
-        """Carry everything again."""
+    def restore(self) -> None:
+        """Forward everything again."""
         self._refusing = False
         self._flowing.set()
 
@@ -117,7 +117,7 @@ def can_mount() -> bool:
 
 
 class Room:
-    """A folder on a file system of its own that can be made full, and roomy again."""
+    """A folder on a separate file system that can be filled and emptied."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -126,16 +126,16 @@ class Room:
         """Mount it, empty.
 
         Raises:
-            CalledProcessError: this system does not let us.
+            CalledProcessError: mounting is not permitted.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         _run("mount", "-t", "tmpfs", "-o", f"size={_ROOM},mode=0700", "autos-drill", self._folder)
 
     def fill(self) -> None:
-        """Shrink it to what it holds.
+        """Shrink it to its current content.
 
         Raises:
-            CalledProcessError: it was written to in between, every time.
+            CalledProcessError: it was written to during every try.
         """
         for left in reversed(range(_TRIES)):
             room = os.statvfs(self._folder)
@@ -149,7 +149,7 @@ class Room:
                 return
 
     def empty(self) -> None:
-        """Give it its room back."""
+        """Restore its size."""
         self._resize(_ROOM)
 
     def remove(self) -> None:
@@ -165,7 +165,7 @@ def _run(*command: str | Path) -> None:
 
 
 class Harms:
-    """Does harm to one running stack, and puts it right."""
+    """Applies harms to one running stack and undoes them."""
 
     def __init__(
         self,
@@ -182,36 +182,36 @@ class Harms:
         self._rooms = rooms
 
     async def do(self, name: str, seconds: float) -> None:
-        """Do it, wait, and put it right, whatever comes between."""
-        begin, end = self._deed(name)
+        """Apply a harm, wait, and undo it, even on errors."""
+        begin, end = self._action(name)
         await begin()
         try:
             await asyncio.sleep(seconds)
         finally:
             await end()
 
-    def _deed(
+    def _action(
         self, name: str
     ) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]]:
         match name.split():
             case ["freeze", part]:
-                # The very processes that were frozen: one that died meanwhile has successors.
+                # The frozen processes themselves: a process that died has successors.
                 frozen: list[psutil.Process] = []
                 return (
                     lambda: self._freeze(part, frozen),
                     lambda: self._thaw(frozen),
                 )
             case ["cut", *_]:
-                return _later(self._worker_line.cut), _later(self._worker_line.mend)
+                return _later(self._worker_line.cut), _later(self._worker_line.restore)
             case ["swallow", *_]:
-                return _later(self._silence), _later(self._mend)
+                return _later(self._silence), _later(self._restore)
             case ["drop", *_]:
                 return self._drop_connections, _later(lambda: None)
             case ["fill", what] if what in self._rooms:
                 room = self._rooms[what]
                 return _aside(room.fill), _aside(room.empty)
             case _:
-                # Without rooms of their own there is nothing that could be filled.
+                # Without separate file systems nothing can be filled.
                 return _later(lambda: None), _later(lambda: None)
 
     async def _freeze(self, part: str, frozen: list[psutil.Process]) -> None:
@@ -231,12 +231,12 @@ class Harms:
                 process.send_signal(signal.SIGCONT)
 
     def _silence(self) -> None:
-        self._worker_line.silence()
-        self._api_line.silence()
+        self._worker_line.unchanged()
+        self._api_line.unchanged()
 
-    def _mend(self) -> None:
-        self._worker_line.mend()
-        self._api_line.mend()
+    def _restore(self) -> None:
+        self._worker_line.restore()
+        self._api_line.restore()
 
     async def _drop_connections(self) -> None:
         async with self._database.connect() as connection:
@@ -248,15 +248,15 @@ class Harms:
             )
 
 
-def _later(deed: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+def _later(action: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     async def do() -> None:
-        deed()
+        action()
 
     return do
 
 
-def _aside(deed: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+def _aside(action: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     async def do() -> None:
-        await asyncio.to_thread(deed)
+        await asyncio.to_thread(action)
 
     return do

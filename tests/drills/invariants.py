@@ -1,6 +1,6 @@
-"""What must hold of a case after a round, whatever was killed: one function for each promise.
+"""What must hold for a case after a round: one function per guarantee.
 
-Each looks at the evidence and returns a finding for everything that is broken; nothing is a pass.
+Each function checks the evidence and yields a finding for every violation.
 """
 
 import json
@@ -13,15 +13,15 @@ from typing import Any, Final
 from autos.contracts.reasons import Reason
 from autos.contracts.states import DocumentState, JobStatus
 from autos.store.object_keys import document_key, manifest_key
-from tests.drills.evidence import Evidence, Known, Row
+from tests.drills.evidence import Evidence, KnownDocument, Row
 
 BATCHES: Final = 2
-"""Of a job, in a worker's hands at once: one at work and one handed over ahead (decision 0008)."""
+"""Batches of a job on a worker: one running and one prefetched (decision 0008)."""
 BATCH: Final = 5
 
 
 class Kind(StrEnum):
-    """What sort of promise is broken."""
+    """The kind of guarantee that is broken."""
 
     LOST = "lost"
     DOUBLED = "doubled"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken promise, in a sentence."""
+    """One broken guarantee, with a description."""
 
     kind: Kind
     text: str
@@ -44,7 +44,7 @@ Findings = Iterator[Finding]
 
 
 def jobs_end(case: Evidence) -> Findings:
-    """Every job that somebody was promised has a row, and every job has ended and says when."""
+    """Every accepted job has a row, and every job has ended with its times."""
     known = {job["id"] for job in case.jobs}
     for job_id in case.jobs_promised:
         if job_id not in known:
@@ -57,19 +57,19 @@ def jobs_end(case: Evidence) -> Findings:
         if job["waiting_for"] is not None:
             yield Finding(Kind.UNTRUE, f"job {job['id']} still waits for {job['waiting_for']}")
         if job["status"] == JobStatus.CANCELLED and not case.cancelled:
-            yield Finding(Kind.LOST, f"job {job['id']} is cancelled, which nobody asked for")
+            yield Finding(Kind.LOST, f"job {job['id']} is cancelled without a request")
 
 
 def workflows_end(case: Evidence) -> Findings:
-    """Nothing of the case still runs in Temporal."""
+    """No workflow of the case still runs."""
     for workflow in case.running:
         yield Finding(Kind.STUCK, f"workflow {workflow} still runs")
 
 
 def documents_are_the_sources(case: Evidence) -> Findings:
-    """Each document of the source has one row: stored with its hash, or failed with good reason."""
+    """Each document of the source has one row: stored with its hash, or failed with reason."""
     if case.cancelled and not case.rows:
-        # Cancelled before the listing was read, which is written as a whole.
+        # Cancelled before the listing was saved, which happens in one transaction.
         return
     if len(case.rows) != len(case.documents):
         text = f"{len(case.rows)} rows for {len(case.documents)} documents"
@@ -84,7 +84,7 @@ def documents_are_the_sources(case: Evidence) -> Findings:
             yield from _ends_well(case, document, row)
 
 
-def _ends_well(case: Evidence, document: Known, row: Row) -> Findings:
+def _ends_well(case: Evidence, document: KnownDocument, row: Row) -> Findings:
     name = f"document {row['position']}"
     match row["state"]:
         case DocumentState.AVAILABLE:
@@ -99,11 +99,11 @@ def _ends_well(case: Evidence, document: Known, row: Row) -> Findings:
 
 
 def objects_are_the_documents(case: Evidence) -> Findings:
-    """The store holds each distinct content once and the manifest, whole, and nothing else.
+    """The store has each distinct content once, the complete manifest, and nothing else.
 
-    Where a job is cancelled while a kill keeps it from writing its rows, what it had in its hands
-    may lie in the store without one: bytes of the source, which the next job finds there. To take
-    them away could take what a worker that is believed dead is about to record.
+    If a job is cancelled while a kill prevents it from writing rows, documents in progress may be
+    stored without a row; the next job uses them. Deleting them could delete an object that a worker
+    believed dead is about to record.
     """
     stored = [row["sha256"] for row in case.rows if row["state"] == DocumentState.AVAILABLE]
     wanted = {document_key(case.number, sha256) for sha256 in stored}
@@ -127,21 +127,21 @@ def objects_are_the_documents(case: Evidence) -> Findings:
 def links_open(case: Evidence) -> Findings:
     """The link of every available document opens the source's bytes."""
     hashes = {copy: known.sha256 for known in case.documents for copy in known.copies}
-    for row in _told(case, DocumentState.AVAILABLE):
+    for row in _shown(case, DocumentState.AVAILABLE):
         found = case.links.get(row["uuid"], "no link")
         if found != hashes[row["uuid"]]:
             yield Finding(Kind.LOST, f"the link of document {row['uuid']} opens {found}")
 
 
 def status_is_true(case: Evidence) -> Findings:
-    """Status, the job's row and the manifest count what the documents' rows say."""
+    """Status, the job's row and the manifest have the counts of the documents' rows."""
     status, states = case.status, Counter(row["state"] for row in case.rows)
     available = states[DocumentState.AVAILABLE]
     failed = states[DocumentState.FAILED]
     stored = sum(row["size"] for row in case.rows if row["state"] == DocumentState.AVAILABLE)
     truth = (len(case.rows), available, failed, stored)
     newest = max(case.jobs, key=lambda job: job["created_at"], default=None)
-    told = {
+    shown = {
         "status": _counts(status, "total_documents", "completed_documents"),
         "the job's row": _counts(newest or {}, "total_documents", "available_documents"),
         "the manifest": (
@@ -149,7 +149,7 @@ def status_is_true(case: Evidence) -> Findings:
             sum(entry.get("size", 0) for entry in case.manifest.get("documents", ())),
         ),
     }
-    for name, counts in told.items():
+    for name, counts in shown.items():
         if counts != truth:
             yield Finding(Kind.UNTRUE, f"{name} counts {counts} where {truth} is true")
     named = {"status": status.get("job_id"), "the manifest": case.manifest.get("job_id")}
@@ -168,8 +168,8 @@ def status_is_true(case: Evidence) -> Findings:
         yield Finding(Kind.UNTRUE, "the status of the documents is not that of their rows")
 
 
-def subscribers_are_told(case: Evidence) -> Findings:
-    """Each subscription has one event, which was accepted and says how its job ended."""
+def subscribers_are_notified(case: Evidence) -> Findings:
+    """Each subscription has one event, which was accepted and has its job's final status."""
     jobs = {job["id"]: job for job in case.jobs}
     for subscription in case.subscriptions:
         mine = [row for row in case.deliveries if row["subscription_id"] == subscription["id"]]
@@ -185,7 +185,7 @@ def subscribers_are_told(case: Evidence) -> Findings:
         if not bound:
             yield Finding(Kind.LOST, f"the accepted subscription of {url} has no row")
         if len(bound) > 1:
-            # Its caller repeated one request until it was accepted.
+            # Its caller repeated the same request until it was accepted.
             yield Finding(Kind.DOUBLED, f"{url} has {len(bound)} subscriptions")
         events = {row["id"] for row in case.deliveries if row["subscription_id"] in bound}
         for unknown in {request["headers"]["webhook-id"] for request in requests} - events:
@@ -202,35 +202,35 @@ def _is_delivered(case: Evidence, url: str, delivery: Row, jobs: dict[str, Row])
         if request["headers"]["webhook-id"] == delivery["id"]
     ]
     if not any(request["status"] is not None and request["status"] < 300 for request in came):
-        yield Finding(Kind.LOST, f"{name} was accepted by nobody")
+        yield Finding(Kind.LOST, f"{name} was never accepted")
     tried = sum(attempt["delivery_id"] == delivery["id"] for attempt in case.attempts)
     if tried != delivery["attempts"]:
         yield Finding(Kind.UNTRUE, f"{name} counts {delivery['attempts']} of {tried} attempts")
-    # An attempt whose worker or record was lost is made again, under the same id.
+    # An attempt whose worker or record was lost is repeated under the same id.
     again = case.killed("worker", "postgres", "temporal") + case.harmed
     if not tried <= len(came) <= tried + again:
         text = f"{name} arrived {len(came)} times in {tried} attempts"
         yield Finding(Kind.DOUBLED if len(came) > tried else Kind.LOST, text)
     job = jobs.get(delivery["job_id"])
-    told: set[tuple[Any, Any]] = {_word(request["body"]) for request in came}
-    if job is not None and not case.cancelled and told - {(job["id"], job["status"])}:
-        yield Finding(Kind.UNTRUE, f"{name} says {told}, but the job is {job['status']}")
+    shown: set[tuple[Any, Any]] = {_job_and_status(request["body"]) for request in came}
+    if job is not None and not case.cancelled and shown - {(job["id"], job["status"])}:
+        yield Finding(Kind.UNTRUE, f"{name} says {shown}, but the job is {job['status']}")
 
 
 def requests_are_few(case: Evidence) -> Findings:
-    """The source was asked no more than the retry table, the faults and the kills allow.
+    """The source got no more requests than the retry table, the faults and the kills allow.
 
-    A document that came is asked for again only where its bytes were lost on the way: with the
-    worker, the row, or the store. One kill meets at most the two batches in the worker's hands.
-    A request that was spoiled is repeated by the retry table; beside it stand outcomes that were
-    lost with a worker, a row or a history, and one for every outage, which uses no attempts.
+    A served document is requested again only if its bytes were lost with the worker, the row or the
+    store. One kill affects at most the two batches on the worker. Failed requests are repeated by
+    the retry table. Further repetitions come from outcomes that were lost with a worker, a row or a
+    history, and one from every outage, which uses no attempts.
     """
     lost = case.killed("worker", "postgres", "s3") + case.harmed
-    # A job that begins after a cancelled one asks for what that one had in flight.
+    # The job after a cancelled one requests the documents that were in flight.
     again = lost + (1 if case.cancelled else 0)
     for document in case.documents:
-        if document.well > 1 + again:
-            text = f"document {document.uuid} was asked for well {document.well} times"
+        if document.clean_requests > 1 + again:
+            text = f"document {document.uuid} was asked for cleanly {document.clean_requests} times"
             yield Finding(Kind.DOUBLED, text)
         met = len(document.strikes.reasons)
         allowed = document.strikes.allowed * len(document.copies) * max(1, len(case.jobs))
@@ -239,7 +239,7 @@ def requests_are_few(case: Evidence) -> Findings:
         if met > allowed + uncounted:
             text = f"document {document.uuid} met {met} refusals of {allowed} + {uncounted} allowed"
             yield Finding(Kind.DOUBLED, text)
-    repeated = sum(max(0, document.well - 1) for document in case.documents)
+    repeated = sum(max(0, document.clean_requests - 1) for document in case.documents)
     if repeated > again * BATCHES * BATCH:
         text = f"{repeated} documents were asked for again after {lost} kills"
         yield Finding(Kind.DOUBLED, text)
@@ -248,9 +248,9 @@ def requests_are_few(case: Evidence) -> Findings:
 
 
 def attempts_are_true(case: Evidence) -> Findings:
-    """A row counts at least one attempt, and no more than the source was asked."""
+    """A row counts at least one attempt, and no more than the source got requests."""
     for document in case.documents:
-        asked = document.well + len(document.strikes.reasons)
+        asked = document.clean_requests + len(document.strikes.reasons)
         for row in _rows_of(case, document):
             least = 1 if row["state"] == DocumentState.AVAILABLE else 0
             if not least <= row["attempts"] <= asked:
@@ -259,7 +259,7 @@ def attempts_are_true(case: Evidence) -> Findings:
 
 
 def nothing_is_left_over(case: Evidence) -> Findings:
-    """No temporary file, no request that is for ever in progress."""
+    """No temporary file and no unfinished idempotency key is left."""
     for name in case.spooled:
         yield Finding(Kind.DOUBLED, f"the file {name} is left in the spool")
     if case.open_keys:
@@ -268,7 +268,7 @@ def nothing_is_left_over(case: Evidence) -> Findings:
 
 
 def callers_saw_no_wrong(case: Evidence) -> Findings:
-    """No answer that no caller should get."""
+    """Callers saw no invalid response."""
     for complaint in case.complaints:
         yield Finding(Kind.UNTRUE, complaint)
 
@@ -280,7 +280,7 @@ INVARIANTS: Final[tuple[Callable[[Evidence], Findings], ...]] = (
     objects_are_the_documents,
     links_open,
     status_is_true,
-    subscribers_are_told,
+    subscribers_are_notified,
     requests_are_few,
     attempts_are_true,
     nothing_is_left_over,
@@ -289,28 +289,28 @@ INVARIANTS: Final[tuple[Callable[[Evidence], Findings], ...]] = (
 
 
 def broken(case: Evidence) -> list[Finding]:
-    """All that is broken in a case."""
+    """All broken guarantees of a case."""
     return [finding for invariant in INVARIANTS for finding in invariant(case)]
 
 
-def _rows_of(case: Evidence, document: Known) -> list[Row]:
+def _rows_of(case: Evidence, document: KnownDocument) -> list[Row]:
     return [row for row in case.rows if row["source_id"] in document.copies]
 
 
-def _told(case: Evidence, state: DocumentState) -> list[Row]:
+def _shown(case: Evidence, state: DocumentState) -> list[Row]:
     return [row for row in case.status.get("documents", ()) if row["status"] == state]
 
 
-def _counts(told: Row, total: str, available: str) -> tuple[Any, ...]:
+def _counts(shown: Row, total: str, available: str) -> tuple[Any, ...]:
     return (
-        told.get(total),
-        told.get(available),
-        told.get("failed_documents"),
-        told.get("bytes_stored"),
+        shown.get(total),
+        shown.get(available),
+        shown.get("failed_documents"),
+        shown.get("bytes_stored"),
     )
 
 
-def _word(body: str) -> tuple[Any, Any]:
-    """The job and how it ended, as a webhook's body says."""
+def _job_and_status(body: str) -> tuple[Any, Any]:
+    """The job's id and status in a webhook's body."""
     data = json.loads(body)["data"]
     return data["job_id"], data["status"]

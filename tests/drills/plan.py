@@ -1,6 +1,6 @@
-"""What one round does and when: drawn from its seed alone, so that the same seed is the same plan.
+"""The plan of a round: its actions and their times, determined by the seed.
 
-What the moments meet is not drawn: two rounds of one seed may find the jobs at different points.
+Does not promise the same effect: two rounds of one seed may meet the jobs at different points.
 """
 
 import random
@@ -22,16 +22,16 @@ _CHANCES: Final = {
     "revocation": 8,
     "harm": 26,
 }
-"""Of each disturbance, in per cent."""
+"""Probability of each disturbance in per cent."""
 _PART_OF: Final = {name: name.split()[1] if name.startswith("freeze") else "" for name in HARMS}
 _COURTS: Final = (26, 19, 13)
 _IN_FLIGHT: Final = 5
-"""Documents of one job that the source is asked for at once."""
+"""Concurrent requests of one job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A subscriber; `behaviour` is how it answers at first, empty for well."""
+    """A webhook receiver; `behaviour` scripts its first responses, empty for 2xx."""
 
     name: str
     behaviour: Mapping[str, object] = field(default_factory=dict)
@@ -39,14 +39,14 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case to be made and asked for, with one webhook for each receiver."""
+    """A case to create and download, with one webhook per receiver."""
 
     documents: int
     shape: str
     seed: int
     receivers: tuple[Receiver, ...]
     court: int = 26
-    """The court's two digits in the case number; the cases of a round are of different ones."""
+    """The court's two digits in the case number; different for the cases of a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Kill:
     at: float
     part: str
     down: float | None = None
-    """Seconds until it is started again; None leaves it to the stack."""
+    """Seconds until it is restarted; None leaves the restart to the stack."""
 
     def __str__(self) -> str:
         """What happens, for the table."""
@@ -66,7 +66,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The worker is stopped in good order and started again."""
+    """The worker is stopped by SIGTERM and started again."""
 
     at: float
     down: float
@@ -78,7 +78,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """Something between two parts breaks for a while (tests/drills/harms.py)."""
+    """A temporary harm (tests/drills/harms.py)."""
 
     at: float
     name: str
@@ -94,16 +94,16 @@ class Fault:
     """A fault of the sandbox."""
 
     at: float
-    """At 0 it is in force before any job starts."""
+    """At 0 it is enabled before any job starts."""
     name: str
     case: int | None
-    """Which of the round's cases; None for the whole source."""
+    """Index of the affected case; None for the whole source."""
     document: int | None = None
-    """The place of the one document it strikes; None for all."""
+    """Index of the affected document; None for all."""
     route: str | None = None
     when: Mapping[str, object] = field(default_factory=lambda: {"mode": "always"})
     seconds: float | None = None
-    """How long it lasts; None until the round ends."""
+    """Its duration; None for the whole round."""
 
     def __str__(self) -> str:
         """What happens, for the table."""
@@ -126,7 +126,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """All tokens of the source die; a new one is set after a while."""
+    """All tokens of the source are revoked; a new one is set later."""
 
     at: float
     seconds: float
@@ -138,7 +138,7 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """A second caller asks for the same case, with a webhook."""
+    """A second caller requests the same case with a webhook."""
 
     at: float
     case: int
@@ -174,34 +174,35 @@ class Cancel:
         return f"{self.at:.2f} cancel case {self.case + 1}"
 
 
-Deed = Kill | Restart | Harm | Fault | Revocation | Attach | Pause | Cancel
+Action = Kill | Restart | Harm | Fault | Revocation | Attach | Pause | Cancel
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: the cases, and the deeds by their moments (seconds after the jobs' start)."""
+    """One round: the cases, and the actions by their time in seconds after the jobs' start."""
 
     seed: int
     latency_ms: int
-    """Of the source, for each document."""
+    """The source's latency for each document."""
     size_bytes: int
     cases: tuple[Case, ...]
-    deeds: tuple[Deed, ...]
+    actions: tuple[Action, ...]
 
     def kills(self, *parts: str) -> int:
-        """How many kills of these parts there are."""
-        return sum(isinstance(deed, Kill) and deed.part in parts for deed in self.deeds)
+        """The number of kills of these parts."""
+        return sum(isinstance(action, Kill) and action.part in parts for action in self.actions)
 
     def harmed(self, *names: str) -> int:
-        """How many harms of these names there are; of any without names."""
+        """The number of harms with these names; of all harms without names."""
         return sum(
-            isinstance(deed, Harm) and (not names or deed.name in names) for deed in self.deeds
+            isinstance(action, Harm) and (not names or action.name in names)
+            for action in self.actions
         )
 
     @property
     def cancelled(self) -> frozenset[int]:
         """The cases that are cancelled."""
-        return frozenset(deed.case for deed in self.deeds if isinstance(deed, Cancel))
+        return frozenset(action.case for action in self.actions if isinstance(action, Cancel))
 
 
 def make_round(seed: int) -> Round:
@@ -213,32 +214,32 @@ def make_round(seed: int) -> Round:
     )
     latency = chance.randrange(100, 260, 20)
     longest = max(case.documents for case in cases) / _IN_FLIGHT * latency / 1000
-    # A little beyond the expected end, so that the end and the webhooks are met, too.
+    # A little longer than the expected duration, to include the end and the webhooks.
     span = longest * 1.1 + 0.3
-    deeds: list[Deed] = []
+    actions: list[Action] = []
     for _ in range(chance.choice((1, 1, 1, 2, 2))):
-        deeds += _disturbance(chance, span, cases, deeds)
-    deeds += _callers(chance, span, cases, f"drill-{seed}-second")
+        actions += _disturbance(chance, span, cases, actions)
+    actions += _callers(chance, span, cases, f"drill-{seed}-second")
     size = chance.choice((3_000, 20_000, 60_000))
-    if any(isinstance(deed, Harm) and deed.name == "fill spool" for deed in deeds):
-        # Only what is larger than a worker keeps in memory meets its disk.
+    if any(isinstance(action, Harm) and action.name == "fill spool" for action in actions):
+        # Only documents that do not fit into memory are spooled to disk.
         size = 9_500_000
         cases = tuple(replace(case, documents=min(case.documents, 8)) for case in cases)
-        deeds = [_within(deed, cases) for deed in deeds]
+        actions = [_within(action, cases) for action in actions]
     return Round(
         seed=seed,
         latency_ms=latency,
         size_bytes=size,
         cases=cases,
-        deeds=tuple(sorted(deeds, key=lambda deed: deed.at)),
+        actions=tuple(sorted(actions, key=lambda action: action.at)),
     )
 
 
-def _within(deed: Deed, cases: tuple[Case, ...]) -> Deed:
-    """The deed, about a document that a case still has."""
-    if isinstance(deed, Fault) and deed.case is not None and deed.document is not None:
-        return replace(deed, document=deed.document % (cases[deed.case].documents // 2))
-    return deed
+def _within(action: Action, cases: tuple[Case, ...]) -> Action:
+    """The action, limited to documents that the case has."""
+    if isinstance(action, Fault) and action.case is not None and action.document is not None:
+        return replace(action, document=action.document % (cases[action.case].documents // 2))
+    return action
 
 
 def _case(chance: random.Random, name: str, court: int) -> Case:
@@ -253,20 +254,23 @@ def _case(chance: random.Random, name: str, court: int) -> Case:
 
 
 def _receiver(chance: random.Random, name: str) -> Receiver:
-    # Once only: the schedule's second delay is 30 s (autos/contracts/webhooks.py).
+    # Only once: the second delay of the schedule is 30 s (autos/contracts/retries.py).
     behaviour = {"behaviour": chance.choice(("status", "drop", "redirect")), "count": 1}
     return Receiver(name, behaviour if chance.random() < 0.12 else {})
 
 
 def _disturbance(
-    chance: random.Random, span: float, cases: tuple[Case, ...], before: list[Deed]
-) -> list[Deed]:
+    chance: random.Random, span: float, cases: tuple[Case, ...], before: list[Action]
+) -> list[Action]:
     (kind,) = chance.choices(list(_CHANCES), list(_CHANCES.values()))
-    # One part is not killed twice: what would be killed is not there, or has just come.
-    taken = {deed.part for deed in before if isinstance(deed, Kill)}
-    taken |= {"worker" for deed in before if isinstance(deed, Restart)}
+    # No part is killed twice: it might be down or just starting.
+    taken = {action.part for action in before if isinstance(action, Kill)}
+    taken |= {"worker" for action in before if isinstance(action, Restart)}
     taken |= {
-        word for deed in before if isinstance(deed, Harm) for word in _PART_OF[deed.name].split()
+        word
+        for action in before
+        if isinstance(action, Harm)
+        for word in _PART_OF[action.name].split()
     }
     free = [part for part in PARTS if part not in taken]
     at = round(chance.uniform(0, span), 2)
@@ -277,7 +281,7 @@ def _disturbance(
             return [_fault(chance, at, cases)]
         case "harm":
             return [_harm(chance, at, taken)]
-        case "revocation" if not any(isinstance(deed, Revocation) for deed in before):
+        case "revocation" if not any(isinstance(action, Revocation) for action in before):
             return [Revocation(at, round(chance.uniform(0.3, 2), 1))]
         case "two kills":
             later = at + chance.choice((0, 0.1, 1))
@@ -292,7 +296,7 @@ def _kill(chance: random.Random, at: float, part: str) -> Kill:
 
 
 def _harm(chance: random.Random, at: float, taken: set[str]) -> Harm:
-    # What is killed in this round cannot be frozen, too.
+    # A part that is killed in this round is not frozen as well.
     fitting = [name for name in HARMS if not (taken & set(name.split()))]
     name = chance.choice(fitting)
     shortest, longest = HARMS[name]
@@ -322,7 +326,7 @@ def _fault(chance: random.Random, at: float, cases: tuple[Case, ...]) -> Fault:
             when = {"mode": "first", "count": chance.choice((1, 3))}
             return Fault(at, chance.choice(SLOW), anywhere, route="document", when=when)
         case "refused":
-            # The credential for this one document only: no sign against the credential itself.
+            # Refused for this document only, which says nothing about the credential.
             document = chance.randrange(cases[case].documents // 2)
             return Fault(early, REFUSED, case, document=document, route="document")
         case "final":
@@ -333,10 +337,12 @@ def _fault(chance: random.Random, at: float, cases: tuple[Case, ...]) -> Fault:
             return Fault(0.0, chance.choice(OUTAGES), case, route="detail", when=when)
 
 
-def _callers(chance: random.Random, span: float, cases: tuple[Case, ...], name: str) -> list[Deed]:
+def _callers(
+    chance: random.Random, span: float, cases: tuple[Case, ...], name: str
+) -> list[Action]:
     case = chance.randrange(len(cases))
     at = round(chance.uniform(0, span), 2)
-    match chance.choice(("nobody", "nobody", "attach", "attach", "pause", "cancel")):
+    match chance.choice(("none", "none", "attach", "attach", "pause", "cancel")):
         case "attach":
             return [Attach(at, case, _receiver(chance, name))]
         case "pause":
@@ -356,9 +362,9 @@ FIXED: Final = tuple(
             Case(60, "two-instances", number, (Receiver(f"fixed-{number}-1"),)),
             Case(20, "listed-twice", number, (Receiver(f"fixed-{number}-2"),), court=19),
         ),
-        deeds=deeds,
+        actions=actions,
     )
-    for number, deeds in enumerate(
+    for number, actions in enumerate(
         (
             (Kill(0.5, "worker"),),
             (Kill(0.5, "postgres"), Attach(0.7, 0, Receiver("fixed-2-second"))),
@@ -371,4 +377,4 @@ FIXED: Final = tuple(
         start=1,
     )
 )
-"""The short set of `make test`: between them each part is killed in the middle of two jobs."""
+"""The short set of `make test`: together they kill each part during two jobs."""

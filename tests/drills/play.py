@@ -1,4 +1,4 @@
-"""Plays one round on a running stack: starts the jobs, does the deeds, waits for the ends."""
+"""Plays a round on a running stack: starts the jobs, runs the actions, waits for the ends."""
 
 import asyncio
 from collections import Counter
@@ -14,14 +14,14 @@ from autos.cnj import CaseNumber
 from cli.stack import Stack
 from tests.drills.client import Caller, NoAnswer
 from tests.drills.evidence import Evidence
-from tests.drills.ground import Ground, Played
+from tests.drills.evidence_reader import EvidenceReader, Played
 from tests.drills.harms import Harms
 from tests.drills.invariants import BATCH, Finding, Kind, broken
 from tests.drills.plan import (
+    Action,
     Attach,
     Cancel,
     Case,
-    Deed,
     Fault,
     Harm,
     Kill,
@@ -34,38 +34,38 @@ from tests.drills.plan import (
 from tests.e2e.clients import Api, Sandbox
 
 STUCK_SECONDS: Final = 180.0
-"""A job that has not ended so long after the last deed is stuck."""
+"""A job that has not ended this long after the last action is stuck."""
 SILENT_SECONDS: Final = 75.0
-"""A running job whose status has not changed for so long says what it waits for. A last document
-that trickles takes a minute."""
+"""A running job whose status has not changed for this long must show a wait. A slow last document
+takes a minute."""
 _SEQUENCES: Final = count(9_970_001)
-"""Of the case numbers; several players may play on one stack."""
+"""Sequence of the case numbers, unique for all players of a stack."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a round."""
+    """The result of a round."""
 
     round: Round
     documents: int
     requests: int
     """For documents."""
     struck: int
-    """Those of them that a fault or a dead token spoiled."""
+    """Requests that failed because of a fault or a refused token."""
     in_flight: int
-    """The most requests for documents that the source had at once."""
+    """The maximum of concurrent document requests at the source."""
     seconds: float
     findings: Sequence[Finding]
     evidence: Sequence[Evidence]
 
     def count(self, kind: Kind) -> int:
-        """How many findings are of this kind."""
+        """The number of findings of this kind."""
         return sum(finding.kind is kind for finding in self.findings)
 
 
 @dataclass
 class PlayedCase:
-    """A case of the round as it is played."""
+    """A case of the round with its state."""
 
     plan: Case
     truth: dict[str, Any]
@@ -75,7 +75,7 @@ class PlayedCase:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
     waits: set[str] = field(default_factory=set)
-    """What its status said that it waited for."""
+    """The `waiting_for` values that its status showed."""
 
     @property
     def number(self) -> str:
@@ -86,7 +86,7 @@ class PlayedCase:
 class Player:
     """Plays rounds, one after the other, on one stack; `http` is shared and not closed.
 
-    Without `harms` only parts can be killed and the source can be at fault.
+    Without `harms`, only kills and faults of the source are possible.
     """
 
     def __init__(self, stack: Stack, http: httpx2.AsyncClient, harms: Harms | None = None) -> None:
@@ -95,11 +95,11 @@ class Player:
         self._stack = stack
         self._sandbox = Sandbox(http, given["AUTOS_PDPJ_BASE_URL"])
         self._api = Api(http, given["AUTOS_API_URL"], given["AUTOS_ADMIN_KEY"])
-        self._ground = Ground.of(stack, http)
+        self._reader = EvidenceReader.of(stack, http)
         self._harms = harms
 
     async def play(self, plan: Round) -> Result:
-        """Play a round and look at what is left of it.
+        """Play a round and check the guarantees.
 
         Raises:
             StackError: a part that was killed does not come back.
@@ -113,11 +113,13 @@ class Player:
             await self._act(plan, jobs)
         except* NoAnswer as group:
             findings += [Finding(Kind.STUCK, str(error)) for error in group.exceptions]
-        for part in dict.fromkeys(deed.part for deed in plan.deeds if isinstance(deed, Kill)):
+        for part in dict.fromkeys(
+            action.part for action in plan.actions if isinstance(action, Kill)
+        ):
             await self._stack.wait_ready(part)
         findings += await self._wait_for_ends(jobs)
         findings += held_up(plan, jobs)
-        findings += await self._ground.permits_left()
+        findings += await self._reader.permits_left()
         evidence = [await self._look(plan, job) for job in jobs]
         findings += [
             Finding(finding.kind, f"case {place}: {finding.text}")
@@ -126,8 +128,8 @@ class Player:
         ]
         counters = await self._sandbox.counters()
         in_flight = int(counters["in_flight_max"])
-        # A body that is refused half-way, for want of room, is over for the worker some moments
-        # before the source notices.
+        # A body that is refused for lack of space ends for the worker slightly before the source
+        # notices.
         allowed = self._bound + BATCH * plan.harmed("fill spool")
         if in_flight > allowed:
             text = f"{in_flight} requests at once at the source, {allowed} are allowed"
@@ -164,16 +166,16 @@ class Player:
             await self._sandbox.control("POST", path, json=dict(receiver.behaviour))
 
     async def _act(self, plan: Round, jobs: list[PlayedCase]) -> None:
-        for deed in plan.deeds:
-            if isinstance(deed, Fault) and deed.at == 0:
-                await self._fault(deed, jobs)
+        for action in plan.actions:
+            if isinstance(action, Fault) and action.at == 0:
+                await self._fault(action, jobs)
         async with asyncio.TaskGroup() as group:
             for job in jobs:
                 for receiver in job.plan.receivers:
                     group.create_task(self._start(job, receiver))
-            for deed in plan.deeds:
-                if not (isinstance(deed, Fault) and deed.at == 0):
-                    group.create_task(self._do(deed, jobs))
+            for action in plan.actions:
+                if not (isinstance(action, Fault) and action.at == 0):
+                    group.create_task(self._do(action, jobs))
 
     async def _start(self, job: PlayedCase, receiver: Receiver) -> None:
         url = f"{self._sandbox.url}/receiver/{receiver.name}"
@@ -181,9 +183,9 @@ class Player:
         job.receivers.append(receiver.name)
         job.started.set()
 
-    async def _do(self, deed: Deed, jobs: list[PlayedCase]) -> None:
-        await asyncio.sleep(deed.at)
-        match deed:
+    async def _do(self, action: Action, jobs: list[PlayedCase]) -> None:
+        await asyncio.sleep(action.at)
+        match action:
             case Kill(part=part, down=None):
                 await self._stack.kill(part)
             case Kill(part=part, down=float(down)):
@@ -196,7 +198,7 @@ class Player:
                 self._stack.start("worker")
                 await self._stack.wait_ready("worker")
             case Fault():
-                await self._fault(deed, jobs)
+                await self._fault(action, jobs)
             case Harm(name=name, seconds=seconds):
                 if self._harms is not None:
                     await self._harms.do(name, seconds)
@@ -212,29 +214,29 @@ class Player:
                 await job.started.wait()
                 job.cancelled = await job.caller.steer(job.promised[0], "cancel")
 
-    async def _fault(self, deed: Fault, jobs: list[PlayedCase]) -> None:
+    async def _fault(self, action: Fault, jobs: list[PlayedCase]) -> None:
         fault = await self._sandbox.control(
             "POST",
             "/faults",
             json={
-                "fault": deed.name,
-                "process": None if deed.case is None else jobs[deed.case].number,
-                "document": deed.document,
-                "route": deed.route,
-                "when": dict(deed.when),
+                "fault": action.name,
+                "process": None if action.case is None else jobs[action.case].number,
+                "document": action.document,
+                "route": action.route,
+                "when": dict(action.when),
             },
         )
-        if deed.seconds is not None:
-            await asyncio.sleep(deed.seconds)
+        if action.seconds is not None:
+            await asyncio.sleep(action.seconds)
             await self._sandbox.control("DELETE", f"/faults/{fault['id']}")
 
     async def _revoke(self, seconds: float, caller: Caller) -> None:
         await self._sandbox.control("POST", "/tokens/revoke", json={})
         await asyncio.sleep(seconds)
-        # It lives for eight hours, and so for the rounds after this one.
+        # The next rounds use this token, too: it is valid for eight hours.
         new = await self._sandbox.control("POST", "/tokens", json={})
         body = {"access_token": new["access_token"]}
-        reply = await caller.ask("PUT", "/credentials/pdpj", json=body)
+        reply = await caller.send("PUT", "/credentials/pdpj", json=body)
         if reply.status_code != 200:
             caller.complaints.append(f"a new credential was answered {reply.text}")
 
@@ -246,22 +248,24 @@ class Player:
 
     async def _wait_for_ends(self, jobs: list[PlayedCase]) -> list[Finding]:
         async def end(place: int, job: PlayedCase) -> list[Finding]:
-            said = "no status"
-            silence = Unanswered()
+            shown = "no status"
+            unchanged = Unanswered()
             try:
                 async with asyncio.timeout(STUCK_SECONDS):
                     async for status in job.caller.watch(job.number):
-                        said = f"{status['status']}, waiting for {status['waiting_for']}"
+                        shown = f"{status['status']}, waiting for {status['waiting_for']}"
                         if status["waiting_for"]:
                             job.waits.add(status["waiting_for"])
-                        silence.hear(status)
+                        unchanged.observe(status)
             except (TimeoutError, NoAnswer) as error:
-                said = str(error) or said
-                running = "; ".join(await self._ground.running(job.number))
-                return [Finding(Kind.STUCK, f"case {place} has not ended: {said}; {running}")]
-            await self._ground.settled(job.number)
-            if silence.longest > SILENT_SECONDS:
-                text = f"case {place} stood still for {silence.longest:.0f} s and did not say why"
+                shown = str(error) or shown
+                running = "; ".join(await self._reader.running(job.number))
+                return [Finding(Kind.STUCK, f"case {place} has not ended: {shown}; {running}")]
+            await self._reader.settled(job.number)
+            if unchanged.longest > SILENT_SECONDS:
+                text = (
+                    f"case {place} did not change for {unchanged.longest:.0f} s and showed no wait"
+                )
                 return [Finding(Kind.SILENT, text)]
             return []
 
@@ -271,18 +275,23 @@ class Player:
         return [finding for findings in await asyncio.gather(*waits) for finding in findings]
 
     async def _look(self, plan: Round, job: PlayedCase) -> Evidence:
-        return await self._ground.evidence(
+        return await self._reader.evidence(
             Played(
                 number=job.number,
                 truth=job.truth,
                 jobs_promised=job.promised,
                 receivers=job.receivers,
                 cancelled=job.cancelled,
-                kills=dict(Counter(deed.part for deed in plan.deeds if isinstance(deed, Kill))),
-                harms=dict(Counter(deed.name for deed in plan.deeds if isinstance(deed, Harm))),
-                revocations=sum(isinstance(deed, Revocation) for deed in plan.deeds),
+                kills=dict(
+                    Counter(action.part for action in plan.actions if isinstance(action, Kill))
+                ),
+                harms=dict(
+                    Counter(action.name for action in plan.actions if isinstance(action, Harm))
+                ),
+                revocations=sum(isinstance(action, Revocation) for action in plan.actions),
                 outages=sum(
-                    isinstance(deed, Fault) and deed.seconds is not None for deed in plan.deeds
+                    isinstance(action, Fault) and action.seconds is not None
+                    for action in plan.actions
                 ),
                 complaints=job.caller.complaints,
             ),
@@ -291,7 +300,7 @@ class Player:
 
 
 class Unanswered:
-    """How long a running job's status stood still without a reason."""
+    """The longest time for which a running job's status did not change without a reason."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.longest = 0.0
@@ -299,21 +308,25 @@ class Unanswered:
         self._last: tuple[object, ...] = ()
         self._since = clock()
 
-    def hear(self, status: Mapping[str, Any]) -> None:
-        """Take in one status."""
+    def observe(self, status: Mapping[str, Any]) -> None:
+        """Process one status."""
         counters = tuple(value for name, value in status.items() if name.endswith("_documents"))
-        said = (status["status"], status["job_id"], *counters)
+        shown = (status["status"], status["job_id"], *counters)
         explained = status["waiting_for"] or not status["live"] or status["next_try_at"]
-        if explained or said != self._last:
-            self._last, self._since = said, self._clock()
+        if explained or shown != self._last:
+            self._last, self._since = shown, self._clock()
         self.longest = max(self.longest, self._clock() - self._since)
 
 
 def held_up(plan: Round, jobs: list[PlayedCase]) -> list[Finding]:
-    """Cases that waited although all that was done concerned other cases, of other courts."""
-    struck = {deed.case for deed in plan.deeds if isinstance(deed, Fault)}
+    """Cases that waited although all faults concerned cases of other courts."""
+    struck = {action.case for action in plan.actions if isinstance(action, Fault)}
     elsewhere = (Kill, Restart, Revocation, Harm)
-    if not struck or None in struck or any(isinstance(deed, elsewhere) for deed in plan.deeds):
+    if (
+        not struck
+        or None in struck
+        or any(isinstance(action, elsewhere) for action in plan.actions)
+    ):
         return []
     return [
         Finding(Kind.HELD_UP, f"case {place + 1} waited for {', '.join(sorted(waits))}")

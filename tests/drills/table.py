@@ -1,4 +1,4 @@
-"""How results are shown: a line as each round ends, the sums, and Markdown for a report."""
+"""Formats results: a line per round, the totals, and Markdown."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,12 +22,12 @@ COLUMNS: Final = (
 
 
 def cells(number: int, result: Result) -> tuple[str, ...]:
-    """One row."""
+    """The cells of a round's row."""
     plan = result.round
     return (
         str(number),
         str(plan.seed),
-        "; ".join(str(deed) for deed in plan.deeds) or "nothing",
+        "; ".join(str(action) for action in plan.actions) or "nothing",
         str(len(plan.cases)),
         str(result.documents),
         str(result.requests),
@@ -39,12 +39,12 @@ def cells(number: int, result: Result) -> tuple[str, ...]:
 
 
 def verdict(result: Result) -> str:
-    """All that is broken, or that nothing is."""
+    """The findings, or `good`."""
     return "; ".join(f"{one.kind}: {one.text}" for one in result.findings) or "good"
 
 
 def sums(results: Sequence[Result]) -> str:
-    """The line under the table."""
+    """The totals of all rounds."""
     counts = ", ".join(f"{sum(one.count(kind) for one in results)} {kind}" for kind in Kind)
     broken = sum(bool(one.findings) for one in results)
     documents = sum(one.documents for one in results)
@@ -57,7 +57,7 @@ def sums(results: Sequence[Result]) -> str:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """For a report."""
+    """The totals and the table as Markdown."""
     lines = [COLUMNS, ("---",) * len(COLUMNS)]
     lines += [cells(number, result) for number, result in enumerate(results, start=1)]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""Each invariant finds the promise it is about broken, and nothing in a round that went well."""
+"""Each invariant finds its broken guarantee, and nothing in a correct round."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autos.contracts.reasons import Reason
-from tests.drills.evidence import Evidence, Known, with_requests
+from tests.drills.evidence import Evidence, KnownDocument, with_requests
 from tests.drills.faults import Strikes
 from tests.drills.invariants import Kind, broken
 
@@ -33,7 +33,7 @@ def row(position: int, **other: Any) -> dict[str, Any]:
 
 
 def request(**other: Any) -> dict[str, Any]:
-    """A webhook that came in and was accepted."""
+    """A received and accepted webhook."""
     body = json.dumps({"data": {"job_id": "job", "status": "completed"}})
     return {"headers": {"webhook-id": "evt"}, "status": 200, "body": body} | other
 
@@ -70,7 +70,8 @@ DELIVERY = {
 GOOD = Evidence(
     number=NUMBER,
     documents=[
-        Known(f"uuid-{place}", (f"uuid-{place}",), HASHES[place], 10, well=1) for place in (0, 1)
+        KnownDocument(f"uuid-{place}", (f"uuid-{place}",), HASHES[place], 10, clean_requests=1)
+        for place in (0, 1)
     ],
     jobs_promised=["job"],
     status=STATUS,
@@ -98,7 +99,7 @@ GOOD = Evidence(
 )
 
 
-def test_nothing_is_found_where_nothing_is_broken() -> None:
+def test_correct_evidence_has_no_finding() -> None:
     assert broken(GOOD) == []
 
 
@@ -107,7 +108,10 @@ BROKEN: dict[str, tuple[dict[str, Any], Kind]] = {
     "a job has not ended": ({"jobs": [JOB | {"status": "processing"}]}, Kind.STUCK),
     "a job ended without times": ({"jobs": [JOB | {"completed_at": None}]}, Kind.UNTRUE),
     "an ended job waits": ({"jobs": [JOB | {"waiting_for": "source"}]}, Kind.UNTRUE),
-    "nobody cancelled the job": ({"jobs": [JOB | {"status": "cancelled"}]}, Kind.LOST),
+    "the job is cancelled without a request": (
+        {"jobs": [JOB | {"status": "cancelled"}]},
+        Kind.LOST,
+    ),
     "a workflow runs": ({"running": ["webhook/evt"]}, Kind.STUCK),
     "a document has no row": ({"rows": [row(0)]}, Kind.LOST),
     "a document has two rows": (
@@ -153,7 +157,7 @@ BROKEN: dict[str, tuple[dict[str, Any], Kind]] = {
         Kind.DOUBLED,
     ),
     "a delivery is pending": ({"deliveries": [DELIVERY | {"status": "pending"}]}, Kind.STUCK),
-    "nobody accepted the event": ({"received": {URL: [request(status=500)]}}, Kind.LOST),
+    "the event was never accepted": ({"received": {URL: [request(status=500)]}}, Kind.LOST),
     "the event came twice": ({"received": {URL: [request(), request()]}}, Kind.DOUBLED),
     "an unknown event came": (
         {"received": {URL: [request(), request(headers={"webhook-id": "evt-9"})]}},
@@ -173,12 +177,12 @@ BROKEN: dict[str, tuple[dict[str, Any], Kind]] = {
         Kind.LOST,
     ),
     "attempts are counted wrongly": ({"deliveries": [DELIVERY | {"attempts": 2}]}, Kind.UNTRUE),
-    "the event tells another end": (
+    "the event has another status": (
         {"received": {URL: [request(body='{"data": {"job_id": "job", "status": "failed"}}')]}},
         Kind.UNTRUE,
     ),
     "a document was asked for twice": (
-        {"documents": [replace(GOOD.documents[0], well=2), GOOD.documents[1]]},
+        {"documents": [replace(GOOD.documents[0], clean_requests=2), GOOD.documents[1]]},
         Kind.DOUBLED,
     ),
     "the retry table was not kept": (
@@ -197,20 +201,21 @@ BROKEN: dict[str, tuple[dict[str, Any], Kind]] = {
     ),
     "a row counts none": ({"rows": [row(0, attempts=0), row(1)]}, Kind.UNTRUE),
     "a spool file is left": ({"spooled": ["tmp"]}, Kind.DOUBLED),
-    "a key is in use for ever": ({"open_keys": 1}, Kind.STUCK),
+    "an idempotency key is left in use": ({"open_keys": 1}, Kind.STUCK),
     "a caller saw a 500": ({"complaints": ["GET was answered 500"]}, Kind.UNTRUE),
 }
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_promise_is_found(what: str) -> None:
+def test_broken_guarantee_is_found(what: str) -> None:
     change, kind = BROKEN[what]
     assert kind in {finding.kind for finding in broken(replace(GOOD, **change))}
 
 
-def test_a_kill_excuses_what_it_had_in_flight_and_no_more() -> None:
+def test_kill_allows_repeated_requests_of_two_batches_only() -> None:
     known = [
-        Known(f"uuid-{place}", (f"uuid-{place}",), "a" * 64, 10, well=2) for place in range(11)
+        KnownDocument(f"uuid-{place}", (f"uuid-{place}",), "a" * 64, 10, clean_requests=2)
+        for place in range(11)
     ]
     few = replace(GOOD, documents=known[:10], kills={"worker": 1})
     assert not [finding for finding in broken(few) if "asked for" in finding.text]
@@ -222,7 +227,7 @@ def test_a_kill_excuses_what_it_had_in_flight_and_no_more() -> None:
     assert len([finding for finding in broken(other) if "asked for" in finding.text]) == 11
 
 
-def test_enough_strikes_explain_a_failed_document() -> None:
+def test_failed_document_needs_enough_failed_requests() -> None:
     def findings(*met: Reason) -> list[str]:
         struck = replace(GOOD.documents[0], strikes=Strikes(met))
         case = replace(
@@ -237,7 +242,7 @@ def test_enough_strikes_explain_a_failed_document() -> None:
     assert len(findings(Reason.STUB, Reason.STUB, Reason.STUB)) == 1
 
 
-def test_a_cancelled_job_may_leave_documents_open() -> None:
+def test_cancelled_job_may_leave_documents_pending() -> None:
     rows = [row(0), row(1, state="pending", sha256=None, size=None, attempts=0)]
     cancelled = replace(GOOD, cancelled=True, rows=rows)
     assert not [finding for finding in broken(cancelled) if finding.kind is Kind.STUCK]
@@ -248,7 +253,7 @@ def test_a_cancelled_job_may_leave_documents_open() -> None:
     ]
 
 
-def test_a_cancelled_job_may_leave_objects_only_with_a_kill_and_only_of_the_source() -> None:
+def test_cancelled_job_may_leave_objects_only_after_a_kill() -> None:
     def findings(sha256: str, **kills: int) -> list[str]:
         case = replace(
             GOOD,
@@ -264,8 +269,8 @@ def test_a_cancelled_job_may_leave_objects_only_with_a_kill_and_only_of_the_sour
     assert len(findings("e" * 64, postgres=1)) == 1
 
 
-def test_requests_are_told_apart_by_what_struck_them() -> None:
-    document = Known("one", ("one", "copy"), "a" * 64, 10)
+def test_requests_are_classified_by_their_faults() -> None:
+    document = KnownDocument("one", ("one", "copy"), "a" * 64, 10)
     log: list[dict[str, Any]] = [
         {"document": "one", "faults": [], "status": 200},
         {"document": "copy", "faults": [], "status": None},
@@ -275,5 +280,5 @@ def test_requests_are_told_apart_by_what_struck_them() -> None:
         {"document": "other", "faults": [], "status": 200},
     ]
     (known,) = with_requests([document], log)
-    assert known.well == 2
+    assert known.clean_requests == 2
     assert known.strikes.reasons == (Reason.SHELL, Reason.CREDENTIAL)

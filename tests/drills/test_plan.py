@@ -1,4 +1,4 @@
-"""The plan of a round: the same seed is the same plan, and over the seeds everything occurs."""
+"""Plans of rounds are determined by their seed, and all kinds of actions occur."""
 
 from collections import Counter
 
@@ -18,34 +18,34 @@ from tests.drills.plan import (
 PLANS = [make_round(seed) for seed in range(1, 401)]
 
 
-def test_the_same_seed_is_the_same_plan_and_another_seed_another() -> None:
+def test_plan_is_determined_by_its_seed() -> None:
     assert make_round(7) == make_round(7)
     assert len({str(plan) for plan in PLANS}) == len(PLANS)
 
 
-def test_over_the_seeds_every_part_is_killed_and_every_kind_of_deed_occurs() -> None:
-    deeds = [deed for plan in PLANS for deed in plan.deeds]
-    killed = Counter(deed.part for deed in deeds if isinstance(deed, Kill))
+def test_all_parts_are_killed_and_all_actions_occur() -> None:
+    actions = [action for plan in PLANS for action in plan.actions]
+    killed = Counter(action.part for action in actions if isinstance(action, Kill))
     assert set(killed) == set(PARTS)
     assert min(killed.values()) > 30
-    kinds = Counter(type(deed) for deed in deeds)
+    kinds = Counter(type(action) for action in actions)
     assert len(kinds) == 8
     assert min(kinds.values()) > 20
-    struck = {deed.name for deed in deeds if isinstance(deed, Fault)}
+    struck = {action.name for action in actions if isinstance(action, Fault)}
     assert struck == {*OUTAGES, *PASSING, *SLOW, *FINAL, REFUSED}
-    harmed = Counter(deed.name for deed in deeds if isinstance(deed, Harm))
+    harmed = Counter(action.name for action in actions if isinstance(action, Harm))
     assert set(harmed) == set(HARMS)
     assert min(harmed.values()) > 3
-    assert any(deed.down is None for deed in deeds if isinstance(deed, Kill))
+    assert any(action.down is None for action in actions if isinstance(action, Kill))
 
 
-def test_the_fixed_rounds_kill_each_part() -> None:
-    killed = {deed.part for plan in FIXED for deed in plan.deeds if isinstance(deed, Kill)}
+def test_fixed_rounds_kill_each_part() -> None:
+    killed = {action.part for plan in FIXED for action in plan.actions if isinstance(action, Kill)}
     assert killed == set(PARTS)
 
 
-def test_the_faults_are_the_sandboxs_and_passing_ones_leave_an_attempt() -> None:
+def test_faults_exist_and_passing_ones_leave_an_attempt() -> None:
     assert set(REASONS) <= {name.value for name in FaultName}
-    # `first 2 each`: the third request is answered well, and must be within the attempts.
+    # `first 2 each`: the third request succeeds and must be within the attempts.
     assert all(retry_rule(REASONS[name]).attempts >= 3 for name in PASSING)
     assert all(Strikes((REASONS[name],)).explain(REASONS[name]) for name in FINAL)

@@ -1,4 +1,4 @@
-"""The whole embedded stack as real processes; every test process (tests/conftest.py) has one."""
+"""The embedded stack as real processes, one per test process (tests/conftest.py)."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tests.e2e.clients import BOUND, Api, Sandbox
 from tests.integration.test_entry_points import free_port
 
 FAST = {
-    # The waits between attempts in a two-hundredth of their time; the schedule is the same.
+    # Delays between attempts are 200 times shorter; the schedule is otherwise the same.
     "AUTOS_RETRY_UNIT_SECONDS": "0.01",
     "AUTOS_SOURCE_MAX_IN_FLIGHT": "12",
 }
@@ -24,10 +24,10 @@ FAST = {
 @pytest.fixture(scope="package")
 async def stack() -> AsyncIterator[Stack]:
     """PostgreSQL, Temporal, S3, sandbox, worker and API."""
-    # Not pytest's own folder: as root, PostgreSQL runs as another user, whom a second pytest
-    # session would lock out of it.
+    # Not pytest's tmp_path: as root, PostgreSQL runs as another user, whose access a second pytest
+    # session would revoke.
     with tempfile.TemporaryDirectory() as folder:
-        # No test waits for this timeout; a body that stalls stays in flight until its job ends.
+        # No test waits for this timeout: a stalled body stays in flight until its job ends.
         given = FAST | {"AUTOS_SOURCE_IDLE_TIMEOUT": str(BOUND)}
         async with Stack(Path(folder), ports="free", extra_environment=given) as running:
             yield running
@@ -35,7 +35,7 @@ async def stack() -> AsyncIterator[Stack]:
 
 @pytest.fixture(scope="package")
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    """A plain client, as a user's."""
+    """A plain HTTP client."""
     async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
         yield client
 
@@ -58,7 +58,7 @@ async def sandbox(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Sandb
 
 @pytest.fixture(scope="package")
 async def strict_api(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Api]:
-    """A second API process on the same stack; it guards webhooks as in production."""
+    """A second API process that rejects private webhook URLs, as in production."""
     port = free_port()
     environment = {
         **os.environ,
@@ -73,9 +73,9 @@ async def strict_api(stack: Stack, http: httpx2.AsyncClient) -> AsyncIterator[Ap
     api = Api(http, f"http://127.0.0.1:{port}", environment["AUTOS_ADMIN_KEY"])
     try:
         async with asyncio.timeout(BOUND):
-            while not await api.lives():
+            while not await api.is_alive():
                 assert process.returncode is None
-                # Another process sets no event of ours.
+                # The API is another process and sets no event here.
                 await asyncio.sleep(0.05)
         yield api
     finally:

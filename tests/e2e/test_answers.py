@@ -1,4 +1,4 @@
-"""Bad input and bad days get a clear answer: a problem document, or a job that waits."""
+"""Invalid requests get a problem document; outages and refused credentials make jobs wait."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 
 from autos.cnj import CaseNumber
 from tests.e2e.clients import Api, Sandbox
-from tests.e2e.test_main_job import asked, number_of
+from tests.e2e.test_main_job import number_of, request_counts
 
 
 def problem(reply: httpx2.Response, status: int) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def problem(reply: httpx2.Response, status: int) -> dict[str, Any]:
     return body
 
 
-async def test_wrong_check_digits_are_refused_with_the_reason_and_ask_nobody(
+async def test_wrong_check_digits_are_rejected_without_a_request_to_the_source(
     api: Api, sandbox: Sandbox
 ) -> None:
     """F38."""
@@ -30,26 +30,26 @@ async def test_wrong_check_digits_are_refused_with_the_reason_and_ask_nobody(
     assert (await sandbox.counters())["requests_total"] == 0
 
 
-async def test_a_process_nobody_knows_is_404(api: Api, sandbox: Sandbox) -> None:
+async def test_unknown_process_returns_404(api: Api, sandbox: Sandbox) -> None:
     number = CaseNumber.build(9_998_001, 2024, 4, 3, 6100)
     problem(await api.request("GET", f"/processes/{number.digits}"), 404)
     status = await api.ended(number.digits)
     assert (status["status"], status["reason"]) == ("failed", "not_found")
 
 
-async def test_a_process_closed_to_us_is_403(api: Api, sandbox: Sandbox) -> None:
+async def test_secret_process_returns_403(api: Api, sandbox: Sandbox) -> None:
     number = await number_of(sandbox, "secret")
     problem(await api.request("GET", f"/processes/{number}"), 403)
 
 
-async def test_no_key_is_401(api: Api) -> None:
+async def test_missing_api_key_returns_401(api: Api) -> None:
     reply = await api.http.get(f"{api.url}/api/v1/processes/99900012120244036100/status")
     problem(reply, 401)
     assert "www-authenticate" in reply.headers
 
 
 @pytest.mark.parametrize("fault", ["unavailable_503_html", "connection_reset", "waf_html"])
-async def test_a_source_that_is_down_is_a_waiting_job_that_goes_on_by_itself(
+async def test_job_waits_during_an_outage_and_continues_by_itself(
     api: Api, sandbox: Sandbox, fault: str
 ) -> None:
     """202 with a waiting job, not a 500; the outage uses no attempts."""
@@ -63,12 +63,12 @@ async def test_a_source_that_is_down_is_a_waiting_job_that_goes_on_by_itself(
     assert (status["status"], status["completed_documents"]) == ("completed", 8)
 
 
-async def test_a_token_that_dies_stops_every_job_and_fails_no_document(
+async def test_expired_token_pauses_every_job_and_fails_no_document(
     api: Api, sandbox: Sandbox
 ) -> None:
-    """F16: in the middle of 173 documents. The jobs wait, a new token finishes them all.
+    """F16: the token expires after 40 of 173 documents; all jobs complete after a new token.
 
-    No finished document is asked for again, and the dead refresh token is tried once.
+    No finished document is requested again, and the expired refresh token is used once.
     """
     mortal = await sandbox.control("POST", "/tokens", json={})
     assert await set_credential(api, mortal) == 0
@@ -76,10 +76,10 @@ async def test_a_token_that_dies_stops_every_job_and_fails_no_document(
     others = [await sandbox.new_case(7, size_bytes=2000, seed=seed) for seed in (1, 2)]
     await sandbox.control("POST", "/switches", json={"latency_ms": 60})
     await api.start(case["number"])
-    async for status in api.polls(case["number"]):
+    async for status in api.status_polls(case["number"]):
         if status["completed_documents"] >= 40:
             break
-    # All of them: the refresh token that came with it is dead, too.
+    # Revokes all tokens, including the refresh token.
     await sandbox.control("POST", "/tokens/revoke", json={})
     for other in others:
         await api.start(other["number"])
@@ -91,19 +91,19 @@ async def test_a_token_that_dies_stops_every_job_and_fails_no_document(
     waiting = await api.status(numbers[0], documents="full")
     finished = {row["uuid"] for row in waiting["documents"] if row["status"] == "available"}
     assert 40 <= len(finished) < 173
-    # Left in place for the tests after this one: it lives for eight hours.
+    # The next tests use this token, too: it is valid for eight hours.
     assert await set_credential(api, await sandbox.control("POST", "/tokens", json={})) == 3
     for number, documents in zip(numbers, (173, 7, 7), strict=True):
         status = await api.ended(number)
         assert (status["status"], status["completed_documents"]) == ("completed", documents)
     counters = await sandbox.counters()
     copies = [document["uuids"] for document in case["documents"]]
-    times = [sum(asked(counters, uuids)) for uuids in copies]
-    assert [sum(asked(counters, uuids)) for uuids in copies if finished & set(uuids)] == (
+    times = [sum(request_counts(counters, uuids)) for uuids in copies]
+    assert [sum(request_counts(counters, uuids)) for uuids in copies if finished & set(uuids)] == (
         [1] * len(finished)
     )
-    # What was on its way was refused with the token that the worker held, perhaps also with the
-    # one that had just been set, and came with the new one. Nothing else was asked for again.
+    # Requests in flight were refused with the expired token, perhaps also with the one that was
+    # just set, and succeeded with the new one. Nothing else was requested again.
     assert max(times) <= 3
     assert sum(count > 1 for count in times) <= 10
     refreshes = [n for path, n in counters["requests_by_path"].items() if path.endswith("/token")]
@@ -111,7 +111,7 @@ async def test_a_token_that_dies_stops_every_job_and_fails_no_document(
 
 
 async def set_credential(api: Api, tokens: dict[str, Any]) -> int:
-    """Set the source's credential; how many jobs go on with it."""
+    """Set the source's credential and return the number of jobs that it woke."""
     body = {name: tokens[name] for name in ("access_token", "refresh_token")}
     reply = await api.request("PUT", "/credentials/pdpj", json=body)
     assert reply.status_code == 200, reply.text
@@ -137,7 +137,7 @@ FAULTS = {
 
 
 async def test_each_fault_of_one_document_has_its_own_reason(api: Api, sandbox: Sandbox) -> None:
-    """F12, F16: nothing that is not the document is ever stored as one."""
+    """F12, F16: only the document itself is stored."""
     case = await sandbox.new_case(len(FAULTS) + 3, size_bytes=4000)
     uuids = [document["uuid"] for document in case["documents"]]
     for uuid, fault in zip(uuids, FAULTS, strict=False):

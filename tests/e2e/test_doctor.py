@@ -12,11 +12,11 @@ from tests.e2e.clients import BOUND, Api, Sandbox
 
 
 async def doctor(stack: Stack) -> tuple[int | None, str]:
-    """Run the command beside the stack; its exit code and output."""
+    """Run the command against the stack and return its exit code and output."""
     environment = stack.settings_environment()
-    words = ("--url", environment["AUTOS_API_URL"], "--key", environment["AUTOS_ADMIN_KEY"])
+    options = ("--url", environment["AUTOS_API_URL"], "--key", environment["AUTOS_ADMIN_KEY"])
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", "doctor", "--dry-run", *words),
+        *(sys.executable, "-m", "cli", "doctor", "--dry-run", *options),
         stdout=asyncio.subprocess.PIPE,
         env={name: value for name, value in os.environ.items() if not name.startswith("AUTOS_")},
     )
@@ -24,7 +24,7 @@ async def doctor(stack: Stack) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def test_the_doctor_finds_all_well_after_a_job(
+async def test_doctor_passes_every_check_after_a_job(
     api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
 ) -> None:
     case = await sandbox.new_case(7, size_bytes=2000)
@@ -40,10 +40,10 @@ async def test_the_doctor_finds_all_well_after_a_job(
         assert (await http.get(f"{address}/{schedule}")).status_code == 200
 
 
-async def test_the_doctor_reports_a_revoked_token_and_a_source_that_refuses_all(
+async def test_doctor_reports_a_refused_token_and_a_rate_limiting_source(
     sandbox: Sandbox, stack: Stack
 ) -> None:
-    """By a request to the source itself, before any job has failed."""
+    """Doctor sends a request to the source, so no job has to fail first."""
     async with sandbox.fault("unauthorized_empty"):
         code, output = await doctor(stack)
     assert code == 1

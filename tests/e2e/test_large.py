@@ -1,4 +1,4 @@
-"""Large things: 5,000 documents through continue-as-new, and one file of 300 MiB."""
+"""Large inputs: 5,000 documents with continue-as-new, and one file of 300 MiB."""
 
 import json
 
@@ -11,16 +11,16 @@ from tests.e2e.test_main_job import number_of
 
 MIB = 1024 * 1024
 MANY = 5_000
-"""More than one run's history holds: the server suggests a new run after 4,096 events."""
+"""Too many for one run: the server suggests continue-as-new after 4,096 events."""
 
 
-async def test_thousands_of_documents_end_with_the_same_shape_of_answer(
+async def test_thousands_of_documents_complete_over_several_runs(
     api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
 ) -> None:
     number = (await sandbox.new_case(MANY, size_bytes=200))["number"]
     await api.start(number, webhook_url=f"{sandbox.url}/receiver/large")
     last = 0.0
-    async for status in api.polls(number, bound=400):
+    async for status in api.status_polls(number, bound=400):
         assert status["progress_percentage"] >= last
         last = status["progress_percentage"]
     assert (status["status"], status["completed_documents"]) == ("completed", MANY)
@@ -38,13 +38,13 @@ async def test_thousands_of_documents_end_with_the_same_shape_of_answer(
     assert set(counters["documents"].values()) == {1}
     runs = await executions(stack, http, f'ProcessNumber="{number}"')
     assert len(runs) > 1, "the job never continued as new"
-    (told,) = await sandbox.received("large")
-    data = json.loads(told["body"])["data"]
+    (request,) = await sandbox.received("large")
+    data = json.loads(request["body"])["data"]
     assert (data["documents"], data["total_documents"]) == (None, MANY)
     assert len((await http.get(data["manifest_url"])).json()["documents"]) == MANY
 
 
-async def test_a_file_of_300_mib_leaves_the_workers_memory_flat(
+async def test_file_of_300_mib_does_not_grow_the_workers_memory(
     api: Api, sandbox: Sandbox, stack: Stack
 ) -> None:
     """F41, F42: memory does not grow with the document, and nothing is left on disk."""
@@ -53,7 +53,7 @@ async def test_a_file_of_300_mib_leaves_the_workers_memory_flat(
     worker = psutil.Process(stack.pid("worker"))
     before = most = worker.memory_info().rss
     await api.start(number)
-    async for _ in api.polls(number, wait=0):
+    async for _ in api.status_polls(number, wait=0):
         most = max(most, worker.memory_info().rss)
     assert most - before < 64 * MIB
     status = await api.status(number, documents="full")

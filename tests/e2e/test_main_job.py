@@ -1,4 +1,4 @@
-"""The main job through the real parts: a case number in, every document verified in S3, status."""
+"""The main job on the real stack: from a case number to verified documents in S3."""
 
 import hashlib
 import re
@@ -12,22 +12,22 @@ from tests.e2e.clients import Api, Sandbox
 
 
 async def number_of(sandbox: Sandbox, name: str) -> str:
-    """The bare number of a case of the sandbox's catalogue."""
+    """The 20 digits of a case of the sandbox's catalogue."""
     cases = await sandbox.control("GET", "/cases")
     return "".join(filter(str.isdigit, cases[name]))
 
 
-def asked(counters: dict[str, object], uuids: list[str]) -> list[int]:
-    """How often each of these documents was asked for."""
+def request_counts(counters: dict[str, object], uuids: list[str]) -> list[int]:
+    """How often each of these documents was requested."""
     documents = counters["documents"]
     assert isinstance(documents, dict)
     return [documents.get(uuid, 0) for uuid in uuids]
 
 
-async def test_43_documents_of_every_kind_arrive_with_their_hashes(
+async def test_43_documents_of_every_kind_are_stored_with_their_hashes(
     api: Api, sandbox: Sandbox, http: httpx2.AsyncClient
 ) -> None:
-    """F2, F7, F13, F15, F16, U5: by one GET of an unknown process and no webhook."""
+    """F2, F7, F13, F15, F16, U5: one GET of an unknown process, without a webhook."""
     number = await number_of(sandbox, "demo")
     truth = await sandbox.truth(number)
     first = await api.request("GET", f"/processes/{number}")
@@ -52,14 +52,16 @@ async def test_43_documents_of_every_kind_arrive_with_their_hashes(
     assert manifest["available_documents"] + manifest["failed_documents"] == 43
 
 
-async def test_a_case_listed_twice_is_asked_for_once(api: Api, sandbox: Sandbox) -> None:
-    """F28: 173 documents from two sources are 173, each asked for once, five at a time (F40)."""
+async def test_documents_listed_by_two_sources_are_requested_once(
+    api: Api, sandbox: Sandbox
+) -> None:
+    """F28: 173 documents in two listings are requested once each, five at a time (F40)."""
     number = await number_of(sandbox, "listed-twice")
     truth = await sandbox.truth(number)
     await sandbox.control("POST", "/switches", json={"latency_ms": 20})
     await api.start(number)
     polls, last = 0, 0.0
-    async for status in api.polls(number, wait=0):
+    async for status in api.status_polls(number, wait=0):
         states = ("pending", "processing", "completed", "failed")
         assert sum(status[f"{state}_documents"] for state in states) == status["total_documents"]
         assert status["progress_percentage"] >= last
@@ -68,7 +70,7 @@ async def test_a_case_listed_twice_is_asked_for_once(api: Api, sandbox: Sandbox)
     assert (status["total_documents"], status["completed_documents"]) == (173, 173)
     counters = await sandbox.counters()
     copies = [document["uuids"] for document in truth["documents"]]
-    assert [sum(asked(counters, uuids)) for uuids in copies] == [1] * 173
+    assert [sum(request_counts(counters, uuids)) for uuids in copies] == [1] * 173
     assert counters["in_flight_max"] == 5
 
 
@@ -89,8 +91,10 @@ async def test_two_instances_are_merged_and_equal_content_is_stored_once(
     assert keys == {f"processes/{number}/{sha256}" for sha256 in hashes}
 
 
-async def test_names_come_back_intact(api: Api, sandbox: Sandbox, http: httpx2.AsyncClient) -> None:
-    """Accents, slashes, 300 characters, and many documents of one name (F9)."""
+async def test_file_names_are_preserved(
+    api: Api, sandbox: Sandbox, http: httpx2.AsyncClient
+) -> None:
+    """Accents, slashes, 300 characters, and many documents with one name (F9)."""
     number = await number_of(sandbox, "demo")
     await api.start(number)
     status = await api.ended(number)
@@ -106,7 +110,7 @@ async def test_names_come_back_intact(api: Api, sandbox: Sandbox, http: httpx2.A
         header = reply.headers["content-disposition"]
         match = re.search(r"filename\*=UTF-8''([^;]+)", header)
         name = unquote(match.group(1)) if match else header.split('filename="')[1][:-1]
-        # A name that does not say its type gets the ending of its type behind it.
+        # A name without an extension gets the extension of its type.
         assert name.startswith((document["name"] or "").strip())
         assert hashlib.sha256(reply.content).hexdigest() == document["sha256"]
         names.add(name)
@@ -115,8 +119,8 @@ async def test_names_come_back_intact(api: Api, sandbox: Sandbox, http: httpx2.A
     assert any("ç" in name or "ã" in name for name in names)
 
 
-async def test_a_second_run_asks_only_for_what_is_missing(api: Api, sandbox: Sandbox) -> None:
-    """F4, F22: after a partial failure; and what is held is neither asked for nor undone."""
+async def test_second_run_requests_only_missing_documents(api: Api, sandbox: Sandbox) -> None:
+    """F4, F22: stored documents are neither requested again nor changed."""
     case = await sandbox.new_case(12, size_bytes=3000)
     broken = case["documents"][5]["uuid"]
     async with sandbox.fault("not_found_404", case["number"], broken):
@@ -128,24 +132,26 @@ async def test_a_second_run_asks_only_for_what_is_missing(api: Api, sandbox: San
     assert (status["status"], status["completed_documents"]) == ("completed", 12)
     counters = await sandbox.counters()
     assert counters["documents"] == {broken: 1}
-    mended = next(row for row in status["documents"] if row["uuid"] == broken)
+    repaired = next(row for row in status["documents"] if row["uuid"] == broken)
     assert {row["attempts"] for row in status["documents"]} == {1}
     page = await api.request("GET", "/jobs", params={"process_number": case["number"]})
     second, first = page.json()["items"]
     assert second["id"] == status["job_id"]
     assert (first["status"], second["status"]) == ("completed_with_failures", "completed")
     assert (first["completed_documents"], first["failed_documents"]) == (11, 1)
-    moments = [first["started_at"], first["completed_at"], second["started_at"]]
-    moments += [mended["download_started_at"], mended["download_completed_at"]]
-    moments += [second["completed_at"]]
-    times = [datetime.fromisoformat(moment) for moment in moments]
+    in_order = [
+        *(first["started_at"], first["completed_at"], second["started_at"]),
+        *(repaired["download_started_at"], repaired["download_completed_at"]),
+        second["completed_at"],
+    ]
+    times = [datetime.fromisoformat(time) for time in in_order]
     assert times == sorted(times)
 
 
-async def test_force_refresh_brings_new_documents_and_marks_those_that_vanished(
+async def test_force_refresh_downloads_new_documents_and_marks_vanished_ones(
     api: Api, sandbox: Sandbox
 ) -> None:
-    """F24: what came later is downloaded, what vanished is marked and can still be had."""
+    """F24: a vanished document is marked and can still be downloaded from the store."""
     case = await sandbox.new_case(6, size_bytes=3000)
     number = case["number"]
     vanishing = case["documents"][0]
@@ -153,7 +159,7 @@ async def test_force_refresh_brings_new_documents_and_marks_those_that_vanished(
     before = await api.ended(number)
     assert before["total_documents"] == 6
     await sandbox.control("POST", f"/cases/{number}/change", json={"add": 2, "remove": 0})
-    # A copy of the list that is young enough will do: neither change is seen.
+    # The stored list is fresh enough for `max_age`, so neither change is seen.
     await api.start(number, max_age=3600)
     assert (await api.ended(number))["total_documents"] == 6
     assert (await sandbox.counters())["requests_by_path"][listing_of(case)] == 1
@@ -174,14 +180,14 @@ async def test_force_refresh_brings_new_documents_and_marks_those_that_vanished(
 
 
 def listing_of(case: dict[str, Any]) -> str:
-    """Where the source was asked for the list of a case's documents."""
+    """The source's path of the list of a case's documents."""
     return f"/api/v2/processos/{case['masked']}"
 
 
-async def test_a_document_that_changed_at_the_source_is_downloaded_again(
+async def test_document_that_changed_at_the_source_is_downloaded_again(
     api: Api, sandbox: Sandbox
 ) -> None:
-    """The rest is not asked for; while the new version cannot be had, the old one is linked."""
+    """No other document is requested; the old version is linked until the new one is stored."""
     case = await sandbox.new_case(6, size_bytes=3000)
     number, changed = case["number"], case["documents"][2]["uuid"]
     await api.start(number)
@@ -209,7 +215,7 @@ async def test_a_document_that_changed_at_the_source_is_downloaded_again(
     assert counters["documents"] == dict.fromkeys(before, 1) | {changed: 3}
 
 
-async def test_one_failure_is_made_up_for_by_one_more_request(api: Api, sandbox: Sandbox) -> None:
+async def test_failed_request_is_retried_once(api: Api, sandbox: Sandbox) -> None:
     """F3."""
     case = await sandbox.new_case(6, size_bytes=3000)
     document = case["documents"][2]["uuid"]
@@ -225,10 +231,10 @@ async def test_one_failure_is_made_up_for_by_one_more_request(api: Api, sandbox:
     assert retried["attempts"] == 2
 
 
-async def test_a_retry_after_holds_back_the_court_and_uses_no_attempts(
+async def test_retry_after_delays_the_whole_court_and_uses_no_attempts(
     api: Api, sandbox: Sandbox
 ) -> None:
-    """One document's 429 is for all; what was held back meanwhile is in no one's attempts."""
+    """A 429 of one document delays all of the court; delayed requests are no attempts."""
     cases = [await sandbox.new_case(20, size_bytes=2000, seed=seed) for seed in (21, 22)]
     document = cases[0]["documents"][7]["uuid"]
     async with sandbox.fault(
@@ -246,8 +252,8 @@ async def test_a_retry_after_holds_back_the_court_and_uses_no_attempts(
     assert sorted(row["attempts"] for row in rows) == [1] * 39 + [3]
 
 
-async def test_many_jobs_stay_under_the_bound(api: Api, sandbox: Sandbox) -> None:
-    """F9, F45: each job's five, never more than the configured bound over all of them."""
+async def test_many_jobs_stay_within_the_request_limit(api: Api, sandbox: Sandbox) -> None:
+    """F9, F45: five requests per job, and at most the configured limit over all jobs."""
     await sandbox.control("POST", "/switches", json={"latency_ms": 100})
     cases = [await sandbox.new_case(20, size_bytes=2000, seed=seed) for seed in range(6)]
     for case in cases:
@@ -260,16 +266,16 @@ async def test_many_jobs_stay_under_the_bound(api: Api, sandbox: Sandbox) -> Non
         for row in status["documents"]:
             assert await api.sha256(row["download_url"]) == known[row["uuid"]]
     counters = await sandbox.counters()
-    # The bound is 12, and a tenth of it is kept for other courts than this one. A busy machine may
-    # not fill it, but jobs do run side by side.
+    # The limit is 12, of which a tenth is reserved for other courts. A busy machine may not reach
+    # it, but jobs do run concurrently.
     assert 5 < counters["in_flight_max"] <= 11
     assert max(counters["in_flight_max_by_process"].values()) <= 5
 
 
-async def test_addresses_that_lead_nowhere_are_counted_and_never_followed(
+async def test_invalid_document_addresses_are_counted_and_never_requested(
     api: Api, sandbox: Sandbox
 ) -> None:
-    """A foreign host is refused, a missing address is a reason, none is silently dropped (U5)."""
+    """A foreign host and a missing address are reasons of failure; none is dropped (U5)."""
     number = await number_of(sandbox, "odd-addresses")
     truth = await sandbox.truth(number)
     await api.start(number)

@@ -1,4 +1,4 @@
-"""Many callers of one process, many jobs on one worker, an API that comes and goes meanwhile."""
+"""Many callers of one process, many jobs on one worker, and restarts of the API."""
 
 import asyncio
 
@@ -8,13 +8,13 @@ from tests.e2e.clients import Api, Sandbox
 JOBS = 100
 
 
-async def test_fifty_parallel_starts_through_two_api_processes_are_one_job(
+async def test_fifty_parallel_starts_through_two_api_processes_share_one_job(
     api: Api, strict_api: Api, sandbox: Sandbox
 ) -> None:
-    """F6: one job, fifty good answers, one request to the source per document."""
+    """F6: one job, fifty successful responses, one request to the source per document."""
     case = await sandbox.new_case(100, size_bytes=2000)
     number = case["number"]
-    # 30 s of work, so that every caller comes while the job runs.
+    # 30 s of work, so every caller arrives while the job runs.
     await sandbox.control("POST", "/switches", json={"latency_ms": 1500})
     answers = await asyncio.gather(
         *(caller.start(number) for caller in (api, strict_api) for _ in range(25))
@@ -32,10 +32,10 @@ async def test_fifty_parallel_starts_through_two_api_processes_are_one_job(
     assert counters["requests_by_path"][f"/api/v2/processos/{case['masked']}"] == 1
 
 
-async def test_a_hundred_jobs_in_a_row_end_while_the_api_is_restarted_under_them(
+async def test_hundred_jobs_complete_during_a_restart_of_the_api(
     api: Api, sandbox: Sandbox, stack: Stack
 ) -> None:
-    """F1, F17, U1: none is lost, no job notices that the API was gone, each told its place."""
+    """F1, F17, U1: no job is lost or affected, and the status shows the place in the queue."""
     cases = await sandbox.control("GET", "/cases")
     numbers = ["".join(filter(str.isdigit, cases[f"portfolio-{n}"])) for n in range(1, JOBS + 1)]
     await sandbox.control("POST", "/switches", json={"latency_ms": 100})
@@ -46,16 +46,16 @@ async def test_a_hundred_jobs_in_a_row_end_while_the_api_is_restarted_under_them
     assert last["jobs_ahead"] == JOBS - 1
     stack.start("worker")
     await stack.stop("api")
-    before = await documents_asked(sandbox)
+    before = await documents_requested(sandbox)
     assert before < JOBS
-    async for _ in api.patience():
-        # The workers go on by themselves.
-        if await documents_asked(sandbox) >= min(before + 10, JOBS):
+    async for _ in api.poll():
+        # The workers continue without the API.
+        if await documents_requested(sandbox) >= min(before + 10, JOBS):
             break
     stack.start("api")
     await stack.wait_ready("api")
-    async for _ in api.patience():
-        if not await work_is_left(api):
+    async for _ in api.poll():
+        if not await any_job_runs(api):
             break
     ends = [await api.status(number) for number in numbers]
     assert {(end["status"], end["completed_documents"]) for end in ends} == {("completed", 1)}
@@ -65,13 +65,13 @@ async def test_a_hundred_jobs_in_a_row_end_while_the_api_is_restarted_under_them
     assert list(counters["documents"].values()) == [1] * JOBS
 
 
-async def documents_asked(sandbox: Sandbox) -> int:
-    """How many documents the source was asked for."""
+async def documents_requested(sandbox: Sandbox) -> int:
+    """The number of documents that the source was asked for."""
     return len((await sandbox.counters())["documents"])
 
 
-async def work_is_left(api: Api) -> bool:
-    """Whether any job has not ended."""
+async def any_job_runs(api: Api) -> bool:
+    """True if any job has not ended."""
     pages = [
         await api.request("GET", "/jobs", params={"status": status, "limit": 1})
         for status in ("pending", "processing")

@@ -9,7 +9,7 @@ from cli.stack import Stack
 from tests.e2e.clients import Api, Sandbox, executions
 
 
-async def test_the_web_ui_lists_a_job_under_its_case_number(
+async def test_web_ui_lists_a_job_by_its_case_number(
     api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
 ) -> None:
     case = await sandbox.new_case(7, size_bytes=2000)
@@ -29,10 +29,10 @@ async def test_the_web_ui_lists_a_job_under_its_case_number(
     assert (attributes["DocumentsTotal"], attributes["DocumentsFailed"]) == (7, 1)
 
 
-async def test_no_address_name_or_token_enters_the_history(
+async def test_history_has_no_address_name_or_token(
     api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
 ) -> None:
-    """F32: positions, ids, counts and reasons only; and nothing secret is in any log."""
+    """F32: it has only positions, ids, counts and reasons; and no log has a secret."""
     case = await sandbox.new_case(7, size_bytes=2000)
     await api.start(case["number"], webhook_url="https://receiver.example/hook?secret=synthetic")
     await api.ended(case["number"])
@@ -45,7 +45,7 @@ async def test_no_address_name_or_token_enters_the_history(
         params={"execution.runId": execution["execution"]["runId"]},
     )
     events = history.json()["history"]["events"]
-    told = json.dumps(events) + "".join(
+    content = json.dumps(events) + "".join(
         base64.b64decode(payload["data"]).decode() for payload in payloads(events)
     )
     forbidden = [
@@ -55,7 +55,7 @@ async def test_no_address_name_or_token_enters_the_history(
         *(document["uuid"] for document in case["documents"]),
         *(document["name"] for document in case["documents"] if document["name"].strip()),
     ]
-    assert [word for word in forbidden if word in told] == []
+    assert [text for text in forbidden if text in content] == []
     logs = {path.name: path.read_text() for path in (stack.data_dir / "logs").glob("*.log")}
     assert "worker_started" in logs["worker.log"]
     environment = stack.settings_environment()
@@ -69,12 +69,12 @@ async def test_no_address_name_or_token_enters_the_history(
         *(environment[name] for name in ("AUTOS_PDPJ_TOKEN", "AUTOS_ADMIN_KEY")),
         environment["AUTOS_SECRET_KEY"],
     ]
-    found = [(name, word) for name in logs for word in secret if word in logs[name]]
+    found = [(name, text) for name in logs for text in secret if text in logs[name]]
     assert found == []
 
 
 def payloads(part: object) -> list[dict[str, str]]:
-    """Every payload in a history, wherever it stands."""
+    """All payloads in a history, at any depth."""
     if isinstance(part, list):
         return [payload for item in part for payload in payloads(item)]
     if isinstance(part, dict):

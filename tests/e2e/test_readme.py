@@ -1,4 +1,4 @@
-"""The commands of README and docs, run by a shell as they are printed (F49)."""
+"""The commands of README and docs, run by a shell without changes (F49)."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ def blocks(page: Path, title: str = "") -> list[str]:
 
 
 async def shell(script: str, folder: Path, **environment: str) -> str:
-    """Run a script that must end well; what it wrote."""
+    """Run a script that must exit with 0, and return its output."""
     process = await asyncio.create_subprocess_exec(
         "bash",
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **environment},
@@ -48,10 +48,12 @@ async def shell(script: str, folder: Path, **environment: str) -> str:
     return output
 
 
-async def test_a_first_job_by_hand(sandbox: Sandbox, stack: Stack, tmp_path: Path) -> None:
-    """F49, (S38): every command of README and tutorial, in order, beside a running stack.
+async def test_commands_of_readme_and_tutorial_run(
+    sandbox: Sandbox, stack: Stack, tmp_path: Path
+) -> None:
+    """F49, (S38): every command of README and tutorial, in order, with a running stack.
 
-    The shell has only what the pages put into it, and the ports are not the usual ones.
+    The shell has no other environment, and the ports are not the default ones.
     """
     case = await sandbox.new_case(173, size_bytes=2000, shape="listed-twice")
     longer = await sandbox.new_case(300, size_bytes=2000)
@@ -72,13 +74,15 @@ async def test_a_first_job_by_hand(sandbox: Sandbox, stack: Stack, tmp_path: Pat
     assert len(list((tmp_path / "files").iterdir())) == 3
 
 
-async def test_the_search_attributes_of_a_cluster(stack: Stack, tmp_path: Path) -> None:
-    """(S38) On a namespace that knows none of them."""
+async def test_search_attribute_commands_run_on_a_new_namespace(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """(S38) The namespace has none of the attributes before."""
     (commands,) = blocks(PRODUCTION, "Temporal")
     namespace = f"readme-{uuid.uuid4()}"
     output = await shell(
         f"temporal operator namespace create --namespace {namespace}\n"
-        # A new namespace is known to the whole server a moment later.
+        # The server needs a moment to register a new namespace.
         "until temporal operator search-attribute list > /dev/null 2>&1; do sleep 0.2; done\n"
         f"{commands}\ntemporal operator search-attribute list\n",
         tmp_path,

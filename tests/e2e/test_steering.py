@@ -1,4 +1,4 @@
-"""Operators steer jobs that are at work: by REST, on the command line, by signal as the Web UI."""
+"""Operators steer running jobs: by REST, CLI, and an update as in the Web UI."""
 
 import asyncio
 import os
@@ -12,43 +12,43 @@ from temporalio.client import Client
 from autos.cnj import CaseNumber
 from cli.stack import Stack
 from tests.e2e.clients import BOUND, Api, Sandbox, executions
-from tests.e2e.test_main_job import asked
+from tests.e2e.test_main_job import request_counts
 
 MIB = 1024 * 1024
 
 
 def spooled(stack: Stack) -> list[str]:
-    """The files that the worker holds open in its spool folder; they have no name any more."""
+    """The open files in the worker's spool folder; they are already unlinked."""
     links = Path(f"/proc/{stack.pid('worker')}/fd").iterdir()
     opened = [str(link.readlink()) for link in links if link.is_symlink()]
     return [name for name in opened if name.startswith(str(stack.data_dir / "spool"))]
 
 
 def stored(stack: Stack, number: str) -> set[str]:
-    """The objects of a process, by their names."""
+    """The names of the stored objects of a process."""
     folder = stack.data_dir / "objects" / "autos" / "processes" / number
     return {path.name for path in folder.glob("*")}
 
 
-async def autos(stack: Stack, *words: str) -> str:
-    """Run the command as a person does; what it said."""
+async def autos(stack: Stack, *arguments: str) -> str:
+    """Run the CLI and return its output."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", *words, "--data-dir", str(stack.data_dir)),
+        *(sys.executable, "-m", "cli", *arguments, "--data-dir", str(stack.data_dir)),
         env={name: value for name, value in os.environ.items() if not name.startswith("AUTOS_")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(BOUND):
-        said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
-    return said.decode()
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
 
 
-async def test_courts_go_on_beside_one_that_hangs_and_its_jobs_are_cancelled_in_mid_flight(
+async def test_stalled_court_does_not_block_others_and_its_jobs_can_be_cancelled(
     api: Api, sandbox: Sandbox, stack: Stack
 ) -> None:
-    """U3, F11, F42: requests stop, nothing half-written stays, everybody is told."""
-    # A court of their own: what other tests did to a court has lowered its limit for a while.
+    """U3, F11, F42: requests stop, no partial file is left, and subscribers are notified."""
+    # Uses a separate court: other tests may have lowered the limit of theirs for a while.
     numbers = (CaseNumber.build(9_997_201 + place, 2024, 5, 9, 1).digits for place in range(3))
     large = await sandbox.new_case(8, size_bytes=18 * MIB, number=next(numbers))
     small = await sandbox.new_case(8, size_bytes=2000, number=next(numbers))
@@ -56,7 +56,7 @@ async def test_courts_go_on_beside_one_that_hangs_and_its_jobs_are_cancelled_in_
     stalled = (large, small, only_bad)
     for case in stalled:
         for uuid in uuids_of(case)[:4]:
-            # Half of it, then nothing until the client goes.
+            # Sends half of the body, then nothing until the client disconnects.
             body = {"fault": "stall", "process": case["number"], "document": uuid}
             await sandbox.control("POST", "/faults", json=body)
     jobs = []
@@ -64,19 +64,19 @@ async def test_courts_go_on_beside_one_that_hangs_and_its_jobs_are_cancelled_in_
         hook = sandbox.receiver(case["number"])
         jobs.append((await api.start(case["number"], webhook_url=hook))["job_id"])
         async with asyncio.timeout(BOUND):
-            # The job itself hears of them when their batch is over.
+            # The job counts documents only when their batch has ended.
             while len(stored(stack, case["number"])) < len(uuids_of(case)) - 4:
                 await asyncio.sleep(0.05)
     async with asyncio.timeout(BOUND):
-        # All that one court may have; of the large ones half is more than memory holds.
+        # The limit of one court; half of a large document does not fit into the spool's memory.
         while (await sandbox.counters())["in_flight_now"] < 11 or len(spooled(stack)) < 4:
             await asyncio.sleep(0.05)
     other = CaseNumber.build(9_997_101, 2024, 4, 3, 6100)
     await sandbox.new_case(7, size_bytes=2000, number=other.digits)
     await api.start(other.digits)
     assert (await api.ended(other.digits))["status"] == "completed"
-    said = await autos(stack, "jobs", "cancel", *jobs)
-    assert said.count("is being cancelled") == 3
+    output = await autos(stack, "jobs", "cancel", *jobs)
+    assert output.count("is being cancelled") == 3
     for case in stalled:
         number = case["number"]
         status = await api.ended(number)
@@ -92,21 +92,21 @@ async def test_courts_go_on_beside_one_that_hangs_and_its_jobs_are_cancelled_in_
     assert list((stack.data_dir / "spool").iterdir()) == []
 
 
-async def test_many_are_paused_and_resumed_and_say_so_everywhere(
+async def test_many_jobs_are_paused_and_resumed(
     api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
 ) -> None:
-    """By the bulk verb and by signal: the status, the record and the Web UI tell the wait."""
+    """By the bulk command and by update: status, records and Web UI show the wait."""
     await sandbox.control("POST", "/switches", json={"latency_ms": 800})
-    # 32 s of work each, so that none ends before the command is there.
+    # 32 s of work each, so no job ends before the command runs.
     cases = [await sandbox.new_case(200, size_bytes=2000, seed=seed) for seed in (1, 2, 3)]
     numbers = [case["number"] for case in cases]
     jobs = [(await api.start(number))["job_id"] for number in numbers]
     for number in numbers:
-        async for status in api.polls(number):
+        async for status in api.status_polls(number):
             if status["status"] == "processing":
                 break
-    said = await autos(stack, "jobs", "pause", "--status", "processing", "--yes")
-    assert "3 jobs" in said
+    output = await autos(stack, "jobs", "pause", "--status", "processing", "--yes")
+    assert "3 jobs" in output
     for number, job in zip(numbers, jobs, strict=True):
         status = await api.until_waiting(number, "operator")
         assert status["waiting_since"]
@@ -117,14 +117,14 @@ async def test_many_are_paused_and_resumed_and_say_so_everywhere(
         )
         assert listed["execution"]["runId"] == job
         assert "WaitingSince" in listed["searchAttributes"]["indexedFields"]
-    # Nothing new is requested once what was in flight is stored and counted.
+    # Nothing new is requested once the requests in flight are stored and counted.
     waiting = [await settled(api, number) for number in numbers]
     await sandbox.control("POST", "/switches", json={"latency_ms": 0})
     before = (await sandbox.counters())["requests_total"]
     assert all(status["pending_documents"] > 0 for status in waiting)
     client = await Client.connect(stack.settings_environment()["TEMPORAL_ADDRESS"])
-    by_hand = client.get_workflow_handle(f"download-process/{numbers[0]}")
-    await by_hand.execute_update("resume", {})
+    handle = client.get_workflow_handle(f"download-process/{numbers[0]}")
+    await handle.execute_update("resume", {})
     assert (await api.ended(numbers[0]))["status"] == "completed"
     counters = await sandbox.counters()
     assert counters["requests_total"] - before == waiting[0]["pending_documents"]
@@ -133,11 +133,11 @@ async def test_many_are_paused_and_resumed_and_say_so_everywhere(
         status = await api.ended(number)
         assert (status["status"], status["waiting_for"]) == ("completed", None)
         uuids = [document["uuid"] for document in case["documents"]]
-        assert asked(await sandbox.counters(), uuids) == [1] * len(uuids)
+        assert request_counts(await sandbox.counters(), uuids) == [1] * len(uuids)
 
 
-async def test_retry_failed_asks_for_those_only(api: Api, sandbox: Sandbox) -> None:
-    """Of an ended job by a successor, and of a running one by itself."""
+async def test_retry_failed_requests_only_failed_documents(api: Api, sandbox: Sandbox) -> None:
+    """An ended job gets a successor that requests nothing else."""
     case = await sandbox.new_case(12, size_bytes=2000)
     number = case["number"]
     first, second = case["documents"][2]["uuid"], case["documents"][7]["uuid"]
@@ -147,7 +147,7 @@ async def test_retry_failed_asks_for_those_only(api: Api, sandbox: Sandbox) -> N
     ):
         job = (await api.start(number))["job_id"]
         assert (await api.ended(number))["failed_documents"] == 2
-    # Nothing else is asked for, though there is something new by now.
+    # The new document is not requested.
     await sandbox.control("POST", f"/cases/{number}/change", json={"add": 1})
     successor = (await api.steer(job, "retry-failed"))["job_id"]
     assert successor != job
@@ -160,7 +160,7 @@ async def test_retry_failed_asks_for_those_only(api: Api, sandbox: Sandbox) -> N
 
 
 async def recorded_wait(api: Api, job_id: str, reason: str) -> None:
-    """Wait until the job's row says what it waits for."""
+    """Wait until the job's row has this `waiting_for`."""
     async with asyncio.timeout(BOUND):
         while True:
             job = (await api.request("GET", f"/jobs/{job_id}")).json()
@@ -171,7 +171,7 @@ async def recorded_wait(api: Api, job_id: str, reason: str) -> None:
 
 
 async def settled(api: Api, number: str) -> dict[str, Any]:
-    """Wait until no document of a paused job is processing; the status then."""
+    """Wait until no document of a paused job is processing, and return the status."""
     async with asyncio.timeout(BOUND):
         while (status := await api.status(number))["processing_documents"]:
             await asyncio.sleep(0.05)
@@ -179,5 +179,5 @@ async def settled(api: Api, number: str) -> dict[str, Any]:
 
 
 def uuids_of(case: dict[str, Any]) -> list[str]:
-    """The ids of a case's documents at the source."""
+    """The source's ids of a case's documents."""
     return [document["uuid"] for document in case["documents"]]

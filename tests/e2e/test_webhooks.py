@@ -1,4 +1,4 @@
-"""Webhooks from end to end: who is told what, by whom it is signed, and what bad receivers do."""
+"""Webhooks end to end: events, signatures and failing receivers."""
 
 import json
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ SCHEMAS: Final = Path(__file__).parents[2] / "docs" / "reference" / "webhook-sch
 
 
 async def new_secret(api: Api) -> str:
-    """A signing secret of the key that the tests ask with."""
+    """A new signing secret of the tests' API key."""
     reply = await api.request("POST", "/webhooks/secret/rotate")
     assert reply.status_code == 201, reply.text
     secret: str = reply.json()["secret"]
@@ -24,7 +24,7 @@ async def new_secret(api: Api) -> str:
 
 
 def verified(secret: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The event, taken by the public library of Standard Webhooks as a receiver takes it."""
+    """The event, verified with the public Standard Webhooks library as a receiver would."""
     event: dict[str, Any] = Webhook(secret).verify(request["body"], request["headers"])
     return event
 
@@ -34,12 +34,10 @@ def event_ids(requests: list[dict[str, Any]]) -> set[str]:
     return {request["headers"]["webhook-id"] for request in requests}
 
 
-async def test_every_url_gets_one_signed_event_whatever_the_ending(
-    api: Api, sandbox: Sandbox
-) -> None:
-    """F7, F10, F11, F34: a second caller, nothing to do, all failed, nobody knows it.
+async def test_every_url_gets_one_signed_event_for_every_ending(api: Api, sandbox: Sandbox) -> None:
+    """F7, F10, F11, F34: a second caller, nothing to do, all failed, an unknown process.
 
-    The first receiver drops the connection: the job stays completed, the event comes again.
+    The first receiver drops the connection: the job stays completed and the delivery is retried.
     """
     secret = await new_secret(api)
     await sandbox.control("POST", "/receiver/first", json={"behaviour": "drop", "count": 1})
@@ -66,27 +64,27 @@ async def test_every_url_gets_one_signed_event_whatever_the_ending(
         "all-failed": "failed",
         "unknown": "failed",
     }
-    told = {name: await sandbox.received(name, 2 if name == "first" else 1) for name in endings}
+    received = {name: await sandbox.received(name, 2 if name == "first" else 1) for name in endings}
     for name, ending in endings.items():
-        assert len(event_ids(told[name])) == 1, name
-        event = verified(secret, told[name][-1])
+        assert len(event_ids(received[name])) == 1, name
+        event = verified(secret, received[name][-1])
         assert event["type"] == f"process.download.{ending}", name
         assert event["data"]["status"] == ending
-    assert [request["behaviour"] for request in told["first"]] == ["drop", "ok"]
+    assert [request["behaviour"] for request in received["first"]] == ["drop", "ok"]
     assert (await api.status(number))["status"] == "completed"
-    assert len(set.union(*(event_ids(requests) for requests in told.values()))) == len(endings)
+    assert len(set.union(*(event_ids(requests) for requests in received.values()))) == len(endings)
 
-    documents = verified(secret, told["first"][-1])["data"]["documents"]
+    documents = verified(secret, received["first"][-1])["data"]["documents"]
     known = {document["uuid"]: document["sha256"] for document in case["documents"]}
     assert {document["uuid"]: document["sha256"] for document in documents} == known
     for document in documents:
         assert await api.sha256(document["download_url"]) == known[document["uuid"]]
 
 
-async def test_what_a_receiver_missed_is_kept_told_and_replayed_under_its_id(
+async def test_missed_event_is_recorded_and_recovered_under_its_id(
     api: Api, sandbox: Sandbox, stack: Stack
 ) -> None:
-    """U4: a receiver that says "gone" is given up in plain sight; nothing of it is lost."""
+    """U4: a receiver that returns 410 is given up visibly; its event is kept."""
     since = datetime.now(UTC).isoformat()
     await sandbox.control("POST", "/receiver/gone", json={"behaviour": "status", "status": 410})
     case = await sandbox.new_case(2, size_bytes=3000)
@@ -98,7 +96,7 @@ async def test_what_a_receiver_missed_is_kept_told_and_replayed_under_its_id(
     status = await api.status(case["number"])
     assert (status["status"], status["webhook_sent"]) == ("completed", False)
     assert (status["webhook_last_error"], status["webhook_attempts"]) == ("gone", 1)
-    # It is in the records: whatever is restarted meanwhile.
+    # The delivery is in the records and survives a restart of the worker.
     await stack.kill("worker")
     await stack.wait_ready("worker")
     await sandbox.control("POST", "/receiver/gone", json={"behaviour": "ok"})
@@ -110,8 +108,8 @@ async def test_what_a_receiver_missed_is_kept_told_and_replayed_under_its_id(
 
 
 async def delivery_of(api: Api, number: str, status: str) -> dict[str, Any]:
-    """The process's one delivery in the log, once it is in this status."""
-    async for _ in api.patience():
+    """Wait until the process's only delivery has this status, and return it."""
+    async for _ in api.poll():
         log = (await api.request("GET", "/webhooks/deliveries")).json()["items"]
         (delivery,) = [one for one in log if one["process_number"] == number]
         if delivery["status"] == status:
@@ -119,14 +117,14 @@ async def delivery_of(api: Api, number: str, status: str) -> dict[str, Any]:
     raise AssertionError(f"The delivery was never {status}.")
 
 
-async def test_webhook_tools_want_a_key_and_never_repeat_what_was_answered(
+async def test_webhook_tools_require_a_key_and_return_no_response_body(
     api: Api, strict_api: Api, sandbox: Sandbox
 ) -> None:
-    """F8: the sandbox's own pages stand for something inside that nobody is to read."""
+    """F8: the sandbox's pages represent an internal service that callers must not read."""
     inside = f"{sandbox.url}/receiver/inside"
-    stranger = Api(api.http, api.url, "autos_nobody")
+    unauthenticated = Api(api.http, api.url, "autos_unknown")
     for tool in ("webhook-test-connectivity", "webhook-send-test"):
-        refused = await stranger.request("POST", f"/webhooks/{tool}", json={"url": inside})
+        refused = await unauthenticated.request("POST", f"/webhooks/{tool}", json={"url": inside})
         assert refused.status_code == 401
         blocked = await strict_api.request("POST", f"/webhooks/{tool}", json={"url": inside})
         assert blocked.status_code in (200, 422)
@@ -142,15 +140,15 @@ async def test_webhook_tools_want_a_key_and_never_repeat_what_was_answered(
     assert start.status_code == 422
 
 
-def described(schema: dict[str, Any], name: str | None = None) -> set[str]:
-    """The members that a published schema knows."""
+def properties(schema: dict[str, Any], name: str | None = None) -> set[str]:
+    """The properties of a published schema."""
     return set((schema["$defs"][name] if name else schema)["properties"])
 
 
-async def test_what_arrives_is_signed_and_published_and_its_links_open_the_recorded_bytes(
+async def test_event_is_signed_matches_its_schema_and_has_working_links(
     api: Api, sandbox: Sandbox, stack: Stack, http: httpx2.AsyncClient
 ) -> None:
-    """F7, F32, F34: by GET, with a secret in the address's query, which no log tells."""
+    """F7, F32, F34: started by GET; the secret in the URL's query is in no log."""
     secret = await new_secret(api)
     case = await sandbox.new_case(6, size_bytes=2000)
     address = f"{sandbox.url}/receiver/full?token=in-the-query"
@@ -160,9 +158,9 @@ async def test_what_arrives_is_signed_and_published_and_its_links_open_the_recor
     event = verified(secret, request)
     data = event["data"]
     schema = json.loads((SCHEMAS / "full.json").read_text())
-    assert set(event) == described(schema)
-    assert set(data) == described(schema, "FullData")
-    assert all(set(each) == described(schema, "EventDocument") for each in data["documents"])
+    assert set(event) == properties(schema)
+    assert set(data) == properties(schema, "FullData")
+    assert all(set(each) == properties(schema, "EventDocument") for each in data["documents"])
 
     known = {document["uuid"]: document["sha256"] for document in case["documents"]}
     stored = [document for document in data["documents"] if document["status"] == "available"]
@@ -188,7 +186,7 @@ async def test_what_arrives_is_signed_and_published_and_its_links_open_the_recor
         assert hidden not in logs
 
 
-async def test_an_address_is_told_once_a_job_and_again_by_one_that_finds_nothing_to_do(
+async def test_url_gets_one_event_per_job_and_one_when_nothing_is_to_do(
     api: Api, sandbox: Sandbox
 ) -> None:
     """F11."""
@@ -199,10 +197,10 @@ async def test_an_address_is_told_once_a_job_and_again_by_one_that_finds_nothing
     await api.ended(case["number"])
     later = {"webhook_url": f"{sandbox.url}/receiver/later", "payload": "thin"}
     await api.request("POST", f"/processes/{case['number']}/downloads", json=later)
-    (told,) = await sandbox.received("later")
-    event = json.loads(told["body"])
+    (request,) = await sandbox.received("later")
+    event = json.loads(request["body"])
     schema = json.loads((SCHEMAS / "thin.json").read_text())
-    assert set(event["data"]) == described(schema, "ThinData")
+    assert set(event["data"]) == properties(schema, "ThinData")
     assert event["type"] == "process.download.completed"
     assert len(await sandbox.received("thrice")) == 1
     assert set((await sandbox.counters())["documents"].values()) == {1}

@@ -1,4 +1,4 @@
-"""What the API tests put in place of the world, and how they write what activities would write."""
+"""Fakes for the API tests, and helpers that write what activities would write."""
 
 import asyncio
 import uuid
@@ -30,20 +30,20 @@ SHA256 = "5e" * 32
 
 
 class FakeStore(Store):
-    """Objects in a dictionary; `away` makes it unreachable, `full` take nothing."""
+    """Objects in a dictionary; `unavailable` makes it fail, `full` makes it refuse objects."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        self.away = False
+        self.unavailable = False
         self.full = False
         self.probes = 0
-        self.minted = 0
+        self.links_made = 0
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
-        """Happens while a process's objects are being deleted."""
+        """Awaited while the objects of a process are deleted."""
 
     def link(self, key: str, filename: str, content_type: str) -> str:
-        self.minted += 1
-        return f"https://store.example/{key}?X-Amz-Signature={self.minted}"
+        self.links_made += 1
+        return f"https://store.example/{key}?X-Amz-Signature={self.links_made}"
 
     async def head(self, key: str) -> StoredObject | None:
         self._require(key)
@@ -69,25 +69,25 @@ class FakeStore(Store):
         self._require(digits)
         if self.meanwhile is not None:
             await self.meanwhile()
-        doomed = [key for key in self.objects if digits in key]
-        for key in doomed:
+        deleted = [key for key in self.objects if digits in key]
+        for key in deleted:
             del self.objects[key]
-        return len(doomed)
+        return len(deleted)
 
     async def reachable(self) -> bool:
-        return not self.away
+        return not self.unavailable
 
     async def ready(self) -> bool:
         self.probes += 1
-        return not self.away and not self.full
+        return not self.unavailable and not self.full
 
     def _require(self, key: str) -> None:
-        if self.away:
-            raise StoreUnavailable("The store is away", "bucket", key)
+        if self.unavailable:
+            raise StoreUnavailable("The store is unavailable", "bucket", key)
 
 
 def opener(database: Database, client: Client, store: Store) -> OpenServices:
-    """Services on the tests' own parts, as `create_app` takes them."""
+    """Opens services on the tests' database, client and store, for `create_app`."""
 
     @asynccontextmanager
     async def opened(settings: Settings) -> AsyncIterator[Services]:
@@ -100,12 +100,12 @@ def opener(database: Database, client: Client, store: Store) -> OpenServices:
 
 
 def path(case: CaseNumber, rest: str = "") -> str:
-    """The address of a process, or of something below it."""
+    """The path of a process, or of a resource below it."""
     return f"/api/v1/processes/{case.digits}{rest}"
 
 
 def problem(response: httpx2.Response, status: int, name: str) -> dict[str, object]:
-    """Check that the answer is this problem, whole; its members."""
+    """Check that the response is this problem document, and return its members."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     body: dict[str, object] = response.json()
@@ -127,12 +127,12 @@ async def job_started(api: httpx2.AsyncClient, case: CaseNumber) -> None:
 
 
 def job_of(client: Client, case: CaseNumber) -> WorkflowHandle[object, object]:
-    """The process's newest job, to steer it as the test likes."""
+    """A handle of the process's newest job."""
     return client.get_workflow_handle(job_workflow_id(case.digits))
 
 
 async def show(client: Client, database: Database, case: CaseNumber, states: str) -> None:
-    """Let the running job have documents in these states, rows and all."""
+    """Give the running job documents in these states, with their rows."""
     await write_rows(database, case, states)
     await job_of(client, case).signal("show", states)
 
@@ -144,7 +144,7 @@ async def end(
     status: JobStatus = JobStatus.COMPLETED,
     reason: Reason | None = None,
 ) -> None:
-    """End the running job: the row first, as `close_job` does it, then the workflow."""
+    """End the running job: first its row, as `close_job` does, then the workflow."""
     handle = job_of(client, case)
     description = await handle.describe()
     await end_row(
@@ -170,7 +170,7 @@ async def end_row(
 async def write_rows(
     database: Database, case: CaseNumber, states: str, job_id: str | None = None
 ) -> None:
-    """Write the process with documents in these states, in place of any it had."""
+    """Write the process with documents in these states, replacing existing ones."""
     async with database.transaction() as session:
         await processes.ensure(session, case)
         await session.execute(
@@ -188,7 +188,7 @@ async def write_rows(
 
 
 async def write_job(database: Database, case: CaseNumber, status: JobStatus) -> str:
-    """Write the row of a job that Temporal knows nothing of."""
+    """Write the row of a job that Temporal does not know."""
     job_id = str(uuid.uuid4())
     async with database.transaction() as session:
         await processes.ensure(session, case)

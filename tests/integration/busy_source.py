@@ -12,7 +12,7 @@ from autos.settings import Settings
 
 
 class BusySource:
-    """Answers each request after a while."""
+    """Ends each request after `seconds`; counts the requests in flight."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -23,7 +23,7 @@ class BusySource:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["BusySource"]:
-        """Listen while the block lasts."""
+        """Listen for the duration of the block."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
@@ -34,7 +34,7 @@ class BusySource:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.in_flight += 1
         try:
-            # The end of a killed worker's request may be read in the same turn of the loop.
+            # The end of a killed worker's request may be read in the same iteration of the loop.
             await asyncio.sleep(0.01)
             self.most = max(self.most, self.in_flight)
             with contextlib.suppress(TimeoutError, OSError):
@@ -49,7 +49,7 @@ class BusySource:
 
 
 async def keep_busy(permits: DatabasePermits, port: int, lanes: int) -> None:
-    """Ask the source again and again, in so many lanes, each request under a permit."""
+    """Send requests to the source in `lanes` concurrent loops, each under a permit."""
 
     async def lane() -> None:
         while True:
@@ -69,7 +69,7 @@ async def keep_busy(permits: DatabasePermits, port: int, lanes: int) -> None:
 
 
 async def main(database_url: str, most: int, port: int, lanes: int) -> None:
-    """A worker process that does nothing else, to be killed."""
+    """A worker process that only sends requests, to be killed."""
     permits = DatabasePermits(Database.open(Settings(database_url=database_url)), most)
     await keep_busy(permits, port, lanes)
 

@@ -1,6 +1,6 @@
 """Real servers for the integration tests, one of each per session.
 
-Tests share them, so every test takes a case number of its own (`case`) and leaves its rows behind.
+Tests share them, so every test uses a unique case number (`case`) and does not delete its rows.
 """
 
 import asyncio
@@ -31,11 +31,10 @@ from autos.settings import Settings
 from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener
 from tests.integration.fake_job import FakeJob
 
-# Synthetic numbers begin with 999, so that none is likely to be a real case's.
+# Synthetic numbers begin with 999, which real cases are unlikely to have.
 _sequences = count(9_995_001)
 
-# Without these one server hands over 20 tasks a second and buffers one query a workflow
-#
+# By default one server dispatches 20 tasks a second and buffers one query per workflow.
 TEMPORAL_OPTIONS = (
     "--dynamic-config-value",
     "history.transferProcessorMaxPollRPS=1000",
@@ -46,9 +45,9 @@ TEMPORAL_OPTIONS = (
 
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL of its user's own, running, empty."""
-    # Not in pytest's own folder: as root, PostgreSQL runs as another user, whom a second pytest
-    # session would lock out of it.
+    """A running PostgreSQL server without tables."""
+    # Not pytest's tmp_path: as root, PostgreSQL runs as another user, whose access a second pytest
+    # session would revoke.
     with tempfile.TemporaryDirectory() as folder:
         server = get_server(Path(folder), cleanup_mode="stop")
         try:
@@ -59,7 +58,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """A PostgreSQL of this session's own, with the newest schema."""
+    """The URL of this session's PostgreSQL, with the newest schema."""
     with postgres() as server:
         url: str = server.get_uri()
         asyncio.run(migrate(url))
@@ -67,7 +66,7 @@ def database_url() -> Iterator[str]:
 
 
 async def create_database(server_url: str, name: str) -> str:
-    """A database beside the other tests' one, for a test that lists all rows; its URL."""
+    """Create a separate database for tests that read all rows; return its URL."""
     admin = Database.open(Settings(database_url=server_url))
     async with admin.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -80,7 +79,7 @@ async def create_database(server_url: str, name: str) -> str:
 
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """The records, by the same pool as in production."""
+    """The records, with the connection pool of production."""
     database = Database.open(Settings(database_url=database_url))
     yield database
     await database.close()
@@ -88,7 +87,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def temporal_environment() -> AsyncIterator[WorkflowEnvironment]:
-    """Temporal's dev server with our search attributes."""
+    """Temporal's dev server with the search attributes of Autos."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
         dev_server_extra_args=TEMPORAL_OPTIONS,
@@ -107,13 +106,13 @@ def temporal(temporal_environment: WorkflowEnvironment) -> Client:
 
 @pytest.fixture
 def case() -> CaseNumber:
-    """A case that no other test of the session has."""
+    """A case number that no other test of the session uses."""
     return CaseNumber.build(next(_sequences), 2024, 8, 26, 100)
 
 
 @pytest.fixture
 async def worker(temporal: Client) -> AsyncIterator[Worker]:
-    """A worker whose jobs do what the test says."""
+    """A worker that runs `FakeJob`."""
     async with Worker(
         temporal,
         task_queue=JOBS_QUEUE,

@@ -1,4 +1,4 @@
-"""A TCP proxy before a test's PostgreSQL that can go silent, drop connections, or speak TLS."""
+"""A TCP proxy in front of PostgreSQL that can stop responding, drop connections, or use TLS."""
 
 import asyncio
 import contextlib
@@ -9,21 +9,21 @@ from enum import Enum
 from urllib.parse import parse_qs, urlsplit
 
 _TLS_REQUEST = 8
-"""Bytes by which a client asks for TLS."""
+"""Length in bytes of a client's request for TLS."""
 
 
 class Mode(Enum):
-    """What the proxy does with what comes."""
+    """How the proxy handles connections."""
 
     FORWARD = "forward"
     SWALLOW = "swallow"
-    """Connections stay open, and nothing is passed on any more."""
+    """Connections stay open, but nothing is forwarded."""
     REFUSE = "refuse"
     """Connections are closed at once."""
 
 
 class DatabaseProxy:
-    """Between a pool and PostgreSQL's socket."""
+    """Forwards a TCP port to PostgreSQL's Unix socket."""
 
     def __init__(self, database_url: str, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
@@ -36,22 +36,22 @@ class DatabaseProxy:
 
     @property
     def url(self) -> str:
-        """The database by way of the proxy."""
+        """The URL of the database through the proxy."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres?sslmode=disable"
 
     def swallow(self) -> None:
-        """Be a server that no longer answers."""
+        """Behave like a server that no longer responds."""
         self._mode = Mode.SWALLOW
         self._forwarding.clear()
 
     def refuse(self) -> None:
-        """Be a server that is down: drop what is open, and let nobody in."""
+        """Behave like a server that is down: drop open connections and refuse new ones."""
         self._mode = Mode.REFUSE
         for writer in self._open:
             writer.transport.abort()
 
     def restore(self) -> None:
-        """Be a good server again for new connections."""
+        """Drop open connections and forward new ones again."""
         self._mode = Mode.FORWARD
         for writer in self._open:
             writer.transport.abort()
@@ -59,7 +59,7 @@ class DatabaseProxy:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["DatabaseProxy"]:
-        """Listen while the block lasts."""
+        """Listen for the duration of the block."""
         self._forwarding.set()
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""A job that does what the test says: the workflow of the API tests, under the real one's name."""
+"""The job workflow of the API tests, under the real one's name and controlled by signals."""
 
 from datetime import timedelta
 
@@ -17,13 +17,13 @@ from autos.contracts.download import (
 from autos.contracts.reasons import WaitReason
 from autos.contracts.states import JobStatus
 
-asked: dict[str, int] = {}
-"""How often each process's job was queried. The worker runs it unsandboxed, so tests see it."""
+progress_queries: dict[str, int] = {}
+"""Progress queries by case number; visible to tests, because the workflow is not sandboxed."""
 
 
 @workflow.defn(name="DownloadProcessWorkflow", sandboxed=False)
 class FakeJob:
-    """Runs until a signal ends it; answers with the progress that a signal set."""
+    """Runs until a signal ends it; returns the progress that a signal set."""
 
     @workflow.init
     def __init__(self, request: DownloadProcess) -> None:
@@ -82,28 +82,28 @@ class FakeJob:
 
     @workflow.signal
     def show(self, states: str) -> None:
-        """From the test: the documents are like this now."""
+        """For tests: set the states of the documents."""
         self._states, self._status = states, JobStatus.PROCESSING
 
     @workflow.signal
     def end(self, status: JobStatus) -> None:
-        """From the test: end like this."""
+        """For tests: end with this status."""
         self._status = status
 
     def _check(self, request: Steer) -> None:
         if request.job_id != workflow.info().first_execution_run_id:
-            raise ApplicationError("Another job is meant.", type=temporal_names.JOB_ENDED)
+            raise ApplicationError("The job has ended.", type=temporal_names.JOB_ENDED)
         if self._closing:
-            raise ApplicationError("As told.", type=temporal_names.JOB_CLOSING)
+            raise ApplicationError("The job is closing.", type=temporal_names.JOB_CLOSING)
 
     @workflow.signal
     def close(self) -> None:
-        """From the test: refuse to be steered from now on."""
+        """For tests: refuse all further steering."""
         self._closing = True
 
     @workflow.query
     def check_attach(self, request: Attach) -> AttachCheck:
-        """As the real one, which takes a reading as young as wanted for granted here."""
+        """Like the real query, but any earlier fetch counts as fresh."""
         known = {attach.subscription_id for attach in self._attached}
         youngest = min((attach.max_age_seconds for attach in self._attached), default=0)
         return AttachCheck(
@@ -114,24 +114,24 @@ class FakeJob:
 
     @workflow.query
     def attached(self) -> list[Attach]:
-        """To the test: who wants this process."""
+        """For tests: the `attach` signals received."""
         return self._attached
 
     @workflow.query
     def retried(self) -> int:
-        """To the test: how often it was requested to retry what failed."""
+        """For tests: the number of `retry_failed` updates."""
         return self._retried
 
     @workflow.query
     def woken(self) -> int:
-        """To the test: how often it was notified of a new credential."""
+        """For tests: the number of `credential_changed` signals."""
         return self._woken
 
     @workflow.query
     def progress(self) -> Progress:
         """As the real one."""
         number = self._request.process_number
-        asked[number] = asked.get(number, 0) + 1
+        progress_queries[number] = progress_queries.get(number, 0) + 1
         return Progress(
             job_id=workflow.info().first_execution_run_id,
             process_number=number,

@@ -1,4 +1,4 @@
-"""The API behind its real server, on a port of this machine."""
+"""Serves the API with its real server on a local port."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,10 @@ from autos.settings import Settings
 
 @contextlib.asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[int]:
-    """Serve the app as production does; the port."""
+    """Serve the app with production's options; yields the port."""
     given = options(Settings()) | {"host": "127.0.0.1", "port": 0}
     server = uvicorn.Server(uvicorn.Config(app, **given))
-    # Without the signal handlers, which belong to the tests' own process.
+    # `_serve` installs no signal handlers in the tests' process.
     running = asyncio.create_task(server._serve())
     try:
         async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""The activities on a real database: what is asked, stored and written, and what a repeat does."""
+"""The activities on a real database: requests, stored objects, rows, and repeated runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,15 +38,15 @@ UUIDS = [f"0f5c8f6e-1111-5222-8333-{number:012}" for number in range(6)]
 
 
 class FakeStore(Store):
-    """Objects in a dictionary; `away` makes it unreachable."""
+    """Objects in a dictionary; `unavailable` makes it fail."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        self.away = False
+        self.unavailable = False
 
     async def put(self, key: str, body: Body, sha256: str, content_type: str) -> bool:
-        if self.away:
-            raise StoreUnavailable("The store is away", "bucket", key)
+        if self.unavailable:
+            raise StoreUnavailable("The store is unavailable", "bucket", key)
         self.objects[key] = b"".join([piece async for piece in body.pieces()])
         return True
 
@@ -56,11 +56,11 @@ class FakeStore(Store):
         self.objects[key] = data
 
     async def ready(self) -> bool:
-        return not self.away
+        return not self.unavailable
 
 
 class Parts:
-    """A job on a process with documents, and a worker for its batches."""
+    """A job with its case, database, store and source server."""
 
     def __init__(self, database: Database, case: CaseNumber, server: FakeServer) -> None:
         self.database, self.case, self.server = database, case, server
@@ -76,7 +76,7 @@ class Parts:
         )
 
     async def begin(self, *listed: ListedDocument) -> str:
-        """List these documents and begin the job on them; the states."""
+        """Save these documents as listed and start the job; returns the states."""
         async with self.database.transaction() as session:
             await jobs.open_job(session, self.job, self.case)
             await listings.save_listing(session, listing(self.case, *listed))
@@ -112,7 +112,7 @@ async def batches(parts: Parts, tmp_path: Path) -> AsyncIterator[DocumentActivit
 async def outcomes(
     activities: DocumentActivities, batch: DownloadBatch, again_since: datetime | None = None
 ) -> list[DocumentOutcome]:
-    """What a worker makes of the batch, by position; its second try with `again_since`."""
+    """Run a batch and return its outcomes by position; with `again_since`, as a second attempt."""
     environment = ActivityEnvironment()
     if again_since is not None:
         environment.info = replace(environment.info, attempt=2, scheduled_time=again_since)
@@ -120,10 +120,10 @@ async def outcomes(
     return sorted(result.outcomes, key=lambda outcome: outcome.position)
 
 
-async def test_a_batch_that_runs_twice_asks_only_for_what_is_not_stored(
+async def test_repeated_batch_requests_only_documents_not_stored(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """F4: its first worker died after some of it was done."""
+    """F4: the first worker died after it had stored some documents."""
     await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
     assert await outcomes(batches, parts.batch(0, 1)) == [
         DocumentOutcome(position=position, size=len(PDF)) for position in (0, 1)
@@ -136,10 +136,10 @@ async def test_a_batch_that_runs_twice_asks_only_for_what_is_not_stored(
     assert list(parts.store.objects.values()) == [PDF]
 
 
-async def test_a_batch_that_runs_twice_does_not_ask_again_for_what_has_failed_in_it(
+async def test_repeated_batch_does_not_retry_its_failed_documents(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """A later batch does, for somebody has asked for that."""
+    """A later batch does, because a retry was requested."""
     begun = now()
     parts.server.script = always(reply(403, b'{"message":"sigiloso"}'))
     await parts.begin(parts.listed(UUIDS[0]))
@@ -151,10 +151,8 @@ async def test_a_batch_that_runs_twice_does_not_ask_again_for_what_has_failed_in
     assert len(parts.server.requests) == 2
 
 
-async def test_batches_of_a_job_share_its_requests_at_once(
-    parts: Parts, batches: DocumentActivities
-) -> None:
-    """The batch that is handed over ahead begins as the one before it ends (decision 0008)."""
+async def test_batches_of_a_job_share_its_slots(parts: Parts, batches: DocumentActivities) -> None:
+    """The prefetched batch starts as the previous one ends (decision 0008)."""
     await parts.begin(*(parts.listed(uuid) for uuid in UUIDS))
     first, second = (
         parts.batch(*positions).model_copy(update={"at_once": 2})
@@ -166,7 +164,7 @@ async def test_batches_of_a_job_share_its_requests_at_once(
         if parts.server.at_once > 2:
             too_many.set()
         if len(parts.server.requests) <= 2:
-            # None is answered before a third would have had the time to come.
+            # Waits long enough for a third request to arrive.
             with suppress(TimeoutError):
                 await asyncio.wait_for(too_many.wait(), 0.3)
         writer.write(reply(body=PDF))
@@ -178,9 +176,7 @@ async def test_batches_of_a_job_share_its_requests_at_once(
     assert [row.state for row in await parts.rows()] == ["available"] * 6
 
 
-async def test_a_document_that_was_purged_is_not_asked_for(
-    parts: Parts, batches: DocumentActivities
-) -> None:
+async def test_purged_document_is_not_requested(parts: Parts, batches: DocumentActivities) -> None:
     await parts.begin(parts.listed(UUIDS[0]))
     async with parts.database.transaction() as session:
         await processes.purge(session, parts.case.digits, {parts.job})
@@ -190,11 +186,11 @@ async def test_a_document_that_was_purged_is_not_asked_for(
     assert parts.server.requests == []
 
 
-async def test_the_other_listing_gives_what_the_first_refuses(
+async def test_document_refused_at_its_first_address_comes_from_the_second(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(reply(404) if UUIDS[0] in asked.path else reply(body=PDF))
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(404) if UUIDS[0] in request.path else reply(body=PDF))
 
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
@@ -202,11 +198,11 @@ async def test_the_other_listing_gives_what_the_first_refuses(
     assert len(parts.server.requests) == 2
 
 
-async def test_while_the_store_is_away_the_source_is_asked_once_only(
+async def test_unavailable_store_causes_only_one_request_to_the_source(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """(S16) What comes after fails as `storage`, which the job waits out and shows."""
-    parts.store.away = True
+    """(S16) Later batches fail as `storage`, which the job shows and waits out."""
+    parts.store.unavailable = True
     await parts.begin(parts.listed(UUIDS[0]))
     (refused,) = await outcomes(batches, parts.batch(0))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
@@ -215,26 +211,26 @@ async def test_while_the_store_is_away_the_source_is_asked_once_only(
             await outcomes(batches, parts.batch(0))
         assert failure_type(error.value) == STORAGE
     assert len(parts.server.requests) == 1
-    parts.store.away = False
+    parts.store.unavailable = False
     assert await outcomes(batches, parts.batch(0)) == [DocumentOutcome(position=0, size=len(PDF))]
 
 
-async def test_a_cancelled_batch_ends_its_requests(
+async def test_cancelled_batch_ends_its_requests(
     parts: Parts, batches: DocumentActivities, tmp_path: Path
 ) -> None:
-    asked = asyncio.Event()
+    requested = asyncio.Event()
 
     async def script(_: Request, writer: asyncio.StreamWriter) -> None:
-        asked.set()
+        requested.set()
         await asyncio.Event().wait()
 
     parts.server.script = script
     await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
-    # One is under way, the other waits its turn.
+    # One document is requested, the other waits for a slot.
     batch = parts.batch(0, 1).model_copy(update={"at_once": 1})
     task = asyncio.create_task(outcomes(batches, batch))
     async with asyncio.timeout(60):
-        await asked.wait()
+        await requested.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -247,7 +243,7 @@ async def close(parts: Parts, closing: CloseJob) -> ClosedJob:
     return await ActivityEnvironment().run(activities.close_job, closing)
 
 
-async def test_a_job_whose_process_was_purged_under_way_has_completed_nothing(
+async def test_job_whose_process_is_purged_ends_as_cancelled(
     parts: Parts,
 ) -> None:
     states = await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
@@ -263,10 +259,10 @@ async def test_a_job_whose_process_was_purged_under_way_has_completed_nothing(
 @pytest.mark.parametrize(
     ("status", "states"), [(None, "ff"), (JobStatus.CANCELLED, "pp"), (JobStatus.FAILED, "ff")]
 )
-async def test_only_a_cancelled_job_leaves_documents_open(
+async def test_only_a_cancelled_job_leaves_documents_pending(
     parts: Parts, status: JobStatus | None, states: str
 ) -> None:
-    """Even where the workflow knew less of the documents than the rows."""
+    """Even if the workflow knew fewer documents than the rows."""
     await parts.begin(parts.listed(UUIDS[0]), parts.listed(UUIDS[1]))
     closing = CloseJob(
         job_id=parts.job, process_number=parts.case.digits, states="p", status=status
@@ -275,7 +271,7 @@ async def test_only_a_cancelled_job_leaves_documents_open(
     assert (closed.status, closed.states) == (status or JobStatus.FAILED, states)
 
 
-async def test_a_process_without_documents_is_completed(parts: Parts) -> None:
+async def test_process_without_documents_is_completed(parts: Parts) -> None:
     states = await parts.begin()
     closing = CloseJob(job_id=parts.job, process_number=parts.case.digits, states=states)
     closed = await close(parts, closing)

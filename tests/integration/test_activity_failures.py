@@ -1,4 +1,4 @@
-"""Every registered activity meets an exception that no code of it expects, on a real Temporal."""
+"""Every registered activity raises an unexpected exception, on a real Temporal server."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
-from activities.failures import METRIC, SENTENCES
+from activities.failures import MESSAGES, METRIC
 from autos.cnj import CaseNumber
 from autos.contracts.download import (
     AwaitSource,
@@ -57,15 +57,15 @@ INPUTS: Final[dict[str, BaseModel]] = {
     "attempt_delivery": AttemptDelivery(event_id="e", number=1),
     "abandon_delivery": AbandonDelivery(event_id="e", number=1),
 }
-"""One input of each activity; a new activity needs one, too."""
+"""One input for each activity."""
 
 
 class Unexpected(Exception):
-    """Nothing in Autos knows this one."""
+    """An exception that no code of Autos handles."""
 
 
 class Broken:
-    """A part of which every call fails."""
+    """A dependency whose every call raises."""
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         def fail(*_: object, **__: object) -> NoReturn:
@@ -84,7 +84,7 @@ class Call(BaseModel):
 
 @workflow.defn(sandboxed=False)
 class CallActivity:
-    """Calls one activity, so many times at most."""
+    """Calls one activity, with at most `ATTEMPTS` attempts."""
 
     @workflow.run
     async def run(self, call: Call) -> None:
@@ -124,7 +124,7 @@ async def metrics() -> MetricBuffer:
 
 @pytest.fixture
 async def client(temporal: Client, metrics: MetricBuffer) -> Client:
-    """A client of the session's server whose worker's metrics can be read."""
+    """A client of the session's server whose metrics are readable."""
     return await Client.connect(
         temporal.service_client.config.target_host,
         data_converter=pydantic_data_converter,
@@ -143,10 +143,10 @@ async def queues(client: Client) -> AsyncIterator[dict[str, str]]:
         yield registered(workers)
 
 
-async def test_an_unexpected_exception_in_every_activity_comes_out_as_internal_error(
+async def test_unexpected_exception_in_any_activity_is_an_internal_error(
     client: Client, queues: dict[str, str], metrics: MetricBuffer
 ) -> None:
-    """(S16) Bounded tries, a type of ours, no foreign text in Temporal, a log line, a metric."""
+    """(S16) Bounded attempts, no text of the exception in Temporal, a log line and a metric."""
     assert queues.keys() == INPUTS.keys()
     for name, queue in queues.items():
         with structlog.testing.capture_logs() as logged:
@@ -164,7 +164,7 @@ async def test_an_unexpected_exception_in_every_activity_comes_out_as_internal_e
         error = activity_error.cause
         assert isinstance(error, ApplicationError), name
         assert error.type == INTERNAL_ERROR
-        assert error.message == SENTENCES[INTERNAL_ERROR]
+        assert error.message == MESSAGES[INTERNAL_ERROR]
         assert error.cause is None
         assert "secret" not in (await handle.fetch_history()).to_json()
         lines = [line for line in logged if line["event"] == "activity_failed"]

@@ -1,4 +1,4 @@
-"""Which keys are accepted, and what errors show and must not show."""
+"""API keys, and what errors show and must not show."""
 
 import asyncio
 import io
@@ -31,48 +31,48 @@ from tests.integration.conftest import postgres
 
 
 @pytest.fixture
-async def stranger(api: httpx2.AsyncClient) -> httpx2.AsyncClient:
+async def anonymous(api: httpx2.AsyncClient) -> httpx2.AsyncClient:
     """The same API without a key."""
     return httpx2.AsyncClient(transport=api._transport, base_url="http://api")
 
 
-async def test_nothing_is_shown_without_a_key(
-    stranger: httpx2.AsyncClient, case: CaseNumber
+async def test_request_without_a_key_is_rejected(
+    anonymous: httpx2.AsyncClient, case: CaseNumber
 ) -> None:
     for address in (path(case), path(case, "/status"), "/api/v1/jobs", "/api/v1/api-keys"):
-        response = await stranger.get(address)
+        response = await anonymous.get(address)
         problem(response, 401, "unauthorized")
         assert response.headers["www-authenticate"].startswith("Bearer")
-    # Not even whether a number is well formed.
-    problem(await stranger.get("/api/v1/processes/1"), 401, "unauthorized")
+    # The response does not show whether the number is valid, either.
+    problem(await anonymous.get("/api/v1/processes/1"), 401, "unauthorized")
     wrong = {"Authorization": f"Bearer {ADMIN_KEY}x"}
-    problem(await stranger.get("/api/v1/jobs", headers=wrong), 401, "unauthorized")
+    problem(await anonymous.get("/api/v1/jobs", headers=wrong), 401, "unauthorized")
     basic = {"Authorization": "Basic YTpi"}
-    problem(await stranger.get("/api/v1/jobs", headers=basic), 401, "unauthorized")
-    assert (await stranger.get("/health/live")).status_code == 200
-    assert (await stranger.get("/metrics")).status_code == 200
+    problem(await anonymous.get("/api/v1/jobs", headers=basic), 401, "unauthorized")
+    assert (await anonymous.get("/health/live")).status_code == 200
+    assert (await anonymous.get("/metrics")).status_code == 200
 
 
-async def test_either_header_lets_a_key_in(stranger: httpx2.AsyncClient) -> None:
+async def test_key_is_accepted_in_either_header(anonymous: httpx2.AsyncClient) -> None:
     for headers in ({"Authorization": f"Bearer {ADMIN_KEY}"}, {"X-API-Key": ADMIN_KEY}):
-        assert (await stranger.get("/api/v1/jobs", headers=headers)).status_code == 200
+        assert (await anonymous.get("/api/v1/jobs", headers=headers)).status_code == 200
 
 
-async def test_a_client_is_no_administrator(
-    api: httpx2.AsyncClient, stranger: httpx2.AsyncClient, case: CaseNumber
+async def test_client_key_is_forbidden_on_admin_routes(
+    api: httpx2.AsyncClient, anonymous: httpx2.AsyncClient, case: CaseNumber
 ) -> None:
     key = (await api.post("/api/v1/api-keys", json={"name": "client"})).json()["key"]
     headers = {"X-API-Key": key}
-    assert (await stranger.get("/api/v1/jobs", headers=headers)).status_code == 200
+    assert (await anonymous.get("/api/v1/jobs", headers=headers)).status_code == 200
     for response in (
-        await stranger.get("/api/v1/api-keys", headers=headers),
-        await stranger.post("/api/v1/api-keys", headers=headers, json={"name": "x"}),
-        await stranger.delete(path(case), headers=headers),
+        await anonymous.get("/api/v1/api-keys", headers=headers),
+        await anonymous.post("/api/v1/api-keys", headers=headers, json={"name": "x"}),
+        await anonymous.delete(path(case), headers=headers),
     ):
         problem(response, 403, "forbidden")
 
 
-async def test_only_a_hash_of_a_key_is_kept(api: httpx2.AsyncClient, database: Database) -> None:
+async def test_only_a_hash_of_a_key_is_stored(api: httpx2.AsyncClient, database: Database) -> None:
     """F36."""
     created = (await api.post("/api/v1/api-keys", json={"name": "hashed"})).json()
     assert re.fullmatch(r"autos_[A-Za-z0-9_-]{43}", created["key"])
@@ -86,28 +86,28 @@ async def test_only_a_hash_of_a_key_is_kept(api: httpx2.AsyncClient, database: D
     assert created["key"] not in listed.text
 
 
-async def test_a_revoked_key_is_refused_at_once(
-    api: httpx2.AsyncClient, stranger: httpx2.AsyncClient
+async def test_revoked_key_is_rejected_at_once(
+    api: httpx2.AsyncClient, anonymous: httpx2.AsyncClient
 ) -> None:
     created = (await api.post("/api/v1/api-keys", json={"name": "revoked"})).json()
     headers = {"X-API-Key": created["key"]}
-    assert (await stranger.get("/api/v1/jobs", headers=headers)).status_code == 200
+    assert (await anonymous.get("/api/v1/jobs", headers=headers)).status_code == 200
     for _ in range(2):
         assert (await api.delete(f"/api/v1/api-keys/{created['id']}")).status_code == 204
-    problem(await stranger.get("/api/v1/jobs", headers=headers), 401, "unauthorized")
+    problem(await anonymous.get("/api/v1/jobs", headers=headers), 401, "unauthorized")
     unknown = "00000000-0000-4000-8000-000000000000"
     problem(await api.delete(f"/api/v1/api-keys/{unknown}"), 404, "api-key-unknown")
 
 
-async def test_an_expired_key_is_refused(
-    api: httpx2.AsyncClient, stranger: httpx2.AsyncClient, database: Database
+async def test_expired_key_is_rejected(
+    api: httpx2.AsyncClient, anonymous: httpx2.AsyncClient, database: Database
 ) -> None:
     created = (await api.post("/api/v1/api-keys", json={"name": "expired"})).json()
     async with database.transaction() as session:
         row = await session.get_one(ApiKey, UUID(created["id"]))
         row.expires_at = datetime.now(UTC) - timedelta(seconds=1)
     headers = {"X-API-Key": created["key"]}
-    problem(await stranger.get("/api/v1/jobs", headers=headers), 401, "unauthorized")
+    problem(await anonymous.get("/api/v1/jobs", headers=headers), 401, "unauthorized")
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,10 @@ async def test_an_expired_key_is_refused(
         0,
     ],
 )
-async def test_a_key_is_not_created_expired(api: httpx2.AsyncClient, expires_at: object) -> None:
-    """(S43, S41) A key expires in the future, at a time that the calendar has."""
+async def test_key_with_an_invalid_expiry_is_rejected(
+    api: httpx2.AsyncClient, expires_at: object
+) -> None:
+    """(S43, S41) The expiry must be a valid time in the future."""
     body = {"name": "dead", "expires_at": expires_at}
     refused = problem(await api.post("/api/v1/api-keys", json=body), 422, "invalid-request")
     errors = refused["errors"]
@@ -137,7 +139,7 @@ async def test_a_key_is_not_created_expired(api: httpx2.AsyncClient, expires_at:
 @pytest.mark.parametrize(
     "path", ["/api/v1/jobs", "/api/v1/processes", "/api/v1/api-keys", "/api/v1/webhooks/deliveries"]
 )
-async def test_a_cursor_at_the_edge_of_the_calendar_is_refused(
+async def test_cursor_outside_the_calendar_is_rejected(
     api: httpx2.AsyncClient, path: str, edge: str
 ) -> None:
     """(S41) In UTC these are in the years 0 and 10000."""
@@ -145,8 +147,8 @@ async def test_a_cursor_at_the_edge_of_the_calendar_is_refused(
     problem(await api.get(path, params={"cursor": cursor}), 400, "invalid-cursor")
 
 
-async def test_a_recovery_from_the_edge_of_the_calendar_is_refused(api: httpx2.AsyncClient) -> None:
-    """(S41) The same check; the first time of the calendar is accepted."""
+async def test_recovery_from_outside_the_calendar_is_rejected(api: httpx2.AsyncClient) -> None:
+    """(S41) The first valid time is accepted."""
     path = "/api/v1/webhooks/recover"
     body = {"since": "0001-01-01T00:00:00+14:00"}
     problem(await api.post(path, json=body), 422, "invalid-request")
@@ -171,13 +173,13 @@ async def test_keys_are_paged(api: httpx2.AsyncClient) -> None:
         ("GET", "/api/v1/processes?court=%00", 422, "invalid-request"),
     ],
 )
-async def test_the_frameworks_errors_are_problems_too(
+async def test_framework_errors_are_problem_documents(
     api: httpx2.AsyncClient, method: str, address: str, status: int, name: str
 ) -> None:
     problem(await api.request(method, address), status, name)
 
 
-async def test_a_request_id_is_taken_over_if_harmless(api: httpx2.AsyncClient) -> None:
+async def test_valid_request_id_is_reused(api: httpx2.AsyncClient) -> None:
     for given, kept in (("order-1234", True), ("short", False), ("a b<script>", False)):
         response = await api.get("/health/live", headers={"X-Request-ID": given})
         assert (response.headers["x-request-id"] == given) is kept
@@ -185,7 +187,7 @@ async def test_a_request_id_is_taken_over_if_harmless(api: httpx2.AsyncClient) -
 
 @pytest.fixture
 def log_lines() -> Iterator[io.StringIO]:
-    """What is logged, as production logs it."""
+    """The log in production's format."""
     root = logging.getLogger()
     before = list(root.handlers), root.level, structlog.get_config()
     telemetry.configure("json", "api")
@@ -199,7 +201,7 @@ def log_lines() -> Iterator[io.StringIO]:
     structlog.configure(**configuration)
 
 
-async def test_what_went_wrong_is_in_the_log_only(
+async def test_exception_is_logged_and_not_returned(
     api: httpx2.AsyncClient,
     case: CaseNumber,
     monkeypatch: pytest.MonkeyPatch,
@@ -229,7 +231,7 @@ async def test_what_went_wrong_is_in_the_log_only(
         assert secret not in logged
 
 
-async def test_metrics_tell_routes_and_no_numbers(
+async def test_metrics_have_routes_without_case_numbers(
     api: httpx2.AsyncClient, case: CaseNumber
 ) -> None:
     await api.get(path(case, "/status"))
@@ -238,7 +240,7 @@ async def test_metrics_tell_routes_and_no_numbers(
     assert case.digits not in text
 
 
-async def test_records_that_go_and_come_back(
+async def test_api_recovers_after_an_outage_of_the_records(
     temporal: Client, store: FakeStore, case: CaseNumber
 ) -> None:
     with postgres() as server:
@@ -255,7 +257,7 @@ async def test_records_that_go_and_come_back(
                 headers={"X-API-Key": ADMIN_KEY},
             ) as api,
         ):
-            # The API booted alone; the bootstrap key gets in once the database is there.
+            # The API started without the database; the admin key is valid once it is back.
             problem(await api.get(path(case, "/status")), 503, "records-unavailable")
             server.start()
             async with asyncio.timeout(60):
@@ -275,10 +277,10 @@ async def test_records_that_go_and_come_back(
         await database.close()
 
 
-async def test_records_that_return_cost_no_request(
+async def test_restart_of_the_database_fails_no_later_request(
     temporal: Client, store: FakeStore, case: CaseNumber
 ) -> None:
-    """(S43) Connections that a restart closed are replaced, not handed out for one more 503."""
+    """(S43) Connections closed by the restart are replaced before they are used."""
     with postgres() as server:
         await migrate(server.get_uri())
         settings = Settings(database_url=server.get_uri(), admin_key=SecretStr(ADMIN_KEY))
@@ -292,7 +294,7 @@ async def test_records_that_return_cost_no_request(
                 headers={"X-API-Key": ADMIN_KEY},
             ) as api,
         ):
-            # Several connections, all of them idle when the server goes.
+            # Opens several connections, which are idle when the server stops.
             await asyncio.gather(*(api.get(path(case, "/status")) for _ in range(5)))
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(server.start)

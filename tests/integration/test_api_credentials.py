@@ -1,4 +1,4 @@
-"""The source's credential over REST: write-only, require_admin only."""
+"""The source's credential over REST: write-only, for admins only."""
 
 from collections import Counter
 from datetime import datetime
@@ -23,7 +23,7 @@ from tests.integration.api_parts import job_of, path, problem
 
 PATH = "/api/v1/credentials/pdpj"
 SETTINGS = Settings(secret_key=SecretStr("k" * 32))
-"""As the API of these tests has them."""
+"""The settings of the API under test."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +33,12 @@ async def no_credential(database: Database) -> None:
 
 
 async def wait_for(database: Database, job_id: str, reason: WaitReason) -> None:
-    """Write that the job waits, as its workflow has it written."""
+    """Record that the job waits, as its workflow does."""
     async with database.transaction() as session:
         await jobs.record_status(session, job_id, JobStatus.PROCESSING, reason, now())
 
 
-async def test_a_credential_is_set_and_never_shown(api: httpx2.AsyncClient) -> None:
+async def test_credential_is_set_and_never_returned(api: httpx2.AsyncClient) -> None:
     assert (await api.get(PATH)).json()["is_set"] is False
     body = {"access_token": "synthetic-token-1", "refresh_token": "synthetic-token-2"}
     reply = await api.put(PATH, json=body)
@@ -53,10 +53,10 @@ async def test_a_credential_is_set_and_never_shown(api: httpx2.AsyncClient) -> N
     assert "synthetic-token" not in reply.text + state.text
 
 
-async def test_a_credential_that_another_key_sealed_is_no_server_error(
+async def test_credential_encrypted_with_another_key_returns_503(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S37) An API that was started with another AUTOS_SECRET_KEY says so."""
+    """(S37) The detail names AUTOS_SECRET_KEY."""
     other = Settings(secret_key=SecretStr("o" * 32))
     await DatabaseCredentialStore(database, other).put(Credential("synthetic-token-1"))
     refused = problem(await api.get(PATH), 503, "records-unavailable")
@@ -68,10 +68,10 @@ async def test_a_credential_that_another_key_sealed_is_no_server_error(
     ["", " \n", "two words", "Bearer abc", "line\nbreak", "nul\x00", "tökén", "\ufefftoken"],
 )
 @pytest.mark.parametrize("member", ["access_token", "refresh_token"])
-async def test_a_token_that_cannot_be_sent_is_refused(
+async def test_token_that_no_header_can_carry_is_rejected(
     api: httpx2.AsyncClient, member: str, token: str
 ) -> None:
-    """(S39) When it is set, and not as an outage of the source in every job."""
+    """(S39) When it is set, not as an outage of the source in every job."""
     body = {"access_token": "good-token", "refresh_token": "good-token"} | {member: token}
     reply = await api.put(PATH, json=body)
     problem(reply, 422, "invalid-request")
@@ -79,20 +79,18 @@ async def test_a_token_that_cannot_be_sent_is_refused(
     assert (await api.get(PATH)).json()["is_set"] is False
 
 
-async def test_white_space_around_a_token_is_taken_away(
+async def test_white_space_around_a_token_is_removed(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S39) As it is pasted or read from a file."""
+    """(S39) It occurs in pasted tokens and files."""
     body = {"access_token": " access-token\n", "refresh_token": "\trefresh-token\r\n"}
     assert (await api.put(PATH, json=body)).status_code == 200
     stored = await DatabaseCredentialStore(database, SETTINGS).load()
     assert stored == Credential("access-token", "refresh-token")
 
 
-async def test_a_credential_that_the_source_refuses_says_so(
-    api: httpx2.AsyncClient, database: Database
-) -> None:
-    """(S34) Since when, and how many jobs it holds up; until it works, or another is set."""
+async def test_refused_credential_is_reported(api: httpx2.AsyncClient, database: Database) -> None:
+    """(S34) With `refused_since`, until another credential is set."""
     assert (await api.get(PATH)).json()["refused_since"] is None
     await api.put(PATH, json={"access_token": "revoked"})
     store = DatabaseCredentialStore(database, SETTINGS)
@@ -105,7 +103,7 @@ async def test_a_credential_that_the_source_refuses_says_so(
 
 
 async def waiting_for_source(api: httpx2.AsyncClient) -> float:
-    """Jobs that wait for the source, as the metrics have it."""
+    """The number of jobs that wait for the source, from the metrics."""
     page = (await api.get("/metrics")).text
     (line,) = (
         line
@@ -115,10 +113,10 @@ async def waiting_for_source(api: httpx2.AsyncClient) -> float:
     return float(line.rpartition(" ")[2])
 
 
-async def test_what_jobs_wait_for_is_counted_by_reason(
+async def test_waiting_jobs_are_counted_by_reason(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S34) A source that answers 429 to all is seen here, as is a credential that is missing."""
+    """(S34) A rate-limiting source and a missing credential are both visible."""
     before = (await api.get(PATH)).json()
     limited_before = await waiting_for_source(api)
     waits = [
@@ -155,7 +153,7 @@ def counted(state: dict[str, Any]) -> Counter[tuple[str, str | None]]:
     return Counter({(wait["waiting_for"], wait["reason"]): wait["jobs"] for wait in state["waits"]})
 
 
-async def test_clients_may_not_set_it(api: httpx2.AsyncClient) -> None:
+async def test_client_key_cannot_set_the_credential(api: httpx2.AsyncClient) -> None:
     created = await api.post("/api/v1/api-keys", json={"name": "a client", "role": "client"})
     headers = {"Authorization": f"Bearer {created.json()['key']}"}
     reply = await api.put(PATH, json={"access_token": "x"}, headers=headers)
@@ -163,16 +161,16 @@ async def test_clients_may_not_set_it(api: httpx2.AsyncClient) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_new_credential_wakes_every_job_that_waits_for_one_and_no_other(
+async def test_new_credential_wakes_only_jobs_that_wait_for_one(
     api: httpx2.AsyncClient, temporal: Client, database: Database
 ) -> None:
-    """By the records, which know of a wait at once; lists of workflows lag behind."""
+    """The jobs are found in the records, because Temporal's lists lag behind."""
     cases = [CaseNumber.build(9_997_000 + number, 2024, 8, 26, 100) for number in range(40)]
     for number, case in enumerate(cases):
         job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
         wait = WaitReason.CREDENTIAL if number < 30 else WaitReason.SOURCE
         await wait_for(database, job_id, wait)
-    # A row that outlived its job must keep nobody from being woken.
+    # A row without a running job must not prevent the others from being woken.
     await job_of(temporal, cases[0]).terminate()
     reply = await api.put(PATH, json={"access_token": "synthetic-token-3"})
     assert (reply.status_code, reply.json()) == (200, {"woken_jobs": 29})

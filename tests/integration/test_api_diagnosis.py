@@ -1,4 +1,4 @@
-"""The diagnosis over REST: each part that is not well is named with what to do."""
+"""The diagnosis over REST: each failing part is reported with advice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ PATH = "/api/v1/diagnosis"
 
 
 class Source:
-    """Answers every request in the same way, and remembers the last one."""
+    """Returns the same response to every request and keeps the last request."""
 
     def __init__(self) -> None:
         self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
@@ -52,7 +52,7 @@ async def source() -> Source:
 async def doctor(
     database: Database, temporal: Client, store: FakeStore, admin: dict[str, str], source: Source
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """The API with a source to ask and a credential to ask it with."""
+    """The API with a source and a credential for it."""
     async with database.transaction() as session:
         await session.execute(text("DELETE FROM credentials"))
     async with await asyncio.start_server(source.serve, "127.0.0.1", 0) as server:
@@ -80,7 +80,7 @@ async def checks(api: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_every_part_is_looked_at(doctor: httpx2.AsyncClient, source: Source) -> None:
+async def test_every_part_is_checked(doctor: httpx2.AsyncClient, source: Source) -> None:
     """(S34) Source, credential, store, Temporal, records, clock, disk, jobs, workers."""
     found = await checks(doctor)
     assert list(found) == list(diagnosis.CHECKS)
@@ -90,29 +90,29 @@ async def test_every_part_is_looked_at(doctor: httpx2.AsyncClient, source: Sourc
 
 
 @pytest.mark.parametrize(
-    ("status", "says"),
+    ("status", "advice"),
     [
         ("401 Unauthorized", "autos credentials set"),
         ("429 Too Many Requests", "AUTOS_SOURCE_MAX_IN_FLIGHT"),
         ("503 Service Unavailable", "jobs wait"),
     ],
 )
-async def test_a_source_that_refuses_is_a_finding(
-    doctor: httpx2.AsyncClient, source: Source, status: str, says: str
+async def test_refusing_source_is_reported(
+    doctor: httpx2.AsyncClient, source: Source, status: str, advice: str
 ) -> None:
-    """(S34) A revoked token, and a source that answers 429 to all."""
+    """(S34) With advice for a revoked token, a rate limit and an outage."""
     source.refuse(status)
     found = (await checks(doctor))["source"]
     assert found["ok"] is False
-    assert says in found["advice"]
+    assert advice in found["advice"]
 
 
-async def test_without_an_address_the_source_is_not_called_well(api: httpx2.AsyncClient) -> None:
-    """(S34) The API needs none in production."""
+async def test_source_without_an_address_is_not_checked(api: httpx2.AsyncClient) -> None:
+    """(S34) The API does not need the address in production."""
     assert (await checks(api))["source"]["ok"] is None
 
 
-async def test_a_token_at_its_end_is_a_finding(doctor: httpx2.AsyncClient) -> None:
+async def test_expired_token_is_reported(doctor: httpx2.AsyncClient) -> None:
     """(S34)"""
     expired = "e30.eyJleHAiOjE3MDAwMDAwMDB9.x"
     reply = await doctor.put("/api/v1/credentials/pdpj", json={"access_token": expired})
@@ -122,10 +122,10 @@ async def test_a_token_at_its_end_is_a_finding(doctor: httpx2.AsyncClient) -> No
     assert "expired 2023-11-14" in found["detail"]
 
 
-async def test_a_refused_token_is_a_finding_before_the_next_request(
+async def test_refused_token_is_reported_without_a_request(
     doctor: httpx2.AsyncClient, database: Database
 ) -> None:
-    """(S34) The workers wrote down that the source refuses it."""
+    """(S34) The workers have recorded that the source refuses it."""
     settings = Settings(secret_key=SecretStr("k" * 32), pdpj_token=SecretStr("synthetic-token"))
     await DatabaseCredentialStore(database, settings).note("synthetic-token", refused=True)
     found = (await checks(doctor))["credential"]
@@ -134,7 +134,7 @@ async def test_a_refused_token_is_a_finding_before_the_next_request(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_what_jobs_wait_for_is_counted(
+async def test_waiting_jobs_are_reported(
     doctor: httpx2.AsyncClient, database: Database, case: CaseNumber
 ) -> None:
     """(S34)"""
@@ -152,24 +152,24 @@ async def test_what_jobs_wait_for_is_counted(
         await jobs.record_status(session, job_id, JobStatus.PROCESSING, None, None)
 
 
-async def test_a_store_that_takes_nothing_is_a_finding(
+async def test_store_that_accepts_no_objects_is_reported(
     doctor: httpx2.AsyncClient, store: FakeStore
 ) -> None:
-    """(S34) It is written to and not only looked at; nothing stays behind."""
+    """(S34) The check writes an object and removes it."""
     before = dict(store.objects)
     assert (await checks(doctor))["store"]["ok"] is True
     assert store.objects == before
-    store.away = True
+    store.unavailable = True
     try:
         found = await checks(doctor)
     finally:
-        store.away = False
+        store.unavailable = False
     assert found["store"]["ok"] is False
     assert "AUTOS_S3_BUCKET" in found["store"]["advice"]
     assert found["records"]["ok"] is True
 
 
-async def test_an_old_schema_a_wrong_clock_and_a_full_disk_are_findings(
+async def test_old_schema_wrong_clock_and_full_disk_are_reported(
     doctor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """(S34)"""
@@ -187,7 +187,7 @@ async def test_an_old_schema_a_wrong_clock_and_a_full_disk_are_findings(
     assert [found[name]["ok"] for name in ("records", "clock", "disk")] == [False] * 3
 
 
-async def test_a_check_that_hangs_keeps_no_other_from_being_made(
+async def test_hanging_check_does_not_prevent_the_others(
     doctor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """(S34)"""
@@ -204,7 +204,7 @@ async def test_a_check_that_hangs_keeps_no_other_from_being_made(
     assert found["credential"]["ok"] is True
 
 
-async def test_clients_may_not_ask(api: httpx2.AsyncClient) -> None:
+async def test_client_key_cannot_run_the_diagnosis(api: httpx2.AsyncClient) -> None:
     created = await api.post("/api/v1/api-keys", json={"name": "a client", "role": "client"})
     headers = {"Authorization": f"Bearer {created.json()['key']}"}
     problem(await api.get(PATH, headers=headers), 403, "forbidden")

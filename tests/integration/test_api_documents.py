@@ -39,7 +39,7 @@ async def test_documents_are_listed_by_page_and_state(
     assert rest.json()["next"] is None
 
 
-async def test_one_document_by_either_id(
+async def test_document_is_returned_by_either_id(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
     await write_rows(database, case, "a")
@@ -50,7 +50,7 @@ async def test_one_document_by_either_id(
     problem(await api.get(path(case, NO_DOCUMENT)), 404, "document-unknown")
 
 
-async def test_content_is_a_redirect_to_a_link_of_now(
+async def test_content_redirects_to_a_new_link(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
     await write_rows(database, case, "a")
@@ -61,7 +61,7 @@ async def test_content_is_a_redirect_to_a_link_of_now(
     assert document_key(case.digits, SHA256) in response.headers["location"]
 
 
-async def test_content_that_is_not_there_says_why(
+async def test_missing_content_returns_the_reason(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
     await write_rows(database, case, "fpp")
@@ -83,10 +83,10 @@ async def test_content_that_is_not_there_says_why(
     problem(await api.get(path(case, f"{NO_DOCUMENT}/content")), 404, "document-unknown")
 
 
-async def test_the_manifest_is_a_redirect_to_what_lies_in_the_store(
+async def test_manifest_redirects_to_its_object(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database, store: FakeStore
 ) -> None:
-    """(S29) However large it is, nothing of it passes through the API."""
+    """(S29) No part of it passes through the API."""
     problem(await api.get(path(case, "/manifest")), 404, "process-unknown")
     await write_rows(database, case, "a")
     problem(await api.get(path(case, "/manifest")), 404, "manifest-missing")
@@ -97,7 +97,7 @@ async def test_the_manifest_is_a_redirect_to_what_lies_in_the_store(
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_a_store_that_is_away_is_told(
+async def test_unavailable_store_returns_503(
     api: httpx2.AsyncClient,
     case: CaseNumber,
     database: Database,
@@ -105,16 +105,16 @@ async def test_a_store_that_is_away_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await write_rows(database, case, "a")
-    monkeypatch.setattr(store, "away", True)
+    monkeypatch.setattr(store, "unavailable", True)
     problem(await api.get(path(case, "/manifest")), 503, "store-unavailable")
     problem(await api.delete(path(case)), 503, "store-unavailable")
     ready = await api.get("/health/ready")
     assert (ready.status_code, ready.json()["parts"]["store"]["ok"]) == (503, False)
-    # Nothing of it was lost.
+    # No document was deleted.
     assert (await api.get(path(case, "/documents"))).json()["items"]
 
 
-async def test_the_list_of_processes_is_light_filtered_and_paged(
+async def test_list_of_processes_is_small_filtered_and_paged(
     api: httpx2.AsyncClient, database: Database
 ) -> None:
     """F47."""
@@ -141,7 +141,7 @@ async def test_the_list_of_processes_is_light_filtered_and_paged(
     assert empty.json() == {"items": [], "next": None}
 
 
-async def test_a_purge_takes_rows_and_objects(
+async def test_purge_deletes_rows_and_objects(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database, store: FakeStore
 ) -> None:
     await write_rows(database, case, "af")
@@ -156,7 +156,7 @@ async def test_a_purge_takes_rows_and_objects(
     problem(await api.delete(path(case)), 404, "process-unknown")
 
 
-async def test_a_running_job_is_not_purged_under_its_feet(
+async def test_process_with_a_running_job_is_not_purged(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
     await api.post(path(case, "/downloads"))
@@ -166,22 +166,22 @@ async def test_a_running_job_is_not_purged_under_its_feet(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_what_is_promised_while_a_purge_goes_on_is_kept(
+async def test_webhook_accepted_during_a_purge_is_kept(
     api: httpx2.AsyncClient,
     case: CaseNumber,
     temporal: Client,
     database: Database,
     store: FakeStore,
 ) -> None:
-    """F11: the webhook accepted between the purge's check and its end is told of its job."""
+    """F11: its subscription survives the purge and is notified of its job."""
     await write_rows(database, case, "a")
     await write_job(database, case, JobStatus.COMPLETED)
 
-    async def ask() -> None:
+    async def start_download() -> None:
         body = {"webhook_url": "https://receiver.example/"}
         assert (await api.post(path(case, "/downloads"), json=body)).status_code == 202
 
-    store.meanwhile = ask
+    store.meanwhile = start_download
     problem(await api.delete(path(case)), 409, "job-running")
     async with database.transaction() as session:
         left = select(func.count()).where(Document.process_number == case.digits)
@@ -192,7 +192,7 @@ async def test_what_is_promised_while_a_purge_goes_on_is_kept(
     store.meanwhile = None
     mine = Subscription.process_number == case.digits
     async with database.transaction() as session:
-        await session.execute(update(Subscription).where(mine).values(job_id="told"))
+        await session.execute(update(Subscription).where(mine).values(job_id="claimed"))
     assert (await api.delete(path(case))).status_code == 204
 
 
@@ -212,7 +212,7 @@ async def test_jobs_are_listed_newest_first(
     problem(await api.get(f"/api/v1/jobs/{unknown}"), 404, "job-unknown")
 
 
-async def test_a_job_is_cancelled_once(
+async def test_job_is_cancelled_once(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, worker: Worker
 ) -> None:
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
@@ -220,11 +220,11 @@ async def test_a_job_is_cancelled_once(
     assert (response.status_code, response.json()["id"]) == (202, job_id)
     with pytest.raises(Exception, match="Workflow execution failed"):
         await job_of(temporal, case).result()
-    # The fake leaves its row behind as a lost job would: it gets its end at the next look.
+    # The fake leaves its row active, as a lost job does: the end is read from Temporal.
     for verb in ("cancel", "pause", "resume"):
         problem(await api.post(f"/api/v1/jobs/{job_id}/{verb}"), 409, "job-ended")
     async with asyncio.timeout(60):
-        # An answer is shared for a moment, and a job that is lost announces nothing.
+        # A response is cached for a moment, and a lost job sends no notification.
         while (await api.get(path(case, "/status"))).json()["status"] != "cancelled":
             await asyncio.sleep(0.05)
     problem(await api.post(f"/api/v1/jobs/{job_id}/cancel"), 409, "job-ended")

@@ -1,4 +1,4 @@
-"""Starting jobs: by POST and by a mere GET, alone and many at once."""
+"""Starting jobs by POST and by GET, alone and concurrently."""
 
 import asyncio
 from collections import Counter
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GET without metadata need not hold the tests up for three seconds each time."""
+def short_metadata_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reduces the three seconds for which a GET waits for metadata."""
     monkeypatch.setattr(downloads, "METADATA_PATIENCE_SECONDS", 0.5)
 
 
-async def test_a_post_starts_one_job(
+async def test_post_starts_one_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
     response = await api.post(path(case, "/downloads"))
@@ -52,17 +52,17 @@ async def test_a_post_starts_one_job(
     assert description.typed_search_attributes[COURT] == "TJSP"
 
 
-async def test_no_limit_of_time_is_set_for_a_job(
+async def test_job_has_no_time_limit(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """F20: neither for one run of its workflow nor for all of them."""
+    """F20: neither for a run nor for the whole execution."""
     await api.post(path(case, "/downloads"))
     configuration = (await job_of(temporal, case).describe()).raw_description.execution_config
     assert configuration.workflow_execution_timeout.ToTimedelta() == timedelta(0)
     assert configuration.workflow_run_timeout.ToTimedelta() == timedelta(0)
 
 
-async def test_many_at_once_are_one_job_and_no_webhook_is_lost(
+async def test_concurrent_requests_share_one_job_and_keep_their_webhooks(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
     """F6, F11."""
@@ -85,7 +85,7 @@ async def test_many_at_once_are_one_job_and_no_webhook_is_lost(
     assert rows == 1
     attached = await job_of(temporal, case).query("attached", result_type=list[Attach])
     assert {attach.subscription_id for attach in attached} == {str(row.id) for row in subscriptions}
-    # The five with the same URL may have found each other's subscription.
+    # The five requests with the same URL may share a subscription.
     addresses = Counter(row.url for row in subscriptions)
     assert {url: addresses[url] for url in hooks} == dict.fromkeys(hooks, 1)
     assert 1 <= addresses[f"{hooks[0]}/get"] <= 5
@@ -110,14 +110,14 @@ async def test_max_age_and_force_refresh_reach_the_job(
         {"webhok_url": "https://receiver.example/"},
     ],
 )
-async def test_a_request_that_does_not_fit_says_where(
+async def test_invalid_request_is_rejected_with_the_field(
     api: httpx2.AsyncClient, case: CaseNumber, body: dict[str, object]
 ) -> None:
     answer = problem(await api.post(path(case, "/downloads"), json=body), 422, "invalid-request")
     assert f"body.{next(iter(body))}" in str(answer["errors"])
 
 
-async def test_wrong_check_digits_are_refused_before_anything_else(
+async def test_wrong_check_digits_are_rejected(
     api: httpx2.AsyncClient,
 ) -> None:
     """F38."""
@@ -127,13 +127,13 @@ async def test_wrong_check_digits_are_refused_before_anything_else(
     problem(await api.post(f"/api/v1/processes/{wrong}/downloads"), 400, "invalid-case-number")
 
 
-async def test_prefer_wait_answers_at_the_end(
+async def test_prefer_wait_returns_at_the_jobs_end(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
     waiting = asyncio.create_task(
         api.post(path(case, "/downloads"), headers={"Prefer": "respond-async, wait=30"})
     )
-    # A job that ended before the request reached it would be followed by another.
+    # If the job ended before the request arrived, the request would start another one.
     await job_started(api, case)
     await end(temporal, database, case, JobStatus.COMPLETED_WITH_FAILURES)
     response = await asyncio.wait_for(waiting, 5)
@@ -153,7 +153,7 @@ async def test_prefer_wait_is_bounded(api: httpx2.AsyncClient, case: CaseNumber)
     ("reason", "status", "name"),
     [(Reason.NOT_FOUND, 404, "process-not-found"), (Reason.NO_ACCESS, 403, "no-access")],
 )
-async def test_what_the_source_refuses_is_a_problem(
+async def test_refusal_of_the_source_is_a_problem_document(
     api: httpx2.AsyncClient,
     case: CaseNumber,
     temporal: Client,
@@ -172,7 +172,7 @@ async def test_what_the_source_refuses_is_a_problem(
     assert len(jobs.json()["items"]) == 1
 
 
-async def test_a_get_of_an_unknown_process_starts_its_job(
+async def test_get_of_an_unknown_process_starts_its_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
     """F13."""
@@ -187,16 +187,14 @@ async def test_a_get_of_an_unknown_process_starts_its_job(
     assert body["documents"]["processing_documents"] == 2
 
 
-async def test_without_metadata_a_get_is_202_after_a_while(
-    api: httpx2.AsyncClient, case: CaseNumber
-) -> None:
+async def test_get_without_metadata_returns_202(api: httpx2.AsyncClient, case: CaseNumber) -> None:
     response = await asyncio.wait_for(api.get(path(case)), 5)
     assert response.status_code == 202
     assert response.headers["location"] == path(case, "/status")
     assert response.json()["status"] == "pending"
 
 
-async def test_what_is_held_and_fresh_starts_nothing(
+async def test_get_of_a_complete_and_fresh_process_starts_no_job(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
     await write_rows(database, case, "aaf")
@@ -226,7 +224,7 @@ async def test_missing_documents_or_a_webhook_start_a_job(
     assert response.json()["job_id"] is not None
 
 
-async def test_a_look_starts_nothing(
+async def test_get_without_auto_download_starts_no_job(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
     query = {"auto_download": False}
@@ -236,10 +234,10 @@ async def test_a_look_starts_nothing(
     assert (response.status_code, response.json()["job_id"]) == (200, None)
 
 
-async def test_a_row_that_outlived_its_job_blocks_nothing(
+async def test_active_row_of_a_terminated_job_blocks_no_new_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """F1: a job that was terminated never wrote its end."""
+    """F1: a terminated job does not record its end."""
     lost = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await job_of(temporal, case).terminate()
     assert (await api.get(path(case, "/status"))).json()["status"] == "cancelled"
@@ -258,14 +256,14 @@ async def test_retry_failed_follows_an_ended_job_with_a_new_one(
     second = response.json()["job_id"]
     assert second != first
     assert (await api.get(path(case, "/status"))).json()["job_id"] == second
-    # Only what failed is retried: the held list of documents is fresh enough at any age.
+    # Only failed documents are retried: the stored list counts as fresh at any age.
     (attach,) = await job_of(temporal, case).query("attached", result_type=list[Attach])
     assert attach.max_age_seconds >= 31_536_000
     problem(await api.post(f"/api/v1/jobs/{first}/retry-failed"), 409, "job-running")
     await end_row(database, second, JobStatus.COMPLETED)
 
 
-async def test_retry_failed_of_a_running_job_is_its_own_affair(
+async def test_retry_failed_of_a_running_job_uses_the_same_job(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]

@@ -1,4 +1,4 @@
-"""The API's outer edge, as a hostile client meets it: real server, raw bytes."""
+"""The API's HTTP layer against hostile clients: real server, raw bytes."""
 
 import asyncio
 import gzip
@@ -43,7 +43,7 @@ async def client(port: int, admin: dict[str, str]) -> AsyncIterator[httpx2.Async
 
 
 async def answer_to(port: int, *pieces: str | bytes) -> bytes:
-    """All that the server answers until it closes the connection."""
+    """Send the pieces and return all bytes until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         async with asyncio.timeout(60):
@@ -56,7 +56,7 @@ async def answer_to(port: int, *pieces: str | bytes) -> bytes:
 
 
 def first(answer: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Status, headers and JSON of the first answer."""
+    """Status, headers and JSON of the first response."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines)
@@ -74,7 +74,7 @@ def is_problem(answer: bytes, status: int, name: str) -> None:
     ("key", "status"), [("", 401), (KEY, 413)], ids=["without a key", "with a key"]
 )
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-async def test_an_endless_body_is_cut_off(port: int, key: str, status: int, framing: str) -> None:
+async def test_endless_body_is_cut_off(port: int, key: str, status: int, framing: str) -> None:
     """(S22) The server reads neither 200 MB without a key nor more than the bound with one."""
     piece = b"x" * 65_536
     lengths = {"length": f"Content-Length: {ENDLESS}", "chunks": "Transfer-Encoding: chunked"}
@@ -94,9 +94,9 @@ async def test_an_endless_body_is_cut_off(port: int, key: str, status: int, fram
         pass
     finally:
         writer.close()
-    # What the sockets' own buffers take, and no more.
+    # At most the sockets' buffers were filled.
     assert sent < ENDLESS / 10
-    # A client that waits for the answer before it sends on gets it.
+    # A client that waits for the response before it sends the body gets it.
     head = (
         f"POST /api/v1/webhooks/webhook-validate HTTP/1.1\r\nHost: api\r\n{key}"
         "Content-Type: application/json\r\nExpect: 100-continue\r\n"
@@ -107,21 +107,21 @@ async def test_an_endless_body_is_cut_off(port: int, key: str, status: int, fram
     assert b"100 Continue" not in answer
 
 
-async def test_a_body_within_the_bound_is_read(client: httpx2.AsyncClient) -> None:
-    """(S22) The bound holds for the body alone, and to the byte."""
+async def test_body_up_to_the_limit_is_read(client: httpx2.AsyncClient) -> None:
+    """(S22) The limit is exact and applies to the body only."""
     body = b'{"url": "https://example.org/"' + b" " * LONGEST + b"}"
     headers = {"Content-Type": "application/json"}
     path = "/api/v1/webhooks/webhook-test-receiver"
     fits, longer = body[: LONGEST - 1] + b"}", body[:LONGEST] + b"}"
     assert len(fits) == LONGEST
-    # The receiver has a lower bound.
+    # The test receiver has a lower limit.
     answer = await client.post(path, content=fits, headers=headers)
     problem(answer, 413, "webhook-too-large")
     problem(await client.post(path, content=longer, headers=headers), 413, "body-too-large")
 
 
-async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
-    """(S22) A few bytes that would become many are not unpacked."""
+async def test_compressed_body_is_rejected(client: httpx2.AsyncClient) -> None:
+    """(S22) The body is not decompressed."""
     bomb = gzip.compress(b'{"url": "' + b"x" * 10_000_000 + b'"}')
     answer = await client.post(
         "/api/v1/webhooks/webhook-validate",
@@ -131,10 +131,10 @@ async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
     problem(answer, 415, "body-encoded")
 
 
-async def test_without_a_key_nothing_is_shown_of_paths_and_bodies(
+async def test_request_without_a_key_reveals_no_paths_or_validation(
     client: httpx2.AsyncClient,
 ) -> None:
-    """(S22) A client without a key learns neither which paths there are nor whether a body fits."""
+    """(S22) Unknown paths, methods and invalid bodies all return 401."""
     del client.headers["authorization"]
     for method, path in (
         ("POST", "/api/v1/webhooks/webhook-validate"),
@@ -146,17 +146,15 @@ async def test_without_a_key_nothing_is_shown_of_paths_and_bodies(
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """(S22) A body that drips holds a request for a bounded time."""
+async def test_slow_body_times_out(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """(S22) A slow body holds a request for a bounded time."""
     monkeypatch.setattr(admission, "BODY_SECONDS", 0.2)
     head = f"POST /api/v1/api-keys HTTP/1.1\r\nHost: api\r\n{KEY}Content-Length: 10\r\n\r\n"
     is_problem(await answer_to(port, head, "{"), 408, "body-too-slow")
 
 
 @pytest.mark.parametrize("begun", ["", "GET / HT", "GET /health/live HTTP/1.1\r\nX-Slow: "])
-async def test_headers_that_do_not_come_are_not_waited_for(
+async def test_slow_headers_time_out(
     port: int, monkeypatch: pytest.MonkeyPatch, begun: str
 ) -> None:
     """(S22) A connection without a request is closed after a bounded time."""
@@ -164,10 +162,10 @@ async def test_headers_that_do_not_come_are_not_waited_for(
     is_problem(await answer_to(port, begun), 408, "request-too-slow")
 
 
-async def test_headers_that_do_not_come_after_a_first_request_are_not_waited_for(
+async def test_slow_headers_of_a_second_request_time_out(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S22) Nor is the second request of a connection."""
+    """(S22) Also on a connection that has served a request."""
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -197,13 +195,13 @@ async def test_headers_that_do_not_come_after_a_first_request_are_not_waited_for
         b"GET  /health/live HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
-async def test_what_is_not_http_is_a_problem_too(port: int, request_bytes: bytes) -> None:
-    """(S41) Also what never reaches the application is answered by a problem document."""
+async def test_invalid_http_returns_a_problem_document(port: int, request_bytes: bytes) -> None:
+    """(S41) Requests that never reach the application get one, too."""
     is_problem(await answer_to(port, request_bytes), 400, "unreadable-request")
 
 
-async def test_a_body_of_both_framings_smuggles_nothing(port: int) -> None:
-    """(S22) `Content-Length` beside chunks is refused or ignored, never a second request."""
+async def test_body_with_both_framings_smuggles_no_request(port: int) -> None:
+    """(S22) `Content-Length` with chunks is rejected or ignored."""
     smuggled = (
         f"POST /api/v1/webhooks/webhook-validate HTTP/1.1\r\nHost: api\r\n{KEY}"
         "Content-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -215,7 +213,7 @@ async def test_a_body_of_both_framings_smuggles_nothing(port: int) -> None:
 
 
 async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
-    """(S41) Bodies in one packet stay apart, and a refused one does not swallow the next."""
+    """(S41) Bodies in one packet are separated, also after a rejected request."""
     body = '{"url": "https://example.org:99999999/"}'
     one = (
         f"POST /api/v1/webhooks/webhook-test-connectivity HTTP/1.1\r\nHost: api\r\n{KEY}"
@@ -239,10 +237,10 @@ async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
         ("BREW", "/api/v1/credentials/pdpj", "GET, PUT"),
     ],
 )
-async def test_allow_names_every_method_of_a_path(
+async def test_allow_lists_every_method_of_a_path(
     client: httpx2.AsyncClient, method: str, path: str, allow: str
 ) -> None:
-    """(S41) All of them, not those of the first route alone."""
+    """(S41) Not only the methods of the first matching route."""
     answer = await client.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allow)
     if method != "HEAD":
@@ -265,10 +263,10 @@ async def test_allow_names_every_method_of_a_path(
         {"Content-Type": "application/json; charset=utf-7"},
     ],
 )
-async def test_odd_headers_break_nothing(
+async def test_unusual_headers_cause_no_server_error(
     client: httpx2.AsyncClient, headers: dict[str, str]
 ) -> None:
-    """(S41) Whatever a header says, an answer is below 500 and has one of our two types."""
+    """(S41) The status is below 500 and the content type is one of two."""
     sent = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     for path in ("/api/v1/processes/99900028620248260100/status", "/health/live"):
         answer = await client.get(path, headers=sent)
@@ -280,10 +278,10 @@ async def test_odd_headers_break_nothing(
     "body",
     [b"{", b"not json", b'{"url": "\xff"}', b"[" * 20_000, b'{"attempts": ' + b"9" * 5000 + b"}"],
 )
-async def test_a_body_that_is_no_json_in_utf_8_is_unreadable(
+async def test_body_that_is_not_utf_8_json_is_unreadable(
     client: httpx2.AsyncClient, body: bytes
 ) -> None:
-    """(S38) As docs/reference/api.md says of `unreadable-body`."""
+    """(S38) As docs/reference/api.md describes `unreadable-body`."""
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
     problem(answer, 400, "unreadable-body")
@@ -292,18 +290,16 @@ async def test_a_body_that_is_no_json_in_utf_8_is_unreadable(
 @pytest.mark.parametrize(
     "body", [b"null", b"[]", b"3", b'{"url": "\\ud800"}', b'{"url": NaN}', b'{"uri": "x"}', b""]
 )
-async def test_a_body_that_is_json_and_does_not_fit_is_invalid(
+async def test_json_body_that_does_not_match_the_schema_is_invalid(
     client: httpx2.AsyncClient, body: bytes
 ) -> None:
-    """(S38) The other of the two."""
+    """(S38) As docs/reference/api.md describes `invalid-request`."""
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/api/v1/webhooks/webhook-send-test", content=body, headers=headers)
     assert problem(answer, 422, "invalid-request")["errors"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs/", "/health/live/", "/docs/"])
-async def test_no_redirect_leads_where_the_host_header_says(
-    client: httpx2.AsyncClient, path: str
-) -> None:
-    """(S41) Behind a proxy it would lead from https to http, and the key would follow."""
+async def test_host_header_causes_no_redirect(client: httpx2.AsyncClient, path: str) -> None:
+    """(S41) Behind a proxy, a redirect from https to http would expose the key."""
     problem(await client.get(path, headers={"Host": "evil.example"}), 404, "not-found")

@@ -1,4 +1,4 @@
-"""Readiness: each part by itself, in bounded time, and the store as it is to be used."""
+"""Readiness: each part is checked separately and in bounded time."""
 
 import asyncio
 import dataclasses
@@ -18,7 +18,7 @@ from tests.integration.api_parts import ADMIN_KEY, FakeStore, opener
 
 @dataclasses.dataclass
 class Ready:
-    """An API and its store, used by one test."""
+    """The API and the store of one test."""
 
     api: httpx2.AsyncClient
     store: FakeStore
@@ -40,8 +40,8 @@ async def ready(database: Database, temporal: Client) -> AsyncIterator[Ready]:
         yield Ready(api, store)
 
 
-async def test_a_full_bucket_is_reported(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
-    """(S43) A bucket that is there and takes nothing is not ready, and says why."""
+async def test_full_bucket_is_not_ready(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    """(S43) A bucket that accepts no objects is not ready; the detail has the reason."""
     ready.store.full = True
     status, parts = await ready.ask()
     assert (status, parts["store"]["ok"]) == (503, False)
@@ -51,25 +51,25 @@ async def test_a_full_bucket_is_reported(ready: Ready, monkeypatch: pytest.Monke
     assert (await ready.ask())[0] == 200
 
 
-async def test_the_bucket_is_not_written_to_at_every_check(
+async def test_bucket_is_probed_once_a_minute(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S43) It is probed once a minute; whether the store answers at all is checked each time."""
+    """(S43) Whether the store responds is checked every time."""
     for _ in range(5):
         assert (await ready.ask())[0] == 200
     assert ready.store.probes == 1
-    ready.store.away = True
+    ready.store.unavailable = True
     assert (await ready.ask())[0] == 503
-    ready.store.away = False
+    ready.store.unavailable = False
     monkeypatch.setattr(health, "PROBED_FOR_SECONDS", -1.0)
     ready.store.full = True
     assert (await ready.ask())[0] == 200
 
 
-async def test_a_part_that_hangs_does_not_delay_the_others(
+async def test_hanging_part_does_not_delay_the_others(
     ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S43) Readiness answers in bounded time, whichever part does not."""
+    """(S43) Readiness returns in bounded time."""
     monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
 
     async def hang() -> bool:

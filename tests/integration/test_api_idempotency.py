@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is repeated is one request (IETF draft)."""
+"""`Idempotency-Key`: a repeated request has the effect of one (IETF draft)."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ async def attached(temporal: Client, case: CaseNumber) -> list[Attach]:
 
 
 async def age(database: Database, key: str, by: timedelta, *, answered: bool = True) -> None:
-    """Make a kept answer older; unanswered, it is as an API process leaves it that was killed."""
+    """Make a stored answer older; unanswered, as a killed API process leaves it."""
     lost = {} if answered else {"status_code": None, "answer": None}
     async with database.transaction() as session:
         await session.execute(
@@ -41,13 +41,13 @@ async def age(database: Database, key: str, by: timedelta, *, answered: bool = T
 
 
 async def claimed_at(database: Database, key: str) -> datetime:
-    """When the claim was made, or last renewed."""
+    """When the key was claimed or last renewed."""
     async with database.transaction() as session:
         query = select(IdempotencyKey.created_at).where(IdempotencyKey.key == key)
         return (await session.scalars(query)).one()
 
 
-async def test_a_repeated_request_gets_the_same_answer(
+async def test_repeated_request_gets_the_same_response(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
     headers = {"Idempotency-Key": str(uuid4())}
@@ -61,7 +61,7 @@ async def test_a_repeated_request_gets_the_same_answer(
     problem(other, 422, "idempotency-key-reused")
 
 
-async def test_a_repetition_while_the_first_runs_is_a_conflict(
+async def test_repetition_during_the_first_request_is_a_conflict(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
     key = {"Idempotency-Key": str(uuid4())}
@@ -75,14 +75,14 @@ async def test_a_repetition_while_the_first_runs_is_a_conflict(
     assert (await waiting).status_code == 200
 
 
-async def test_a_request_that_runs_long_keeps_its_key(
+async def test_long_request_keeps_its_key(
     api: httpx2.AsyncClient,
     case: CaseNumber,
     temporal: Client,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A claim that is renewed was not left by a crash, whatever its age."""
+    """A renewed claim was not left by a crash, regardless of its age."""
     monkeypatch.setattr("api.http.idempotency.RENEWAL_SECONDS", 0.05)
     key = str(uuid4())
     headers = {"Idempotency-Key": key}
@@ -101,12 +101,12 @@ async def test_a_request_that_runs_long_keeps_its_key(
     assert (await waiting).status_code == 200
 
 
-async def test_a_malformed_key_is_refused(api: httpx2.AsyncClient, case: CaseNumber) -> None:
+async def test_malformed_key_is_rejected(api: httpx2.AsyncClient, case: CaseNumber) -> None:
     response = await api.post(path(case, "/downloads"), headers={"Idempotency-Key": "k" * 256})
     problem(response, 400, "invalid-idempotency-key")
 
 
-async def test_another_callers_key_is_another_key(
+async def test_keys_of_different_callers_are_independent(
     api: httpx2.AsyncClient, case: CaseNumber
 ) -> None:
     created = await api.post("/api/v1/api-keys", json={"name": "other"})
@@ -117,9 +117,7 @@ async def test_another_callers_key_is_another_key(
     assert answer.status_code == 202
 
 
-async def test_a_refused_request_gives_its_key_back(
-    api: httpx2.AsyncClient, case: CaseNumber
-) -> None:
+async def test_rejected_request_frees_its_key(api: httpx2.AsyncClient, case: CaseNumber) -> None:
     key = {"Idempotency-Key": str(uuid4())}
     wrong = {"webhook_url": "https://user:password@receiver.example/"}
     problem(
@@ -129,7 +127,7 @@ async def test_a_refused_request_gives_its_key_back(
     assert answer.status_code == 202
 
 
-async def test_a_key_is_good_for_a_day(
+async def test_key_is_valid_for_a_day(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
     key = str(uuid4())
@@ -144,15 +142,15 @@ async def test_a_key_is_good_for_a_day(
     assert len(await attached(temporal, case)) == 2
 
 
-async def test_after_a_crash_the_repetition_is_the_same_webhook(
+async def test_repetition_after_a_crash_uses_the_same_subscription(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """F11: the job was signalled but the answer not kept; there is one event for one URL."""
+    """F11: the job was signalled but the response not stored; the URL gets one event."""
     key = str(uuid4())
     headers = {"Idempotency-Key": key}
     first = await api.post(path(case, "/downloads"), json=BODY, headers=headers)
     await age(database, key, timedelta(0), answered=False)
-    # Whether the first request still runs somewhere cannot be known yet.
+    # The first request may still be running.
     early = await api.post(path(case, "/downloads"), json=BODY, headers=headers)
     problem(early, 409, "idempotency-key-in-use")
     assert int(early.headers["retry-after"]) >= 1

@@ -1,4 +1,4 @@
-"""The status of a process: the report of its job, its rows, and the change between them."""
+"""The status of a process: from its running job, and from its rows."""
 
 import asyncio
 from collections import Counter
@@ -29,20 +29,20 @@ from tests.integration.api_parts import (
     write_job,
     write_rows,
 )
-from tests.integration.fake_job import FakeJob, asked
+from tests.integration.fake_job import FakeJob, progress_queries
 
 
 def parts(status: dict[str, Any]) -> tuple[int, ...]:
-    """Completed, failed, pending, processing."""
+    """The counters completed, failed, pending and processing."""
     names = ("completed", "failed", "pending", "processing")
     return tuple(status[f"{name}_documents"] for name in names)
 
 
-async def test_an_unknown_process_has_no_status(api: httpx2.AsyncClient, case: CaseNumber) -> None:
+async def test_unknown_process_has_no_status(api: httpx2.AsyncClient, case: CaseNumber) -> None:
     problem(await api.get(path(case, "/status")), 404, "process-unknown")
 
 
-async def test_a_running_job_reports_its_progress(
+async def test_running_job_reports_its_progress(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
@@ -62,10 +62,10 @@ async def test_a_running_job_reports_its_progress(
     assert failed["error_message"]
 
 
-async def test_what_is_stored_counts_before_the_job_knows_of_it(
+async def test_stored_documents_count_before_the_job_knows_them(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
-    """Which documents there are is for the job to say, what has ended for the rows."""
+    """The job defines the list of documents, the rows which of them have ended."""
     await api.post(path(case, "/downloads"))
     await show(temporal, database, case, "add")
     await write_rows(database, case, "aqpa")
@@ -77,7 +77,7 @@ async def test_what_is_stored_counts_before_the_job_knows_of_it(
     assert status["documents"][1]["sha256"] == SHA256
 
 
-async def test_an_ended_job_is_shown_from_the_records(
+async def test_ended_job_is_shown_from_the_records(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
     await api.post(path(case, "/downloads"))
@@ -92,7 +92,7 @@ async def test_an_ended_job_is_shown_from_the_records(
     assert status["completed_at"]
 
 
-async def test_a_process_without_a_job_is_pending(
+async def test_process_without_a_job_is_pending(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
     await write_rows(database, case, "ap")
@@ -100,10 +100,10 @@ async def test_a_process_without_a_job_is_pending(
     assert (status["status"], status["job_id"], status["live"]) == ("pending", None, True)
 
 
-async def test_a_job_whose_row_is_missing_is_shown_nevertheless(
+async def test_job_without_a_row_is_shown(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """The API crashed between Temporal's answer and the row; no worker runs either."""
+    """The API crashed after it had started the workflow; no worker runs."""
     await write_rows(database, case, "pp")
     handle = await temporal.start_workflow(
         "DownloadProcessWorkflow",
@@ -117,10 +117,10 @@ async def test_a_job_whose_row_is_missing_is_shown_nevertheless(
     await handle.terminate()
 
 
-async def test_a_job_that_temporal_lost_has_not_ended(
+async def test_job_unknown_to_temporal_has_not_ended(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """Reconciliation starts it again, so a poller must not see it ended."""
+    """Reconciliation starts it again, so it must not be reported as ended."""
     job_id = await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "ap")
     status = (await api.get(path(case, "/status"))).json()
@@ -128,10 +128,10 @@ async def test_a_job_that_temporal_lost_has_not_ended(
     assert (await api.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "processing"
 
 
-async def test_a_job_that_ended_without_writing_so_is_shown_as_ended(
+async def test_job_that_ended_without_recording_it_is_shown_as_ended(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """F15: a poller can stop. The reader writes nothing; reconciliation notifies subscribers."""
+    """F15: polling can stop. The request writes nothing; reconciliation notifies subscribers."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await write_rows(database, case, "ap")
     await job_of(temporal, case).terminate()
@@ -140,7 +140,7 @@ async def test_a_job_that_ended_without_writing_so_is_shown_as_ended(
     assert (await api.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "cancelled"
 
 
-async def test_without_a_worker_the_records_answer_and_nothing_falls(
+async def test_status_without_a_worker_comes_from_the_records(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
     async with Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
@@ -148,10 +148,10 @@ async def test_without_a_worker_the_records_answer_and_nothing_falls(
         await show(temporal, database, case, "aafdpp")
         before = (await api.get(path(case, "/status"))).json()
         assert before["live"] is True
-    # Rows are ahead of the job: one document more is stored, and one more has failed for good.
+    # The rows are ahead of the job: one more document is stored and one more has failed.
     await write_rows(database, case, "aafaff")
     await job_of(temporal, case).signal("show", "aafddp")
-    # A shared answer may be from before; the one that follows comes from the records.
+    # A cached response may be older; the next one comes from the records.
     async with asyncio.timeout(30):
         while (during := (await api.get(path(case, "/status"))).json())["live"]:
             await asyncio.sleep(0.05)
@@ -159,7 +159,7 @@ async def test_without_a_worker_the_records_answer_and_nothing_falls(
     async with asyncio.timeout(60), Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
         while not (after := (await api.get(path(case, "/status"))).json())["live"]:
             await asyncio.sleep(0.1)
-        # What the job has pending is to be tried again, whatever its row says.
+        # A document that is pending in the job will be retried, even if its row is failed.
         assert parts(after) == (3, 2, 1, 0)
         await end(temporal, database, case)
 
@@ -169,13 +169,13 @@ async def test_fifty_pollers_share_one_query(
 ) -> None:
     await api.post(path(case, "/downloads"))
     await show(temporal, database, case, "adp")
-    before = asked.get(case.digits, 0)
+    before = progress_queries.get(case.digits, 0)
     answers = await asyncio.gather(*(api.get(path(case, "/status")) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
-    assert asked[case.digits] - before == 1
+    assert progress_queries[case.digits] - before == 1
 
 
-async def test_what_is_shared_is_given_up_when_the_process_changes(
+async def test_cached_status_is_dropped_when_the_job_changes(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
@@ -187,7 +187,7 @@ async def test_what_is_shared_is_given_up_when_the_process_changes(
     assert (await api.get(path(case, "/status"))).json()["waiting_for"] is None
 
 
-async def test_what_is_held_already_is_304(
+async def test_unchanged_status_returns_304(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
     await write_rows(database, case, "aa")
@@ -206,7 +206,7 @@ async def test_what_is_held_already_is_304(
     assert (await api.get(path(case, "/status"), headers=held)).status_code == 200
 
 
-async def test_prefer_wait_answers_when_something_changes(
+async def test_prefer_wait_returns_on_a_change(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
     await api.post(path(case, "/downloads"))
@@ -223,7 +223,7 @@ async def test_prefer_wait_answers_when_something_changes(
     assert (await api.get(path(case, "/status"), headers=unchanged)).status_code == 304
 
 
-async def test_a_long_list_is_paged(
+async def test_long_list_is_paged(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
     await write_rows(database, case, "a" * 2500)
@@ -241,7 +241,7 @@ async def test_a_long_list_is_paged(
     assert (without["documents"], without["total_documents"]) == (None, 2500)
 
 
-async def test_a_webhook_is_shown_to_its_owner_only(
+async def test_webhook_url_is_shown_to_its_owner_only(
     api: httpx2.AsyncClient, case: CaseNumber, worker: Worker
 ) -> None:
     """F35."""
@@ -293,11 +293,11 @@ async def test_counters_sum_to_the_total_at_every_read(
             group.create_task(poll())
 
 
-async def test_with_temporal_away_the_records_are_shown_and_nothing_is_accepted(
+async def test_unreachable_temporal_serves_status_and_accepts_no_job(
     database: Database, case: CaseNumber, store: FakeStore, admin: dict[str, str]
 ) -> None:
-    away = await Client.connect("127.0.0.1:1", lazy=True)
-    app = create_app(Settings(), opener(database, away, store))
+    unreachable = await Client.connect("127.0.0.1:1", lazy=True)
+    app = create_app(Settings(), opener(database, unreachable, store))
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(
@@ -310,11 +310,11 @@ async def test_with_temporal_away_the_records_are_shown_and_nothing_is_accepted(
             refused = await asyncio.wait_for(start, 8)
             problem(refused, 503, "engine-unavailable")
             assert int(refused.headers["retry-after"]) > 0
-        # A request that is repeated until it is accepted leaves one subscription, not many.
+        # A request that is repeated until it is accepted creates only one subscription.
         mine = Subscription.process_number == case.digits
         async with database.transaction() as session:
             assert len((await session.scalars(select(Subscription).where(mine))).all()) == 1
-        # The failure was an earlier job's; the one that is active will try that document again.
+        # The failure is an earlier job's; the active job will retry that document.
         await write_job(database, case, JobStatus.PENDING)
         await write_rows(database, case, "af", job_id="an earlier one")
         status = await asyncio.wait_for(api.get(path(case, "/status")), 8)

@@ -1,4 +1,4 @@
-"""What a request does to a running job: it steers it, joins it, or finds nothing to do."""
+"""Requests for a running job: steering, joining, and requests without effect."""
 
 import asyncio
 import sys
@@ -33,18 +33,18 @@ HOOK = "https://receiver.example/hook"
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GET without metadata need not hold the tests up for three seconds each time."""
+def short_metadata_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reduces the three seconds for which a GET waits for metadata."""
     monkeypatch.setattr(downloads, "METADATA_PATIENCE_SECONDS", 0.1)
 
 
 async def attached(temporal: Client, case: CaseNumber) -> int:
-    """How many signals to attach the process's newest job got."""
+    """The number of `attach` signals of the process's newest job."""
     return len(await job_of(temporal, case).query("attached", result_type=list[Attach]))
 
 
 async def make_events(database: Database, case: CaseNumber, job_id: str) -> list[str]:
-    """Make the events of a job's end for every open subscription, as `close_job` does."""
+    """Create the events of a job's end for every open subscription, as `close_job` does."""
     async with database.transaction() as session:
         opened = await session.scalars(
             select(Subscription.id).where(
@@ -57,7 +57,7 @@ async def make_events(database: Database, case: CaseNumber, job_id: str) -> list
 
 
 async def events_of(database: Database, case: CaseNumber) -> int:
-    """How many events there are about a process."""
+    """The number of events of a process."""
     async with database.transaction() as session:
         rows = await session.scalars(
             select(Delivery.id)
@@ -71,10 +71,10 @@ async def events_of(database: Database, case: CaseNumber) -> int:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_job_that_writes_its_end_refuses_to_be_steered(
+async def test_closing_job_refuses_steering(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S23) 409 for each verb, and not 202 for something that is lost."""
+    """(S23) Each route returns 409, not 202 for a request without effect."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await job_of(temporal, case).signal("close")
     for verb in ("pause", "resume", "retry-failed"):
@@ -83,10 +83,10 @@ async def test_a_job_that_writes_its_end_refuses_to_be_steered(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_steering_is_visible_in_its_own_answer(
+async def test_steering_returns_its_effect(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S23) And in the status right after it; what failed is pending in rows and job alike."""
+    """(S23) The next status shows it, too; retried documents are pending in rows and job."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await show(temporal, database, case, "afp")
     async with database.transaction() as session:
@@ -110,12 +110,12 @@ async def test_steering_is_visible_in_its_own_answer(
         assert list(rows) == ["available", "pending", "pending"]
 
 
-async def test_without_a_worker_steering_is_refused_in_bounded_time(
+async def test_steering_without_a_worker_returns_503_in_bounded_time(
     api: httpx2.AsyncClient,
     case: CaseNumber,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """(S23) 503 says that no worker answered, and that the request may still be taken up."""
+    """(S23) The detail says that no worker responded."""
     monkeypatch.setattr(temporal_client, "PATIENCE_SECONDS", 1.0)
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     async with asyncio.timeout(60):
@@ -124,10 +124,10 @@ async def test_without_a_worker_steering_is_refused_in_bounded_time(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_job_and_its_processes_status_say_the_same(
+async def test_job_and_status_have_the_same_counters(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S36) While it runs, too; and it did not begin before it was made."""
+    """(S36) Also while the job runs; and `started_at` is not before `created_at`."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await show(temporal, database, case, "aqfdp")
     job = (await api.get(f"/api/v1/jobs/{job_id}")).json()
@@ -145,10 +145,10 @@ async def test_a_job_and_its_processes_status_say_the_same(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_the_list_of_jobs_counts_a_running_one_as_its_status_does(
+async def test_list_of_jobs_has_the_counters_of_the_status(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S36) Its row has the counters only once it has ended."""
+    """(S36) The row of a running job has no counters."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     await show(temporal, database, case, "aqfdp")
     status = (await api.get(path(case, "/status"))).json()
@@ -164,10 +164,10 @@ async def test_the_list_of_jobs_counts_a_running_one_as_its_status_does(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_post_that_changes_nothing_sends_nothing(
+async def test_post_without_effect_sends_no_signal(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S24) Repeated a hundred times, with and without the same webhook; others are heard."""
+    """(S24) Repeated with and without the same webhook; another webhook is attached."""
     body = {"webhook_url": HOOK}
     job_id = (await api.post(path(case, "/downloads"), json=body)).json()["job_id"]
     before = (await job_of(temporal, case).describe()).history_length
@@ -183,10 +183,10 @@ async def test_a_post_that_changes_nothing_sends_nothing(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_an_idempotency_key_alone_changes_nothing(
+async def test_idempotency_key_alone_sends_no_signal(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S24) Clients that send a new one with every request do not make the history grow."""
+    """(S24) Clients that send a new key with every request do not grow the history."""
     job_id = (await api.post(path(case, "/downloads"))).json()["job_id"]
     for _ in range(3):
         headers = {"Idempotency-Key": str(uuid4())}
@@ -195,10 +195,10 @@ async def test_an_idempotency_key_alone_changes_nothing(
     assert await attached(temporal, case) == 1
 
 
-async def test_in_doubt_a_post_is_sent(
+async def test_post_sends_a_signal_when_no_worker_responds(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S24) Without a worker it is not known that it changes nothing: nothing accepted is lost."""
+    """(S24) Without a worker its effect is unknown, and no accepted request may be lost."""
     for _ in range(3):
         assert (await api.post(path(case, "/downloads"))).status_code == 202
     async with Worker(temporal, task_queue=JOBS_QUEUE, workflows=[FakeJob]):
@@ -206,10 +206,10 @@ async def test_in_doubt_a_post_is_sent(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_an_idempotent_post_has_a_subscription_of_its_own(
+async def test_post_with_idempotency_key_has_its_own_subscription(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client
 ) -> None:
-    """(S24) By its key it is found again, after the job's end, too."""
+    """(S24) The key finds it again, also after the job's end."""
     for _ in range(2):
         headers = {"Idempotency-Key": str(uuid4())}
         await api.post(path(case, "/downloads"), json={"webhook_url": HOOK}, headers=headers)
@@ -217,7 +217,7 @@ async def test_an_idempotent_post_has_a_subscription_of_its_own(
 
 
 @pytest.mark.parametrize("registered", [True, False])
-async def test_what_temporal_refuses_is_called_by_its_cause(registered: bool) -> None:
+async def test_refusal_of_temporal_is_reported_with_its_cause(registered: bool) -> None:
     """(S24) Too many signals and a missing search attribute have the same status code."""
     case = CaseNumber.build(9_994_321, 2024, 8, 26, 100)
     async with await WorkflowEnvironment.start_local(
@@ -232,12 +232,12 @@ async def test_what_temporal_refuses_is_called_by_its_cause(registered: bool) ->
     ) as environment:
         jobs = TemporalClient(environment.client)
 
-        async def ask_often() -> None:
+        async def attach_three_times() -> None:
             for _ in range(3):
                 await jobs.attach(case, Attach(), JobOptions(), "key")
 
         with pytest.raises(Problem) as refused, structlog.testing.capture_logs() as logged:
-            await ask_often()
+            await attach_three_times()
     (error,) = [entry for entry in logged if entry["event"] == "engine_refused"]
     assert refused.value.kind.name == "engine-unavailable"
     assert ("as many signals as it can take" in refused.value.detail) is registered
@@ -248,10 +248,10 @@ async def test_what_temporal_refuses_is_called_by_its_cause(registered: bool) ->
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_get_notifies_a_webhook_once_per_change(
+async def test_get_notifies_a_webhook_once_per_change(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S31) Of a complete and fresh process: the first of three starts a job, which notifies it."""
+    """(S31) For a complete and fresh process, only the first of three requests starts a job."""
 
     async def look(url: str = HOOK) -> str | None:
         answer = await api.get(path(case), params={"webhook_url": url})
@@ -268,7 +268,7 @@ async def test_a_get_notifies_a_webhook_once_per_change(
     for _ in range(2):
         assert await look() == first
     assert await events_of(database, case) == 1
-    # Another URL is notified, too; and every one when a document has changed.
+    # Another URL is notified, too, and every URL when a document has changed.
     other = await look(f"{HOOK}/other")
     assert other not in (None, first)
     assert other is not None
@@ -285,10 +285,10 @@ async def test_a_get_notifies_a_webhook_once_per_change(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_post_always_notifies(
+async def test_post_always_notifies(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database
 ) -> None:
-    """(S31) It is a command: every webhook gets one event for it, whatever there was to do."""
+    """(S31) Every webhook gets one event per POST, even if nothing had to be downloaded."""
     await write_rows(database, case, "aa")
     await settle(database, case)
     event_ids = []
@@ -301,13 +301,13 @@ async def test_a_post_always_notifies(
 
 
 async def settle(database: Database, case: CaseNumber) -> None:
-    """The documents ended a while ago."""
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    """Set the documents' ends to an earlier time."""
+    earlier = datetime(2026, 1, 1, tzinfo=UTC)
     async with database.transaction() as session:
         await session.execute(
             update(Document)
             .where(Document.process_number == case.digits)
-            .values(first_seen_at=moment, completed_at=moment)
+            .values(first_seen_at=earlier, completed_at=earlier)
         )
         await session.execute(
             update(Job).where(Job.process_number == case.digits).values(completed_at=now())

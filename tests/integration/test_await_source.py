@@ -1,4 +1,4 @@
-"""The wait for the source, as its activity does it: what it asks, says and writes."""
+"""The activity that waits for the source: its requests, results and rows."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ UNTIL = SINCE + timedelta(days=7)
 
 
 class FakeSource:
-    """Refuses as it is told; `urgent` is what it was asked with."""
+    """Returns a fixed refusal; `urgent` has the argument of each call."""
 
     def __init__(self, refused: Refused | None) -> None:
         self.refused = refused
@@ -37,7 +37,7 @@ class FakeSource:
         return self.refused
 
 
-async def ask(
+async def run_attempt(
     database: Database,
     case: CaseNumber,
     source: FakeSource,
@@ -47,7 +47,7 @@ async def ask(
     delay: float = 0.0,
     urgent: bool = False,
 ) -> tuple[SourceCheck | ApplicationError, Job | None]:
-    """Run one attempt of the activity; what came of it, and the job's row after that."""
+    """Run one attempt of the activity; returns its result or error, and the job's row."""
     request = AwaitSource(
         job_id=f"job-{case.digits}",
         process_number=case.digits,
@@ -62,26 +62,26 @@ async def ask(
     environment = ActivityEnvironment()
     environment.info = replace(environment.info, attempt=attempt)
     activities = ProcessActivities(database, cast(SourceClient, source))
-    said: SourceCheck | ApplicationError
+    result: SourceCheck | ApplicationError
     try:
-        said = await environment.run(activities.await_source, request)
+        result = await environment.run(activities.await_source, request)
     except ApplicationError as error:
-        said = error
+        result = error
     async with database.transaction() as session:
-        return said, await jobs.get(session, request.job_id)
+        return result, await jobs.get(session, request.job_id)
 
 
-async def test_a_question_is_answered_at_once_and_written_down(
+async def test_check_returns_its_result_and_records_the_wait(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S25) The row says what is waited for, why, since and until when, and when it asks next."""
+    """(S25) The row has the wait, its reason, start and limit, and the next check."""
     before = datetime.now(UTC)
-    said, row = await ask(
+    result, row = await run_attempt(
         database, case, FakeSource(Refused(Reason.RATE_LIMITED, retry_after=90)), urgent=True
     )
-    assert isinstance(said, SourceCheck)
-    assert (said.reason, said.waiting_for) == (Reason.RATE_LIMITED, WaitReason.SOURCE)
-    assert said.delay_seconds == 90
+    assert isinstance(result, SourceCheck)
+    assert (result.reason, result.waiting_for) == (Reason.RATE_LIMITED, WaitReason.SOURCE)
+    assert result.delay_seconds == 90
     assert row is not None
     assert (row.waiting_for, row.reason) == (WaitReason.SOURCE, Reason.RATE_LIMITED)
     assert (row.waiting_since, row.waiting_until) == (SINCE, UNTIL)
@@ -98,66 +98,66 @@ async def test_a_question_is_answered_at_once_and_written_down(
         (Refused(Reason.CREDENTIAL, unsent=True), False),
     ],
 )
-async def test_what_our_own_breaker_says_is_not_the_sources_word(
+async def test_refusal_by_the_breaker_is_marked_as_held_back(
     database: Database, case: CaseNumber, refused: Refused, held_back: bool
 ) -> None:
-    """(S16) A refused credential is the source's, though it is not asked each time."""
-    said, _ = await ask(database, case, FakeSource(refused))
-    assert isinstance(said, SourceCheck)
-    assert said.held_back is held_back
+    """(S16) A refused credential is not, although no request was sent."""
+    result, _ = await run_attempt(database, case, FakeSource(refused))
+    assert isinstance(result, SourceCheck)
+    assert result.held_back is held_back
 
 
-async def test_a_wait_begins_with_the_delay_and_asks_nothing(
+async def test_wait_starts_with_the_delay_and_no_request(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S25) The question that led to it has just been asked."""
+    """(S25) The check that led to the wait has just been made."""
     source = FakeSource(None)
-    said, _ = await ask(database, case, source, waiting_for=WaitReason.SOURCE, delay=5)
-    assert isinstance(said, ApplicationError)
-    assert said.next_retry_delay == timedelta(seconds=5)
+    result, _ = await run_attempt(database, case, source, waiting_for=WaitReason.SOURCE, delay=5)
+    assert isinstance(result, ApplicationError)
+    assert result.next_retry_delay == timedelta(seconds=5)
     assert source.urgent == []
 
 
 @pytest.mark.parametrize("attempt", [2, 3, 4, 50])
-async def test_a_source_that_still_does_not_work_is_asked_again_by_the_server(
+async def test_failing_source_is_checked_again_by_the_server(
     database: Database, case: CaseNumber, attempt: int
 ) -> None:
-    """(S25) After the schedule's delay, a fifth more or less, by an error that alarms nobody."""
+    """(S25) After the schedule's delay, up to a fifth more or less, with a benign error."""
     source = FakeSource(Refused(Reason.UNAVAILABLE))
-    said, row = await ask(
+    result, row = await run_attempt(
         database, case, source, attempt=attempt, waiting_for=WaitReason.SOURCE, delay=5
     )
-    assert isinstance(said, ApplicationError)
-    assert (said.type, said.non_retryable) == (SOURCE_REFUSED, False)
-    assert said.category is ApplicationErrorCategory.BENIGN
-    assert said.next_retry_delay is not None
+    assert isinstance(result, ApplicationError)
+    assert (result.type, result.non_retryable) == (SOURCE_REFUSED, False)
+    assert result.category is ApplicationErrorCategory.BENIGN
+    assert result.next_retry_delay is not None
     delay = OUTAGE_DELAYS.delay_after(attempt) * 2
-    assert 0.8 * delay <= said.next_retry_delay.total_seconds() <= 1.2 * delay
+    assert 0.8 * delay <= result.next_retry_delay.total_seconds() <= 1.2 * delay
     assert row is not None
     assert row.waiting_for == WaitReason.SOURCE
 
 
-async def test_a_wait_of_another_kind_is_the_jobs_to_show(
-    database: Database, case: CaseNumber
-) -> None:
-    """(S25) It answers instead of waiting on under the old name."""
+async def test_changed_wait_is_returned_to_the_job(database: Database, case: CaseNumber) -> None:
+    """(S25) The activity returns, so that the job shows the new wait."""
     source = FakeSource(Refused(Reason.CREDENTIAL))
-    said, row = await ask(database, case, source, attempt=7, waiting_for=WaitReason.SOURCE, delay=5)
-    assert isinstance(said, SourceCheck)
-    assert said.waiting_for is WaitReason.CREDENTIAL
+    result, row = await run_attempt(
+        database, case, source, attempt=7, waiting_for=WaitReason.SOURCE, delay=5
+    )
+    assert isinstance(result, SourceCheck)
+    assert result.waiting_for is WaitReason.CREDENTIAL
     assert row is not None
     assert row.waiting_for == WaitReason.CREDENTIAL
 
 
-async def test_a_source_that_works_ends_the_wait_in_the_row_too(
+async def test_working_source_clears_the_wait_in_the_row(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S25) Whoever reads the rows alone sees it at once."""
-    await ask(database, case, FakeSource(Refused(Reason.TIMEOUT)))
-    said, row = await ask(
+    """(S25) The row shows it before the workflow continues."""
+    await run_attempt(database, case, FakeSource(Refused(Reason.TIMEOUT)))
+    result, row = await run_attempt(
         database, case, FakeSource(None), attempt=3, waiting_for=WaitReason.SOURCE, delay=5
     )
-    assert said == SourceCheck()
+    assert result == SourceCheck()
     assert row is not None
     assert (row.waiting_for, row.waiting_since, row.waiting_until, row.next_try_at, row.reason) == (
         None,

@@ -1,4 +1,4 @@
-"""The stored credential: sealed, rotated by one winner, and overruled by a changed setting."""
+"""The stored credential: encrypted, rotated once, and replaced by a changed setting."""
 
 import uuid
 from dataclasses import replace
@@ -26,15 +26,13 @@ def settings(token: str, secret_key: str = "k" * 32) -> Settings:
 
 @pytest.fixture
 async def token(database: Database) -> str:
-    """A token of this test's own, on a table without a credential."""
+    """A unique token; the table has no credential."""
     async with database.transaction() as session:
         await session.execute(text("DELETE FROM credentials"))
     return f"synthetic-{uuid.uuid4()}"
 
 
-async def test_of_two_refreshers_one_wins_and_both_see_its_credential(
-    database: Database, token: str
-) -> None:
+async def test_concurrent_refreshes_store_one_credential(database: Database, token: str) -> None:
     first, second = (DatabaseCredentialStore(database, settings(token)) for _ in range(2))
     old = await first.load()
     assert old == Credential(token, "refresh-1")
@@ -44,9 +42,7 @@ async def test_of_two_refreshers_one_wins_and_both_see_its_credential(
     assert await second.load() == new
 
 
-async def test_the_row_shows_no_secret_and_opens_with_its_key_only(
-    database: Database, token: str
-) -> None:
+async def test_row_is_encrypted_and_opens_with_its_key_only(database: Database, token: str) -> None:
     store = DatabaseCredentialStore(database, settings(token))
     old = await store.load()
     assert old is not None
@@ -58,7 +54,7 @@ async def test_the_row_shows_no_secret_and_opens_with_its_key_only(
         await DatabaseCredentialStore(database, settings(token, "other" * 8)).load()
 
 
-async def test_a_changed_setting_is_newer_than_the_row(database: Database, token: str) -> None:
+async def test_changed_setting_replaces_the_row(database: Database, token: str) -> None:
     store = DatabaseCredentialStore(database, settings(token))
     old = await store.load()
     assert old is not None
@@ -67,10 +63,8 @@ async def test_a_changed_setting_is_newer_than_the_row(database: Database, token
     assert await changed.load() == Credential("operator-set-a-new-one", "refresh-1")
 
 
-async def test_a_refusal_is_kept_and_ends_with_the_first_success(
-    database: Database, token: str
-) -> None:
-    """(S34) Also of the settings' credential, which has no row before; the first moment stands."""
+async def test_refusal_is_recorded_until_the_first_success(database: Database, token: str) -> None:
+    """(S34) Also for the settings' credential, which has no row; the first time is kept."""
     store = DatabaseCredentialStore(database, settings(token))
     other = DatabaseCredentialStore(database, settings(token))
     await store.note("another token", refused=True)
@@ -84,10 +78,10 @@ async def test_a_refusal_is_kept_and_ends_with_the_first_success(
     assert await refused_since(store) is None
 
 
-async def test_a_refusal_outlives_a_refresh_and_ends_with_a_new_credential(
+async def test_refusal_survives_a_refresh_and_ends_with_a_new_credential(
     database: Database, token: str
 ) -> None:
-    """(S34) A refreshed token has yet to be accepted; one that a person sets is new."""
+    """(S34) A refreshed token is not accepted yet; one that an operator sets is new."""
     store = DatabaseCredentialStore(database, settings(token))
     old = await store.load()
     assert old is not None
@@ -111,10 +105,10 @@ async def test_a_refusal_outlives_a_refresh_and_ends_with_a_new_credential(
     assert await refused_since(changed) is None
 
 
-async def test_a_success_that_is_noted_during_a_refresh_does_not_lose_its_token(
+async def test_success_recorded_during_a_refresh_keeps_the_new_token(
     database: Database, token: str
 ) -> None:
-    """(S3) Refresh tokens rotate: one that is not stored is gone."""
+    """(S3) Refresh tokens rotate: one that is not stored is lost."""
     store = DatabaseCredentialStore(database, settings(token))
     old = await store.load()
     assert old is not None
@@ -127,10 +121,10 @@ async def test_a_success_that_is_noted_during_a_refresh_does_not_lose_its_token(
     assert await store.load() == Credential("t3", "refresh-3")
 
 
-async def test_white_space_around_the_settings_token_is_no_part_of_it(
+async def test_white_space_around_the_settings_token_is_ignored(
     database: Database, token: str
 ) -> None:
-    """(S39) An editor or `echo` leaves it in a file of settings."""
+    """(S39) Editors and `echo` add it to files."""
     store = DatabaseCredentialStore(database, settings(f" {token}\r\n"))
     assert await store.load() == Credential(token, "refresh-1")
     await store.put(Credential("stored"))
@@ -139,7 +133,7 @@ async def test_white_space_around_the_settings_token_is_no_part_of_it(
 
 
 async def refused_since(store: DatabaseCredentialStore) -> datetime | None:
-    """Since when the credential in use is refused."""
+    """Since when the current credential is refused."""
     credential = await store.load()
     assert credential is not None
     return credential.refused_since

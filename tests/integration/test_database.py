@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL: what an address may say, and that no wait is without a bound."""
+"""Connections to PostgreSQL: URL parameters, and bounded waits."""
 
 import asyncio
 import ssl
@@ -41,15 +41,15 @@ async def proxy(database_url: str) -> AsyncIterator[DatabaseProxy]:
 
 
 @pytest.fixture
-async def behind(proxy: DatabaseProxy) -> AsyncIterator[Database]:
-    """The records by way of the proxy."""
+async def proxied(proxy: DatabaseProxy) -> AsyncIterator[Database]:
+    """The records, connected through the proxy."""
     database = Database.open(settings(proxy.url))
     yield database
     await database.close()
 
 
 async def error_of(doing: Awaitable[object]) -> Exception:
-    """What it raises, in bounded time."""
+    """The exception that it raises, in bounded time."""
     (result,) = await asyncio.wait_for(asyncio.gather(doing, return_exceptions=True), SECONDS)
     assert isinstance(result, Exception)
     return result
@@ -60,28 +60,28 @@ async def ask(database: Database, statement: str, **values: object) -> object:
         return await session.scalar(text(statement), values)
 
 
-@pytest.mark.parametrize("trouble", ["swallow", "refuse"])
+@pytest.mark.parametrize("outage", ["swallow", "refuse"])
 @pytest.mark.parametrize("connected", [True, False])
-async def test_a_database_that_does_not_answer_is_an_outage_in_bounded_time(
-    proxy: DatabaseProxy, behind: Database, trouble: str, connected: bool
+async def test_silent_database_is_an_outage_in_bounded_time(
+    proxy: DatabaseProxy, proxied: Database, outage: str, connected: bool
 ) -> None:
-    """(S19) Whether the connection was there before or not; and it works again afterwards."""
+    """(S19) With new and existing connections; they work again afterwards."""
     if connected:
-        await ask(behind, "SELECT 1")
-    getattr(proxy, trouble)()
-    assert is_outage(await error_of(ask(behind, "SELECT 1")))
+        await ask(proxied, "SELECT 1")
+    getattr(proxy, outage)()
+    assert is_outage(await error_of(ask(proxied, "SELECT 1")))
     proxy.restore()
     async with asyncio.timeout(SECONDS):
-        assert await ask(behind, "SELECT 1") == 1
+        assert await ask(proxied, "SELECT 1") == 1
 
 
-async def test_a_database_that_goes_silent_within_a_transaction_is_an_outage(
-    proxy: DatabaseProxy, behind: Database
+async def test_database_that_goes_silent_in_a_transaction_is_an_outage(
+    proxy: DatabaseProxy, proxied: Database
 ) -> None:
-    """(S19) At the end of it, too, when it is committed."""
+    """(S19) Also during the commit."""
 
     async def write() -> None:
-        async with behind.transaction() as session:
+        async with proxied.transaction() as session:
             await session.execute(text("SELECT 1"))
             proxy.swallow()
 
@@ -89,16 +89,16 @@ async def test_a_database_that_goes_silent_within_a_transaction_is_an_outage(
     proxy.restore()
 
 
-async def test_the_api_answers_503_in_bounded_time_when_the_records_are_silent(
+async def test_api_returns_503_in_bounded_time_when_the_records_are_silent(
     proxy: DatabaseProxy,
-    behind: Database,
+    proxied: Database,
     temporal: Client,
     store: FakeStore,
     admin: dict[str, str],
     case: CaseNumber,
 ) -> None:
-    """(S19) And goes on when they answer again."""
-    app = create_app(Settings(admin_key=SecretStr(ADMIN_KEY)), opener(behind, temporal, store))
+    """(S19) And works again when they respond."""
+    app = create_app(Settings(admin_key=SecretStr(ADMIN_KEY)), opener(proxied, temporal, store))
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(
@@ -116,15 +116,15 @@ async def test_the_api_answers_503_in_bounded_time_when_the_records_are_silent(
             assert (await api.get(path(case, "/status"))).status_code == 404
 
 
-async def test_a_connection_that_was_closed_while_idle_is_not_handed_out(
+async def test_connection_closed_while_idle_is_not_used(
     database_url: str, database: Database
 ) -> None:
-    """A server that was restarted costs no request an error."""
+    """A restart of the server fails no later request."""
     own = Database.open(settings(database_url))
     ours = await ask(own, "SELECT pg_backend_pid()")
     await ask(database, "SELECT pg_terminate_backend(:pid)", pid=ours)
     async with asyncio.timeout(SECONDS):
-        # The end of the connection arrives a moment later.
+        # The connection ends with a delay.
         while await ask(database, "SELECT count(*) FROM pg_stat_activity WHERE pid = :p", p=ours):
             await asyncio.sleep(0.01)
     await asyncio.sleep(0)
@@ -132,10 +132,10 @@ async def test_a_connection_that_was_closed_while_idle_is_not_handed_out(
     await own.close()
 
 
-async def test_a_transaction_that_stands_still_does_not_keep_its_locks(
+async def test_idle_transaction_does_not_keep_its_locks(
     database_url: str, database: Database, case: CaseNumber
 ) -> None:
-    """(S19) A frozen worker's locks become free, and its transaction is an outage to it."""
+    """(S19) A frozen worker's locks are released, and its transaction fails as an outage."""
     frozen = Database.open(settings(database_url, database_idle_timeout=0.2))
     async with database.transaction() as session:
         await processes.ensure(session, case)
@@ -152,8 +152,8 @@ async def test_a_transaction_that_stands_still_does_not_keep_its_locks(
     await frozen.close()
 
 
-async def test_the_victim_of_a_deadlock_is_to_try_again(database: Database) -> None:
-    """(S16) It is not a defect: no document fails with `internal_error`."""
+async def test_deadlock_is_an_outage(database: Database) -> None:
+    """(S16) It is retried: no document fails with `internal_error`."""
     both = asyncio.Barrier(2)
 
     async def lock(first: int, second: int) -> None:
@@ -177,12 +177,14 @@ REFUSALS: dict[str, Callable[[Database], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("what", REFUSALS)
-async def test_what_the_records_refuse_is_no_outage(database: Database, what: str) -> None:
-    """(S16, S18) It would be refused again after any wait."""
+async def test_statement_refused_by_the_database_is_no_outage(
+    database: Database, what: str
+) -> None:
+    """(S16, S18) It would be refused again after a wait."""
     assert not is_outage(await error_of(REFUSALS[what](database)))
 
 
-async def test_outages_are_known_by_their_class(database_url: str) -> None:
+async def test_outages_are_recognised_by_their_class(database_url: str) -> None:
     """(S16, S18) Ended sessions, a standby, a wrong user or name, a pool without connections."""
     own = Database.open(settings(database_url, database_pool_size=1, database_pool_timeout=0.1))
     assert is_outage(await error_of(ask(own, "SELECT pg_terminate_backend(pg_backend_pid())")))
@@ -204,11 +206,11 @@ async def test_outages_are_known_by_their_class(database_url: str) -> None:
     assert not is_outage(OSError(28, "No space left on device"))
 
 
-# ---------------------------------------------------------------------- the address
+# ---------------------------------------------------------------------- the URL
 
 
 def certificate(folder: Path) -> ssl.SSLContext:
-    """A server's side of TLS with a certificate of its own in the folder."""
+    """A server's TLS context with a new certificate in the folder."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "database")])
     now = datetime.now(UTC)
@@ -239,10 +241,8 @@ def certificate(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def test_the_address_takes_libpqs_parameters_of_tls(
-    database_url: str, tmp_path: Path
-) -> None:
-    """(S27) `require` encrypts, `verify-full` checks the server; the migration connects alike."""
+async def test_url_accepts_libpqs_tls_parameters(database_url: str, tmp_path: Path) -> None:
+    """(S27) `require` encrypts, `verify-full` verifies the server; migrations do the same."""
     other = tmp_path / "other"
     other.mkdir()
     certificate(other)
@@ -261,8 +261,8 @@ async def test_the_address_takes_libpqs_parameters_of_tls(
             await migrate(bad)
 
 
-async def test_the_address_takes_libpqs_other_parameters(database_url: str) -> None:
-    """(S27) Settings of the session are applied; parameters that only tune libpq are ignored."""
+async def test_url_accepts_libpqs_other_parameters(database_url: str) -> None:
+    """(S27) Session settings are applied; parameters that only concern libpq are ignored."""
     given = (
         "&application_name=a%20name&options=-c%20statement_timeout%3D4321"
         "&connect_timeout=3&target_session_attrs=read-write&channel_binding=prefer&keepalives=1"
@@ -279,15 +279,15 @@ async def test_the_address_takes_libpqs_other_parameters(database_url: str) -> N
 @pytest.mark.parametrize(
     "url", ["", "localhost/autos", "mysql://host/name", "postgresql://h/n?connect_timeout=soon"]
 )
-async def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
-    """(S27) At once, and not as an error of the driver."""
+async def test_invalid_url_is_reported(url: str) -> None:
+    """(S27) At once, not as an error of the driver."""
     with pytest.raises(InvalidAddress):
         Server.at(url)
     with pytest.raises(DatabaseUnavailable, match="is not an address"):
         await migrate(url)
 
 
-def test_a_password_may_have_signs_that_addresses_use_otherwise() -> None:
+def test_password_may_contain_reserved_characters() -> None:
     assert Server.at("postgresql://u:p#a%40ss@host/name").dsn == (
         "postgresql://u:p%23a%40ss@host/name"
     )

@@ -1,4 +1,4 @@
-"""Which copy of a document is kept, which are asked for, and what a row says of it."""
+"""Copies of a document: which are requested, which is kept, and what the row shows."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,11 +38,11 @@ def attempts_of(reason: Reason) -> int:
 
 
 def answers(parts: Parts, **replies: bytes | list[bytes]) -> None:
-    """The server's answers by a part of the path; a list is used up one by one."""
+    """Set the server's replies by a part of the path; a list has one reply per request."""
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         for part, given in replies.items():
-            if part.replace("_", "-") in asked.path:
+            if part.replace("_", "-") in request.path:
                 writer.write(given.pop(0) if isinstance(given, list) else given)
                 return
         writer.write(reply(body=PDF))
@@ -53,10 +53,10 @@ def answers(parts: Parts, **replies: bytes | list[bytes]) -> None:
 FIRST, SECOND = (uuid.rpartition("-")[2] for uuid in UUIDS[:2])
 
 
-async def test_a_body_of_another_size_is_not_kept_at_first_sight(
+async def test_body_of_another_size_is_not_kept_at_first(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """(S2) However many attempts of another kind went before."""
+    """(S2) Regardless of earlier attempts that failed for other reasons."""
     await parts.begin(parts.listed(UUIDS[0]))
     answers(parts, **{FIRST: [reply(503), reply(503), reply(body=OTHER)]})
     for number, reason in enumerate((Reason.UNAVAILABLE, Reason.UNAVAILABLE, Reason.SIZE_MISMATCH)):
@@ -68,10 +68,10 @@ async def test_a_body_of_another_size_is_not_kept_at_first_sight(
     assert (row.state, row.reason, row.sha256) == ("pending", "size_mismatch", None)
 
 
-async def test_equal_bytes_of_another_size_are_kept_with_a_doubt(
+async def test_repeated_body_of_another_size_is_kept_with_a_doubt(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """(S2) The list is wrong then, and the row says so."""
+    """(S2) The listed size is wrong then."""
     await parts.begin(parts.listed(UUIDS[0]))
     answers(parts, **{FIRST: reply(body=OTHER)})
     await outcomes(batches, parts.batch(0))
@@ -83,10 +83,10 @@ async def test_equal_bytes_of_another_size_are_kept_with_a_doubt(
     assert list(parts.store.objects.values()) == [OTHER]
 
 
-async def test_bytes_that_differ_each_time_are_never_kept(
+async def test_body_that_differs_each_time_is_never_kept(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """(S2) Pages with the time of day on them, for instance."""
+    """(S2) For example pages that contain the time."""
     await parts.begin(parts.listed(UUIDS[0]))
     attempts = attempts_of(Reason.SIZE_MISMATCH)
     answers(parts, **{FIRST: [reply(body=OTHER + b"%d" % n) for n in range(attempts)]})
@@ -98,7 +98,7 @@ async def test_bytes_that_differ_each_time_are_never_kept(
     assert (row.state, row.reason) == ("failed", "size_mismatch")
 
 
-async def test_of_two_copies_that_both_differ_the_first_is_kept_when_it_comes_again(
+async def test_first_of_two_copies_of_another_size_is_kept_when_repeated(
     parts: Parts, batches: DocumentActivities
 ) -> None:
     """(S2)"""
@@ -110,10 +110,10 @@ async def test_of_two_copies_that_both_differ_the_first_is_kept_when_it_comes_ag
     assert len(parts.server.requests) == 3
 
 
-async def test_what_is_held_with_a_doubt_is_asked_for_again(
+async def test_doubtful_document_is_requested_again(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """(S2) It stays as it is until the source gives the listed size."""
+    """(S2) It is kept until the source returns the listed size."""
     await parts.begin(parts.listed(UUIDS[0]))
     answers(parts, **{FIRST: [reply(body=OTHER)] * 2 + [reply(404), reply(body=PDF)]})
     held = DocumentOutcome(position=0, size=len(OTHER), doubt=Doubt.SIZE_MISMATCH)
@@ -128,10 +128,8 @@ async def test_what_is_held_with_a_doubt_is_asked_for_again(
     assert (row.state, row.doubt, row.size) == ("available", None, len(PDF))
 
 
-async def test_a_text_in_place_of_a_file_is_marked(
-    parts: Parts, batches: DocumentActivities
-) -> None:
-    """(S12) It has no listed size, for that is the file's."""
+async def test_text_in_place_of_a_file_is_marked(parts: Parts, batches: DocumentActivities) -> None:
+    """(S12) The listed size is the file's and does not apply."""
     listed = parts.listed(UUIDS[0])
     address = listed.addresses[0].replace("/binario", "/texto")
     await parts.begin(replace(listed, addresses=(address,)))
@@ -162,14 +160,14 @@ async def test_a_text_in_place_of_a_file_is_marked(
         pytest.param(reply(200, OTHER), id="size_mismatch"),
     ],
 )
-async def test_a_copy_that_is_refused_is_had_from_the_other_listing(
+async def test_refused_copy_is_downloaded_from_the_other_address(
     parts: Parts, batches: DocumentActivities, refusal: bytes
 ) -> None:
-    """(S10) At once, for the refusal concerns one copy."""
+    """(S10) At once, because the refusal concerns one copy."""
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(refusal if UUIDS[0] in asked.path else reply(body=PDF))
-        if UUIDS[0] in asked.path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(refusal if UUIDS[0] in request.path else reply(body=PDF))
+        if UUIDS[0] in request.path:
             await writer.drain()
             writer.close()
 
@@ -180,10 +178,10 @@ async def test_a_copy_that_is_refused_is_had_from_the_other_listing(
 
 
 @pytest.mark.parametrize("last", [False, True])
-async def test_what_concerns_the_source_is_asked_of_the_other_copy_before_it_fails(
+async def test_source_wide_refusal_requests_the_other_copy_on_the_last_attempt(
     parts: Parts, batches: DocumentActivities, last: bool
 ) -> None:
-    """(S10) And not before, for it would meet the same."""
+    """(S10) Not before, because the other copy would be refused as well."""
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     answers(parts, **{FIRST: reply(429)})
     tried = {Reason.RATE_LIMITED: attempts_of(Reason.RATE_LIMITED) - 1} if last else {}
@@ -191,10 +189,10 @@ async def test_what_concerns_the_source_is_asked_of_the_other_copy_before_it_fai
     assert outcome.reason is (None if last else Reason.RATE_LIMITED)
 
 
-async def test_a_document_is_not_given_up_while_one_copy_may_still_be_had(
+async def test_document_is_not_final_while_one_copy_may_be_available(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """(S10) A final refusal of the first copy is not the document's."""
+    """(S10) A final refusal of the first copy is not final for the document."""
     await parts.begin(parts.listed(UUIDS[0], UUIDS[1]))
     answers(parts, **{FIRST: reply(403, b'{"message":"sigiloso"}'), SECOND: reply(503)})
     (outcome,) = await outcomes(batches, parts.batch(0))
@@ -202,7 +200,7 @@ async def test_a_document_is_not_given_up_while_one_copy_may_still_be_had(
 
 
 @pytest.mark.parametrize(("last", "state"), [(False, "pending"), (True, "failed")])
-async def test_the_last_attempt_is_written_as_failed(
+async def test_last_attempt_is_recorded_as_failed(
     parts: Parts, batches: DocumentActivities, last: bool, state: str
 ) -> None:
     await parts.begin(parts.listed(UUIDS[0]))
@@ -214,7 +212,7 @@ async def test_the_last_attempt_is_written_as_failed(
 
 
 class Defective:
-    """A source client with a defect that one document meets."""
+    """A source client that raises an error for one document."""
 
     def __init__(self, source: SourceClient, broken: str, error: Exception) -> None:
         self._source, self._broken, self._error = source, broken, error
@@ -227,10 +225,10 @@ class Defective:
         return await self._source.document(address, expected_size, folder, listed_type)
 
 
-async def test_a_defect_under_one_document_leaves_the_others_alone(
+async def test_defect_at_one_document_does_not_affect_the_others(
     parts: Parts, tmp_path: Path
 ) -> None:
-    """(S16) That one ends as internal_error, with no word of the exception."""
+    """(S16) It fails as internal_error, without the text of the exception."""
     await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
     async with client_of(parts.server) as client:
         source = Defective(client, UUIDS[1], RecursionError("https://secret"))
@@ -245,7 +243,7 @@ async def test_a_defect_under_one_document_leaves_the_others_alone(
 
 
 class CutOff(Database):
-    """Loses the connection the first time that something is to be written."""
+    """Loses the connection at the first write."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -260,15 +258,15 @@ class CutOff(Database):
             yield session
 
 
-async def test_an_outage_of_the_records_fails_the_batch_after_its_documents(
+async def test_outage_of_the_records_fails_the_batch_after_its_documents(
     parts: Parts, tmp_path: Path
 ) -> None:
-    """(S16) What the other documents have brought is not thrown away."""
+    """(S16) The other documents are stored."""
     await parts.begin(*(parts.listed(uuid) for uuid in UUIDS[:3]))
     first = asyncio.Event()
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        if UUIDS[0] not in asked.path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in request.path:
             await first.wait()
         writer.write(reply(body=PDF))
 

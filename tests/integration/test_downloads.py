@@ -1,4 +1,4 @@
-"""What the activities write: positions that never move, states that are never undone."""
+"""The rows that activities write: stable positions and states."""
 
 import asyncio
 import uuid
@@ -54,7 +54,7 @@ def listing(case: CaseNumber, *documents: ListedDocument) -> ListedProcess:
 
 
 async def read(database: Database, case: CaseNumber, job: str, *listed: ListedDocument) -> str:
-    """Save a listing and begin a job on it; the states."""
+    """Save a listing and start a job on it; returns the states."""
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
         await listings.save_listing(session, listing(case, *listed))
@@ -90,7 +90,7 @@ async def test_new_documents_get_new_positions_and_known_ones_keep_theirs(
     assert [row.source_id for row in await rows(database, case)] == ["a", "b", "new"]
 
 
-async def test_what_is_listed_is_in_the_rows(database: Database, case: CaseNumber) -> None:
+async def test_listed_fields_are_stored(database: Database, case: CaseNumber) -> None:
     listed = document("a", "other")
     await read(database, case, f"1-{case}", listed)
     (row,) = await rows(database, case)
@@ -99,10 +99,10 @@ async def test_what_is_listed_is_in_the_rows(database: Database, case: CaseNumbe
     assert (row.addresses, row.alternate_ids) == ([*listed.addresses], ["other"])
 
 
-async def test_a_second_run_wants_only_what_is_missing(
+async def test_second_job_requests_only_missing_documents(
     database: Database, case: CaseNumber
 ) -> None:
-    """F4: what is available is never turned into something else."""
+    """F4: an available document stays available."""
     first, second = f"1-{case}", f"2-{case}"
     await read(database, case, first, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -118,7 +118,7 @@ async def test_a_second_run_wants_only_what_is_missing(
     assert (pending.state, pending.attempts, pending.reason) == ("pending", 0, None)
 
 
-async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
+async def test_changed_document_is_requested_and_its_old_version_kept(
     database: Database, case: CaseNumber
 ) -> None:
     first, second = f"1-{case}", f"2-{case}"
@@ -128,7 +128,7 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
     records = [stored(row, first) for row in await rows(database, case)]
     async with database.transaction() as session:
         await documents.record_attempts(session, records)
-    # Twice: the activity may be run again after it has written.
+    # Twice: the activity may run again after it has written.
     for _ in range(2):
         assert await read(database, case, second, old[0], larger, unlisted) == "apa"
     failed = replace(
@@ -143,7 +143,7 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
         await documents.record_attempts(session, [failed])
     row = (await rows(database, case))[1]
     assert (row.state, row.reason, row.attempts) == ("failed", "secret", 1)
-    # A failure takes away nothing that is held.
+    # A failure removes nothing that is stored.
     assert (row.sha256, row.size, row.content_type) == ("a" * 64, 100, "application/pdf")
     assert (row.is_stored, row.is_available) == (True, False)
     third = f"3-{case}"
@@ -156,10 +156,10 @@ async def test_a_document_that_changed_is_wanted_again_and_kept_until_it_comes(
     assert await read(database, case, f"4-{case}", old[0], larger, old[2]) == "aaa"
 
 
-async def test_a_size_that_is_listed_wrong_is_not_a_new_version_at_every_reading(
+async def test_wrong_listed_size_is_not_a_change_at_every_fetch(
     database: Database, case: CaseNumber
 ) -> None:
-    """What is stored may differ from the list for ever; only a change of the list counts."""
+    """Only a change of the listed size counts, not a difference from the stored size."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
     (row,) = await rows(database, case)
@@ -169,7 +169,7 @@ async def test_a_size_that_is_listed_wrong_is_not_a_new_version_at_every_reading
     assert await read(database, case, f"2-{case}", document("a")) == "a"
 
 
-async def test_an_activity_that_runs_twice_keeps_what_its_job_found_out(
+async def test_repeated_activity_keeps_the_failures_of_its_job(
     database: Database, case: CaseNumber
 ) -> None:
     job = f"1-{case}"
@@ -181,10 +181,10 @@ async def test_an_activity_that_runs_twice_keeps_what_its_job_found_out(
     assert await read(database, case, job, document("a"), document("b")) == "pf"
 
 
-async def test_a_try_that_ends_late_does_not_make_a_failed_document_wait_again(
+async def test_late_attempt_does_not_reopen_a_failed_document(
     database: Database, case: CaseNumber
 ) -> None:
-    """A worker that was given up (frozen, cut off) may write after the job has ended."""
+    """A frozen or disconnected worker may write after the job has ended."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
     (row,) = await rows(database, case)
@@ -200,10 +200,8 @@ async def test_a_try_that_ends_late_does_not_make_a_failed_document_wait_again(
     assert row.state == "available"
 
 
-async def test_a_failed_document_that_is_asked_for_again_is_open_again(
-    database: Database, case: CaseNumber
-) -> None:
-    """`retry-failed` of a running job: its further tries count like all others."""
+async def test_retried_document_is_pending_again(database: Database, case: CaseNumber) -> None:
+    """`retry-failed` of a running job: further attempts are counted."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
     (row,) = await rows(database, case)
@@ -219,10 +217,10 @@ async def test_a_failed_document_that_is_asked_for_again_is_open_again(
     assert (row.state, row.reason, row.attempts) == ("pending", "timeout", 2)
 
 
-async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
+async def test_attempt_from_before_a_purge_does_not_change_later_rows(
     database: Database, case: CaseNumber
 ) -> None:
-    """The same position may be another document's meanwhile."""
+    """The position may belong to another document by now."""
     before = f"1-{case}"
     await read(database, case, before, document("a"), document("b"))
     a, _ = await rows(database, case)
@@ -237,27 +235,27 @@ async def test_a_try_from_before_a_purge_writes_into_no_row_of_a_later_job(
 
 
 @pytest.mark.parametrize("turn", [1, -1])
-async def test_two_listings_that_turn_out_to_be_two_documents_are_two_rows(
+async def test_merged_copies_that_become_two_documents_get_two_rows(
     database: Database, case: CaseNumber, turn: int
 ) -> None:
-    """U5: in either order; none is silently missing."""
+    """U5: in either order, no document is lost."""
     await read(database, case, f"1-{case}", document("a", "b"))
     later = (document("a"), document("b"))[::turn]
     assert await read(database, case, f"2-{case}", *later) == "pp"
     assert [row.source_id for row in await rows(database, case)] == ["a", "b"]
-    # One again: the preferred copy's row goes on, the other has vanished.
+    # Merged again: the preferred copy keeps its row, the other one has vanished.
     assert await read(database, case, f"3-{case}", document("b", "a")) == "fp"
 
 
-async def test_a_document_known_by_its_other_copy_is_the_same_document(
+async def test_document_listed_by_its_other_copy_keeps_its_row(
     database: Database, case: CaseNumber
 ) -> None:
-    """F28: one row per document, whichever copy is preferred today."""
+    """F28: one row per document, whichever copy is preferred."""
     await read(database, case, f"1-{case}", document("a", "b"))
     assert await read(database, case, f"2-{case}", document("b", "a")) == "p"
 
 
-async def test_the_same_source_id_in_two_processes_is_two_documents(
+async def test_same_source_id_in_two_processes_is_two_documents(
     database: Database, case: CaseNumber
 ) -> None:
     """F19."""
@@ -266,7 +264,7 @@ async def test_the_same_source_id_in_two_processes_is_two_documents(
     assert await read(database, other, f"1-{other}", document("same")) == "p"
 
 
-async def test_a_vanished_document_is_marked_and_kept(database: Database, case: CaseNumber) -> None:
+async def test_vanished_document_is_marked_and_kept(database: Database, case: CaseNumber) -> None:
     first = f"1-{case}"
     await read(database, case, first, document("a"), document("b"), document("c"))
     a, *_ = await rows(database, case)
@@ -281,10 +279,10 @@ async def test_a_vanished_document_is_marked_and_kept(database: Database, case: 
     assert await read(database, case, f"3-{case}", document("b"), document("a")) == "apf"
 
 
-async def test_what_has_no_address_is_counted_and_says_why(
+async def test_document_without_an_address_is_failed_with_the_reason(
     database: Database, case: CaseNumber
 ) -> None:
-    """U5: nothing that the source lists is silently missing."""
+    """U5: every listed document has a row."""
     states = await read(
         database, case, f"1-{case}", document("a", refusal=Reason.NO_ADDRESS), document("b")
     )
@@ -293,10 +291,10 @@ async def test_what_has_no_address_is_counted_and_says_why(
     assert refused.reason == "no_address"
 
 
-async def test_two_readings_at_once_hand_out_no_position_twice(
+async def test_concurrent_fetches_assign_each_position_once(
     database: Database, case: CaseNumber
 ) -> None:
-    """A first try whose worker was given up may still be at it."""
+    """The first attempt of a frozen worker may still be running."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
     listed = [document(name) for name in "abcdefgh"]
@@ -304,9 +302,7 @@ async def test_two_readings_at_once_hand_out_no_position_twice(
     assert [row.position for row in await rows(database, case)] == list(range(8))
 
 
-async def test_freshness_is_the_age_of_the_last_reading(
-    database: Database, case: CaseNumber
-) -> None:
+async def test_freshness_is_the_age_of_the_last_fetch(database: Database, case: CaseNumber) -> None:
     async with database.transaction() as session:
         await jobs.open_job(session, f"1-{case}", case)
         hour = timedelta(hours=1)
@@ -316,7 +312,7 @@ async def test_freshness_is_the_age_of_the_last_reading(
         assert not await processes.is_fresh(session, case.digits, timedelta(0))
 
 
-async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
+async def test_job_end_is_derived_from_documents_and_events_are_created_once(
     database: Database, case: CaseNumber
 ) -> None:
     """F15, F22: ended status, counters and times; F11: one event per subscription."""
@@ -359,10 +355,8 @@ async def test_the_end_is_written_from_the_documents_and_events_are_made_once(
         assert (await session.get_one(Subscription, subscription.id)).job_id == job
 
 
-async def test_one_address_is_told_once_however_often_its_owner_gave_it(
-    database: Database, case: CaseNumber
-) -> None:
-    """F11: one event for each receiver, and for each other caller, address and payload."""
+async def test_equal_subscriptions_get_one_event(database: Database, case: CaseNumber) -> None:
+    """F11: another caller, URL or payload gets an event of its own."""
     job, later = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
@@ -393,7 +387,7 @@ async def test_one_address_is_told_once_however_often_its_owner_gave_it(
             )
             made.append(sorted(events_made))
     expected = [subscriptions.event_id(job, uuid.UUID(each)) for each in (given[-1], *distinct)]
-    # A repetition makes the same ones, and no other job claims them again.
+    # A repetition creates the same events, and no other job claims them.
     assert made == [sorted(expected), sorted(expected), []]
     async with database.transaction() as session:
         kept = await session.scalars(select(Subscription).filter_by(process_number=case.digits))
@@ -411,10 +405,10 @@ async def record(database: Database, *records: DocumentRecord) -> None:
         await documents.record_attempts(session, records)
 
 
-async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_better(
+async def test_doubtful_document_is_kept_until_a_better_version_is_stored(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S2) It counts as available all the while; a refusal takes nothing away."""
+    """(S2) It counts as available, and a refusal removes nothing."""
     first, second = f"1-{case}", f"2-{case}"
     await read(database, case, first, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -423,7 +417,7 @@ async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_bette
     async with database.transaction() as session:
         held = await documents.held(session, case.digits, None)
     assert (held.states, held.settled, held.bytes_stored) == ("qa", True, 199)
-    # Twice, as an activity that is run again.
+    # Twice, as a repeated activity does.
     for _ in range(2):
         assert await read(database, case, second, document("a"), document("b")) == "pa"
     for state in (DocumentState.FAILED, DocumentState.PENDING):
@@ -431,7 +425,7 @@ async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_bette
         await record(database, replace(refused, doubt=None, size=None))
     kept = (await rows(database, case))[0]
     assert (kept.state, kept.doubt, kept.sha256) == ("available", "size_mismatch", "d" * 64)
-    # A text is no better than a file of another size; the file that is listed is.
+    # A text is no better than a file of another size; a file of the listed size is.
     await record(database, doubtful(a, second, Doubt.TEXT_ONLY))
     assert (await rows(database, case))[0].doubt == "size_mismatch"
     await record(database, stored(a, second))
@@ -440,10 +434,8 @@ async def test_a_document_in_doubt_is_asked_for_again_and_kept_until_it_is_bette
     assert (better.state, better.doubt, better.sha256) == ("available", None, "a" * 64)
 
 
-async def test_a_job_counts_its_documents_in_doubt_at_its_end(
-    database: Database, case: CaseNumber
-) -> None:
-    """(S2, S12) Beside the five counters, of which they are in the completed ones."""
+async def test_ended_job_counts_doubtful_documents(database: Database, case: CaseNumber) -> None:
+    """(S2, S12) They are included in the available ones."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"))
     a, b = await rows(database, case)
@@ -457,10 +449,10 @@ async def test_a_job_counts_its_documents_in_doubt_at_its_end(
     assert (row.available_documents, row.doubtful_documents, row.failed_documents) == (2, 1, 0)
 
 
-async def test_a_running_job_is_counted_from_its_documents(
+async def test_counters_of_a_running_job_come_from_its_documents(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S36) As its status counts them; failures of earlier jobs do not count."""
+    """(S36) As in its status; failures of earlier jobs do not count."""
     first, second = f"1-{case}", f"2-{case}"
     listed = [document(name) for name in "abcd"]
     await read(database, case, first, *listed)
@@ -472,7 +464,7 @@ async def test_a_running_job_is_counted_from_its_documents(
         counted = await jobs.counted(session, [running])
     assert counted[first] == jobs.JobCounts(4, 2, 1, 1, 199)
     assert (running.total_documents, running.available_documents) == (4, 0)
-    # One that is lost ends with the same numbers.
+    # A lost job ends with the same numbers.
     async with database.transaction() as session:
         await jobs.close_lost(session, first, JobStatus.FAILED, Reason.INTERRUPTED)
     await read(database, case, second, *listed)
@@ -485,8 +477,8 @@ async def test_a_running_job_is_counted_from_its_documents(
     ]
 
 
-async def test_a_job_never_starts_before_it_was_made(database: Database, case: CaseNumber) -> None:
-    """(S36) Whichever machine writes its row first, whatever that machine's clock says."""
+async def test_job_never_starts_before_its_creation(database: Database, case: CaseNumber) -> None:
+    """(S36) Regardless of which machine writes the row first, and of its clock."""
     ours, theirs = f"1-{case}", f"2-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, ours, case)
@@ -501,10 +493,10 @@ async def test_a_job_never_starts_before_it_was_made(database: Database, case: C
             assert row.started_at >= row.created_at
 
 
-async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
+async def test_wait_is_recorded_with_its_limit_and_next_check(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S16) And is gone from the row when the job goes on."""
+    """(S16) And removed from the row when the job continues."""
     job = f"1-{case}"
     since, until, later = (MOMENT + timedelta(days=days) for days in (0, 7, 1))
     async with database.transaction() as session:
@@ -530,10 +522,10 @@ async def test_a_wait_is_recorded_with_its_end_and_its_next_try(
         assert (row.waiting_for, row.waiting_until, row.next_try_at) == (None, None, None)
 
 
-async def test_what_comes_late_does_not_open_a_job_that_has_ended(
+async def test_late_write_does_not_reopen_an_ended_job(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S43) A worker that was frozen writes its wait after another has written the end."""
+    """(S43) A frozen worker records its wait after another one has recorded the end."""
     job = f"1-{case}"
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
@@ -548,10 +540,8 @@ async def test_what_comes_late_does_not_open_a_job_that_has_ended(
         assert (row.status, row.completed_at) == ("processing", None)
 
 
-async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
-    database: Database, case: CaseNumber
-) -> None:
-    """(S36) A status without its worker does not take a failure back."""
+async def test_repeated_batch_keeps_its_failures(database: Database, case: CaseNumber) -> None:
+    """(S36) A status without a worker does not undo a failure."""
     job = f"1-{case}"
     await read(database, case, job, document("a"))
     (row,) = await rows(database, case)
@@ -563,10 +553,8 @@ async def test_a_batch_that_is_run_again_keeps_what_failed_in_it(
         assert (await rows(database, case))[0].state == state
 
 
-async def test_what_a_running_job_is_to_retry_is_pending_at_once(
-    database: Database, case: CaseNumber
-) -> None:
-    """(S23) What fails after the request has failed again."""
+async def test_documents_to_retry_are_pending_at_once(database: Database, case: CaseNumber) -> None:
+    """(S23) A document that fails after the request has failed again."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
     a, b, c = await rows(database, case)

@@ -1,7 +1,6 @@
-"""`autos migrate`, `autos api` and `autos worker` as processes, with the variables that
-docker-compose.yml gives them, on real servers.
+"""`autos migrate`, `autos api` and `autos worker` as processes on real servers.
 
-What runs here is the code and the environment of the production shape, not its containers.
+They run with the environment variables of docker-compose.yml, but not in its containers.
 """
 
 import asyncio
@@ -49,7 +48,7 @@ def free_port() -> int:
 
 
 def environment(stack: Stack, service: str) -> dict[str, str]:
-    """The variables that compose gives to this service and no others, with the stack's values."""
+    """Exactly the variables that compose sets for this service, with the stack's values."""
     values = stack.settings_environment()
     given = {}
     for name, written in compose.environment(service).items():
@@ -70,7 +69,7 @@ def environment(stack: Stack, service: str) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def running(verb: str, given: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The process, in a folder of its own; killed at the end unless it has ended."""
+    """Run the process in a temporary folder; it is killed at the end if it still runs."""
     with TemporaryDirectory(prefix="autos-") as folder:
         path = {"PATH": os.environ["PATH"], "AUTOS_DATA_DIR": f"{folder}/data"}
         process = await asyncio.create_subprocess_exec(
@@ -98,7 +97,7 @@ async def outcome(verb: str, given: dict[str, str]) -> tuple[int | None, str]:
 async def answer(
     url: str, process: asyncio.subprocess.Process, text: str = "", **options: Any
 ) -> httpx2.Response:
-    """The first answer with 200 and this text; fails at once if the process has ended."""
+    """Wait for a 200 response with this text; fails at once if the process has ended."""
     async with asyncio.timeout(START_SECONDS), httpx2.AsyncClient(trust_env=False) as client:
         while True:
             assert process.returncode is None, (await process.communicate())[0]
@@ -106,7 +105,7 @@ async def answer(
                 reply = await client.get(url, **options)
                 if reply.status_code == 200 and text in reply.text:
                     return reply
-            # Another process sets no event of ours.
+            # The server is another process and sets no event here.
             await asyncio.sleep(0.05)
 
 
@@ -117,12 +116,12 @@ async def stop(process: asyncio.subprocess.Process) -> int:
 
 
 async def output_of(process: asyncio.subprocess.Process) -> str:
-    """What an ended process has written."""
+    """The output of an ended process."""
     output, _ = await process.communicate()
     return output.decode()
 
 
-async def test_migrate_brings_an_empty_database_up_and_leaves_a_full_one_alone(
+async def test_migrate_creates_the_schema_and_can_be_repeated(
     stack: Stack,
 ) -> None:
     given = environment(stack, "migrate")
@@ -131,7 +130,7 @@ async def test_migrate_brings_an_empty_database_up_and_leaves_a_full_one_alone(
         assert code == 0, output
 
 
-async def test_api_and_worker_do_a_job_and_end_in_order(stack: Stack) -> None:
+async def test_api_and_worker_complete_a_job_and_stop_cleanly(stack: Stack) -> None:
     code, output = await outcome("migrate", environment(stack, "migrate"))
     assert code == 0, output
     for_api, for_worker = environment(stack, "api"), environment(stack, "worker")
@@ -141,7 +140,7 @@ async def test_api_and_worker_do_a_job_and_end_in_order(stack: Stack) -> None:
         running("worker", for_worker) as worker_process,
         running("api", for_api) as api_process,
     ):
-        # As the containers' health checks ask.
+        # The requests of the containers' health checks.
         metrics = f"http://127.0.0.1:{for_worker['AUTOS_METRICS_PORT']}/metrics"
         # The page is served before the client of Temporal has measured anything.
         await answer(metrics, worker_process, "temporal_")
@@ -157,7 +156,7 @@ async def test_api_and_worker_do_a_job_and_end_in_order(stack: Stack) -> None:
         assert re.search(r'^autos_source_limit\{court="TJMT".*\} 18$', page, re.MULTILINE)
         async with httpx2.AsyncClient(trust_env=False) as anonymous:
             assert (await anonymous.get(document["download_url"])).status_code == 200
-        # Its server ends what is in flight, closes, and then ends by the signal itself.
+        # The server ends the requests in flight, closes, and exits by the signal.
         assert await stop(api_process) in (0, -signal.SIGTERM)
         assert "api_stopped" in await output_of(api_process)
         assert await stop(worker_process) == 0
@@ -171,10 +170,8 @@ async def test_api_and_worker_do_a_job_and_end_in_order(stack: Stack) -> None:
         ("migrate", ("database_url",)),
     ],
 )
-async def test_without_settings_all_that_is_missing_is_listed(
-    verb: str, required: tuple[str, ...]
-) -> None:
-    """With the exit code that the runbook names."""
+async def test_missing_settings_are_listed(verb: str, required: tuple[str, ...]) -> None:
+    """With the documented exit code."""
     code, output = await outcome(verb, {})
     assert code == 2
     assert set(re.findall(r"AUTOS_\w+", output)) == {f"AUTOS_{name.upper()}" for name in required}

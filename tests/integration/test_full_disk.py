@@ -1,4 +1,4 @@
-"""A batch whose spool is on a small disk of its own that really is full."""
+"""Batches whose spool is on a small disk that is full."""
 
 import asyncio
 import subprocess
@@ -47,18 +47,18 @@ async def batches(parts: Parts, small_disk: Path) -> AsyncIterator[DocumentActiv
         yield DocumentActivities(parts.database, source, parts.store, small_disk)
 
 
-async def test_a_document_that_has_no_room_is_refused_before_its_body_is_read(
+async def test_document_without_space_is_refused_before_its_body_is_read(
     parts: Parts, batches: DocumentActivities
 ) -> None:
-    """(S20, S43) By its declared length; its siblings go on, and its row says why it waits."""
+    """(S20, S43) By its declared length; other documents continue, and its row has the reason."""
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        if UUIDS[0] not in asked.path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in request.path:
             writer.write(reply(body=PDF))
             return
         writer.write(reply(headers={"content-length": str(LARGE)}))
         await writer.drain()
-        # The body never comes: whoever waited for it would not end.
+        # The body never arrives: waiting for it would not end.
         await writer.wait_closed()
 
     parts.server.script = script
@@ -71,14 +71,14 @@ async def test_a_document_that_has_no_room_is_refused_before_its_body_is_read(
     assert (first.state, first.reason) == ("pending", "storage")
 
 
-async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
+async def test_disk_that_fills_up_fails_only_the_document(
     parts: Parts, batches: DocumentActivities, small_disk: Path
 ) -> None:
-    """(S20) Of a body of unknown length; what was written of it is gone."""
+    """(S20) The length of the body is unknown; the partial file is removed."""
     full = asyncio.Event()
 
-    async def script(asked: Request, writer: asyncio.StreamWriter) -> None:
-        if UUIDS[0] not in asked.path:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        if UUIDS[0] not in request.path:
             await full.wait()
             writer.write(reply(body=PDF))
             return
@@ -97,14 +97,12 @@ async def test_a_disk_that_fills_up_on_the_way_fails_neither_batch_nor_siblings(
         refused, stored = await outcomes(batches, parts.batch(0, 1))
     assert (refused.reason, refused.final) == (Reason.STORAGE, False)
     assert stored == DocumentOutcome(position=1, size=len(PDF))
-    assert [asked.path.count(UUIDS[0]) for asked in parts.server.requests].count(1) == 1
+    assert [request.path.count(UUIDS[0]) for request in parts.server.requests].count(1) == 1
     assert list(small_disk.iterdir()) == []
 
 
-async def test_documents_on_their_way_leave_each_other_the_room_they_announced(
-    parts: Parts, batches: DocumentActivities
-) -> None:
-    """(S20) Two of 12 MiB do not fit into 16 MiB: one is stored, the other waits its turn."""
+async def test_declared_lengths_reserve_space(parts: Parts, batches: DocumentActivities) -> None:
+    """(S20) Two documents of 12 MiB do not fit into 16 MiB: one is stored, the other retried."""
     body = PDF + bytes(MEDIUM)
     refused = asyncio.Event()
 
@@ -113,7 +111,7 @@ async def test_documents_on_their_way_leave_each_other_the_room_they_announced(
         await writer.drain()
         if len(parts.server.requests) == 2:
             refused.set()
-        # Neither body comes before both are announced.
+        # No body is sent before both responses have started.
         await refused.wait()
         writer.write(body)
 
@@ -124,8 +122,8 @@ async def test_documents_on_their_way_leave_each_other_the_room_they_announced(
     assert {outcome.reason for outcome in ended} == {None, Reason.STORAGE}
 
 
-def test_what_the_disk_refuses_is_asked_for_again_more_and_more_seldom() -> None:
-    """(S20) By the rule of all documents that cannot be put away."""
+def test_documents_refused_for_space_are_retried_with_growing_delays() -> None:
+    """(S20) By the retry rule of `storage`."""
     rule = retry_rule(Reason.STORAGE)
     assert list(rule.delays) == sorted(rule.delays)
     assert rule.delay_after(100) >= 100

@@ -21,7 +21,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 async def key_id(database: Database) -> uuid.UUID:
-    """An API key of the test's own."""
+    """A new API key."""
     key = ApiKey(name="test", prefix="autos_x", sha256=uuid.uuid4().hex * 2)
     async with database.transaction() as session:
         session.add(key)
@@ -29,13 +29,13 @@ async def key_id(database: Database) -> uuid.UUID:
 
 
 async def kept(database: Database, key_id: uuid.UUID) -> Sequence[str]:
-    """The idempotency keys that are there."""
+    """The stored idempotency keys."""
     async with database.transaction() as session:
         query = select(IdempotencyKey.key).where(IdempotencyKey.api_key_id == key_id)
         return (await session.scalars(query.order_by(IdempotencyKey.key))).all()
 
 
-async def test_a_claim_deletes_no_rows_but_its_own(database: Database, key_id: uuid.UUID) -> None:
+async def test_claim_deletes_no_other_expired_keys(database: Database, key_id: uuid.UUID) -> None:
     """(S37) A request does not wait for the deletion of all expired keys."""
     async with database.transaction() as session:
         session.add_all(
@@ -57,10 +57,10 @@ async def test_a_claim_deletes_no_rows_but_its_own(database: Database, key_id: u
     assert await kept(database, key_id) == ["mine", "other"]
 
 
-async def test_the_oldest_go_first_and_no_more_than_asked_for(
+async def test_oldest_rows_are_deleted_first_up_to_the_limit(
     database: Database, key_id: uuid.UUID
 ) -> None:
-    """(S37) One page deletes a bounded number, however many have expired."""
+    """(S37) One page deletes a bounded number of expired rows."""
     async with database.transaction() as session:
         await session.execute(delete(IdempotencyKey))
         session.add_all(
@@ -83,10 +83,10 @@ async def test_the_oldest_go_first_and_no_more_than_asked_for(
     assert await kept(database, key_id) == ["0", "1"]
 
 
-async def test_attempts_and_receipts_are_kept_as_long_as_the_settings_say(
+async def test_attempts_and_receipts_are_kept_for_the_configured_time(
     database: Database, case: CaseNumber, key_id: uuid.UUID
 ) -> None:
-    """(S37) 0 keeps all of them; younger ones stay."""
+    """(S37) 0 keeps them without limit."""
     job_id = await write_job(database, case, JobStatus.COMPLETED)
     async with database.transaction() as session:
         await session.execute(delete(Attempt))

@@ -1,4 +1,4 @@
-"""The migrations make the very tables that the code works with, and can be taken back."""
+"""The migrations create exactly the tables of the models, and can be reverted."""
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -14,12 +14,12 @@ def differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
 
 
-async def test_the_migrated_tables_are_those_of_the_models(database: Database) -> None:
+async def test_migrated_tables_match_the_models(database: Database) -> None:
     async with database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
 
 
-async def test_every_migration_can_be_taken_back(database: Database) -> None:
+async def test_every_migration_can_be_reverted(database: Database) -> None:
     def back_and_forth(connection: Connection) -> tuple[list[str], list[object]]:
         config = configuration()
         config.attributes["connection"] = connection
@@ -29,7 +29,7 @@ async def test_every_migration_can_be_taken_back(database: Database) -> None:
         return sorted(left), differences(connection)
 
     async with database.engine.connect() as connection:
-        # Other tests' rows come back with the rollback.
+        # The rollback restores other tests' rows.
         transaction = await connection.begin()
         assert await connection.run_sync(back_and_forth) == ([], [])
         await transaction.rollback()

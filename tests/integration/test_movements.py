@@ -1,4 +1,4 @@
-"""Movements and the source's order: what a listing leaves in the rows, the API and the manifest."""
+"""Movements and the source's order in the rows, the API and the manifest."""
 
 import json
 from dataclasses import replace
@@ -49,7 +49,7 @@ async def save(
 async def test_movements_link_documents_and_are_paged(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """(S15) In the source's order, whichever of a document's ids the source links it by."""
+    """(S15) In the source's order, linked by any of a document's ids."""
     problem(await api.get(path(case, "/movements")), 404, "process-unknown")
     both = [document("second"), document("first", "other-first")]
     await save(
@@ -64,7 +64,7 @@ async def test_movements_link_documents_and_are_paged(
     assert (linked["kind"], linked["kind_code"], linked["instance"]) == ("Juntada", 67, "G1")
     listed = (await api.get(path(case, "/documents"))).json()["items"]
     assert linked["document_id"] == next(d["id"] for d in listed if d["uuid"] == "first")
-    # One more came meanwhile: nothing is read twice, and nothing is missed.
+    # A new movement between two pages: none is returned twice, none is missing.
     await save(
         database, case, both, moved(4), moved(3), moved(2), moved(1, "other-first"), moved(0)
     )
@@ -76,17 +76,17 @@ async def test_movements_link_documents_and_are_paged(
 
 
 @pytest.mark.parametrize("noun", ["documents", "movements", "status"])
-async def test_a_bad_cursor_is_a_bad_request_of_an_unknown_process_too(
+async def test_invalid_cursor_is_rejected_for_an_unknown_process(
     api: httpx2.AsyncClient, case: CaseNumber, noun: str
 ) -> None:
     response = await api.get(path(case, f"/{noun}"), params={"cursor": "nonsense"})
     problem(response, 400, "invalid-cursor")
 
 
-async def test_movements_stored_before_a_member_was_renamed_keep_their_documents(
+async def test_movements_stored_under_a_former_name_keep_their_documents(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """The column is written anew only when the metadata is read again."""
+    """The column is rewritten only when the metadata is fetched again."""
     await save(database, case, [document("first")], moved(1, "first"), moved(0))
     async with database.transaction() as session:
         kept = await session.scalar(select(Process.movements).where(Process.number == case.digits))
@@ -104,10 +104,10 @@ async def test_movements_stored_before_a_member_was_renamed_keep_their_documents
     assert (plain["document_id"], plain["document_uuid"]) == (None, None)
 
 
-async def test_positions_stay_and_the_sources_order_is_told(
+async def test_positions_are_stable_and_source_order_is_shown(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """(S15) A new document at the top of the source's list comes last in ours."""
+    """(S15) A new document at the top of the source's list gets the last position."""
     await save(database, case, [document("b"), document("a")])
     await save(database, case, [document("c"), document("b")])
     listed = (await api.get(path(case, "/documents"))).json()["items"]
@@ -118,10 +118,10 @@ async def test_positions_stay_and_the_sources_order_is_told(
     ]
 
 
-async def test_the_manifest_of_a_job_has_the_case_and_its_movements(
+async def test_manifest_has_the_case_and_its_movements(
     case: CaseNumber, database: Database
 ) -> None:
-    """(S29) The activity hands the store a manifest that is read in pieces."""
+    """(S29) The store reads the manifest in pieces."""
     await save(database, case, [document("a")], moved(1, "a"), moved(0))
     store = FakeStore()
     closing = CloseJob(job_id=f"job-{case}", process_number=case.digits, states="f")

@@ -1,4 +1,4 @@
-"""F45: the bound towards the source holds over all workers; a dead worker's permits come back."""
+"""F45: the limit of requests holds over all workers; a dead worker's permits are released."""
 
 import asyncio
 import sys
@@ -28,7 +28,7 @@ _DROP_ALL = text(
 
 @pytest.fixture(scope="module")
 def own_url() -> Iterator[str]:
-    """A PostgreSQL whose connections are these tests' only."""
+    """The URL of a PostgreSQL server for these tests only."""
     with postgres() as server:
         url: str = server.get_uri()
         yield url
@@ -36,7 +36,7 @@ def own_url() -> Iterator[str]:
 
 @pytest.fixture
 async def watcher(own_url: str) -> AsyncIterator[Database]:
-    """Looks at that server from the side."""
+    """A separate connection to that server."""
     database = Database.open(Settings(database_url=own_url))
     yield database
     await database.close()
@@ -44,7 +44,7 @@ async def watcher(own_url: str) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def worker(url: str, most: int, **settings: float) -> AsyncIterator[DatabasePermits]:
-    """One worker's permits, with a pool of its own."""
+    """One worker's permits, with a separate pool."""
     database = Database.open(Settings.model_validate({"database_url": url, **settings}))
     permits = DatabasePermits(database, most)
     try:
@@ -55,26 +55,26 @@ async def worker(url: str, most: int, **settings: float) -> AsyncIterator[Databa
 
 
 async def locks(watcher: Database) -> int:
-    """The permits that the server knows to be held."""
+    """The number of permits held, according to the server."""
     async with watcher.engine.connect() as connection:
         return int(await connection.scalar(_LOCKS) or 0)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, but not for long."""
+    """Wait for a condition in bounded time."""
     async with asyncio.timeout(SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 
 
 async def until_held(watcher: Database, number: int) -> None:
-    """Wait until the server knows of exactly so many permits."""
+    """Wait until the server counts exactly this many permits."""
     async with asyncio.timeout(SECONDS):
         while await locks(watcher) != number:
             await asyncio.sleep(0.02)
 
 
-async def test_two_workers_together_never_hold_more_than_the_bound(own_url: str) -> None:
+async def test_two_workers_never_exceed_the_limit(own_url: str) -> None:
     """F45."""
     at_once = most = 0
 
@@ -91,10 +91,8 @@ async def test_two_workers_together_never_hold_more_than_the_bound(own_url: str)
     assert most == 4
 
 
-async def test_the_server_holds_what_the_workers_believe_to_hold(
-    own_url: str, watcher: Database
-) -> None:
-    """(S17) After takes that grow three times, all that was taken is given back."""
+async def test_server_and_workers_agree_on_held_permits(own_url: str, watcher: Database) -> None:
+    """(S17) After growing demand, all permits are released."""
     async with asyncio.timeout(SECONDS), worker(own_url, 20) as one, worker(own_url, 20) as other:
         for permits in (one, other):
             async with AsyncExitStack() as held:
@@ -103,7 +101,7 @@ async def test_the_server_holds_what_the_workers_believe_to_hold(
                         *(held.enter_async_context(permits.permit()) for _ in range(number))
                     )
                 assert await locks(watcher) == 12
-            # The worker lives on and needs nothing.
+            # The worker still runs and needs no permits.
             await until_held(watcher, 0)
         async with AsyncExitStack() as held:
             for _ in range(20):
@@ -112,10 +110,10 @@ async def test_the_server_holds_what_the_workers_believe_to_hold(
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
-async def test_workers_that_grow_idle_and_die_reach_the_bound_and_keep_it(
+async def test_busy_idle_and_killed_workers_reach_and_keep_the_limit(
     own_url: str, watcher: Database, number: int
 ) -> None:
-    """(S17) Counted at the source, and in the server's own list of locks."""
+    """(S17) Counted at the source and in the server's list of locks."""
     bound = 20
 
     async def start(port: int) -> asyncio.subprocess.Process:
@@ -133,13 +131,13 @@ async def test_workers_that_grow_idle_and_die_reach_the_bound_and_keep_it(
         processes = [await start(source.port) for _ in range(number)]
         try:
             await until(lambda: source.most == bound)
-            # They share, and all of it stays in use.
+            # They share the permits, and all permits stay in use.
             seen = source.served
             await until(lambda: source.served > seen + 10 * bound)
             assert source.most == bound
-            for doomed in processes[:-1]:
-                doomed.kill()
-                await doomed.wait()
+            for killed in processes[:-1]:
+                killed.kill()
+                await killed.wait()
             seen = source.served
             await until(lambda: source.served > seen + 5 * bound)
             await until(lambda: source.in_flight == bound)
@@ -153,9 +151,7 @@ async def test_workers_that_grow_idle_and_die_reach_the_bound_and_keep_it(
         await until_held(watcher, 0)
 
 
-async def test_the_permits_of_a_killed_worker_are_free_at_once(
-    own_url: str, watcher: Database
-) -> None:
+async def test_permits_of_a_killed_worker_are_free_at_once(own_url: str, watcher: Database) -> None:
     async with AsyncExitStack() as held, worker(own_url, 3) as killed, worker(own_url, 3) as living:
         for _ in range(3):
             await held.enter_async_context(killed.permit())
@@ -165,7 +161,7 @@ async def test_the_permits_of_a_killed_worker_are_free_at_once(
                 pass
 
 
-async def test_a_cancelled_wait_leaves_no_permit_behind(own_url: str) -> None:
+async def test_cancelled_wait_holds_no_permit(own_url: str) -> None:
     async with worker(own_url, 1) as permits:
         async with permits.permit():
             waiting = asyncio.create_task(permits.permit().__aenter__())
@@ -179,8 +175,8 @@ async def test_a_cancelled_wait_leaves_no_permit_behind(own_url: str) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 4])
-async def test_busy_workers_share_with_those_that_come_later(own_url: str, most: int) -> None:
-    """U3: workers with endless work do not starve another one, however few permits there are."""
+async def test_busy_workers_share_with_later_ones(own_url: str, most: int) -> None:
+    """U3: busy workers do not starve another one, even with one permit."""
     served = asyncio.Event()
 
     async def endless(permits: DatabasePermits) -> None:
@@ -201,7 +197,7 @@ async def test_busy_workers_share_with_those_that_come_later(own_url: str, most:
 
 
 async def test_permits_do_not_wait_for_the_pool(own_url: str) -> None:
-    """(S18) The pool is the documents' and the API's; permits have a connection of their own."""
+    """(S18) Permits use a separate connection."""
     settings = Settings(database_url=own_url, database_pool_size=1, database_pool_timeout=0.1)
     database = Database.open(settings)
     permits = DatabasePermits(database, 4)
@@ -211,18 +207,16 @@ async def test_permits_do_not_wait_for_the_pool(own_url: str) -> None:
     await database.close()
 
 
-@pytest.mark.parametrize("trouble", ["refuse", "swallow"])
-async def test_who_waits_while_the_database_is_away_is_served_when_it_is_back(
-    own_url: str, trouble: str
-) -> None:
-    """(S18) Whether the server is down or does not answer any more."""
+@pytest.mark.parametrize("outage", ["refuse", "swallow"])
+async def test_waiting_requests_are_served_after_an_outage(own_url: str, outage: str) -> None:
+    """(S18) After refused connections and after missing responses."""
     async with (
         DatabaseProxy(own_url).running() as proxy,
         worker(proxy.url, 2, database_connect_timeout=0.3) as permits,
         asyncio.timeout(SECONDS),
         permits.permit(),
     ):
-        getattr(proxy, trouble)()
+        getattr(proxy, outage)()
 
         async def request() -> None:
             async with permits.permit():
@@ -235,10 +229,10 @@ async def test_who_waits_while_the_database_is_away_is_served_when_it_is_back(
 
 
 @pytest.mark.parametrize("number", [1, 2])
-async def test_the_bound_holds_when_every_connection_is_dropped(
+async def test_limit_holds_when_every_connection_is_dropped(
     own_url: str, watcher: Database, number: int
 ) -> None:
-    """(S40) Requests in flight keep their place; what is new waits until they are counted."""
+    """(S40) Requests in flight keep their place; new ones wait until those are counted."""
     bound = 5
     async with AsyncExitStack() as running:
         source = await running.enter_async_context(BusySource(0.3).running())
@@ -257,11 +251,11 @@ async def test_the_bound_holds_when_every_connection_is_dropped(
         assert source.most == bound
 
 
-@pytest.mark.parametrize("trouble", ["refuse", "swallow"])
-async def test_who_waits_learns_that_the_records_stay_away(
-    own_url: str, monkeypatch: pytest.MonkeyPatch, trouble: str
+@pytest.mark.parametrize("outage", ["refuse", "swallow"])
+async def test_waiting_requests_fail_in_a_long_outage(
+    own_url: str, monkeypatch: pytest.MonkeyPatch, outage: str
 ) -> None:
-    """(S16) A job whose documents wait for permits shows what it waits for; what runs goes on."""
+    """(S16) The job then shows a wait for records; requests in flight continue."""
     monkeypatch.setattr(records_permits, "OUTAGE_SECONDS", 0.5, raising=False)
     async with (
         DatabaseProxy(own_url).running() as proxy,
@@ -274,11 +268,11 @@ async def test_who_waits_learns_that_the_records_stay_away(
                 pass
 
         async with permits.permit():
-            getattr(proxy, trouble)()
+            getattr(proxy, outage)()
             waiting = [asyncio.create_task(request()) for _ in range(3)]
             ended = await asyncio.gather(*waiting, return_exceptions=True)
             assert all(isinstance(error, Exception) and is_outage(error) for error in ended)
-            # Who comes later in the same outage does, too.
+            # Later requests in the same outage fail, too.
             with pytest.raises(DatabaseUnreachable):
                 await request()
             proxy.restore()
@@ -286,7 +280,7 @@ async def test_who_waits_learns_that_the_records_stay_away(
 
 
 async def until_served(request: Callable[[], Awaitable[None]]) -> None:
-    """Ask until the records are back."""
+    """Repeat the request until the records are back."""
     while True:
         try:
             return await request()

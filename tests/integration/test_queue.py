@@ -1,4 +1,4 @@
-"""A job that has not begun: its place, and a guess of how long it will take."""
+"""A job that has not started: its place in the queue and its estimate."""
 
 import asyncio
 import uuid
@@ -24,7 +24,7 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def job(case: CaseNumber, minute: int, status: JobStatus, **more: object) -> Job:
-    """A job that was requested in this minute."""
+    """A job created in this minute."""
     created = BEGINNING + timedelta(minutes=minute)
     values = {"id": str(uuid.uuid4()), "process_number": case.digits, "status": status}
     return Job(**values, created_at=created, **more)
@@ -38,12 +38,12 @@ def job(case: CaseNumber, minute: int, status: JobStatus, **more: object) -> Job
         (0, 5, QueuePlace(jobs_ahead=3, eta_seconds=None)),
     ],
 )
-async def test_the_place_of_a_job_and_its_estimate(
+async def test_queued_job_has_a_place_and_an_estimate(
     database: Database, case: CaseNumber, running: int, ended: int, expected: QueuePlace
 ) -> None:
-    """U1: three before it, two at once, ten seconds each; a waiting job does not count as running.
+    """U1: three before it, two concurrently, ten seconds each; waiting jobs are not running.
 
-    Seen in a transaction that is given up: the other tests' jobs are none of this line.
+    The transaction is rolled back and excludes the jobs of other tests.
     """
     async with database.engine.connect() as connection, AsyncSession(connection) as session:
         await session.execute(delete(Job))
@@ -69,10 +69,10 @@ async def test_the_place_of_a_job_and_its_estimate(
         await session.rollback()
 
 
-async def test_a_status_tells_place_and_estimate_of_a_job_that_has_not_begun(
+async def test_status_of_a_queued_job_shows_place_and_estimate(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database, temporal: Client, worker: Worker
 ) -> None:
-    """U1: until it begins; then its own progress is the estimate."""
+    """U1: until it starts; then the estimate follows its progress."""
     other = CaseNumber.build(9_997_601, 2024, 8, 26, 100)
     lasted = {"started_at": BEGINNING, "completed_at": BEGINNING + timedelta(seconds=10)}
     async with database.transaction() as session:
@@ -86,7 +86,7 @@ async def test_a_status_tells_place_and_estimate_of_a_job_that_has_not_begun(
     assert status["jobs_ahead"] >= 0
     assert status["eta_seconds"] >= 1
     await show(temporal, database, case, "dp")
-    # An answer may be some tenths of a second old.
+    # A cached response may be some tenths of a second old.
     async with asyncio.timeout(60):
         while (begun := (await api.get(path(case, "/status"))).json())["status"] == "pending":
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Rows that are written together: one that cannot be written fails alone."""
+"""Rows written in one transaction: a row that cannot be written fails alone."""
 
 import asyncio
 import uuid
@@ -15,14 +15,14 @@ from autos.records.documents import DocumentRecord
 from tests.integration.test_downloads import MOMENT, document, read, rows, stored
 
 
-async def test_a_row_that_cannot_be_written_fails_no_other(
+async def test_row_that_cannot_be_written_fails_no_other(
     database: Database, case: CaseNumber
 ) -> None:
-    """(S16) A defect under one document fails that document only."""
+    """(S16) A defect at one document fails only that document."""
     job = f"1-{case}"
     await read(database, case, job, document("a"), document("b"), document("c"))
     good = [stored(row, job) for row in await rows(database, case)]
-    # PostgreSQL takes no NUL in a text.
+    # PostgreSQL accepts no NUL in text.
     records = [good[0], replace(good[1], content_type="a\x00b"), good[2]]
     recorder = Recorder(database)
     ends = await asyncio.gather(*map(recorder.record, records), return_exceptions=True)
@@ -31,19 +31,19 @@ async def test_a_row_that_cannot_be_written_fails_no_other(
     assert states == ["available", "pending", "available"]
 
 
-async def test_an_outage_of_the_records_fails_all_at_once(
+async def test_outage_of_the_records_fails_all_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S16) Records are not retried one by one while the database is away."""
+    """(S16) Records are not retried one by one while the database is unreachable."""
     tries = 0
 
-    def away() -> None:
+    def unreachable() -> None:
         nonlocal tries
         tries += 1
         raise ConnectionRefusedError
 
     monkeypatch.setattr("activities.documents.is_outage", lambda _: True)
-    monkeypatch.setattr(database, "transaction", away)
+    monkeypatch.setattr(database, "transaction", unreachable)
     record = DocumentRecord(
         document_id=uuid.uuid4(),
         job_id="job",

@@ -1,6 +1,6 @@
-"""The embedded stack with its real servers: kept alive with their data, and gone when it ends.
+"""The embedded stack with its real servers: restarts keep data, and its end leaves no process.
 
-The order of events is what counts here, so every wait is for a condition and has a bound.
+Every wait is for a condition and bounded.
 """
 
 import asyncio
@@ -42,13 +42,13 @@ async def stack() -> AsyncIterator[Stack]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    # Not pytest's own: each of its sessions closes the folder above to other users again, and as
-    # root PostgreSQL runs as another user.
+    # Not pytest's tmp_path: each session revokes other users' access to its parent, and as root
+    # PostgreSQL runs as another user.
     with TemporaryDirectory(prefix="autos-") as made:
         yield Path(made)
 
 
-async def test_postgres_comes_back_with_its_rows_after_a_kill(stack: Stack) -> None:
+async def test_postgres_restarts_with_its_rows_after_a_kill(stack: Stack) -> None:
     await write_row(stack, "kept")
     before = stack.pid("postgres")
     await stack.kill("postgres")
@@ -57,7 +57,7 @@ async def test_postgres_comes_back_with_its_rows_after_a_kill(stack: Stack) -> N
     assert "kept" in await rows(stack)
 
 
-async def test_temporal_comes_back_with_its_workflows_after_a_kill(stack: Stack) -> None:
+async def test_temporal_restarts_with_its_workflows_after_a_kill(stack: Stack) -> None:
     workflow_id = await start_workflow(stack)
     before = stack.pid("temporal")
     await stack.kill("temporal")
@@ -66,11 +66,11 @@ async def test_temporal_comes_back_with_its_workflows_after_a_kill(stack: Stack)
     assert await workflow_runs(stack, workflow_id)
 
 
-async def test_s3_comes_back_with_its_objects_after_a_kill(stack: Stack) -> None:
-    """And without what it was writing at that moment."""
+async def test_s3_restarts_with_its_objects_after_a_kill(stack: Stack) -> None:
+    """Unfinished uploads are removed."""
     await put(stack, "a/b", b"kept")
     before = stack.pid("s3")
-    # As rclone leaves it; a drill met it.
+    # The name of an unfinished upload of rclone.
     unfinished = stack.data_dir / "objects" / BUCKET / "a" / ".rclone_temp_put_48d7c2ad"
     unfinished.touch()
     await stack.kill("s3")
@@ -80,7 +80,7 @@ async def test_s3_comes_back_with_its_objects_after_a_kill(stack: Stack) -> None
     assert await get(stack, "a/b") == b"kept"
 
 
-async def test_a_part_killed_to_stay_down_waits_for_its_start(stack: Stack) -> None:
+async def test_part_killed_with_stay_down_waits_for_its_start(stack: Stack) -> None:
     await stack.kill("s3", stay_down=True)
     assert stack.pid("s3") is None
     stack.start("s3")
@@ -88,7 +88,7 @@ async def test_a_part_killed_to_stay_down_waits_for_its_start(stack: Stack) -> N
     assert stack.pid("s3") is not None
 
 
-async def test_temporal_knows_the_search_attributes_and_refuses_unknown_ones(stack: Stack) -> None:
+async def test_temporal_has_the_search_attributes(stack: Stack) -> None:
     client = await connect(stack)
     count = await client.count_workflows(
         'ProcessNumber="1" AND Court="TRF3" AND JobStatus="x" AND WaitingFor="x" '
@@ -97,7 +97,7 @@ async def test_temporal_knows_the_search_attributes_and_refuses_unknown_ones(sta
     assert count.count == 0
 
 
-async def test_only_the_generated_secrets_open_the_servers(stack: Stack) -> None:
+async def test_servers_accept_only_the_generated_secrets(stack: Stack) -> None:
     environment = stack.settings_environment()
     url = environment["AUTOS_DATABASE_URL"].replace("autos:", "autos:no", 1)
     with pytest.raises(asyncpg.InvalidPasswordError):
@@ -115,14 +115,14 @@ def test_secrets_are_readable_by_their_owner_only(stack: Stack) -> None:
     assert mode == 0o600
 
 
-async def test_a_second_start_on_the_same_folder_is_refused(stack: Stack) -> None:
+async def test_second_start_on_the_same_folder_is_refused(stack: Stack) -> None:
     await write_row(stack, "before the second start")
     with pytest.raises(AlreadyRunning, match="is already running"):
         await Stack(stack.data_dir, parts=SERVERS).up()
     assert "before the second start" in await rows(stack)
 
 
-async def test_a_stop_leaves_no_process_and_a_start_finds_everything(folder: Path) -> None:
+async def test_stop_leaves_no_process_and_next_start_finds_the_data(folder: Path) -> None:
     async with Stack(folder / "data", parts=SERVERS, ports="free") as first:
         await write_row(first, "kept")
         await put(first, "a", b"kept")
@@ -153,8 +153,8 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next start sweeps")
-async def test_a_killed_supervisor_leaves_no_process(folder: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems clean up at the next start")
+async def test_killed_supervisor_leaves_no_process(folder: Path) -> None:
     supervisor = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _SUPERVISOR, str(folder)),
         stdout=asyncio.subprocess.PIPE,
@@ -175,13 +175,13 @@ async def test_a_killed_supervisor_leaves_no_process(folder: Path) -> None:
     assert alive == []
 
 
-async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder: Path) -> None:
+async def test_leftover_process_is_ended_and_a_used_port_is_avoided(folder: Path) -> None:
     announced: list[str] = []
     async with Stack(folder, parts=["s3"], ports="free") as first:
         port = port_of(first)
     leftover = subprocess.Popen(["sleep", "60"])
     began = psutil.Process(leftover.pid).create_time()
-    # The second record names a pid that now belongs to another process: this test.
+    # The second entry has a pid that now belongs to another process: this test.
     recorded = {
         "api": {"pid": leftover.pid, "began": began},
         "worker": {"pid": os.getpid(), "began": began - 3600},
@@ -197,7 +197,7 @@ async def test_a_leftover_process_is_ended_and_a_taken_port_is_left_alone(folder
     ]
 
 
-async def test_a_port_taken_during_the_start_is_left_to_the_other_program(
+async def test_port_taken_during_the_start_is_avoided(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """(S33) The stack uses another port and sends the other program no request."""
@@ -214,7 +214,7 @@ async def test_a_port_taken_during_the_start_is_left_to_the_other_program(
         part = prepare(layout, *rest)
 
         def take() -> None:
-            # Between the look at the port and the part's start.
+            # Between the check of the port and the part's start.
             if not others:
                 coroutine = asyncio.start_server(answer, "127.0.0.1", layout.ports["sandbox"])
                 others.append(asyncio.run_coroutine_threadsafe(coroutine, loop).result(5))

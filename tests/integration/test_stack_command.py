@@ -1,4 +1,4 @@
-"""`autos up` as a user runs it: with the real API behind it, from its own terminal."""
+"""`autos up` and `autos demo` as processes, with the real stack."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def command(*words: str) -> list[str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The test's environment without any settings of the user, and with an unreachable source."""
+    """The environment without the user's settings, and with an unreachable source."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AUTOS_", "TEMPORAL_"))}
     return kept | {
         "AUTOS_DATA_DIR": str(folder / "data"),
@@ -64,7 +64,7 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        # Ends the reading below, should the stack never say that it is there.
+        # Ends the loop below if the stack never reports that it is ready.
         bound = Timer(_START_SECONDS, process.kill)
         bound.start()
         output = []
@@ -80,13 +80,13 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
-def test_a_second_one_says_that_it_runs(folder: Path, up: subprocess.Popen[str]) -> None:
+def test_second_start_reports_the_running_stack(folder: Path, up: subprocess.Popen[str]) -> None:
     second = autos(folder, "up")
     assert second.returncode == 2
     assert "is already running" in second.stderr
 
 
-def test_the_commands_find_it_by_its_folder(folder: Path, up: subprocess.Popen[str]) -> None:
+def test_commands_find_the_stack_by_its_folder(folder: Path, up: subprocess.Popen[str]) -> None:
     made = autos(folder, "keys", "create", "tests")
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith("autos_")
@@ -98,8 +98,8 @@ def test_the_commands_find_it_by_its_folder(folder: Path, up: subprocess.Popen[s
     assert "Traceback" not in unknown.stderr
 
 
-def test_a_shell_takes_over_where_the_stack_is(folder: Path, up: subprocess.Popen[str]) -> None:
-    """The README's way: `eval "$(autos env)"`."""
+def test_env_prints_variables_for_a_shell(folder: Path, up: subprocess.Popen[str]) -> None:
+    """As in the README: `eval "$(autos env)"`."""
     printed = autos(folder, "env")
     assert printed.returncode == 0, printed.stderr
     shell = f'{printed.stdout}\ncurl -sf -H "Authorization: Bearer $KEY" "$API/jobs" "$DOCS"'
@@ -110,7 +110,7 @@ def test_a_shell_takes_over_where_the_stack_is(folder: Path, up: subprocess.Pope
     assert names == {"API", "KEY", "DOCS", "TEMPORAL", "WEB_UI"}
 
 
-def test_ctrl_c_stops_everything_and_ends_well(folder: Path, up: subprocess.Popen[str]) -> None:
+def test_ctrl_c_stops_the_stack_with_exit_code_0(folder: Path, up: subprocess.Popen[str]) -> None:
     up.send_signal(signal.SIGINT)
     output, _ = up.communicate(timeout=120)
     assert up.returncode == 0
@@ -123,7 +123,7 @@ def test_ctrl_c_stops_everything_and_ends_well(folder: Path, up: subprocess.Pope
     assert "make up" in down.stderr
 
 
-def test_ctrl_c_while_everything_starts_leaves_nothing_behind() -> None:
+def test_ctrl_c_during_the_start_leaves_no_process() -> None:
     with TemporaryDirectory(prefix="autos-") as made:
         data = Path(made) / "data"
         with subprocess.Popen(
@@ -147,13 +147,13 @@ def test_ctrl_c_while_everything_starts_leaves_nothing_behind() -> None:
         assert (data / "stack.pids.json").read_text() == "{}"
 
 
-def test_the_demo_does_the_main_job_in_a_folder_where_nothing_is() -> None:
-    """What `make demo` runs, without any settings."""
+def test_demo_completes_in_an_empty_folder() -> None:
+    """The command of `make demo`, without any settings."""
     run_the_demo()
 
 
-def test_the_demo_gets_over_a_credential_of_an_earlier_run() -> None:
-    """The sandbox refuses it; the demo's job would never end."""
+def test_demo_replaces_a_credential_of_an_earlier_run() -> None:
+    """The sandbox refuses that credential, so the job would never end."""
 
     async def set_credential(folder: Path) -> None:
         async with Stack(folder / ".autos") as stack, httpx2.AsyncClient() as http:
@@ -169,7 +169,7 @@ def test_the_demo_gets_over_a_credential_of_an_earlier_run() -> None:
 
 
 def run_the_demo(before: Callable[[Path], None] = lambda _: None) -> None:
-    """In a folder of its own, to its good end."""
+    """Run the demo in a temporary folder; it must succeed."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AUTOS_", "TEMPORAL_"))}
     with TemporaryDirectory(prefix="autos-") as made:
         before(Path(made))

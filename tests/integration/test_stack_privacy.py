@@ -1,4 +1,4 @@
-"""What other users and other parts can see of the embedded stack: its files, and its secrets."""
+"""Access of other users and parts to the embedded stack's files and secrets."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ _OTHER_SECRET = "TOKEN_OF_SOMETHING_ELSE"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stack() -> AsyncIterator[Stack]:
-    """The whole stack in a folder that did not exist, under a loose umask."""
+    """The whole stack in a new folder, with a permissive umask."""
     patch = pytest.MonkeyPatch()
     patch.setenv(_OTHER_SECRET, "a-secret")
     patch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
@@ -49,7 +49,7 @@ def test_no_other_user_can_read_the_stacks_files(stack: Stack) -> None:
     seen = {
         path.relative_to(stack.data_dir).as_posix(): stat.S_IMODE(path.stat().st_mode)
         for path in stack.data_dir.rglob("*")
-        # What is in PostgreSQL's own folder comes and goes; the folder itself is closed.
+        # PostgreSQL's files change while it runs; the mode of their folder is checked below.
         if path.relative_to(stack.data_dir).parts[0] != "postgres"
     }
     assert {name: oct(mode) for name, mode in seen.items() if mode & 0o077} == {}
@@ -63,7 +63,7 @@ def test_no_other_user_can_read_the_stacks_files(stack: Stack) -> None:
     ):
         assert name in seen
     assert not (stack.data_dir / "postgres").stat().st_mode & 0o077
-    # As root PostgreSQL runs as a user of its own, whose group passes through the folder.
+    # As root, PostgreSQL runs as another user, whose group may enter the folder.
     others = 0o067 if os.geteuid() == 0 else 0o077
     assert not stack.data_dir.stat().st_mode & others
     assert not stack.data_dir.stat().st_mode & 0o007
@@ -71,8 +71,8 @@ def test_no_other_user_can_read_the_stacks_files(stack: Stack) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("part", [name for name in EVERYTHING if name != "migrations"])
-def test_a_part_has_the_secrets_it_needs_and_no_others(stack: Stack, part: str) -> None:
-    """(S42) The environment of the running process has no other variables of the terminal."""
+def test_part_has_only_the_secrets_it_needs(stack: Stack, part: str) -> None:
+    """(S42) The process does not inherit other variables of the terminal."""
     pid = stack.pid(part)
     assert pid is not None
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
@@ -87,7 +87,7 @@ def test_a_part_has_the_secrets_it_needs_and_no_others(stack: Stack, part: str) 
 
 
 def test_every_secret_setting_is_in_the_table() -> None:
-    """(S42) A new secret has to be given to the parts that need it, by name."""
+    """(S42) A new secret must be assigned to the parts that need it."""
     secret = {
         f"AUTOS_{name.upper()}"
         for name, field in Settings.model_fields.items()
@@ -99,8 +99,8 @@ def test_every_secret_setting_is_in_the_table() -> None:
     }
 
 
-async def test_a_stack_that_runs_is_not_shut_by_a_look_at_it(stack: Stack) -> None:
-    """(S42) PostgreSQL still passes through the folder after a second start was refused."""
+async def test_refused_second_start_does_not_change_folder_modes(stack: Stack) -> None:
+    """(S42) PostgreSQL's user can still enter the folder."""
     await stack.kill("postgres")
     async with asyncio.timeout(120):
         await stack.wait_ready("postgres")

@@ -1,4 +1,4 @@
-"""What one status answer costs: questions to the database and signatures, counted."""
+"""The number of statements and signatures of one status request."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from tests.integration.api_parts import ADMIN_KEY, opener, path, write_job, writ
 
 @contextmanager
 def counted_statements(database: Database) -> Iterator[list[str]]:
-    """Every statement that reaches the database."""
+    """Collects every statement sent to the database."""
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -38,7 +38,7 @@ def counted_statements(database: Database) -> Iterator[list[str]]:
 
 @contextmanager
 def counted_signatures() -> Iterator[list[str]]:
-    """Every link that is really signed."""
+    """Collects every newly signed link."""
     signed: list[str] = []
     url = UrlSigner.url
 
@@ -52,10 +52,10 @@ def counted_signatures() -> Iterator[list[str]]:
         yield signed
 
 
-async def test_a_status_of_a_thousand_costs_what_one_of_ten_costs(
+async def test_status_of_a_thousand_documents_costs_as_much_as_of_ten(
     database: Database, temporal: Client, case: CaseNumber, admin: dict[str, str]
 ) -> None:
-    """F44: as few questions to the database, and no link is signed a second time."""
+    """F44: as few statements, and no link is signed twice."""
     store = Store(
         Settings(
             s3_endpoint="http://s3.example",
@@ -86,6 +86,6 @@ async def test_a_status_of_a_thousand_costs_what_one_of_ten_costs(
                 assert len({row["download_url"] for row in answer["documents"]}) == (
                     10 if one is few else 1000
                 )
-    # The first question of all also looks the caller's key up.
+    # The first request also looks up the caller's key.
     assert costs["again"] == costs["first"] <= costs["few"] <= 8
     assert len(signatures) == 1010

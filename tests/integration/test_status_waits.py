@@ -1,4 +1,4 @@
-"""A status waits for a change and no longer; it never waits for a Temporal that does not answer."""
+"""Long polls of a status end with a change and do not wait for a silent Temporal."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from tests.integration.api_parts import (
     write_job,
     write_rows,
 )
-from tests.integration.fake_job import asked
+from tests.integration.fake_job import progress_queries
 from tests.integration.test_status_costs import counted_statements
 
 _LISTENERS = text(
@@ -37,43 +37,43 @@ _LISTENERS = text(
 async def waiting_clients(
     api: httpx2.AsyncClient, case: CaseNumber, number: int
 ) -> list[asyncio.Task[httpx2.Response]]:
-    """Clients that hold the present version and wait for the next one."""
+    """Clients that have the current version and wait for the next one."""
     etag = (await api.get(path(case, "/status"))).headers["etag"]
     headers = {"If-None-Match": etag, "Prefer": "wait=30"}
     waiting = [
         asyncio.create_task(api.get(path(case, "/status"), headers=headers)) for _ in range(number)
     ]
-    # Long enough for each to find out that there is nothing new yet.
+    # Long enough for each client to start its wait.
     await asyncio.sleep(1)
     assert not any(task.done() for task in waiting)
     return waiting
 
 
-async def test_all_who_wait_for_a_change_share_what_it_costs(
+async def test_waiting_clients_share_the_cost_of_a_change(
     api: httpx2.AsyncClient, case: CaseNumber, temporal: Client, database: Database, worker: Worker
 ) -> None:
-    """(S28) Nothing is read while nothing changes; then one answer is made for all."""
+    """(S28) Nothing is read without a change; then one response serves all clients."""
     await api.post(path(case, "/downloads"))
     await show(temporal, database, case, "dp")
     waiting = await waiting_clients(api, case, 30)
-    before = asked[case.digits]
+    before = progress_queries[case.digits]
     with counted_statements(database) as statements:
-        # Negative, so it takes its time.
+        # Shows the absence of statements, so it has to wait.
         await asyncio.sleep(1)
-        assert (len(statements), asked[case.digits] - before) == (0, 0)
+        assert (len(statements), progress_queries[case.digits] - before) == (0, 0)
         await write_rows(database, case, "ap")
         statements.clear()
         async with asyncio.timeout(5):
             answers = await asyncio.gather(*waiting)
     assert {answer.json()["completed_documents"] for answer in answers} == {1}
     assert len(statements) <= 8
-    assert asked[case.digits] - before == 1
+    assert progress_queries[case.digits] - before == 1
 
 
-async def test_many_changes_cost_a_few_answers(
+async def test_many_changes_cost_few_responses(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """(S28) A busy job does not make the API busier than polling would."""
+    """(S28) A busy job causes no more reads than polling would."""
     await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "p" * 30)
 
@@ -91,20 +91,20 @@ async def test_many_changes_cost_a_few_answers(
             for number in range(1, 31):
                 await write_rows(database, case, "a" * number + "p" * (30 - number))
             await asyncio.gather(*followers)
-    looked = sum("string_agg" in statement for statement in statements)
-    assert looked < 30
+    reads = sum("string_agg" in statement for statement in statements)
+    assert reads < 30
 
 
-async def test_a_change_is_noticed_though_the_listening_connection_was_lost(
+async def test_change_is_noticed_after_the_listening_connection_was_lost(
     api: httpx2.AsyncClient, case: CaseNumber, database: Database
 ) -> None:
-    """(S28) What was missed meanwhile is looked for when it is back."""
+    """(S28) Missed changes are read when the connection is back."""
     job_id = await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "ap")
     waiting = await waiting_clients(api, case, 3)
     async with database.transaction() as session:
         assert await session.scalar(_LISTENERS)
-        # Committed together with the loss, so that its announcement is lost.
+        # Committed together with the loss, so its notification is lost.
         await session.execute(
             text("UPDATE documents SET name = 'new' WHERE process_number = :n"), {"n": case.digits}
         )
@@ -116,7 +116,7 @@ async def test_a_change_is_noticed_though_the_listening_connection_was_lost(
 
 @asynccontextmanager
 async def silent_temporal() -> AsyncIterator[str]:
-    """The address of a server that accepts connections and never answers."""
+    """The address of a server that accepts connections and never responds."""
     stopping = asyncio.Event()
 
     async def swallow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,10 +133,10 @@ async def silent_temporal() -> AsyncIterator[str]:
         await server.wait_closed()
 
 
-async def test_while_temporal_is_silent_the_rows_answer_at_once(
+async def test_status_comes_from_the_rows_while_temporal_is_silent(
     database: Database, case: CaseNumber, store: FakeStore, admin: dict[str, str]
 ) -> None:
-    """(S26) The first poll waits for a second; those that follow share its result."""
+    """(S26) The first poll waits for a second; later ones share its result."""
     job_id = await write_job(database, case, JobStatus.PROCESSING)
     await write_rows(database, case, "aaqfp", job_id)
     async with silent_temporal() as address:
@@ -147,7 +147,7 @@ async def test_while_temporal_is_silent_the_rows_answer_at_once(
             httpx2.AsyncClient(
                 transport=httpx2.ASGITransport(app), base_url="http://api", headers=admin
             ) as api,
-            # Twenty timeouts one after the other would take far longer.
+            # Twenty consecutive timeouts would take far longer.
             asyncio.timeout(12),
         ):
             for _ in range(20):

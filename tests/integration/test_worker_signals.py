@@ -27,16 +27,16 @@ from worker.main import GRACE
 __all__ = ["stack"]
 
 HANDED_OVER: Final = 10
-"""Documents of a job that a worker has at once: a batch of five and the next one."""
+"""Documents of a job on a worker: a batch of five and the prefetched one."""
 KILLED_AFTER: Final = timedelta(seconds=30)
-"""As long a container is given; a test holds docker-compose.yml against it."""
+"""The stop grace period of a container; a test compares it with docker-compose.yml."""
 FROZEN_JOB_BOUND: Final = timedelta(minutes=8)
-"""Ends the test when the job hangs: four times what the timeouts add up to."""
+"""Ends the test if the job hangs: four times the sum of the timeouts."""
 
 
 @asynccontextmanager
 async def hanging_receiver() -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """A receiver of webhooks that takes a request and never answers; the event says that it did."""
+    """A webhook receiver that never responds; the event is set by its first request."""
     taken, over = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,19 +59,19 @@ async def migrated(stack: Stack) -> None:
     assert code == 0, output
 
 
-async def asked(sandbox: Sandbox, number: str) -> list[dict[str, Any]]:
+async def document_requests(sandbox: Sandbox, number: str) -> list[dict[str, Any]]:
     log: list[dict[str, Any]] = await sandbox.control("GET", "/requests")
     return [one for one in log if one["process"] == number and one["document"]]
 
 
-async def asked_for(sandbox: Sandbox, number: str, documents: int) -> None:
-    while len(await asked(sandbox, number)) < documents:
-        # Another process sets no event of ours.
+async def until_requested(sandbox: Sandbox, number: str, documents: int) -> None:
+    while len(await document_requests(sandbox, number)) < documents:
+        # The sandbox is another process and sets no event here.
         await asyncio.sleep(0.05)
 
 
-async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> None:
-    """(S21) A webhook's receiver hangs and so do a case's documents; another case has work left."""
+async def test_sigterm_stops_all_queues_within_one_grace_period(stack: Stack) -> None:
+    """(S21) A webhook receiver and the documents of a case hang; another case has work left."""
     await migrated(stack)
     for_api, for_worker = environment(stack, "api"), environment(stack, "worker")
     url = f"http://127.0.0.1:{for_api['AUTOS_API_PORT']}"
@@ -85,36 +85,36 @@ async def test_at_a_signal_all_queues_stop_and_one_grace_holds(stack: Stack) -> 
         await answer(f"{url}/health/ready", api_process)
         api = Api(http, url, for_api["AUTOS_ADMIN_KEY"])
         sandbox = Sandbox(http, for_worker["AUTOS_PDPJ_BASE_URL"])
-        told, hanging, busy = [
+        notified, hanging, busy = [
             (await sandbox.new_case(documents))["number"] for documents in (1, 5, 300)
         ]
         await sandbox.control("POST", "/switches", json={"latency_ms": 300})
         hang = {"fault": "hang", "process": hanging, "route": "document"}
         await sandbox.control("POST", "/faults", json=hang)
-        for number, body in ((told, {"webhook_url": receiver}), (hanging, {}), (busy, {})):
+        for number, body in ((notified, {"webhook_url": receiver}), (hanging, {}), (busy, {})):
             await api.start(number, **body)
         await delivering.wait()
-        await asked_for(sandbox, hanging, 5)
-        await asked_for(sandbox, busy, 1)
-        begun = len(await asked(sandbox, busy))
+        await until_requested(sandbox, hanging, 5)
+        await until_requested(sandbox, busy, 1)
+        begun = len(await document_requests(sandbox, busy))
         signalled = monotonic()
         worker_process.send_signal(signal.SIGTERM)
         assert await worker_process.wait() == 0, await output_of(worker_process)
         lasted = monotonic() - signalled
-        assert len(await asked(sandbox, busy)) - begun <= HANDED_OVER
+        assert len(await document_requests(sandbox, busy)) - begun <= HANDED_OVER
         assert lasted < KILLED_AFTER.total_seconds()
 
 
-async def test_a_frozen_worker_does_not_hold_up_a_job_that_another_can_do(stack: Stack) -> None:
-    """(S43) The job ends while the worker that began it is still frozen.
+async def test_frozen_worker_does_not_block_its_job(stack: Stack) -> None:
+    """(S43) Another worker completes the job while the first one is still frozen.
 
-    What the frozen worker holds comes back after timeouts: its activities miss their heartbeats
-    (15 s), the workflow's tasks leave its sticky queue (5 s), and what its open polls swallow
-    within their 60 s does the same once more (15 s for an activity, 10 s for a workflow task).
-    They add up to two minutes at worst; how long the job takes is not what this test is about.
+    The tasks of the frozen worker are released by timeouts: its activities miss their heartbeats
+    (15 s), workflow tasks leave its sticky queue (5 s), and tasks that its open polls receive
+    within 60 s time out once more (15 s for an activity, 10 s for a workflow task). They add up to
+    two minutes at worst. The test does not measure the duration of the job.
     """
     await migrated(stack)
-    # A transaction that was open when its worker froze keeps its locks for so long.
+    # A frozen worker's open transaction keeps its locks for this time.
     given = environment(stack, "worker") | {"AUTOS_DATABASE_IDLE_TIMEOUT": "5"}
     other = given | {"AUTOS_METRICS_PORT": "0"}
     for_api = environment(stack, "api")
@@ -131,8 +131,8 @@ async def test_a_frozen_worker_does_not_hold_up_a_job_that_another_can_do(stack:
         await sandbox.control("POST", "/switches", json={"latency_ms": 300})
         number = (await sandbox.new_case(20))["number"]
         await api.start(number)
-        # Only this worker runs, so it holds the workflow and its first batches.
-        await asked_for(sandbox, number, 1)
+        # This is the only worker, so it has the workflow and its first batches.
+        await until_requested(sandbox, number, 1)
         frozen.send_signal(signal.SIGSTOP)
         async with running("worker", other):
             ended = await api.ended(number, bound=FROZEN_JOB_BOUND.total_seconds())
@@ -140,7 +140,7 @@ async def test_a_frozen_worker_does_not_hold_up_a_job_that_another_can_do(stack:
     assert (ended["status"], ended["completed_documents"]) == ("completed", 20)
 
 
-def test_a_container_is_given_longer_than_the_grace() -> None:
+def test_stop_grace_period_is_longer_than_the_workers_grace() -> None:
     """(S21)"""
     given = compose.service("worker")["stop_grace_period"]
     assert given == f"{KILLED_AFTER.total_seconds():.0f}s"

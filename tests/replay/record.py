@@ -1,9 +1,9 @@
-"""Records the kept histories: `python -m tests.replay.record` runs each shape on a real server.
+"""Records histories for replay: `python -m tests.replay.record` runs each on a real server.
 
 `python -m tests.replay.record NAME …` records only these.
 
-Run it only when a change of workflow code is meant to break replay and nothing runs in production
-that would notice; otherwise keep the histories and use `workflow.patched`.
+Run it only when a change of workflow code may break replay and no affected workflow runs in
+production. Otherwise keep the histories and use `workflow.patched`.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from autos.contracts.temporal_names import INTERNAL_ERROR, RECORDS, SEARCH_ATTRI
 from tests.workflows.conftest import BINARIES, DEV_SERVER_FLAGS
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.reconcile_fakes import reconciled
-from tests.workflows.test_stragglers import Trickling
+from tests.workflows.test_stragglers import SlowDocuments
 from tests.workflows.webhook_fakes import delivered_late, refused_for_good
 from workflows.download_process import DownloadProcessWorkflow
 
@@ -32,7 +32,7 @@ Job = WorkflowHandle[Any, Any]
 
 
 async def happy(client: Client) -> Job:
-    """Twelve documents, nothing goes wrong."""
+    """Twelve documents without a failure."""
     async with workers(client, FakeActivities(total=12)):
         job = await start(client)
         await job.result()
@@ -40,7 +40,7 @@ async def happy(client: Client) -> Job:
 
 
 async def retries(client: Client) -> Job:
-    """An outage at the listing, transient and final refusals, a dead credential."""
+    """An outage at the listing, transient and final refusals, a refused credential."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 2:
@@ -73,7 +73,7 @@ async def cancelled(client: Client) -> Job:
             await job.result()
         except WorkflowFailureError:
             return job
-    raise RuntimeError("The job was to be cancelled and ended otherwise.")
+    raise RuntimeError("The job ended without being cancelled.")
 
 
 async def paused(client: Client) -> Job:
@@ -101,31 +101,31 @@ async def continued(client: Client) -> Job:
 
 
 async def waited_for_records(client: Client) -> Job:
-    """The records are away at the listing and at a batch, then back."""
-    troubles = {"fetch_process": [RECORDS] * 5, "download_batch": [RECORDS] * 5}
-    async with workers(client, FakeActivities(total=3, troubles=troubles)):
+    """The records are unavailable at the listing and at a batch."""
+    failures = {"fetch_process": [RECORDS] * 5, "download_batch": [RECORDS] * 5}
+    async with workers(client, FakeActivities(total=3, failures=failures)):
         job = await start(client)
         await job.result()
     return job
 
 
 async def straggler(client: Client) -> Job:
-    """Both batches in flight have a document that takes long; the others arrive meanwhile."""
-    fakes = Trickling(total=20)
-    fakes.slow, fakes.let = frozenset({0, 7}), asyncio.Event()
+    """Both batches in flight have a slow document; the others complete meanwhile."""
+    fakes = SlowDocuments(total=20)
+    fakes.slow, fakes.released = frozenset({0, 7}), asyncio.Event()
     async with workers(client, fakes):
         job = await start(client)
         while (await job.query(DownloadProcessWorkflow.progress)).available < 10:
             await asyncio.sleep(0)
-        fakes.let.set()
+        fakes.released.set()
         await job.result()
     return job
 
 
 async def defect(client: Client) -> Job:
-    """A batch and the close fail on a defect; the end is written without a manifest."""
-    troubles = {"download_batch": [INTERNAL_ERROR] * 4, "close_job": [INTERNAL_ERROR] * 4}
-    async with workers(client, FakeActivities(total=3, troubles=troubles)):
+    """A batch and the closing fail with a defect; the job is closed without a manifest."""
+    failures = {"download_batch": [INTERNAL_ERROR] * 4, "close_job": [INTERNAL_ERROR] * 4}
+    async with workers(client, FakeActivities(total=3, failures=failures)):
         job = await start(client)
         await job.result()
     return job
@@ -163,10 +163,10 @@ async def main() -> None:
             async with asyncio.timeout(120):
                 job = await shape(environment.client)
                 history = await job.fetch_history()
-            # A stack trace names folders of the machine it was recorded on, and replays the same.
+            # Stack traces contain paths of the recording machine and are not needed for replay.
             text = re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json())
             (HISTORIES / f"{name}.json").write_text(text + "\n")
-    # The last RPC and the end of the interpreter must not meet.
+    # The interpreter must not exit during the last RPC.
     await asyncio.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
-"""Kept histories replay on today's workflow code: jobs that run now survive the next deploy."""
+"""Recorded histories replay on the current workflow code, so running jobs survive a deploy."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ KEPT = sorted(HISTORIES.glob("*.json"))
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
-async def test_a_kept_history_replays(path: Path) -> None:
+async def test_recorded_history_replays(path: Path) -> None:
     history = WorkflowHistory.from_json("download-process/replayed", json.loads(path.read_text()))
     replayer = Replayer(
         workflows=[DownloadProcessWorkflow, DeliverWebhookWorkflow, ReconcileWorkflow],
@@ -27,11 +27,11 @@ async def test_a_kept_history_replays(path: Path) -> None:
     await replayer.replay_workflow(history)
 
 
-def test_every_shape_has_a_kept_history() -> None:
+def test_every_shape_has_a_recorded_history() -> None:
     assert {path.stem for path in KEPT} >= set(SHAPES)
 
 
-def test_the_options_of_a_job_that_was_started_before_are_read() -> None:
-    """Their field had another name."""
+def test_job_options_under_their_former_name_are_read() -> None:
+    """Jobs that were started before 0.2 have the field `wishes`."""
     recorded = {"process_number": "9" * 20, "court": "TRF3", "wishes": {"batch_size": 7}}
     assert DownloadProcess.model_validate(recorded).job_options.batch_size == 7

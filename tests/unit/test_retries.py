@@ -1,11 +1,11 @@
-"""Every reason has a sentence, a retry rule and a line in the documentation."""
+"""Every reason has a message, a retry rule and a line in the documentation."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from activities.failures import SENTENCES
+from activities.failures import MESSAGES
 from autos.contracts.reasons import Doubt, Reason, WaitReason
 from autos.contracts.retries import OUTAGES, RETRIES, retry_rule
 from autos.settings import Settings
@@ -69,7 +69,7 @@ def test_every_reason_has_a_retry_rule(reason: Reason) -> None:
     assert rule.attempts == 1 or len(rule.delays) < rule.attempts
 
 
-def test_every_type_of_failure_has_the_sentence_of_its_reason() -> None:
-    for error_type, sentence in SENTENCES.items():
+def test_every_failure_type_has_the_message_of_its_reason() -> None:
+    for error_type, message in MESSAGES.items():
         wait = error_type in set(WaitReason)
-        assert sentence == (WaitReason(error_type) if wait else Reason(error_type)).text
+        assert message == (WaitReason(error_type) if wait else Reason(error_type)).text

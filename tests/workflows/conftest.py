@@ -31,7 +31,7 @@ DEV_SERVER_FLAGS = [
 
 @pytest.fixture(scope="package")
 async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
-    """A real Temporal server; one for all workflow tests of a process."""
+    """A Temporal dev server, shared by the workflow tests of a process."""
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         dev_server_existing_path=str(BINARIES / "temporal"),
@@ -43,7 +43,7 @@ async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
 
 @pytest.fixture
 async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
-    """A Temporal server whose clock jumps over timers; one per test, its clock is global."""
+    """A time-skipping Temporal server; one per test, because its clock is global."""
     async with await WorkflowEnvironment.start_time_skipping(
         data_converter=pydantic_data_converter,
         test_server_existing_path=str(BINARIES / "temporal-test-server"),

@@ -1,4 +1,4 @@
-"""Activities under the real names that answer from a script, and a worker that runs them."""
+"""Scripted activities under the real names, and workers that run them."""
 
 import asyncio
 import uuid
@@ -43,36 +43,36 @@ Answer = Callable[[BatchDocument], DocumentOutcome]
 
 
 def available(wanted: BatchDocument) -> DocumentOutcome:
-    """Every document is there."""
+    """The document is downloaded."""
     return DocumentOutcome(position=wanted.position, size=100)
 
 
 @dataclass
 class FakeActivities:
-    """A source with `total` documents; `answer` says what becomes of each try."""
+    """A source with `total` documents; `answer` returns the outcome of each attempt."""
 
     total: int = 12
     answer: Answer = available
     fetches: list[FetchedProcess] = field(default_factory=list)
-    """Answered first, one each; afterwards the listing."""
+    """Results of the first fetches; later fetches return all documents as pending."""
     listing: Callable[[], Awaitable[None]] | None = None
-    """When set, awaited before the listing is told."""
+    """When set, awaited before a fetch returns."""
     probes: Sequence[Reason | None] = ()
-    """Why the source does not work when it is asked, once each; afterwards it works."""
+    """Results of the first checks of the source; later ones succeed."""
     held_back: bool = False
-    """Whether those refusals are our own breaker's."""
-    troubles: dict[str, list[str]] = field(default_factory=dict)
-    """Types of the errors that the next attempts of an activity fail with."""
+    """True if those refusals come from the circuit breaker."""
+    failures: dict[str, list[str]] = field(default_factory=dict)
+    """By activity: the error types of its next attempts."""
     gate: asyncio.Event | None = None
-    """When set, a batch waits for it."""
+    """When set, batches wait for it."""
     batches: list[DownloadBatch] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
-    """The fairness key that each batch carried."""
+    """The fairness key of each batch."""
     fetched: list[FetchProcess] = field(default_factory=list)
     probed: list[AwaitSource] = field(default_factory=list)
-    """Every time the source was asked; a wait before the first question is none."""
+    """Every check of the source; an attempt that only starts the delay is not one."""
     waits: list[WaitReason | None] = field(default_factory=list)
-    """What the row was made to say after each of these."""
+    """The `waiting_for` after each check."""
     recorded: list[RecordJob] = field(default_factory=list)
     closed: list[CloseJob] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,7 +83,7 @@ class FakeActivities:
 
     @property
     def tries(self) -> Counter[int]:
-        """How often each position was asked for."""
+        """How often each position was requested."""
         return Counter(wanted.position for batch in self.batches for wanted in batch.documents)
 
     @activity.defn
@@ -114,7 +114,7 @@ class FakeActivities:
 
     @activity.defn
     async def await_source(self, request: AwaitSource) -> SourceCheck:
-        """As the real one, but the delays are not drawn and no row is written."""
+        """Like the real activity, without jitter and without a row."""
         tries = activity.info().attempt
         if request.waiting_for is not None and tries == 1 and request.delay_seconds:
             raise still_waiting(request.delay_seconds)
@@ -130,16 +130,16 @@ class FakeActivities:
         return check
 
     def refusal(self) -> Reason | None:
-        """Why the source does not work at this moment, if it does not."""
+        """The next scripted result of a check."""
         first, self.probes = (self.probes[0], self.probes[1:]) if self.probes else (None, ())
         return first
 
     def fail(self, name: str) -> None:
-        """Raise what is scripted for the next attempt of this activity, if anything is."""
-        if self.troubles.get(name):
+        """Raise the next scripted error of this activity, if any."""
+        if self.failures.get(name):
             raise ApplicationError(
                 "As scripted.",
-                type=self.troubles[name].pop(0),
+                type=self.failures[name].pop(0),
                 category=ApplicationErrorCategory.BENIGN,
             )
 
@@ -216,13 +216,13 @@ async def start(
 
 
 async def steer(job: WorkflowHandle[DownloadProcessWorkflow, JobResult], verb: str) -> Progress:
-    """Have the job pause, resume or retry what failed, as the API does."""
+    """Pause or resume the job or retry its failed documents, as the API does."""
     shown: Progress = await job.execute_update(verb, Steer(), result_type=Progress)
     return shown
 
 
 def still_waiting(seconds: float) -> ApplicationError:
-    """The source does not work yet; ask again in so many seconds."""
+    """The error that makes the server check the source again after this delay."""
     return ApplicationError(
         "Not yet.",
         type=SOURCE_REFUSED,
@@ -232,5 +232,5 @@ def still_waiting(seconds: float) -> ApplicationError:
 
 
 def refused(reason: Reason) -> Answer:
-    """Every try ends with this reason."""
+    """An answer with which every attempt fails for this reason."""
     return lambda wanted: DocumentOutcome(position=wanted.position, reason=reason)

@@ -1,4 +1,4 @@
-"""The activity of reconciliations under its real name, answering from a script."""
+"""The scripted activity of reconciliations under its real name."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -27,18 +27,18 @@ Reconciliation = WorkflowHandle[ReconcileWorkflow, Report]
 
 @dataclass
 class FakePages:
-    """Each step has so many pages, each with one job that is closed; some steps are broken."""
+    """`pages` pages per step, each with one closed job; the last page of a broken step fails."""
 
     pages: int = 1
     broken: set[Step] = field(default_factory=set)
-    asked: list[ReconcilePage] = field(default_factory=list)
+    requests: list[ReconcilePage] = field(default_factory=list)
 
     @activity.defn
     async def reconcile_page(self, request: ReconcilePage) -> ReconciledPage:
-        self.asked.append(request)
+        self.requests.append(request)
         number = int(request.cursor or "0") + 1
         if request.step in self.broken and number == self.pages:
-            raise ApplicationError("A part is away.", non_retryable=True)
+            raise ApplicationError("As scripted.", non_retryable=True)
         page = ReconciledPage(
             cursor=str(number) if number < self.pages else None,
             objects_known=request.objects_known + 1,
@@ -61,14 +61,14 @@ async def reconcile_worker(client: Client, fake: FakePages) -> AsyncIterator[Non
 
 
 async def reconcile(client: Client, request: Reconcile) -> Reconciliation:
-    """Start one."""
+    """Start a reconciliation."""
     return await client.start_workflow(
         ReconcileWorkflow.run, request, id=f"reconcile/{uuid.uuid4()}", task_queue=JOBS_QUEUE
     )
 
 
 async def reconciled(client: Client) -> Reconciliation:
-    """A kept history: two pages a step, one step given up, continued as new; the last run."""
+    """A kept history: the last run of a reconciliation with an unfinished step."""
     async with reconcile_worker(client, FakePages(pages=2, broken={Step.OBJECTS})):
         handle = await reconcile(client, Reconcile(continue_as_new_after=20))
         await handle.result()

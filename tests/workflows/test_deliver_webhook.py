@@ -1,4 +1,4 @@
-"""The delivery's schedule, its ends, its replays; three days pass in a moment."""
+"""The delivery workflow: schedule, outcomes and redeliveries, on a time-skipping server."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ from tests.workflows.webhook_fakes import (
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 
 LATENESS = 5.0
-"""Seconds that a timer and an activity may take on the test server."""
+"""Seconds by which a timer and an activity may be late on the test server."""
 
 
 async def ended(delivery: Delivery) -> DeliveryOutcome:
@@ -39,14 +39,16 @@ async def ended(delivery: Delivery) -> DeliveryOutcome:
         return (await delivery.result()).outcome
 
 
-async def test_it_is_delivered_at_once(skipping_server: WorkflowEnvironment) -> None:
+async def test_event_is_delivered_at_once(skipping_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver()
     async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.DELIVERED
     assert len(fake.seen) == 1
 
 
-async def test_the_schedule_of_three_days(skipping_server: WorkflowEnvironment) -> None:
+async def test_failing_receiver_gets_attempts_for_three_days(
+    skipping_server: WorkflowEnvironment,
+) -> None:
     fake = FakeReceiver(refuses)
     async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.FAILED
@@ -54,7 +56,7 @@ async def test_the_schedule_of_three_days(skipping_server: WorkflowEnvironment) 
     for number, gap in enumerate(gaps[:-1], start=1):
         delay = WEBHOOK_DELAYS.delay_after(number)
         assert delay * (1 - WEBHOOK_JITTER) <= gap <= delay * (1 + WEBHOOK_JITTER) + LATENESS
-    # The last one is cut so that three days are kept, whatever the jitter made of the others.
+    # The last delay is shortened to end after exactly three days, regardless of the jitter.
     assert fake.times[-1] == pytest.approx(WEBHOOK_PATIENCE_SECONDS, abs=len(gaps) * LATENESS)
     assert 16 <= len(fake.seen) <= 19
     assert len({round(gap / WEBHOOK_DELAYS.delay_after(n), 3) for n, gap in enumerate(gaps, 1)}) > 5
@@ -62,7 +64,7 @@ async def test_the_schedule_of_three_days(skipping_server: WorkflowEnvironment) 
     assert fake.seen[-1][0].delay_seconds is None
 
 
-async def test_a_receiver_that_is_down_for_sixty_hours(
+async def test_event_is_delivered_after_sixty_hours_of_downtime(
     skipping_server: WorkflowEnvironment,
 ) -> None:
     accepted: list[str] = []
@@ -85,7 +87,7 @@ async def test_a_receiver_that_is_down_for_sixty_hours(
     assert fake.times[-1] > timedelta(hours=60).total_seconds()
 
 
-async def test_gone_ends_it(skipping_server: WorkflowEnvironment) -> None:
+async def test_status_410_ends_the_delivery(skipping_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver(lambda *_: (410, None))
     async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.GONE
@@ -96,7 +98,7 @@ async def test_gone_ends_it(skipping_server: WorkflowEnvironment) -> None:
     ("retry_after", "waited"),
     [(1, 5), (100, 100), (3_600, 3_600), (10 * WEBHOOK_MAX_RETRY_AFTER, WEBHOOK_MAX_RETRY_AFTER)],
 )
-async def test_retry_after_is_obeyed_within_bounds(
+async def test_retry_after_is_honoured_within_limits(
     skipping_server: WorkflowEnvironment, retry_after: float, waited: float
 ) -> None:
     fake = FakeReceiver(
@@ -119,20 +121,20 @@ async def test_retry_after_is_obeyed_within_bounds(
         (5, WEBHOOK_PATIENCE_SECONDS, 10**9, WEBHOOK_MAX_RETRY_AFTER),
     ],
 )
-def test_the_bounds(
+def test_delay_is_bounded(
     delay: float, longest: float, retry_after: float | None, bounded: float
 ) -> None:
     assert webhook_delay(delay, longest, retry_after) == bounded
 
 
-def test_the_delays_are_those_of_the_contract() -> None:
+def test_delays_match_the_documented_schedule() -> None:
     minute, hour = 60, 3600
     first = (5, 30, 2 * minute, 10 * minute, 30 * minute, hour, 2 * hour, 4 * hour, 8 * hour)
     assert first == WEBHOOK_DELAYS.delays
     assert WEBHOOK_DELAYS.delay_after(40) == 8 * hour
 
 
-async def test_a_replay_by_hand_does_not_wait(dev_server: WorkflowEnvironment) -> None:
+async def test_redelivery_is_attempted_at_once(dev_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver(lambda request, _: (500 if request.number < 9 else 204, None))
     async with webhook_worker(dev_server.client, fake):
         delivery = await deliver(dev_server.client)
@@ -144,7 +146,7 @@ async def test_a_replay_by_hand_does_not_wait(dev_server: WorkflowEnvironment) -
         assert await ended(delivery) is DeliveryOutcome.DELIVERED
 
 
-async def test_a_replay_during_a_failing_attempt_is_not_lost(
+async def test_redelivery_requested_during_a_failing_attempt_is_made(
     dev_server: WorkflowEnvironment,
 ) -> None:
     async def replay(request: AttemptDelivery) -> None:
@@ -161,10 +163,10 @@ async def test_a_replay_during_a_failing_attempt_is_not_lost(
 
 
 @pytest.mark.parametrize("last", [False, True])
-async def test_a_replay_goes_through_the_whole_schedule_again(
+async def test_redelivery_restarts_the_schedule(
     skipping_server: WorkflowEnvironment, last: bool
 ) -> None:
-    """In the middle of it, and during the very last attempt."""
+    """Requested in the middle of the schedule and during the last attempt."""
 
     async def replay(request: AttemptDelivery) -> None:
         chosen = request.delay_seconds is None if last else request.number == 12
@@ -186,7 +188,7 @@ async def test_a_replay_goes_through_the_whole_schedule_again(
     assert [request.number for request, _ in fake.seen] == list(range(1, len(fake.seen) + 1))
 
 
-async def test_the_signal_that_comes_with_the_start_is_the_start_itself(
+async def test_signal_with_start_makes_only_one_attempt(
     skipping_server: WorkflowEnvironment,
 ) -> None:
     fake = FakeReceiver(lambda request, _: (500 if request.number == 1 else 204, None))
@@ -196,7 +198,7 @@ async def test_the_signal_that_comes_with_the_start_is_the_start_itself(
     assert fake.times[1] >= WEBHOOK_DELAYS.delay_after(1) * (1 - WEBHOOK_JITTER)
 
 
-async def test_a_replay_after_the_end_keeps_the_id(dev_server: WorkflowEnvironment) -> None:
+async def test_redelivery_after_the_end_keeps_the_event_id(dev_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver(accepts)
     async with webhook_worker(dev_server.client, fake):
         first = await deliver(dev_server.client)
@@ -210,17 +212,17 @@ async def test_a_replay_after_the_end_keeps_the_id(dev_server: WorkflowEnvironme
     assert [request.event_id for request, _ in fake.seen] == [event_id, event_id]
 
 
-async def test_a_delivery_that_is_asked_for_again_and_again_keeps_a_short_history(
+async def test_delivery_with_many_redeliveries_keeps_a_short_history(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """(S37) It continues as new, and neither a request, a number nor the schedule is lost."""
+    """(S37) It continues as new; no request and no attempt number is lost."""
     fake = FakeReceiver(lambda request, _: (500 if request.number < 30 else 204, None))
     async with webhook_worker(dev_server.client, fake):
         delivery = await deliver(dev_server.client, continue_as_new_after=30)
         async with asyncio.timeout(120):
             while len(fake.seen) < 30:
                 fake.arrived.clear()
-                # Not to one run, but to whichever is the newest.
+                # Addresses the newest run.
                 newest = dev_server.client.get_workflow_handle(delivery.id)
                 await newest.signal("redeliver")
                 await fake.arrived.wait()
@@ -234,10 +236,10 @@ async def test_a_delivery_that_is_asked_for_again_and_again_keeps_a_short_histor
     assert (await newest.describe()).run_id != delivery.first_execution_run_id
 
 
-async def test_three_days_are_three_days_over_several_runs(
+async def test_patience_of_three_days_spans_several_runs(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S37) The patience is counted from the first attempt, whichever run made it."""
+    """(S37) The patience starts with the first attempt, in whichever run."""
     fake = FakeReceiver(refuses)
     async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client, continue_as_new_after=20)
@@ -246,7 +248,7 @@ async def test_three_days_are_three_days_over_several_runs(
     assert [request.number for request, _ in fake.seen] == list(range(1, len(fake.seen) + 1))
 
 
-async def test_a_broken_attempt_is_made_again_under_the_same_number(
+async def test_attempt_with_an_internal_error_is_repeated_under_its_number(
     dev_server: WorkflowEnvironment,
 ) -> None:
     def answer(request: AttemptDelivery, at: datetime) -> tuple[int, float | None]:
@@ -261,7 +263,7 @@ async def test_a_broken_attempt_is_made_again_under_the_same_number(
 
 
 @pytest.mark.parametrize("shape", [delivered_late, refused_for_good])
-async def test_its_history_is_small_reads_well_and_replays(
+async def test_history_has_summaries_but_no_url_and_replays(
     dev_server: WorkflowEnvironment, shape: object
 ) -> None:
     assert callable(shape)

@@ -36,7 +36,7 @@ FAST = JobOptions(retry_unit_seconds=0.01)
 async def test_every_document_is_downloaded_in_batches_of_five(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """F2: without any webhook, too."""
+    """F2: without a webhook."""
     fakes = FakeActivities(total=12)
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client)
@@ -49,8 +49,8 @@ async def test_every_document_is_downloaded_in_batches_of_five(
     assert result.job_id == handle.first_execution_run_id
 
 
-async def test_one_failure_then_success_is_two_requests(dev_server: WorkflowEnvironment) -> None:
-    """F3: "3 attempts" are really made."""
+async def test_failed_document_is_requested_again(dev_server: WorkflowEnvironment) -> None:
+    """F3: the allowed attempts are made."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 3 and wanted.attempt == 1:
@@ -66,10 +66,10 @@ async def test_one_failure_then_success_is_two_requests(dev_server: WorkflowEnvi
     assert sum(fakes.tries.values()) == 13
 
 
-async def test_two_that_fail_for_good_end_the_job_with_failures(
+async def test_final_failures_end_the_job_as_completed_with_failures(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """F15: 2 good and 2 failed documents are an end, not `pending, 50 %` for ever."""
+    """F15: with 2 stored and 2 failed documents the job has ended; it does not stay pending."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position < 2:
@@ -94,7 +94,7 @@ async def test_a_process_without_documents_completes(dev_server: WorkflowEnviron
 
 
 @pytest.mark.parametrize("reason", [Reason.NOT_FOUND, Reason.NO_ACCESS])
-async def test_no_metadata_is_an_honest_failure(
+async def test_refused_metadata_fail_the_job_with_the_reason(
     dev_server: WorkflowEnvironment, reason: Reason
 ) -> None:
     fakes = FakeActivities(fetches=[FetchedProcess(reason=reason, final=True)])
@@ -105,8 +105,8 @@ async def test_no_metadata_is_an_honest_failure(
     assert fakes.closed[0].reason is reason
 
 
-async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvironment) -> None:
-    """The source is down for hours, in the listing and again in the middle of the documents."""
+async def test_outage_uses_no_attempts(skipping_server: WorkflowEnvironment) -> None:
+    """The source is down for hours, at the listing and again between documents."""
     down = {"tries": 8}
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -124,7 +124,7 @@ async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvi
         handle = await start(skipping_server.client)
         result = await asyncio.wait_for(handle.result(), BOUND)
     assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
-    # Tried in the outage and once after it: no third attempt was ever counted.
+    # Requested during the outage and once after it: no third attempt is counted.
     attempts = [wanted.attempt for batch in fakes.batches for wanted in batch.documents]
     assert max(attempts) <= 2
     assert {request.waiting_for for request in fakes.probed} == {WaitReason.SOURCE, None}
@@ -132,10 +132,10 @@ async def test_an_outage_uses_time_and_no_attempts(skipping_server: WorkflowEnvi
 
 
 @pytest.mark.parametrize("every", [1, 3])
-async def test_what_our_own_breaker_holds_back_uses_no_attempts(
+async def test_requests_held_back_by_the_breaker_use_no_attempts(
     skipping_server: WorkflowEnvironment, every: int
 ) -> None:
-    """Held back far more often than a document may fail, alone or beside others that arrive."""
+    """They are held back more often than a document may fail."""
     left = dict.fromkeys(range(0, 12, every), 30)
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -158,10 +158,10 @@ async def test_what_our_own_breaker_holds_back_uses_no_attempts(
     assert fakes.probed
 
 
-async def test_a_document_that_always_answers_with_retry_after_uses_its_attempts(
+async def test_document_that_always_returns_retry_after_uses_its_attempts(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) Its own `Retry-After` holds the probe back, which shows no outage."""
+    """(S16) Its `Retry-After` holds back the check, which is no sign of an outage."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 3:
@@ -178,10 +178,10 @@ async def test_a_document_that_always_answers_with_retry_after_uses_its_attempts
     assert fakes.tries[3] <= retry_rule(Reason.RATE_LIMITED).attempts
 
 
-async def test_a_batch_in_which_one_came_through_puts_no_source_in_doubt(
+async def test_batch_with_a_success_causes_no_check_of_the_source(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """Decision 0002: the source answers, so it is asked again on the schedule, without a probe."""
+    """Decision 0002: the source works, so the retry follows the schedule without a check."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 3 and wanted.attempt == 1:
@@ -198,7 +198,7 @@ async def test_a_batch_in_which_one_came_through_puts_no_source_in_doubt(
 
 
 class LateBatch(FakeActivities):
-    """The second batch is asked in an outage, too, and comes back when it is told to."""
+    """The second batch meets the outage as well, and ends when the test allows it."""
 
     late: asyncio.Event
 
@@ -220,10 +220,10 @@ class LateBatch(FakeActivities):
 
 
 @pytest.mark.parametrize("after_it", [True, False])
-async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
+async def test_batch_that_ends_late_in_an_outage_uses_no_attempts(
     dev_server: WorkflowEnvironment, after_it: bool
 ) -> None:
-    """The batch handed over ahead ends while the job waits, or when it is at work again."""
+    """The prefetched batch ends while the job waits, or after the job has continued."""
     down, late = asyncio.Event(), asyncio.Event()
     down.set()
     fakes = LateBatch(
@@ -255,10 +255,10 @@ async def test_a_batch_that_comes_back_late_from_an_outage_uses_no_attempts(
 
 
 @pytest.mark.parametrize("in_listing", [True, False])
-async def test_only_the_try_that_somebody_asked_for_is_urgent(
+async def test_only_a_requested_check_is_urgent(
     dev_server: WorkflowEnvironment, in_listing: bool
 ) -> None:
-    """`resume` gets through an open breaker at once; a job's own tries await its time."""
+    """`resume` passes an open breaker at once; a job's own checks wait for it."""
     down = asyncio.Event()
     down.set()
     fakes = FakeActivities(
@@ -285,7 +285,7 @@ async def test_only_the_try_that_somebody_asked_for_is_urgent(
     assert [request.urgent for request in fakes.probed] == [False, True]
 
 
-async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
+async def test_endless_outage_ends_the_job_with_its_reason(
     skipping_server: WorkflowEnvironment,
 ) -> None:
     fakes = FakeActivities(fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)] * 100_000)
@@ -295,8 +295,10 @@ async def test_a_source_that_never_comes_back_ends_the_job_with_its_reason(
     assert (result.status, result.reason) == (JobStatus.FAILED, Reason.UNAVAILABLE)
 
 
-async def test_a_job_that_gives_up_keeps_what_it_has(skipping_server: WorkflowEnvironment) -> None:
-    """`failed` is said only where there is not one document."""
+async def test_job_that_gives_up_keeps_its_stored_documents(
+    skipping_server: WorkflowEnvironment,
+) -> None:
+    """A job is `failed` only if no document is stored."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position < 5:
@@ -312,10 +314,10 @@ async def test_a_job_that_gives_up_keeps_what_it_has(skipping_server: WorkflowEn
     assert (result.reason, result.available, result.failed) == (Reason.UNAVAILABLE, 5, 7)
 
 
-async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
+async def test_refused_credential_pauses_the_job_until_it_changes(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """F16: a dead token pauses the job; it fails no document."""
+    """F16: no document fails."""
     alive = asyncio.Event()
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -339,10 +341,10 @@ async def test_a_dead_credential_is_a_wait_that_a_signal_ends(
     assert max(wanted.attempt for batch in fakes.batches for wanted in batch.documents) == 1
 
 
-async def test_a_refusal_of_one_document_alone_does_not_wait_for_ever(
+async def test_credential_refused_for_one_document_fails_only_that_document(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """The credential works for everything else: the probe says so, and the attempts count."""
+    """The check shows that the credential works, so the attempts count."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 7:
@@ -358,7 +360,7 @@ async def test_a_refusal_of_one_document_alone_does_not_wait_for_ever(
 
 
 class SlowProbe(FakeActivities):
-    """Whether the source works is answered only when the test says so."""
+    """The check of the source ends only when the test allows it."""
 
     answered: asyncio.Event
 
@@ -372,10 +374,10 @@ class SlowProbe(FakeActivities):
         return SourceCheck()
 
 
-async def test_the_others_go_on_while_one_refusal_is_looked_into(
+async def test_other_documents_continue_during_the_check_of_a_refusal(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """(S1) A 401 puts one document in doubt; the job's other batches do not wait for the answer."""
+    """(S1) A 401 concerns one document; the job's other batches do not wait for the check."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 2:
@@ -395,8 +397,10 @@ async def test_the_others_go_on_while_one_refusal_is_looked_into(
     assert fakes.tries[2] == len(fakes.probed) == 3
 
 
-async def test_nothing_more_is_asked_while_all_are_refused(dev_server: WorkflowEnvironment) -> None:
-    """(S1) Where no document comes through, the credential is looked at first."""
+async def test_no_batch_starts_while_every_document_is_refused(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S1) If no document succeeds, the credential is checked first."""
     fakes = SlowProbe(total=40, answer=refused(Reason.CREDENTIAL))
     fakes.answered = asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
@@ -409,10 +413,10 @@ async def test_nothing_more_is_asked_while_all_are_refused(dev_server: WorkflowE
         assert (await handle.result()).available == 40
 
 
-async def test_a_document_in_doubt_counts_as_available_and_is_asked_for_again(
+async def test_doubtful_document_counts_as_available_and_is_retried(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """(S2) `retry_failed` asks for those in doubt and those that failed, and for no others."""
+    """(S2) `retry_failed` requests doubtful and failed documents, and no others."""
     opened = asyncio.Event()
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -439,7 +443,7 @@ async def test_a_document_in_doubt_counts_as_available_and_is_asked_for_again(
     assert {position for position, tries in fakes.tries.items() if tries == 2} == {1, 3, 5}
 
 
-async def test_counters_always_sum_and_the_percentage_never_falls(
+async def test_counters_sum_to_the_total_and_percentage_never_falls(
     dev_server: WorkflowEnvironment,
 ) -> None:
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -467,7 +471,7 @@ async def test_counters_always_sum_and_the_percentage_never_falls(
     assert polls > 5
 
 
-async def test_a_long_job_continues_as_new_with_the_same_answer(
+async def test_long_job_continues_as_new_with_the_same_result(
     dev_server: WorkflowEnvironment,
 ) -> None:
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -493,7 +497,7 @@ async def test_a_long_job_continues_as_new_with_the_same_answer(
     assert all(tries == (2 if position % 10 == 0 else 1) for position, tries in fakes.tries.items())
 
 
-async def test_a_cancelled_job_ends_cancelled_after_its_requests_stopped(
+async def test_cancelled_job_ends_after_its_requests_stopped(
     dev_server: WorkflowEnvironment,
 ) -> None:
     fakes = FakeActivities(gate=asyncio.Event())
@@ -510,16 +514,16 @@ async def test_a_cancelled_job_ends_cancelled_after_its_requests_stopped(
 
 
 @pytest.mark.parametrize("dies", [False, True])
-async def test_a_cancel_that_does_not_reach_the_activity_cancels_the_job(
+async def test_job_is_cancelled_even_if_its_activity_is_not(
     dev_server: WorkflowEnvironment, dies: bool
 ) -> None:
-    """F11: the activity ends well all the same, or its worker dies; there is an end either way."""
+    """F11: the activity succeeds, or its worker dies; the job ends in both cases."""
     gate = asyncio.Event()
 
     async def without_heartbeat() -> None:
         await gate.wait()
         if dies:
-            # To the workflow it is all one whether it failed or was missed.
+            # The workflow handles a failure and a missed heartbeat alike.
             raise ApplicationError("The worker died")
 
     fakes = FakeActivities(listing=without_heartbeat)
@@ -547,7 +551,9 @@ async def pending_state(handle: WorkflowHandle[DownloadProcessWorkflow, JobResul
     return PendingActivityState.Name(state).removeprefix("PENDING_ACTIVITY_STATE_")
 
 
-async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEnvironment) -> None:
+async def test_pause_stops_new_batches_and_resume_continues(
+    dev_server: WorkflowEnvironment,
+) -> None:
     fakes = FakeActivities(gate=asyncio.Event())
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client)
@@ -565,7 +571,7 @@ async def test_pause_stops_new_batches_and_resume_goes_on(dev_server: WorkflowEn
     assert result.available == 12
 
 
-async def test_a_second_caller_joins_the_running_job(dev_server: WorkflowEnvironment) -> None:
+async def test_second_caller_joins_the_running_job(dev_server: WorkflowEnvironment) -> None:
     """F6, F11: one job, and the second caller's webhook is not lost."""
     fakes = FakeActivities(gate=asyncio.Event())
     number = "99900012120244036100"
@@ -580,7 +586,7 @@ async def test_a_second_caller_joins_the_running_job(dev_server: WorkflowEnviron
     assert set(fakes.tries.values()) == {1}
 
 
-async def test_a_wish_for_fresh_metadata_while_the_job_runs_is_kept(
+async def test_request_for_fresh_metadata_during_a_job_is_served(
     dev_server: WorkflowEnvironment,
 ) -> None:
     """F24: `force_refresh` refreshes, also when a job is running already."""
@@ -599,7 +605,7 @@ async def test_a_wish_for_fresh_metadata_while_the_job_runs_is_kept(
     assert len(fakes.closed) == 1
 
 
-async def test_all_documents_failing_is_a_failed_job(dev_server: WorkflowEnvironment) -> None:
+async def test_job_whose_documents_all_fail_is_failed(dev_server: WorkflowEnvironment) -> None:
     fakes = FakeActivities(answer=refused(Reason.SHELL))
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client, FAST)
@@ -607,22 +613,22 @@ async def test_all_documents_failing_is_a_failed_job(dev_server: WorkflowEnviron
     assert (result.status, result.failed) == (JobStatus.FAILED, 12)
 
 
-async def test_a_document_costs_at_most_1_3_events(dev_server: WorkflowEnvironment) -> None:
-    """The history stays short, so that a job rarely has to continue as new."""
+async def test_document_costs_at_most_1_3_history_events(dev_server: WorkflowEnvironment) -> None:
+    """A short history makes continue-as-new rare."""
     lengths = {}
     for total in (50, 250):
         async with workers(dev_server.client, FakeActivities(total=total)):
             handle = await start(dev_server.client)
             await asyncio.wait_for(handle.result(), BOUND)
         lengths[total] = len((await handle.fetch_history()).events)
-    # The difference leaves out what a job costs whatever its size.
+    # The difference excludes the fixed costs of a job.
     assert (lengths[250] - lengths[50]) / 200 <= 1.3
 
 
-async def test_a_late_subscriber_of_a_cancelled_job_is_told(
+async def test_late_subscriber_of_a_cancelled_job_is_notified(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """F11: attached while the job was closing, whatever the ending."""
+    """F11: it is attached while the job closes."""
     fakes = FakeActivities(gate=asyncio.Event(), closing=asyncio.Event())
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client)
@@ -638,8 +644,10 @@ async def test_a_late_subscriber_of_a_cancelled_job_is_told(
     assert [closed.subscriptions for closed in fakes.closed] == [[], ["late"]]
 
 
-async def test_a_held_copy_does_not_answer_a_stricter_wish(dev_server: WorkflowEnvironment) -> None:
-    """F24: the copy the job began with was an hour old; who asks for a fresh one gets it."""
+async def test_stored_metadata_do_not_serve_a_stricter_max_age(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """F24: the job began with metadata that were an hour old; a fresh copy is fetched."""
     held = datetime.now(UTC) - timedelta(hours=1)
     fakes = FakeActivities(
         gate=asyncio.Event(), fetches=[FetchedProcess(states="p" * 12, fetched_at=held)]
@@ -655,10 +663,10 @@ async def test_a_held_copy_does_not_answer_a_stricter_wish(dev_server: WorkflowE
     assert [request.max_age_seconds for request in fakes.fetched] == [86_400, 60]
 
 
-async def test_a_fresh_wish_while_closing_makes_it_a_running_job_again(
+async def test_request_for_fresh_metadata_while_closing_reopens_the_job(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """The row and the status say so, and what had failed is tried once more."""
+    """Row and status show it, and failed documents are retried."""
     fakes = FakeActivities(total=3, closing=asyncio.Event())
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client)
@@ -675,7 +683,7 @@ async def test_a_fresh_wish_while_closing_makes_it_a_running_job_again(
     assert [closed.subscriptions for closed in fakes.closed] == [[], ["late"]]
 
 
-async def test_a_cancel_while_closing_stops_what_was_still_wished(
+async def test_cancellation_while_closing_drops_the_open_request(
     dev_server: WorkflowEnvironment,
 ) -> None:
     fakes = FakeActivities(total=3, closing=asyncio.Event())
@@ -694,7 +702,7 @@ async def test_a_cancel_while_closing_stops_what_was_still_wished(
     assert [closed.status for closed in fakes.closed] == [None, JobStatus.CANCELLED]
 
 
-async def test_resume_ends_the_wait_for_a_retry(dev_server: WorkflowEnvironment) -> None:
+async def test_resume_makes_a_waiting_retry_at_once(dev_server: WorkflowEnvironment) -> None:
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 2 and wanted.attempt == 1:
             return DocumentOutcome(position=2, reason=Reason.EMPTY)
@@ -712,8 +720,8 @@ async def test_resume_ends_the_wait_for_a_retry(dev_server: WorkflowEnvironment)
     assert fakes.tries[2] == 2
 
 
-async def test_a_wait_is_over_after_continuing_as_new(dev_server: WorkflowEnvironment) -> None:
-    """What the run before waited for is asked about; the wait does not stay in the status."""
+async def test_wait_ends_after_continue_as_new(dev_server: WorkflowEnvironment) -> None:
+    """The new run checks what the previous one waited for, and the wait is not left over."""
     down = {"tries": 5}
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -734,10 +742,10 @@ async def test_a_wait_is_over_after_continuing_as_new(dev_server: WorkflowEnviro
     assert final.typed_search_attributes.get(WAITING_FOR) is None
 
 
-async def test_every_activity_is_missed_within_seconds_when_its_worker_dies(
+async def test_every_activity_has_a_heartbeat_timeout(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """F5: the one that ends the job, too, which else would be waited for for minutes."""
+    """F5: without it, the activity of a dead worker would be missed only after minutes."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.position == 3 and len(fakes.batches) == 1:

@@ -1,4 +1,4 @@
-"""One API key's many jobs do not hold up another key's only one."""
+"""Many jobs of one API key do not delay the only job of another key."""
 
 import asyncio
 
@@ -10,10 +10,10 @@ from tests.workflows.fakes import FakeActivities, start, workers
 BOUND = 180
 
 
-async def test_the_second_key_does_not_wait_for_the_first_keys_ten_jobs(
+async def test_job_of_a_second_key_does_not_wait_for_ten_jobs_of_the_first(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """U3: counted in batches: with one place, the late job gets about every other one."""
+    """U3: with one slot, the late job gets about every other batch."""
     fakes = FakeActivities(total=20)
     many = [await start(dev_server.client, fairness_key="many") for _ in range(10)]
     single = await start(dev_server.client, fairness_key="single")
@@ -25,10 +25,10 @@ async def test_the_second_key_does_not_wait_for_the_first_keys_ten_jobs(
     assert last < len(order) // 2
 
 
-async def test_every_batch_carries_the_key_in_later_runs_too(
+async def test_every_batch_has_the_fairness_key_in_later_runs(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """Activities take it from their workflow, and a run from the one before."""
+    """Activities inherit it from their workflow, and a run from the previous one."""
     fakes = FakeActivities(total=40)
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(

@@ -1,4 +1,4 @@
-"""Hours of outage and hours of work, on a server whose clock jumps over timers."""
+"""Outages and jobs that last hours, on a time-skipping server."""
 
 import asyncio
 from dataclasses import dataclass
@@ -28,40 +28,40 @@ from workflows.download_process import DownloadProcessWorkflow
 BOUND = 180
 OUTAGE = timedelta(hours=6)
 IN_FLIGHT = 10
-"""Documents of two batches, one of them handed over ahead."""
+"""Documents of two batches, one of them prefetched."""
 MOST_PROBES = 105
-"""Six hours at 4, 10, 30, 60 and 120 s and then 5 min apart, each a fifth less at the least."""
+"""Six hours with delays of 4, 10, 30, 60 and 120 s and then 5 min, each up to a fifth less."""
 
 
 def server_time() -> datetime:
-    """The moment by the clock that jumps; an attempt is scheduled when the one before it ended."""
+    """The time by the server's clock, when this attempt started."""
     return activity.info().started_time
 
 
 async def span(
     job: WorkflowHandle[DownloadProcessWorkflow, JobResult],
 ) -> tuple[datetime, datetime]:
-    """When the job began and ended, by the same clock."""
+    """When the job started and ended, by the same clock."""
     events = (await job.fetch_history()).events
     return events[0].event_time.ToDatetime(UTC), events[-1].event_time.ToDatetime(UTC)
 
 
 @dataclass
 class SourceWithOutage(FakeActivities):
-    """Works until a few batches have come, is down for six hours, and works again."""
+    """Works until `good_batches` batches were requested, is down for six hours, and works again."""
 
     good_batches: int | None = None
-    """None: not even the list of documents can be had."""
+    """None: the list of documents cannot be fetched either."""
     down_since: datetime | None = None
-    asked_while_down: int = 0
+    requests_while_down: int = 0
 
     def refusal(self) -> Reason | None:
-        """Why a request of this moment is refused, if it is."""
+        """The reason for which a request is refused now; None while the source works."""
         if self.down_since is None and len(self.batches) >= (self.good_batches or 0):
             self.down_since = server_time()
         if self.down_since is None or server_time() - self.down_since >= OUTAGE:
             return None
-        self.asked_while_down += 1
+        self.requests_while_down += 1
         return Reason.UNAVAILABLE
 
     @activity.defn
@@ -84,12 +84,12 @@ class SourceWithOutage(FakeActivities):
 
 
 @pytest.mark.parametrize("good_batches", [None, 0, 1, 3])
-async def test_a_source_that_is_down_for_six_hours_costs_time_and_bounded_questions(
+async def test_six_hours_of_outage_cost_a_bounded_number_of_requests(
     skipping_server: WorkflowEnvironment, good_batches: int | None
 ) -> None:
-    """Every job finishes afterwards, whatever it was at when the source went down (None: new).
+    """The job completes afterwards, wherever it was when the source went down.
 
-    One job to a server: its clock does not wait for other jobs' steps.
+    One job per server: the clock does not wait for the steps of other jobs.
     """
     client = skipping_server.client
     source = SourceWithOutage(total=20, good_batches=good_batches)
@@ -99,12 +99,12 @@ async def test_a_source_that_is_down_for_six_hours_costs_time_and_bounded_questi
         _, end = await span(job)
     assert (result.status, result.available) == (JobStatus.COMPLETED, 20)
     assert source.down_since is not None
-    # It is over within the longest pause between two probes.
+    # The job ends within the longest delay between two checks.
     late = end - source.down_since - OUTAGE
     assert timedelta(0) <= late < timedelta(minutes=7)
-    # Bounded for the source: what was in flight when it went down, and then a probe at a time.
-    assert 60 <= source.asked_while_down <= MOST_PROBES
-    # Bounded for the documents: asked for once in the outage, once after it, and not counted.
+    # For the source: the requests in flight when it went down, then single checks.
+    assert 60 <= source.requests_while_down <= MOST_PROBES
+    # For documents: one uncounted request during the outage and one after it.
     attempts = [wanted.attempt for batch in source.batches for wanted in batch.documents]
     assert set(attempts) == {1}
     assert len(source.tries) == 20
@@ -113,8 +113,8 @@ async def test_a_source_that_is_down_for_six_hours_costs_time_and_bounded_questi
     assert [wait for wait, _ in groupby(source.waits)] == [WaitReason.SOURCE, None]
 
 
-async def test_a_job_of_two_hours_ends_well(skipping_server: WorkflowEnvironment) -> None:
-    """F20: no limit of time ends a job; each document is two hours in coming."""
+async def test_job_of_two_hours_completes(skipping_server: WorkflowEnvironment) -> None:
+    """F20: no time limit ends a job; each document takes two hours."""
 
     def slow(wanted: BatchDocument) -> DocumentOutcome:
         if wanted.attempt < 4:

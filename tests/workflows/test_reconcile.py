@@ -1,4 +1,4 @@
-"""The workflow of reconciliations: every page of every step, whatever breaks or grows long."""
+"""The reconciliation workflow: all pages of all steps, failures, and continue-as-new."""
 
 import asyncio
 
@@ -22,43 +22,45 @@ async def run(server: WorkflowEnvironment, fake: FakePages, request: Reconcile) 
         return await (await reconcile(server.client, request)).result()
 
 
-async def test_every_page_of_every_step_is_had_in_order(dev_server: WorkflowEnvironment) -> None:
+async def test_every_page_of_every_step_is_requested_in_order(
+    dev_server: WorkflowEnvironment,
+) -> None:
     fake = FakePages(pages=3)
     report = await run(dev_server, fake, Reconcile(terms=ReconcileOptions(grace_seconds=7)))
-    assert [(page.step, page.cursor) for page in fake.asked] == [
+    assert [(page.step, page.cursor) for page in fake.requests] == [
         (step, cursor) for step in Step for cursor in (None, "1", "2")
     ]
-    assert {page.terms.grace_seconds for page in fake.asked} == {7}
-    assert [page.objects_known for page in fake.asked] == list(range(18))
+    assert {page.terms.grace_seconds for page in fake.requests} == {7}
+    assert [page.objects_known for page in fake.requests] == list(range(18))
     tally = report.tallies.kinds[Kind.JOB_CLOSED]
     assert (tally.found, tally.mended, report.unfinished) == (18, 18, [])
 
 
-async def test_a_step_that_breaks_does_not_keep_the_others(
+async def test_failed_step_does_not_stop_the_others(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """What it found before it broke is in the report."""
+    """The report has the findings from before the failure."""
     fake = FakePages(pages=2, broken={Step.RUNNING})
     report = await run(dev_server, fake, Reconcile(terms=ReconcileOptions(dry_run=True)))
     assert report.unfinished == [Step.RUNNING]
-    assert [page.step for page in fake.asked].count(Step.OBJECTS) == 2
-    assert [page.cursor for page in fake.asked if page.step is Step.SUBSCRIPTIONS] == [None, "1"]
+    assert [page.step for page in fake.requests].count(Step.OBJECTS) == 2
+    assert [page.cursor for page in fake.requests if page.step is Step.SUBSCRIPTIONS] == [None, "1"]
     tally = report.tallies.kinds[Kind.JOB_CLOSED]
     assert (tally.found, tally.mended, report.tallies.left, report.dry_run) == (11, 0, 11, True)
 
 
-async def test_nothing_is_lost_when_it_continues_as_new(dev_server: WorkflowEnvironment) -> None:
+async def test_continue_as_new_loses_no_finding(dev_server: WorkflowEnvironment) -> None:
     fake = FakePages(pages=4)
     steps = [Step.JOBS, Step.OBJECTS]
     report = await run(dev_server, fake, Reconcile(steps=steps, continue_as_new_after=12))
-    assert [(page.step, page.cursor) for page in fake.asked] == [
+    assert [(page.step, page.cursor) for page in fake.requests] == [
         (step, cursor) for step in steps for cursor in (None, "1", "2", "3")
     ]
-    assert [page.objects_known for page in fake.asked] == list(range(8))
+    assert [page.objects_known for page in fake.requests] == list(range(8))
     assert report.tallies.kinds[Kind.JOB_CLOSED].found == 8
 
 
-def test_all_is_counted_and_the_first_of_each_kind_are_told() -> None:
+def test_all_findings_are_counted_and_the_first_of_each_kind_listed() -> None:
     tallies = Counts()
     for number in range(MAX_FINDINGS + 10):
         page = Counts()

@@ -1,4 +1,4 @@
-"""Cancel, pause, resume and retry at every moment of a job, by signal as the Web UI sends it."""
+"""Cancel, pause, resume and retry in every phase of a job."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -25,13 +25,13 @@ from workflows.download_process import DownloadProcessWorkflow
 
 BOUND = 180
 NEVER = JobOptions(retry_unit_seconds=100_000)
-"""No wait of the job's own ends within a test."""
+"""With these options no wait of the job ends by itself within a test."""
 
 Job = WorkflowHandle[DownloadProcessWorkflow, JobResult]
 
 
 async def until_waiting(job: Job, reason: WaitReason | None) -> Progress:
-    """The first word of the job that says it waits for this."""
+    """Wait until the job's progress has this `waiting_for`, and return it."""
     async with asyncio.timeout(BOUND):
         while True:
             progress = await job.query(DownloadProcessWorkflow.progress)
@@ -40,9 +40,9 @@ async def until_waiting(job: Job, reason: WaitReason | None) -> Progress:
 
 
 async def details(job: Job) -> str:
-    """What the Web UI shows of the job besides its steps."""
-    told = await job.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
-    return str(told.current_details)
+    """The job's current details, as shown in the Web UI."""
+    metadata = await job.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    return str(metadata.current_details)
 
 
 async def cancelled(job: Job) -> None:
@@ -52,29 +52,29 @@ async def cancelled(job: Job) -> None:
         await asyncio.wait_for(job.result(), BOUND)
 
 
-def assert_told(fakes: FakeActivities, *subscriptions: str) -> None:
-    """The job wrote one end, `cancelled`, with these subscribers."""
+def assert_closed_as_cancelled(fakes: FakeActivities, *subscriptions: str) -> None:
+    """The job was closed once, as `cancelled`, with these subscriptions."""
     ends = [(closed.status, closed.subscriptions) for closed in fakes.closed]
     assert ends == [(JobStatus.CANCELLED, list(subscriptions))]
 
 
-async def test_a_job_cancelled_before_any_worker_saw_it_tells_its_subscriber(
+async def test_job_cancelled_before_it_started_notifies_its_subscriber(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """F11: whatever the ending; the first thing the workflow hears is that it is cancelled."""
+    """F11: the cancellation is the first event that the workflow handles."""
     fakes = FakeActivities()
     job = await start(dev_server.client, attach=Attach(subscription_id="one"))
     await job.cancel()
     async with workers(dev_server.client, fakes):
         with pytest.raises(WorkflowFailureError):
             await asyncio.wait_for(job.result(), BOUND)
-    assert_told(fakes, "one")
+    assert_closed_as_cancelled(fakes, "one")
     assert not fakes.fetched
     assert not fakes.batches
 
 
 @pytest.mark.parametrize("reason", [Reason.UNAVAILABLE, Reason.CREDENTIAL])
-async def test_a_job_is_cancelled_while_it_waits(
+async def test_waiting_job_can_be_cancelled(
     dev_server: WorkflowEnvironment, reason: Reason
 ) -> None:
     fakes = FakeActivities(fetches=[FetchedProcess(reason=reason)], probes=[reason])
@@ -84,11 +84,11 @@ async def test_a_job_is_cancelled_while_it_waits(
         await until_waiting(job, wait)
         await cancelled(job)
         assert (await job.query(DownloadProcessWorkflow.progress)).waiting_for is None
-    assert_told(fakes, "one")
+    assert_closed_as_cancelled(fakes, "one")
     assert len(fakes.fetched) == 1
 
 
-async def test_a_job_is_cancelled_while_it_is_paused(dev_server: WorkflowEnvironment) -> None:
+async def test_paused_job_can_be_cancelled(dev_server: WorkflowEnvironment) -> None:
     fakes = FakeActivities(gate=asyncio.Event())
     async with workers(dev_server.client, fakes):
         job = await start(dev_server.client, attach=Attach(subscription_id="one"))
@@ -96,12 +96,14 @@ async def test_a_job_is_cancelled_while_it_is_paused(dev_server: WorkflowEnviron
         await steer(job, "pause")
         await until_waiting(job, WaitReason.OPERATOR)
         await cancelled(job)
-    assert_told(fakes, "one")
+    assert_closed_as_cancelled(fakes, "one")
     assert fakes.cancelled_batches == 2
 
 
-async def test_a_pause_is_shown_at_once_and_everywhere(dev_server: WorkflowEnvironment) -> None:
-    """In the query, the search attribute and the record, with the moment it began."""
+async def test_pause_is_shown_in_query_search_attributes_and_record(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """With the time at which it started."""
     fakes = FakeActivities(gate=asyncio.Event())
     async with workers(dev_server.client, fakes):
         job = await start(dev_server.client)
@@ -136,7 +138,7 @@ async def test_a_pause_is_shown_at_once_and_everywhere(dev_server: WorkflowEnvir
     assert (fakes.recorded[-1].waiting_for, fakes.recorded[-1].waiting_since) == (None, None)
 
 
-async def test_a_job_that_waits_for_the_source_can_be_paused_and_asks_nothing_more(
+async def test_paused_job_requests_nothing_while_it_waits_for_the_source(
     dev_server: WorkflowEnvironment,
 ) -> None:
     fakes = FakeActivities(
@@ -154,10 +156,10 @@ async def test_a_job_that_waits_for_the_source_can_be_paused_and_asks_nothing_mo
     assert [request.urgent for request in fakes.probed] == [False, True]
 
 
-async def test_retry_failed_asks_a_running_job_for_those_and_no_others(
+async def test_retry_failed_of_a_running_job_requests_only_failed_documents(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """While another document's retry keeps the job running."""
+    """A retry of another document keeps the job running."""
     opened = asyncio.Event()
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -184,10 +186,10 @@ async def test_retry_failed_asks_a_running_job_for_those_and_no_others(
     assert {position for position, tries in fakes.tries.items() if tries == 2} == {1, 5, 8}
 
 
-async def test_one_new_credential_wakes_a_job_in_every_place_it_can_wait_at(
+async def test_new_credential_wakes_a_waiting_job(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """At the listing and among the documents, at once and not at the next time due."""
+    """At the listing and between documents, at once and not at the next scheduled check."""
     at_listing = FakeActivities(
         fetches=[FetchedProcess(reason=Reason.CREDENTIAL)], probes=[Reason.CREDENTIAL]
     )
@@ -210,7 +212,7 @@ async def test_one_new_credential_wakes_a_job_in_every_place_it_can_wait_at(
         await job.signal("credential_changed")
         result = await asyncio.wait_for(job.result(), BOUND)
     assert result.available == 12
-    # Two batches met the dead credential; neither's documents paid for it with an attempt.
+    # Two batches met the refused credential; no attempt of their documents was counted.
     assert set(among_documents.tries.values()) == {1, 2}
     attempts = [w.attempt for batch in among_documents.batches for w in batch.documents]
     assert set(attempts) == {1}

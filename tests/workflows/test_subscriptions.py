@@ -1,4 +1,4 @@
-"""Whoever gives a webhook is told one event: while the job runs, after it, and of an empty one."""
+"""Every subscription gets one event: of a running, an ended and an empty job."""
 
 import asyncio
 
@@ -11,8 +11,8 @@ from tests.workflows.fakes import FakeActivities, start, workers
 from tests.workflows.webhook_fakes import FakeReceiver, webhook_worker
 
 
-class Announcing(FakeActivities):
-    """Makes an event for each subscription, as the records do."""
+class WithDeliveries(FakeActivities):
+    """Closing a job creates one delivery per subscription, as the records do."""
 
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
@@ -21,8 +21,10 @@ class Announcing(FakeActivities):
         return closed.model_copy(update={"deliveries": events})
 
 
-async def told(environment: WorkflowEnvironment, receiver: FakeReceiver, *names: str) -> None:
-    """Wait until these subscribers' deliveries have ended; each was told once."""
+async def assert_notified(
+    environment: WorkflowEnvironment, receiver: FakeReceiver, *names: str
+) -> None:
+    """Wait for the deliveries of these subscriptions; each was attempted once."""
     async with asyncio.timeout(20):
         for name in names:
             await environment.client.get_workflow_handle(
@@ -32,8 +34,8 @@ async def told(environment: WorkflowEnvironment, receiver: FakeReceiver, *names:
     assert sorted(seen) == sorted(f"evt_{name}" for name in names)
 
 
-async def test_everybody_who_attached_is_told(dev_server: WorkflowEnvironment) -> None:
-    receiver, fakes = FakeReceiver(), Announcing(gate=asyncio.Event())
+async def test_every_attached_subscription_is_notified(dev_server: WorkflowEnvironment) -> None:
+    receiver, fakes = FakeReceiver(), WithDeliveries(gate=asyncio.Event())
     async with workers(dev_server.client, fakes), webhook_worker(dev_server.client, receiver):
         job = await start(dev_server.client, attach=Attach(subscription_id="first"))
         await fakes.started.wait()
@@ -46,22 +48,22 @@ async def test_everybody_who_attached_is_told(dev_server: WorkflowEnvironment) -
             dev_server.client, attach=Attach(subscription_id="after-it"), number=number
         )
         await after.result()
-        await told(dev_server, receiver, "first", "while-it-runs", "after-it")
+        await assert_notified(dev_server, receiver, "first", "while-it-runs", "after-it")
 
 
-async def test_a_job_with_nothing_to_download_tells_too(dev_server: WorkflowEnvironment) -> None:
-    receiver, fakes = FakeReceiver(), Announcing(fetches=[FetchedProcess(states="aaa")])
+async def test_job_with_nothing_to_download_notifies(dev_server: WorkflowEnvironment) -> None:
+    receiver, fakes = FakeReceiver(), WithDeliveries(fetches=[FetchedProcess(states="aaa")])
     async with workers(dev_server.client, fakes), webhook_worker(dev_server.client, receiver):
         job = await start(dev_server.client, attach=Attach(subscription_id="of-nothing"))
         await job.result()
-        await told(dev_server, receiver, "of-nothing")
+        await assert_notified(dev_server, receiver, "of-nothing")
     assert fakes.batches == []
 
 
 async def test_all_deliveries_are_started_in_one_step(dev_server: WorkflowEnvironment) -> None:
-    """However many subscribers there are, the last one waits for none of the others."""
+    """No subscription waits for the others, however many there are."""
     names = [f"subscriber-{number}" for number in range(10)]
-    receiver, fakes = FakeReceiver(), Announcing(gate=asyncio.Event())
+    receiver, fakes = FakeReceiver(), WithDeliveries(gate=asyncio.Event())
     async with workers(dev_server.client, fakes), webhook_worker(dev_server.client, receiver):
         job = await start(dev_server.client, attach=Attach(subscription_id=names[0]))
         await fakes.started.wait()
@@ -70,7 +72,7 @@ async def test_all_deliveries_are_started_in_one_step(dev_server: WorkflowEnviro
         assert fakes.gate is not None
         fakes.gate.set()
         await job.result()
-        await told(dev_server, receiver, *names)
+        await assert_notified(dev_server, receiver, *names)
     begun = [
         event.start_child_workflow_execution_initiated_event_attributes
         for event in (await job.fetch_history()).events
@@ -80,14 +82,16 @@ async def test_all_deliveries_are_started_in_one_step(dev_server: WorkflowEnviro
     assert len({each.workflow_task_completed_event_id for each in begun}) == 1
 
 
-async def test_a_job_that_ends_while_a_receiver_hangs(dev_server: WorkflowEnvironment) -> None:
+async def test_hanging_receiver_does_not_delay_the_jobs_end(
+    dev_server: WorkflowEnvironment,
+) -> None:
     hanging = asyncio.Event()
     receiver = FakeReceiver(meanwhile=lambda _: hanging.wait())
-    fakes = Announcing(total=3)
+    fakes = WithDeliveries(total=3)
     async with workers(dev_server.client, fakes), webhook_worker(dev_server.client, receiver):
         job = await start(dev_server.client, attach=Attach(subscription_id="hanging"))
         async with asyncio.timeout(10):
             assert (await job.result()).available == 3
         await asyncio.wait_for(receiver.arrived.wait(), 10)
         hanging.set()
-        await told(dev_server, receiver, "hanging")
+        await assert_notified(dev_server, receiver, "hanging")

@@ -1,4 +1,4 @@
-"""What a wait costs in history, how it ends, and what a pause or a new run leaves of it."""
+"""Waits: their history events, their end, and their state across pauses and runs."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 
 @dataclass
 class DownFor(FakeActivities):
-    """The source is down for so long from the first question on."""
+    """The source is down for this time from the first check on."""
 
     outage: timedelta = DAY
     reason: Reason = Reason.UNAVAILABLE
@@ -37,17 +37,17 @@ class DownFor(FakeActivities):
 
 
 async def events_of(environment: WorkflowEnvironment, job: Job) -> int:
-    """The events of all of the job's runs; there is one run."""
+    """The number of history events of the job, which has one run."""
     history = await environment.client.get_workflow_handle(job.id).fetch_history()
     assert history.run_id == job.result_run_id
     return len(history.events)
 
 
 @pytest.mark.parametrize("where", ["listing", "documents"])
-async def test_a_wait_of_a_day_costs_a_handful_of_events(
+async def test_wait_of_a_day_costs_a_handful_of_events(
     skipping_server: WorkflowEnvironment, where: str
 ) -> None:
-    """(S25) As many as a wait of a minute, and 20 at the most."""
+    """(S25) As many as a wait of a minute, at most 20."""
     lengths = []
     for outage in (timedelta(0), timedelta(minutes=1), DAY):
         fakes = DownFor(total=5, outage=outage)
@@ -69,8 +69,10 @@ async def test_a_wait_of_a_day_costs_a_handful_of_events(
     assert long - without <= 20
 
 
-async def test_a_pause_in_a_wait_costs_a_handful_more(dev_server: WorkflowEnvironment) -> None:
-    """(S25) Two updates, what they change in search attributes and row, and one question."""
+async def test_pause_during_a_wait_costs_a_handful_of_events(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S25) Two updates, their changes of search attributes and row, and one check."""
     fakes = FakeActivities(
         fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)], probes=[Reason.UNAVAILABLE] * 2
     )
@@ -92,10 +94,10 @@ async def test_a_pause_in_a_wait_costs_a_handful_more(dev_server: WorkflowEnviro
     assert [record.waiting_for for record in fakes.recorded] == [WaitReason.OPERATOR]
 
 
-async def test_a_pause_does_not_begin_the_patience_anew(
+async def test_pause_does_not_extend_the_patience(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S37) Seven days after the wait began the job gives up, though it was paused for three."""
+    """(S37) The job gives up seven days after the wait began, although paused for three."""
     fakes = DownFor(outage=timedelta(days=60), fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)])
     client = skipping_server.client
     async with workers(client, fakes), asyncio.timeout(BOUND):
@@ -117,10 +119,10 @@ async def test_a_pause_does_not_begin_the_patience_anew(
     assert PATIENCE - timedelta(minutes=10) < lasted < PATIENCE + timedelta(minutes=10)
 
 
-async def test_a_paused_job_continues_as_new_and_stays_paused(
+async def test_paused_job_continues_as_new_and_stays_paused(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """(S24) Whoever attaches meanwhile adds to its history, which stays bounded."""
+    """(S24) Attached subscriptions add events, and the history stays bounded."""
     fakes = FakeActivities(total=12, gate=asyncio.Event())
     client = dev_server.client
     async with workers(client, fakes), asyncio.timeout(BOUND):
@@ -143,10 +145,10 @@ async def test_a_paused_job_continues_as_new_and_stays_paused(
     assert fakes.closed[0].subscriptions == names
 
 
-async def test_a_job_that_waits_continues_as_new_and_goes_on_waiting(
+async def test_waiting_job_continues_as_new_and_keeps_waiting(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """(S24, S37) The wait's beginning and its end are the same in the next run."""
+    """(S24, S37) The wait's start and limit are the same in the next run."""
     down = [Reason.CREDENTIAL] * 10_000
     fakes = FakeActivities(fetches=[FetchedProcess(reason=Reason.CREDENTIAL)], probes=down)
     client = dev_server.client
@@ -170,8 +172,10 @@ async def test_a_job_that_waits_continues_as_new_and_goes_on_waiting(
         assert (await last.result()).status is JobStatus.COMPLETED
 
 
-async def test_a_nudge_between_two_runs_is_not_lost(dev_server: WorkflowEnvironment) -> None:
-    """(S37) The run that gets it may be about to hand over: the next one asks, urgently."""
+async def test_credential_change_between_two_runs_is_not_lost(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S37) If the run is about to continue as new, the next one makes an urgent check."""
     fakes = FakeActivities(
         fetches=[FetchedProcess(reason=Reason.CREDENTIAL)], probes=[Reason.CREDENTIAL]
     )
@@ -181,7 +185,7 @@ async def test_a_nudge_between_two_runs_is_not_lost(dev_server: WorkflowEnvironm
     async with asyncio.timeout(BOUND):
         async with workers(client, fakes):
             await until_waiting(job, WaitReason.CREDENTIAL)
-        # Handled in one step with what makes the history too long.
+        # Handled in one workflow task with the signals that make the history too long.
         await job.signal("credential_changed")
         for number in range(30):
             await job.signal("attach", Attach(subscription_id=f"subscriber-{number}"))
@@ -193,10 +197,10 @@ async def test_a_nudge_between_two_runs_is_not_lost(dev_server: WorkflowEnvironm
 
 
 @pytest.mark.parametrize("reason", [Reason.UNREADABLE_LISTING, Reason.UNAVAILABLE])
-async def test_a_broken_listing_is_its_cases_own_trouble(
+async def test_unreadable_listing_fails_the_job_after_bounded_attempts(
     skipping_server: WorkflowEnvironment, reason: Reason
 ) -> None:
-    """(S13) While the source works the metadata are asked for boundedly; no wait is shown."""
+    """(S13) The source works, so no wait is shown."""
     fakes = FakeActivities(fetches=[FetchedProcess(reason=reason)] * 100)
     async with workers(skipping_server.client, fakes):
         job = await start(skipping_server.client)
@@ -206,10 +210,10 @@ async def test_a_broken_listing_is_its_cases_own_trouble(
     assert set(fakes.waits) == {None}
 
 
-async def test_an_outage_does_not_use_up_a_broken_listings_attempts(
+async def test_outage_uses_no_attempts_of_an_unreadable_listing(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S13) Only readings that failed while the source worked count, and they are told of."""
+    """(S13) Only fetches that failed while the source worked count."""
     attempts = retry_rule(Reason.UNREADABLE_LISTING).attempts
     probes: list[Reason | None] = [None] * (attempts - 1)
     fakes = FakeActivities(
@@ -223,8 +227,8 @@ async def test_an_outage_does_not_use_up_a_broken_listings_attempts(
     assert len(fakes.fetched) == attempts + 4
 
 
-async def test_a_listing_that_is_asked_for_again_says_when(dev_server: WorkflowEnvironment) -> None:
-    """(S13) The reason and the next try are shown; `resume` makes it at once."""
+async def test_retry_of_a_listing_is_shown_with_its_time(dev_server: WorkflowEnvironment) -> None:
+    """(S13) The reason and the next attempt are shown; `resume` makes it at once."""
     fakes = FakeActivities(fetches=[FetchedProcess(reason=Reason.UNREADABLE_LISTING)])
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client, NEVER)
@@ -236,10 +240,10 @@ async def test_a_listing_that_is_asked_for_again_says_when(dev_server: WorkflowE
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "retry_failed"])
-async def test_steering_that_cannot_act_is_refused(
+async def test_steering_without_effect_is_refused(
     dev_server: WorkflowEnvironment, verb: str
 ) -> None:
-    """(S23, S37) While the job writes its end, and where another job is meant."""
+    """(S23, S37) While the job closes, and when it addresses another job."""
     fakes = FakeActivities(closing=asyncio.Event())
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
@@ -258,8 +262,8 @@ async def test_steering_that_cannot_act_is_refused(
     )
 
 
-async def test_steering_is_answered_with_what_it_did(dev_server: WorkflowEnvironment) -> None:
-    """(S23) The answer, and every answer after it, shows the effect."""
+async def test_steering_returns_the_changed_progress(dev_server: WorkflowEnvironment) -> None:
+    """(S23) The result of the update and every later query show the effect."""
     fakes = FakeActivities(answer=refused(Reason.SECRET), gate=asyncio.Event(), total=10)
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client, JobOptions(parallel_batches=1, lookahead=0))

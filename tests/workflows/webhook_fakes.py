@@ -1,4 +1,4 @@
-"""The delivery's activity under its real name, answering from a script, and a worker for it."""
+"""The scripted delivery activity under its real name, and a worker for it."""
 
 import asyncio
 import uuid
@@ -26,7 +26,8 @@ from workflows.deliver_webhook import DeliverWebhookWorkflow
 
 Delivery = WorkflowHandle[DeliverWebhookWorkflow, DeliveryResult]
 Answer = Callable[[AttemptDelivery, datetime], tuple[int, float | None]]
-"""Status and `Retry-After` for an attempt at a moment of the server's clock."""
+"""Returns status and `Retry-After` of an attempt made at this time of the server's clock."""
+
 Clock = Callable[[], Awaitable[datetime]]
 
 
@@ -36,26 +37,26 @@ async def wall_clock() -> datetime:
 
 
 def accepts(request: AttemptDelivery, at: datetime) -> tuple[int, float | None]:
-    """Takes everything."""
+    """Accept every attempt."""
     return 204, None
 
 
 def refuses(request: AttemptDelivery, at: datetime) -> tuple[int, float | None]:
-    """Is out of order for good."""
+    """Return 503 for every attempt."""
     return 503, None
 
 
 @dataclass
 class FakeReceiver:
-    """What the receiver would say; `seen` is what it was asked."""
+    """A scripted receiver; `seen` has the attempts and their times."""
 
     answer: Answer = accepts
     meanwhile: Callable[[AttemptDelivery], Awaitable[object]] | None = None
-    """Awaited between the arrival of an attempt and its answer."""
-    troubles: list[str] = field(default_factory=list)
-    """Types of the errors that the next attempts of the activity fail with."""
+    """Awaited between the arrival of an attempt and the response."""
+    failures: list[str] = field(default_factory=list)
+    """Error types of the next runs of the activity."""
     writes: bool = True
-    """False when not even the end can be written."""
+    """False if the end cannot be recorded."""
     abandoned: list[AbandonDelivery] = field(default_factory=list)
     clock: Clock = wall_clock
     """The time of the server, which may skip."""
@@ -64,13 +65,13 @@ class FakeReceiver:
 
     @property
     def times(self) -> list[float]:
-        """Seconds of each attempt after the first."""
+        """Seconds from the first attempt to each attempt."""
         return [(at - self.seen[0][1]).total_seconds() for _, at in self.seen]
 
     @activity.defn
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
-        if self.troubles:
-            raise ApplicationError("As scripted.", type=self.troubles.pop(0))
+        if self.failures:
+            raise ApplicationError("As scripted.", type=self.failures.pop(0))
         at = await self.clock()
         self.seen.append((request, at))
         self.arrived.set()
@@ -116,7 +117,7 @@ async def deliver(
     again: bool = False,
     continue_as_new_after: int = 0,
 ) -> Delivery:
-    """Start a delivery as a job does; `again` as the API does when it is asked to redeliver."""
+    """Start a delivery as a job does; with `again`, as the API does for a redelivery."""
     event_id = event_id or f"evt_{uuid.uuid4().hex}"
     return await client.start_workflow(
         DeliverWebhookWorkflow.run,
@@ -128,7 +129,7 @@ async def deliver(
 
 
 async def delivered_late(client: Client) -> Delivery:
-    """A kept history: two failures, a replay by hand in between, then delivered."""
+    """A kept history: two failures, a requested redelivery after each, then delivered."""
     fake = FakeReceiver(lambda request, _: (204 if request.number == 3 else 500, None))
     async with webhook_worker(client, fake):
         delivery = await deliver(client)
@@ -141,7 +142,7 @@ async def delivered_late(client: Client) -> Delivery:
 
 
 async def refused_for_good(client: Client) -> Delivery:
-    """A kept history: the receiver answers 410."""
+    """A kept history: the receiver returns 410."""
     async with webhook_worker(client, FakeReceiver(lambda *_: (410, None))):
         delivery = await deliver(client)
         await delivery.result()

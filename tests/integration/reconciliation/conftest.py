@@ -1,4 +1,4 @@
-"""Servers of their own: a reconciliation looks at all there is, also at other tests' rows."""
+"""Separate servers: a reconciliation reads all rows, also those of other tests."""
 
 from collections.abc import AsyncIterator
 
@@ -22,7 +22,7 @@ __all__ = ["rclone"]
 
 @pytest.fixture(scope="package")
 async def own_database(database_url: str) -> AsyncIterator[Database]:
-    """A database beside the other tests' one."""
+    """A separate database with the newest schema."""
     url = await create_database(database_url, "reconciliation")
     database = Database.open(Settings(database_url=url))
     yield database
@@ -31,7 +31,7 @@ async def own_database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="package")
 async def own_temporal() -> AsyncIterator[Client]:
-    """A Temporal whose running jobs are these tests' only."""
+    """A Temporal server for these tests only."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(BINARIES / "temporal"),
         dev_server_extra_args=TEMPORAL_OPTIONS,
@@ -52,6 +52,6 @@ async def http() -> AsyncIterator[httpx2.AsyncClient]:
 async def world(
     own_database: Database, own_temporal: Client, rclone: Endpoint, http: httpx2.AsyncClient
 ) -> AsyncIterator[World]:
-    """Everything at peace: no rows, no objects, no jobs; with a worker."""
+    """An empty world without rows, objects and jobs, and with a worker."""
     async with World.open(own_database, own_temporal, rclone, http) as world:
         yield world

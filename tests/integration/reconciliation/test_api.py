@@ -1,4 +1,4 @@
-"""Reconciliations asked for by REST."""
+"""Reconciliations started by REST."""
 
 import asyncio
 import uuid
@@ -26,7 +26,7 @@ WAIT = {"Prefer": "wait=20"}
 async def own_api(
     own_database: Database, own_temporal: Client
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """An administrator's client of an API on these tests' servers."""
+    """A client with an admin key, of an API on these tests' servers."""
     app = create_app(
         Settings(admin_key=SecretStr(ADMIN_KEY)), opener(own_database, own_temporal, FakeStore())
     )
@@ -41,10 +41,10 @@ async def own_api(
         yield client
 
 
-async def test_a_report_is_had_by_waiting_or_by_asking_again(
+async def test_report_is_returned_by_waiting_or_polling(
     world: World, own_api: httpx2.AsyncClient, case: CaseNumber
 ) -> None:
-    world.going_on.clear()
+    world.metadata_available.clear()
     await world.process(case, "p")
     job_id, _ = await world.accept(case)
     await world.job(case).terminate()
@@ -52,7 +52,7 @@ async def test_a_report_is_had_by_waiting_or_by_asking_again(
     dry = await own_api.post(PATH, json={"dry_run": True}, headers=WAIT)
     assert (dry.status_code, dry.headers["preference-applied"]) == (200, "wait=20")
     assert (dry.json()["status"], dry.json()["dry_run"]) == ("completed", True)
-    # The job closed within the grace, so nothing is found yet.
+    # The job closed within the grace period, so nothing is found yet.
     assert (dry.json()["left"], dry.json()["findings"]) == (0, [])
     unknown = CaseNumber.build(3, case.year, 8, 26, 100)
     await world.process(unknown, "p")
@@ -69,7 +69,7 @@ async def test_a_report_is_had_by_waiting_or_by_asking_again(
     assert job_id not in report.text
 
 
-async def test_without_a_worker_it_waits_and_whoever_asks_joins(
+async def test_second_request_joins_a_waiting_reconciliation(
     own_database: Database, own_temporal: Client, own_api: httpx2.AsyncClient
 ) -> None:
     first, second = await asyncio.gather(own_api.post(PATH), own_api.post(PATH))
@@ -82,7 +82,7 @@ async def test_without_a_worker_it_waits_and_whoever_asks_joins(
     assert (ended.status_code, ended.json()["status"]) == (200, "failed")
 
 
-async def test_it_is_for_administrators_and_knows_its_own_only(
+async def test_reconciliations_are_for_admins_and_unknown_ids_return_404(
     own_api: httpx2.AsyncClient,
 ) -> None:
     problem(await own_api.get(f"{PATH}/{uuid.uuid4()}"), 404, "reconciliation-unknown")

@@ -1,4 +1,4 @@
-"""Objects without rows, rows without objects, and what has outlived its lifetime."""
+"""Reconciliation of objects without rows, rows without objects, and expired rows."""
 
 import uuid
 
@@ -18,32 +18,28 @@ async def keys(store: Store) -> set[str]:
     return {key async for key in store.list_keys("")}
 
 
-async def test_an_object_that_no_document_refers_to_is_deleted(
-    world: World, case: CaseNumber
-) -> None:
-    """Not before it is old, not while a job of its process runs, and nothing else with it."""
+async def test_orphaned_object_is_deleted(world: World, case: CaseNumber) -> None:
+    """Not within the grace period, not while its process has a job, and nothing else."""
     await world.process(case, "aa")
     await world.store.put_json(manifest_key(case.digits), b"{}")
-    await world.store.put_json("processes/readme.txt", b"somebody else's")
-    await world.store.put_json(f"processes/{case.digits}/notes.txt", b"somebody else's")
+    await world.store.put_json("processes/readme.txt", b"foreign")
+    await world.store.put_json(f"processes/{case.digits}/notes.txt", b"foreign")
     healthy = await keys(world.store)
-    orphan = await world.put(case, b"nobody's")
+    orphan = await world.put(case, b"orphaned")
     assert await world.reconcile(object_grace=86_400) == {}
     assert await world.reconcile(dry_run=True) == {Kind.OBJECT_ORPHANED: (1, 0)}
-    world.going_on.clear()
+    world.metadata_available.clear()
     await world.row(case, await world.start(case))
     assert await world.reconcile() == {}
     assert await keys(world.store) == healthy | {orphan}
-    world.going_on.set()
+    world.metadata_available.set()
     await world.ended(case)
     assert await world.reconcile() == {Kind.OBJECT_ORPHANED: (1, 1)}
     assert await keys(world.store) == healthy
     assert await world.reconcile() == {}
 
 
-async def test_what_is_left_of_a_purged_process_is_deleted_whole(
-    world: World, case: CaseNumber
-) -> None:
+async def test_objects_of_a_purged_process_are_deleted(world: World, case: CaseNumber) -> None:
     await world.put(case, b"one")
     await world.put(case, b"two")
     await world.store.put_json(manifest_key(case.digits), b"{}")
@@ -54,7 +50,7 @@ async def test_what_is_left_of_a_purged_process_is_deleted_whole(
     assert await world.reconcile() == {}
 
 
-async def test_a_document_whose_object_is_gone_is_failed_and_can_be_had_again(
+async def test_document_without_an_object_fails_and_can_be_retried(
     world: World, case: CaseNumber
 ) -> None:
     await world.process(case, "aaa")
@@ -72,7 +68,7 @@ async def test_a_document_whose_object_is_gone_is_failed_and_can_be_had_again(
         ("available", None),
     ]
     assert await world.reconcile() == {}
-    # What `retry-failed` does.
+    # Equivalent to `retry-failed`.
     await world.row(case, await world.start(case))
     await world.ended(case)
     assert [one.state for one in await world.documents(case)] == ["available"] * 3
@@ -80,10 +76,10 @@ async def test_a_document_whose_object_is_gone_is_failed_and_can_be_had_again(
     assert await world.reconcile() == {}
 
 
-async def test_a_failed_document_whose_version_before_is_gone_is_linked_no_more(
+async def test_failed_document_loses_the_link_to_a_missing_version(
     world: World, case: CaseNumber
 ) -> None:
-    """Decision 0011: what is held of it is told only as long as it is there."""
+    """Decision 0011: the previous version is linked only while its object exists."""
     await world.process(case, "aa")
     gone = (await world.documents(case))[1]
     async with world.database.transaction() as session:
@@ -97,10 +93,10 @@ async def test_a_failed_document_whose_version_before_is_gone_is_linked_no_more(
     assert await world.reconcile() == {}
 
 
-async def test_in_a_bucket_that_holds_nothing_known_no_document_is_failed(
+async def test_bucket_without_known_objects_fails_no_document(
     world: World, case: CaseNumber
 ) -> None:
-    """A wrong name of the bucket must not undo all there is."""
+    """A wrong bucket name must not fail all documents."""
     await world.process(case, "aa")
     await world.store.delete_prefix(case.digits)
     await world.put(CaseNumber.build(1, case.year + 2, 8, 26, 100), b"another service's")
@@ -109,17 +105,17 @@ async def test_in_a_bucket_that_holds_nothing_known_no_document_is_failed(
 
 
 @pytest.mark.parametrize("page", [1, 2, 5])
-async def test_everything_is_compared_over_many_pages(
+async def test_all_pages_are_compared(
     world: World, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    """Pages of both sides end where they like."""
+    """The pages of objects and rows end at different keys."""
     monkeypatch.setattr(reconcile_objects, "PAGE", page)
     cases = [CaseNumber.build(7, year, 8, 26, 100) for year in range(2010, 2014)]
     for one in cases:
         await world.process(one, "aaa")
     without_rows = CaseNumber.build(8, 2010, 8, 26, 100)
     orphans = [
-        await world.put(one, f"nobody's {number}".encode())
+        await world.put(one, f"orphaned {number}".encode())
         for one in (*cases, without_rows)
         for number in range(4)
     ]
@@ -137,7 +133,7 @@ async def test_everything_is_compared_over_many_pages(
     assert not set(orphans) & await keys(world.store)
 
 
-async def test_answers_past_their_lifetime_are_deleted(world: World) -> None:
+async def test_expired_idempotency_keys_are_deleted(world: World) -> None:
     async with world.database.transaction() as session:
         session.add(
             IdempotencyKey(api_key_id=world.key_id, key=str(uuid.uuid4()), fingerprint="f" * 64)

@@ -1,4 +1,4 @@
-"""The schedules that a worker makes sure of when it starts."""
+"""The schedules that a worker creates at its start."""
 
 import asyncio
 from datetime import timedelta
@@ -19,13 +19,13 @@ async def described(client: Client, schedule_id: str = RECONCILIATION) -> Schedu
     return await client.get_schedule_handle(schedule_id).describe()
 
 
-def test_the_schedules_leave_no_step_out() -> None:
+def test_schedules_include_every_step() -> None:
     assert {*FREQUENT_STEPS, *DAILY_STEPS} == set(Step)
     assert not {*FREQUENT_STEPS} & {*DAILY_STEPS}
 
 
-async def test_workers_that_start_together_leave_one_of_each(own_temporal: Client) -> None:
-    """And a pause that an operator made is kept when the setting changes."""
+async def test_concurrent_workers_create_each_schedule_once(own_temporal: Client) -> None:
+    """And an operator's pause is kept when the setting changes."""
     await asyncio.gather(*(ensure_schedules(own_temporal, 15) for _ in range(5)))
     listed = [entry.id async for entry in await own_temporal.list_schedules()]
     assert sorted(set(listed)) == sorted(listed)
@@ -41,7 +41,7 @@ async def test_workers_that_start_together_leave_one_of_each(own_temporal: Clien
     assert isinstance(second.schedule.action, ScheduleActionStartWorkflow)
 
 
-async def test_zero_takes_them_away(own_temporal: Client) -> None:
+async def test_zero_minutes_removes_the_schedules(own_temporal: Client) -> None:
     await ensure_schedules(own_temporal, 15)
     with capture_logs() as logs:
         for _ in range(2):
@@ -52,7 +52,7 @@ async def test_zero_takes_them_away(own_temporal: Client) -> None:
             await described(own_temporal, schedule_id)
 
 
-async def test_what_is_scheduled_can_be_run(world: World) -> None:
+async def test_scheduled_reconciliation_runs(world: World) -> None:
     await ensure_schedules(world.client, 15)
     handle = world.client.get_schedule_handle(RECONCILIATION)
     before = (await handle.describe()).info.num_actions
@@ -70,10 +70,10 @@ async def test_what_is_scheduled_can_be_run(world: World) -> None:
     await ensure_schedules(world.client, 0)
 
 
-async def test_a_worker_starts_though_temporal_refuses(own_temporal: Client) -> None:
+async def test_worker_starts_although_temporal_refuses_schedules(own_temporal: Client) -> None:
     address = own_temporal.service_client.config.target_host
     refusing = await Client.connect(
-        address, namespace="nobody-made-it", data_converter=pydantic_data_converter
+        address, namespace="does-not-exist", data_converter=pydantic_data_converter
     )
     with capture_logs() as logs:
         await asyncio.wait_for(ensure_schedules(refusing, 15), 20)

@@ -1,7 +1,7 @@
-"""What the tests of reconciliation bring into disorder: rows, jobs and objects, on real servers.
+"""Rows, jobs and objects on real servers, for the tests of reconciliation.
 
-The jobs are the real ones on a source that gives every document at once; nobody attempts
-deliveries, so what was started stays to be seen.
+Jobs run the real workflow with a fake source. No worker makes delivery attempts, so started
+deliveries keep running.
 """
 
 import asyncio
@@ -60,15 +60,15 @@ class World:
     store: Store
     settings: Settings
     key_id: uuid.UUID
-    going_on: asyncio.Event = field(default_factory=asyncio.Event)
-    """Jobs read no metadata before it is set."""
+    metadata_available: asyncio.Event = field(default_factory=asyncio.Event)
+    """Jobs fetch no metadata before this event is set."""
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, database: Database, client: Client, endpoint: Endpoint, http: httpx2.AsyncClient
     ) -> AsyncIterator[Self]:
-        """An empty world with a worker; its jobs are ended with it."""
+        """An empty world with a worker; its jobs are terminated at the end."""
         settings = endpoint.settings(s3_bucket=f"world-{uuid.uuid4().hex[:8]}")
         store = Store(settings, http)
         await store.ensure_bucket()
@@ -78,11 +78,11 @@ class World:
                 await session.execute(delete(table))
             session.add(key)
         world = cls(database, client, store, settings, key.id)
-        world.going_on.set()
+        world.metadata_available.set()
         async with world._workers():
             yield world
         async for execution in client.list_workflows("ExecutionStatus='Running'"):
-            # A list is a moment behind: one that has just ended may be in it.
+            # Temporal's list lags behind and may contain jobs that have just ended.
             with contextlib.suppress(RPCError):
                 await client.get_workflow_handle(execution.id).terminate()
 
@@ -114,7 +114,7 @@ class World:
     async def reconcile(
         self, *, dry_run: bool = False, grace: int = 0, object_grace: int = 0
     ) -> dict[Kind, tuple[int, int]]:
-        """Run one; how much of each kind was found and mended."""
+        """Run a reconciliation; returns the numbers found and repaired by kind."""
         report = await self.report(dry_run=dry_run, grace=grace, object_grace=object_grace)
         assert report.unfinished == []
         return {kind: (tally.found, tally.mended) for kind, tally in report.tallies.kinds.items()}
@@ -122,7 +122,7 @@ class World:
     async def report(
         self, *, dry_run: bool = False, grace: int = 0, object_grace: int = 0
     ) -> Report:
-        """Run one; its report."""
+        """Run a reconciliation and return its report."""
         terms = ReconcileOptions(
             dry_run=dry_run, grace_seconds=grace, object_grace_seconds=object_grace
         )
@@ -137,7 +137,7 @@ class World:
     # ------------------------------------------------------------------ making
 
     async def process(self, case: CaseNumber, states: str = "", *, fetched: bool = True) -> None:
-        """A process with documents, those that are available stored under their hashes."""
+        """Create a process with documents; available ones are stored under their hashes."""
         async with self.database.transaction() as session:
             await processes.ensure(session, case)
             process = await session.get_one(Process, case.digits)
@@ -162,39 +162,39 @@ class World:
                 await self.put(case, f"{case.digits}/{position}".encode())
 
     async def put(self, case: CaseNumber, content: bytes) -> str:
-        """An object in the store; its key."""
+        """Put an object into the store and return its key."""
         key = document_key(case.digits, hashlib.sha256(content).hexdigest())
         await self.store.put_json(key, content)
         return key
 
     async def subscribe(self, case: CaseNumber) -> uuid.UUID:
-        """A webhook URL that is in the records and that nobody was told of."""
+        """Create a subscription that no job knows."""
         async with self.database.transaction() as session:
             subscription = await subscriptions.add(
                 session,
                 process_number=case.digits,
                 api_key_id=self.key_id,
-                # Equal addresses would be one receiver.
+                # Subscriptions with equal URLs get one event.
                 url=f"https://receiver.example/{uuid.uuid4()}",
                 payload="full",
             )
             return subscription.id
 
     async def row(self, case: CaseNumber, job_id: str | None = None) -> str:
-        """The row of a job that is about to begin; of one that Temporal does not know."""
+        """Create the row of a pending job, by default of one that Temporal does not know."""
         job_id = job_id or str(uuid.uuid4())
         async with self.database.transaction() as session:
             await jobs.add_pending(session, job_id=job_id, process_number=case.digits)
         return job_id
 
     async def start(self, case: CaseNumber, subscription: uuid.UUID | None = None) -> str:
-        """A job, without its row."""
+        """Start a job without a row; returns its id."""
         attach = Attach(subscription_id=str(subscription) if subscription else None)
         job_options = temporal_client.job_options(self.settings)
         return await temporal_client.attach(self.client, case, attach, job_options, "test")
 
     async def accept(self, case: CaseNumber) -> tuple[str, uuid.UUID]:
-        """A job with a subscription, as the API leaves it; the ids of both."""
+        """Start a job with a subscription, as the API does; returns the ids of both."""
         async with self.database.transaction() as session:
             await processes.ensure(session, case)
         subscription = await self.subscribe(case)
@@ -212,7 +212,7 @@ class World:
             await self.job(case).result()
 
     async def listed(self, case: CaseNumber) -> None:
-        """Wait until the list of running jobs has this one."""
+        """Wait until Temporal's list of running jobs has this one."""
         query = f'ProcessNumber="{case.digits}" AND ExecutionStatus="Running"'
         async with asyncio.timeout(120):
             while not (await self.client.count_workflows(query)).count:
@@ -232,8 +232,8 @@ class World:
             query = select(Document).filter_by(process_number=case.digits)
             return list(await session.scalars(query.order_by(Document.position)))
 
-    async def told(self, case: CaseNumber) -> list[tuple[uuid.UUID, str, str]]:
-        """Each event of a process: whom it tells, of which job, and of which ending."""
+    async def events(self, case: CaseNumber) -> list[tuple[uuid.UUID, str, str]]:
+        """The events of a process, as (subscription, job, ending)."""
         async with self.database.transaction() as session:
             query = (
                 select(Delivery.subscription_id, Delivery.job_id, Delivery.type)
@@ -245,8 +245,8 @@ class World:
                 for subscription, job_id, kind in await session.execute(query)
             ]
 
-    async def delivering(self, case: CaseNumber) -> int:
-        """How many deliveries of a process's events are under way in Temporal."""
+    async def running_deliveries(self, case: CaseNumber) -> int:
+        """The number of running delivery workflows of a process."""
         async with self.database.transaction() as session:
             query = (
                 select(Delivery.id)
@@ -261,7 +261,7 @@ class World:
         return sum(1 for execution in found if execution is not None and execution.running)
 
     async def make_older(self, table: str, column: str, interval: str) -> None:
-        """Let every row of a table be from an earlier time."""
+        """Move a timestamp of every row of a table into the past."""
         statement = f"UPDATE {table} SET {column} = {column} - interval '{interval}'"
         async with self.database.transaction() as session:
             await session.execute(text(statement))
@@ -270,9 +270,9 @@ class World:
 
     @activity.defn(name="fetch_process")
     async def _fetch_process(self, request: FetchProcess) -> FetchedProcess:
-        while not self.going_on.is_set():
+        while not self.metadata_available.is_set():
             activity.heartbeat()
-            await asyncio.wait([asyncio.ensure_future(self.going_on.wait())], timeout=1)
+            await asyncio.wait([asyncio.ensure_future(self.metadata_available.wait())], timeout=1)
         async with self.database.transaction() as session:
             number = CaseNumber(request.process_number)
             await jobs.open_job(session, request.job_id, number)

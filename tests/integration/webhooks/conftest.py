@@ -1,4 +1,4 @@
-"""What the webhook tests share beyond the integration tests' servers."""
+"""Fixtures of the webhook tests."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ from tests.integration.webhooks.parts import Owner, new_owner, settings
 
 @pytest.fixture
 async def owner(database: Database) -> Owner:
-    """Somebody with an API key."""
+    """An owner of an API key."""
     return await new_owner(database)
 
 
@@ -23,7 +23,7 @@ async def owner(database: Database) -> Owner:
 async def webhooks_api(
     database: Database, temporal: Client, store: FakeStore
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an API with webhooks, without a key."""
+    """A client of the webhook routes, without a key."""
     app = create_app(settings(), opener(database, temporal, store))
     async with (
         app.router.lifespan_context(app),

@@ -1,4 +1,4 @@
-"""Events with everything they stand on, and the activity on the tests' own parts."""
+"""Events with their rows, and the delivery activities on test servers."""
 
 import uuid
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ API_URL = "https://autos.example"
 
 
 def settings(**more: object) -> Settings:
-    """Settings for webhooks on loopback."""
+    """Settings that allow webhooks to loopback addresses."""
     return Settings.model_validate(
         {
             "secret_key": SECRET_KEY,
@@ -45,7 +45,7 @@ def settings(**more: object) -> Settings:
 
 @dataclass(frozen=True)
 class Owner:
-    """An API key and what is known of it."""
+    """An API key and its id."""
 
     id: uuid.UUID
     key: str
@@ -56,7 +56,7 @@ class Owner:
 
 
 async def new_owner(database: Database, role: str = "client") -> Owner:
-    """A caller of their own."""
+    """Create an API key."""
     from api.http import auth as keys
 
     key = keys.new_key()
@@ -81,7 +81,7 @@ async def new_event(
     states: str = "aaf",
     status: JobStatus = JobStatus.COMPLETED_WITH_FAILURES,
 ) -> str:
-    """An ended job with a subscriber, as `close_job` leaves it; the event's id."""
+    """Create an ended job with a subscription, as `close_job` does; returns the event's id."""
     job_id = await write_job(database, case, status)
     await write_rows(database, case, states, job_id)
     async with database.transaction() as session:
@@ -114,7 +114,7 @@ async def job_of_event(database: Database, event_id: str) -> Job:
 
 
 async def secrets_of_owner(database: Database, owner: Owner) -> list[str]:
-    """The owner's secrets as a receiver holds them."""
+    """The owner's signing secrets, as receivers have them."""
     async with database.transaction() as session:
         row = await session.get(ApiKey, owner.id)
     assert row is not None
@@ -133,7 +133,7 @@ def activities(
     timeout: float = 15.0,
     carrier: httpx2.AsyncBaseTransport | None = None,
 ) -> WebhookActivities:
-    """The real activities; `timeout` is the sender's patience in seconds."""
+    """The real activities; `timeout` of the sender is in seconds."""
     sender = Sender(carrier or GuardedTransport(allow_private=True), timeout)
     return WebhookActivities(database, store, sender, VAULT, API_URL)
 

@@ -1,4 +1,4 @@
-"""One attempt: what arrives, what is recorded, and that nothing of it leaks."""
+"""One delivery attempt: the request, the records, and no leaks."""
 
 import json
 import uuid
@@ -48,7 +48,7 @@ async def attempt(
     )
 
 
-async def test_a_signed_event_arrives_whole(
+async def test_signed_event_is_delivered_and_recorded(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     async with receiver() as up:
@@ -76,7 +76,7 @@ async def test_a_signed_event_arrives_whole(
     assert (row.number, row.host, row.status_code, row.error) == (1, "127.0.0.1", 204, None)
 
 
-async def test_every_attempt_mints_and_signs_anew(
+async def test_every_attempt_has_new_links_and_signatures(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     made = activities(database, store)
@@ -105,7 +105,7 @@ async def test_every_attempt_mints_and_signs_anew(
         (status(429, Retry_After="77"), DeliveryOutcome.FAILED, 429, "status"),
     ],
 )
-async def test_what_receivers_do_and_what_it_means(
+async def test_response_of_the_receiver_decides_the_outcome(
     database: Database,
     store: FakeStore,
     case: CaseNumber,
@@ -139,7 +139,7 @@ async def test_what_receivers_do_and_what_it_means(
     assert (after.status, after.completed_at) == (before.status, before.completed_at)
 
 
-async def test_the_last_attempt_ends_a_delivery_as_failed(
+async def test_last_attempt_fails_the_delivery(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     async with receiver(status(500)) as up:
@@ -149,7 +149,7 @@ async def test_the_last_attempt_ends_a_delivery_as_failed(
     assert (await delivery_of(database, event_id)).status == "failed"
 
 
-async def test_an_attempt_made_twice_is_one_row_and_one_id(
+async def test_repeated_attempt_has_one_row_and_one_id(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     made = activities(database, store)
@@ -162,7 +162,7 @@ async def test_an_attempt_made_twice_is_one_row_and_one_id(
     assert (await delivery_of(database, event_id)).attempts == 1
 
 
-async def test_a_replays_attempts_go_on_counting_and_undo_nothing(
+async def test_redelivery_continues_the_count_and_keeps_the_success(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     made = activities(database, store)
@@ -178,7 +178,7 @@ async def test_a_replays_attempts_go_on_counting_and_undo_nothing(
     assert first["timestamp"] == second["timestamp"]
 
 
-async def test_what_a_revoked_key_had_asked_for_is_still_signed_and_sent(
+async def test_webhook_of_a_revoked_key_is_still_delivered(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     async with receiver() as up:
@@ -191,12 +191,12 @@ async def test_what_a_revoked_key_had_asked_for_is_still_signed_and_sent(
     verify(secret, up.requests[0])
 
 
-async def test_a_purged_event_ends_quietly(database: Database, store: FakeStore) -> None:
+async def test_purged_event_is_not_delivered(database: Database, store: FakeStore) -> None:
     result = await attempt(activities(database, store), f"evt_{uuid.uuid4().hex}")
     assert result == AttemptedDelivery(outcome=DeliveryOutcome.PURGED)
 
 
-async def test_a_private_address_is_never_asked(
+async def test_private_address_gets_no_request(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     carrier = GuardedTransport(allow_private=False)
@@ -211,7 +211,7 @@ async def test_a_private_address_is_never_asked(
 @pytest.mark.parametrize(
     ("payload", "states", "documents"), [("thin", "aa", None), ("full", "a" * 1001, None)]
 )
-async def test_bodies_without_a_list(
+async def test_thin_and_large_payloads_have_no_document_list(
     database: Database,
     store: FakeStore,
     case: CaseNumber,
@@ -237,7 +237,7 @@ async def test_bodies_without_a_list(
     assert len(up.requests[0].body) < 2000
 
 
-async def test_what_a_receiver_sends_back_is_kept_without_our_links(
+async def test_response_excerpt_is_stored_without_links(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     echo = b'{"you sent": "https:\\/\\/store.example\\/a?X-Amz-Signature=1"}'
@@ -250,7 +250,7 @@ async def test_what_a_receiver_sends_back_is_kept_without_our_links(
     assert b"X-Amz-Signature" not in row.response_excerpt
 
 
-async def test_a_process_that_changed_since_tells_its_documents_as_they_are_now(
+async def test_later_attempt_has_the_current_documents(
     database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     made = activities(database, store)

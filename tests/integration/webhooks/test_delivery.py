@@ -1,4 +1,4 @@
-"""Deliveries from end to end: real workflow, activity, records and receivers."""
+"""Deliveries with the real workflow, activity, records and receivers."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ async def result(delivery: Delivery) -> DeliveryResult:
         return await delivery.result()
 
 
-async def test_one_that_hangs_holds_up_no_other(
+async def test_hanging_receiver_does_not_delay_others(
     temporal: Client, database: Database, store: FakeStore, case: CaseNumber, owner: Owner
 ) -> None:
     async with (
@@ -59,7 +59,7 @@ async def test_one_that_hangs_holds_up_no_other(
         await hanging.wait_for(1)
         deliveries = await asyncio.gather(*(deliver(temporal, event) for event in others))
         outcomes = await asyncio.gather(*(result(delivery) for delivery in deliveries))
-        # It still holds its connection.
+        # The attempt of the hanging receiver is still in flight.
         assert (await delivery_of(database, stuck)).attempts == 0
         await handle.terminate()
     assert {ended.outcome for ended in outcomes} == {DeliveryOutcome.DELIVERED}
@@ -85,7 +85,7 @@ async def worker_process(
         await process.wait()
 
 
-async def test_a_worker_killed_between_request_and_record(
+async def test_attempt_of_a_killed_worker_is_repeated_under_its_id(
     temporal: Client,
     database: Database,
     database_url: str,
@@ -95,26 +95,26 @@ async def test_a_worker_killed_between_request_and_record(
 ) -> None:
     async with receiver() as up:
         event_id = await new_event(database, case, owner, up.url)
-        async with worker_process(temporal, database_url) as doomed:
+        async with worker_process(temporal, database_url) as killed:
 
             async def kill(writer: asyncio.StreamWriter) -> None:
-                doomed.kill()
+                killed.kill()
                 writer.transport.abort()
 
             up.script = [kill]
             delivery = await deliver(temporal, event_id)
             await up.wait_for(1)
-            await doomed.wait()
+            await killed.wait()
         assert await attempts_of(database, event_id) == []
         async with webhook_worker(temporal, activities(database, store)):
             ended = await result(delivery)
     assert ended == DeliveryResult(event_id=event_id, outcome=DeliveryOutcome.DELIVERED, attempts=1)
-    # Twice, for nobody knows whether the first was taken; one id, one row, accepted at last.
+    # The receiver gets it twice, because the first result is unknown: one id and one row.
     assert [request.headers["webhook-id"] for request in up.requests] == [event_id, event_id]
     assert [row.status_code for row in await attempts_of(database, event_id)] == [204]
 
 
-async def test_history_and_logs_hold_no_secret(
+async def test_history_and_logs_have_no_secret(
     temporal: Client,
     database: Database,
     store: FakeStore,

@@ -1,4 +1,4 @@
-"""A webhooks worker as a process of its own, to be killed: `python -m … ADDRESS DATABASE_URL`."""
+"""A webhooks worker process, to be killed: `python -m … ADDRESS DATABASE_URL`."""
 
 import asyncio
 import sys

@@ -15,7 +15,7 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from activities.documents import DocumentActivities
-from activities.failures import SENTENCES
+from activities.failures import MESSAGES
 from autos import stall_watch
 from autos.contracts.download import DownloadBatch
 from autos.contracts.temporal_names import INTERNAL_ERROR, RECORDS, STORAGE
@@ -178,7 +178,7 @@ async def test_outages_of_ours_have_types_of_their_own(
 
     with pytest.raises(ApplicationError) as failed:
         await around.run(activity)
-    assert (failed.value.type, failed.value.message) == (kind, SENTENCES[kind])
+    assert (failed.value.type, failed.value.message) == (kind, MESSAGES[kind])
 
 
 async def test_a_temporal_failure_passes_as_it_is(around: Around) -> None:

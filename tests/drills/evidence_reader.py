@@ -1,4 +1,4 @@
-"""Gathers the evidence of a case from every part, past the service where that can be had.
+"""Collects the evidence of a case from every part, bypassing the service where possible.
 
 Rows are read from PostgreSQL, files from the store's own folder, workflows from Temporal, requests
 and webhooks from the sandbox. All parts must be up.
@@ -29,14 +29,14 @@ from autos.store.object_keys import manifest_key, process_prefix
 from cli.stack import Stack
 from cli.stack.environment import BUCKET
 from tests.drills.client import Caller
-from tests.drills.evidence import Evidence, Known, Row, with_requests
+from tests.drills.evidence import Evidence, KnownDocument, Row, with_requests
 from tests.drills.invariants import Finding, Kind
 from tests.e2e.clients import Sandbox
 
 SETTLING_SECONDS: Final = 75.0
-"""For what follows a job's end: deliveries, their second attempts, workers that died with them."""
+"""Time for deliveries and their retries after a job's end."""
 PERMIT_SECONDS: Final = 15.0
-"""Permits that were not needed for a second go back."""
+"""Workers release permits that were not needed for a second."""
 _PAUSE: Final = 0.1
 
 _JOBS: Final = "SELECT * FROM jobs WHERE process_number = :number ORDER BY created_at"
@@ -60,7 +60,7 @@ _OPEN_KEYS: Final = "SELECT 1 FROM idempotency_keys WHERE status_code IS NULL"
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What the player of a round knows of a case beside what can be found."""
+    """What the player of a round knows about a case."""
 
     number: str
     truth: Row
@@ -75,8 +75,8 @@ class Played:
     complaints: Sequence[str]
 
 
-class Ground:
-    """The parts of one stack, as the evidence is read from them."""
+class EvidenceReader:
+    """Reads evidence from the parts of one stack."""
 
     def __init__(self, stack: Stack, sandbox: Sandbox, engine: AsyncEngine, store: Store) -> None:
         self._stack = stack
@@ -86,7 +86,7 @@ class Ground:
 
     @classmethod
     def of(cls, stack: Stack, http: httpx2.AsyncClient) -> Self:
-        """The ground of a running stack; `http` is shared and not closed."""
+        """A reader of a running stack; `http` is shared and not closed."""
         given = stack.settings_environment()
         settings = Settings(
             s3_endpoint=given["AUTOS_S3_ENDPOINT"],
@@ -95,13 +95,13 @@ class Ground:
             s3_secret_access_key=SecretStr(given["AUTOS_S3_SECRET_ACCESS_KEY"]),
             s3_region=given["AUTOS_S3_REGION"],
         )
-        # A connection that outlived a kill would be no evidence.
+        # Pooled connections would not survive kills.
         engine = Server.at(given["AUTOS_DATABASE_URL"]).engine(poolclass=NullPool)
         sandbox = Sandbox(http, given["AUTOS_PDPJ_BASE_URL"])
         return cls(stack, sandbox, engine, Store(settings, http))
 
     async def settled(self, number: str) -> None:
-        """Wait until nothing of the case is under way any more, or the time for it is up."""
+        """Wait until the case's workflows and deliveries have ended, in bounded time."""
         end = monotonic() + SETTLING_SECONDS
         while monotonic() < end:
             deliveries = await self._rows(_DELIVERIES, number)
@@ -111,7 +111,7 @@ class Ground:
             await asyncio.sleep(_PAUSE)
 
     async def permits_left(self) -> list[Finding]:
-        """Permits that the server still counts as held though no request is made any more."""
+        """A finding if the server counts held permits although no request is in flight."""
         end = monotonic() + PERMIT_SECONDS
         while True:
             async with self._engine.connect() as connection:
@@ -123,7 +123,7 @@ class Ground:
             await asyncio.sleep(_PAUSE)
 
     async def evidence(self, played: Played, caller: Caller) -> Evidence:
-        """Everything there is to know of the case."""
+        """Collect all evidence of the case."""
         number = played.number
         log: list[dict[str, Any]] = await self._sandbox.control("GET", "/requests")
         status = await caller.status(number)
@@ -168,7 +168,7 @@ class Ground:
         )
 
     async def running(self, number: str) -> list[str]:
-        """The case's workflows that have not ended, with the activities they wait for."""
+        """The case's running workflows with their pending activities."""
         deliveries = await self._rows(_DELIVERIES, number)
         ids = [job_workflow_id(number), *(delivery_workflow_id(row["id"]) for row in deliveries)]
         return [line for line in [await self._describe(id_) for id_ in ids] if line]
@@ -221,5 +221,5 @@ class Ground:
         return sorted(path.name for path in spool.iterdir())
 
 
-def _known(entry: Mapping[str, Any]) -> Known:
-    return Known(entry["uuid"], tuple(entry["uuids"]), entry["sha256"], entry["size"])
+def _known(entry: Mapping[str, Any]) -> KnownDocument:
+    return KnownDocument(entry["uuid"], tuple(entry["uuids"]), entry["sha256"], entry["size"])

@@ -1,4 +1,4 @@
-"""Activities that fail for our own parts' sake: outages are waited out and shown, defects end."""
+"""Failures of Autos' own parts: jobs wait out and show outages; defects end the work."""
 
 import asyncio
 from datetime import timedelta
@@ -28,19 +28,19 @@ from workflows.download_process import DownloadProcessWorkflow
 
 BOUND = 180
 QUICK = 4
-"""Attempts of an activity before anything is said of it."""
+"""Attempts of an activity before the job shows a wait."""
 
 
 @pytest.mark.parametrize("trouble", [RECORDS, STORAGE])
 @pytest.mark.parametrize("name", ["fetch_process", "download_batch", "await_source", "close_job"])
-async def test_an_outage_of_ours_is_waited_out_wherever_it_strikes(
+async def test_outage_of_records_or_store_is_waited_out_in_every_activity(
     skipping_server: WorkflowEnvironment, name: str, trouble: str
 ) -> None:
-    """(S16) For hours; no document and no attempt is lost to it."""
+    """(S16) It lasts hours; no document fails and no attempt is counted."""
     fakes = FakeActivities(
         fetches=[FetchedProcess(reason=Reason.UNAVAILABLE)],
         probes=[Reason.UNAVAILABLE] * 3,
-        troubles={name: [trouble] * 200},
+        failures={name: [trouble] * 200},
     )
     client = skipping_server.client
     async with workers(client, fakes), asyncio.timeout(BOUND):
@@ -49,16 +49,16 @@ async def test_an_outage_of_ours_is_waited_out_wherever_it_strikes(
         history = await client.get_workflow_handle(job.id).fetch_history()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
     assert {wanted.attempt for batch in fakes.batches for wanted in batch.documents} == {1}
-    assert not fakes.troubles[name]
+    assert not fakes.failures[name]
     # The server does the waiting.
     assert len(history.events) < 150
 
 
-async def test_a_pause_that_cannot_be_written_is_a_pause_all_the_same(
+async def test_pause_that_cannot_be_recorded_still_pauses(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) It is shown, it holds, and `resume` ends it."""
-    fakes = FakeActivities(gate=asyncio.Event(), troubles={"record_job": [RECORDS] * 3})
+    """(S16) It is shown until `resume` ends it."""
+    fakes = FakeActivities(gate=asyncio.Event(), failures={"record_job": [RECORDS] * 3})
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         await fakes.started.wait()
@@ -71,24 +71,29 @@ async def test_a_pause_that_cannot_be_written_is_a_pause_all_the_same(
         assert (await job.result()).available == 12
 
 
-async def test_a_row_that_cannot_be_written_ends_no_job(dev_server: WorkflowEnvironment) -> None:
-    """(S16) A defect in writing down a pause leaves the row behind, and the job goes on."""
-    fakes = FakeActivities(gate=asyncio.Event(), troubles={"record_job": [INTERNAL_ERROR] * 100})
+async def test_job_continues_when_its_row_cannot_be_written(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S16) After a defect in recording a pause, the row is out of date and the job continues."""
+    fakes = FakeActivities(gate=asyncio.Event(), failures={"record_job": [INTERNAL_ERROR] * 100})
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         await fakes.started.wait()
         await steer(job, "pause")
-        while len(fakes.troubles["record_job"]) > 100 - QUICK:
+        while len(fakes.failures["record_job"]) > 100 - QUICK:
             await asyncio.sleep(0.01)
         await steer(job, "resume")
         assert fakes.gate is not None
         fakes.gate.set()
-        assert (await job.result()).available == 12
+        result = await job.result()
+    assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
 
 
-async def test_an_outage_of_ours_is_shown_while_it_lasts(dev_server: WorkflowEnvironment) -> None:
-    """(S16) In the query, the search attributes and the Web UI, with its beginning and its end."""
-    fakes = FakeActivities(troubles={"fetch_process": [RECORDS] * (QUICK + 1)})
+async def test_outage_of_the_records_is_shown_while_it_lasts(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S16) In the query, the search attributes and the Web UI, with its start and limit."""
+    fakes = FakeActivities(failures={"fetch_process": [RECORDS] * (QUICK + 1)})
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         waiting = await until_waiting(job, WaitReason.RECORDS)
@@ -103,15 +108,15 @@ async def test_an_outage_of_ours_is_shown_while_it_lasts(dev_server: WorkflowEnv
         result = await job.result()
         attributes = (await job.describe()).typed_search_attributes
     assert (result.status, attributes.get(WAITING_FOR)) == (JobStatus.COMPLETED, None)
-    # There is nowhere to write it.
+    # The records themselves are unavailable.
     assert fakes.recorded == []
 
 
-async def test_a_wait_for_the_store_is_written_into_the_row(
+async def test_wait_for_the_store_is_recorded(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) The records are well; who reads them alone sees it, too."""
-    fakes = FakeActivities(total=3, troubles={"close_job": [STORAGE] * (QUICK + 1)})
+    """(S16) The records work, so the row shows the wait."""
+    fakes = FakeActivities(total=3, failures={"close_job": [STORAGE] * (QUICK + 1)})
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         result = await job.result()
@@ -120,19 +125,19 @@ async def test_a_wait_for_the_store_is_written_into_the_row(
     assert shown == [(WaitReason.STORAGE, True), (None, False)]
 
 
-class OneBadBatch(FakeActivities):
-    """The second batch fails on a defect whatever is done."""
+class BatchWithDefect(FakeActivities):
+    """The second batch always fails with a defect."""
 
     def fail(self, name: str) -> None:
         if name == "download_batch" and self.batches[-1].batch == 2:
             raise ApplicationError("A defect.", type=INTERNAL_ERROR)
 
 
-async def test_a_defect_in_a_batch_ends_its_documents_and_no_others(
+async def test_defect_in_a_batch_fails_only_its_documents(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) After a few tries, as `internal_error`; the job goes on."""
-    fakes = OneBadBatch()
+    """(S16) After a few attempts, with `internal_error`; the job continues."""
+    fakes = BatchWithDefect()
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client, JobOptions(parallel_batches=1, lookahead=0))
         result = await job.result()
@@ -144,9 +149,9 @@ async def test_a_defect_in_a_batch_ends_its_documents_and_no_others(
     assert [batch.batch for batch in fakes.batches].count(2) == QUICK
 
 
-async def test_a_defect_at_the_listing_ends_the_job(skipping_server: WorkflowEnvironment) -> None:
-    """(S16, S5) Bounded for the source, and it says why."""
-    fakes = FakeActivities(troubles={"fetch_process": [INTERNAL_ERROR] * 100})
+async def test_defect_at_the_listing_fails_the_job(skipping_server: WorkflowEnvironment) -> None:
+    """(S16, S5) After a bounded number of attempts, with the reason."""
+    fakes = FakeActivities(failures={"fetch_process": [INTERNAL_ERROR] * 100})
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client, attach=Attach(subscription_id="one"))
         result = await job.result()
@@ -155,22 +160,22 @@ async def test_a_defect_at_the_listing_ends_the_job(skipping_server: WorkflowEnv
     assert fakes.closed[0].subscriptions == ["one"]
 
 
-async def test_a_defect_in_closing_leaves_the_manifest_out(
+async def test_defect_in_closing_skips_the_manifest(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) Row and events are worth more."""
-    fakes = FakeActivities(total=3, troubles={"close_job": [INTERNAL_ERROR] * QUICK})
+    """(S16) Row and events are written without it."""
+    fakes = FakeActivities(total=3, failures={"close_job": [INTERNAL_ERROR] * QUICK})
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client)
         assert (await job.result()).status is JobStatus.COMPLETED
     assert [closed.minimal for closed in fakes.closed] == [False] * QUICK + [True]
 
 
-async def test_a_job_that_cannot_write_its_end_fails_visibly(
+async def test_job_that_cannot_record_its_end_fails(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) The workflow fails, which a reconciliation finds; it is not repeated for ever."""
-    fakes = FakeActivities(total=3, troubles={"close_job": [INTERNAL_ERROR] * 100})
+    """(S16) Reconciliation finds the failed workflow; the attempts are bounded."""
+    fakes = FakeActivities(total=3, failures={"close_job": [INTERNAL_ERROR] * 100})
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client)
         with pytest.raises(WorkflowFailureError) as failure:
@@ -180,17 +185,19 @@ async def test_a_job_that_cannot_write_its_end_fails_visibly(
     assert len(fakes.closed) == 2 * QUICK
 
 
-async def test_records_that_stay_away_end_the_job(skipping_server: WorkflowEnvironment) -> None:
-    """(S16) After the patience that every wait has; nothing waits for ever."""
-    fakes = FakeActivities(total=3, troubles={"download_batch": [STORAGE] * 100_000})
+async def test_endless_outage_of_the_store_ends_the_job(
+    skipping_server: WorkflowEnvironment,
+) -> None:
+    """(S16) After the patience that limits every wait."""
+    fakes = FakeActivities(total=3, failures={"download_batch": [STORAGE] * 100_000})
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client)
         result = await job.result()
     assert (result.status, result.failed) == (JobStatus.FAILED, 3)
 
 
-class Dying(FakeActivities):
-    """A batch's worker dies of its first few attempts; the activity is just not heard of."""
+class DyingWorkers(FakeActivities):
+    """The worker dies during the first attempts of a batch."""
 
     deaths: int = 0
 
@@ -198,23 +205,23 @@ class Dying(FakeActivities):
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
         self.deaths += 1
         if self.deaths <= 6:
-            # As a worker says that shuts down in the middle of it: an error without a type.
+            # A worker that shuts down reports an error without a type.
             raise ApplicationError("Worker is shutting down", type="")
         return await super().download_batch(request)
 
 
-async def test_workers_that_die_are_no_defect(skipping_server: WorkflowEnvironment) -> None:
-    """(S16) More often than a defect is tried; another worker does the work."""
-    fakes = Dying(total=3, answer=available)
+async def test_dying_workers_are_no_defect(skipping_server: WorkflowEnvironment) -> None:
+    """(S16) They die more often than a defect is retried; the job still completes."""
+    fakes = DyingWorkers(total=3, answer=available)
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client)
         result = await job.result()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 3)
 
 
-async def test_a_cancel_ends_a_wait_for_records(dev_server: WorkflowEnvironment) -> None:
-    """(S16) The job ends, and what it waited for is shown no longer."""
-    fakes = FakeActivities(troubles={"fetch_process": [RECORDS] * 1000})
+async def test_cancellation_ends_a_wait_for_records(dev_server: WorkflowEnvironment) -> None:
+    """(S16) The job ends and shows no wait."""
+    fakes = FakeActivities(failures={"fetch_process": [RECORDS] * 1000})
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         await until_waiting(job, WaitReason.RECORDS)
@@ -227,9 +234,9 @@ async def test_a_cancel_ends_a_wait_for_records(dev_server: WorkflowEnvironment)
     assert attributes.get(WAITING_FOR) is None
 
 
-async def test_a_delivery_waits_for_the_records(skipping_server: WorkflowEnvironment) -> None:
-    """(S16) For as long as they are away; the attempt is then made once."""
-    receiver = FakeReceiver(troubles=[RECORDS] * 100)
+async def test_delivery_waits_for_the_records(skipping_server: WorkflowEnvironment) -> None:
+    """(S16) After the outage, the attempt is made once."""
+    receiver = FakeReceiver(failures=[RECORDS] * 100)
     async with (
         webhook_worker(skipping_server.client, receiver, skipping_server.get_current_time),
         asyncio.timeout(BOUND),
@@ -239,9 +246,9 @@ async def test_a_delivery_waits_for_the_records(skipping_server: WorkflowEnviron
     assert (result.outcome, result.attempts) == (DeliveryOutcome.DELIVERED, 1)
 
 
-async def test_a_defect_ends_a_delivery_with_a_reason(skipping_server: WorkflowEnvironment) -> None:
-    """(S16) Its row says so; nothing is repeated for ever."""
-    receiver = FakeReceiver(troubles=[INTERNAL_ERROR] * 100)
+async def test_defect_ends_a_delivery_with_its_reason(skipping_server: WorkflowEnvironment) -> None:
+    """(S16) The row has the reason; the attempts are bounded."""
+    receiver = FakeReceiver(failures=[INTERNAL_ERROR] * 100)
     async with (
         webhook_worker(skipping_server.client, receiver, skipping_server.get_current_time),
         asyncio.timeout(BOUND),
@@ -250,14 +257,14 @@ async def test_a_defect_ends_a_delivery_with_a_reason(skipping_server: WorkflowE
         result = await delivery.result()
     assert result.outcome is DeliveryOutcome.FAILED
     assert [abandoned.event_id for abandoned in receiver.abandoned] == [result.event_id]
-    assert len(receiver.troubles) == 100 - QUICK
+    assert len(receiver.failures) == 100 - QUICK
 
 
-async def test_a_delivery_of_which_nothing_can_be_written_fails(
+async def test_delivery_that_cannot_be_recorded_fails(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) Its workflow is over, so that a reconciliation sees that nobody tries."""
-    receiver = FakeReceiver(troubles=[INTERNAL_ERROR] * 100, writes=False)
+    """(S16) The workflow ends, so reconciliation finds a delivery without one."""
+    receiver = FakeReceiver(failures=[INTERNAL_ERROR] * 100, writes=False)
     async with (
         webhook_worker(skipping_server.client, receiver, skipping_server.get_current_time),
         asyncio.timeout(BOUND),

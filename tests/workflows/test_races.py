@@ -1,4 +1,4 @@
-"""What gets lost or left behind between a job, its activities and who steers it."""
+"""Races between a job, its activities, and operators' requests."""
 
 import asyncio
 import contextlib
@@ -35,8 +35,8 @@ from workflows.download_process import DownloadProcessWorkflow
 BOUND = 180
 
 
-async def held_up(until: asyncio.Event, cancelled: asyncio.Event | None = None) -> None:
-    """Work on until then; with `cancelled`, which is set, even after a cancellation."""
+async def heartbeat_until(until: asyncio.Event, cancelled: asyncio.Event | None = None) -> None:
+    """Send heartbeats until the event; with `cancelled`, set it on cancellation and go on."""
     refused: asyncio.CancelledError | None = None
     while not until.is_set():
         activity.heartbeat()
@@ -51,8 +51,8 @@ async def held_up(until: asyncio.Event, cancelled: asyncio.Event | None = None) 
         raise refused
 
 
-class TwoSlow(FakeActivities):
-    """The first document has to be tried twice; the third and fourth batch last until it is."""
+class TwoSlowBatches(FakeActivities):
+    """The first document needs two attempts; batches 3 and 4 last until the second one."""
 
     again: asyncio.Event
 
@@ -63,17 +63,17 @@ class TwoSlow(FakeActivities):
         if (first.position, first.attempt) == (0, 2):
             self.again.set()
         elif request.batch <= 2:
-            # Within the time in which a batch is no straggler yet, but not much.
+            # A little less than the time after which a batch is a straggler.
             await asyncio.sleep(0.6 * batches.STRAGGLER_AFTER.total_seconds())
         else:
-            await held_up(self.again)
+            await heartbeat_until(self.again)
         return result
 
 
-async def test_a_retry_waits_for_no_two_slow_batches(
+async def test_due_retry_starts_when_a_slow_batch_becomes_a_straggler(
     dev_server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S4) All places are taken when it becomes due; it is made as soon as one is a straggler's."""
+    """(S4) All slots are taken when the retry becomes due."""
     monkeypatch.setattr(batches, "STRAGGLER_AFTER", batches.STRAGGLER_AFTER / 20)
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
@@ -84,53 +84,53 @@ async def test_a_retry_waits_for_no_two_slow_batches(
             reason=Reason.DOCUMENT_ERROR if bad else None,
         )
 
-    fakes = TwoSlow(total=20, answer=answer)
+    fakes = TwoSlowBatches(total=20, answer=answer)
     fakes.again = asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND / 3):
         job = await start(dev_server.client, JobOptions(retry_unit_seconds=0.75))
         assert (await job.result()).available == 20
 
 
-class SlowToAnswer(FakeActivities):
-    """The question whether the source works takes its time to end, and so does a batch."""
+class SlowCheck(FakeActivities):
+    """The check of the source ends only when the test allows it."""
 
-    asked: asyncio.Event
-    answers: asyncio.Event
+    called: asyncio.Event
+    allowed: asyncio.Event
     closed_during: bool = False
 
     @activity.defn
     async def await_source(self, request: AwaitSource) -> SourceCheck:
-        self.asked.set()
-        await held_up(self.answers, asyncio.Event())
-        # The real one writes the row before it ends.
+        self.called.set()
+        await heartbeat_until(self.allowed, asyncio.Event())
+        # The real activity writes the row before it ends.
         self.closed_during = bool(self.closed)
         return await super().await_source(request)
 
 
-async def test_no_activity_of_a_job_outlives_its_end(dev_server: WorkflowEnvironment) -> None:
-    """(S23) A question to the source writes the row: after the end, an ended job would run."""
-    fakes = SlowToAnswer(
+async def test_no_activity_runs_after_the_jobs_end(dev_server: WorkflowEnvironment) -> None:
+    """(S23) A check of the source after the end would write `processing` into the row."""
+    fakes = SlowCheck(
         answer=lambda wanted: DocumentOutcome(position=wanted.position, reason=Reason.STUB)
     )
-    fakes.asked, fakes.answers = asyncio.Event(), asyncio.Event()
+    fakes.called, fakes.allowed = asyncio.Event(), asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
-        await fakes.asked.wait()
+        await fakes.called.wait()
         await job.cancel()
-        # Time enough for an end that does not wait.
+        # Long enough for an end that does not wait for the check.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(fakes.closes.wait(), 1.5)
-        fakes.answers.set()
+        fakes.allowed.set()
         with pytest.raises(WorkflowFailureError):
             await job.result()
     assert not fakes.closed_during
 
 
-class ReadAgain(FakeActivities):
-    """The second reading of the metadata waits, and finds what the rows say of the failures."""
+class SlowSecondFetch(FakeActivities):
+    """The second fetch waits for the test and returns the failed document as failed."""
 
     reads: asyncio.Event
-    let: asyncio.Event
+    allowed: asyncio.Event
 
     @activity.defn
     async def fetch_process(self, request: FetchProcess) -> FetchedProcess:
@@ -139,14 +139,12 @@ class ReadAgain(FakeActivities):
             return fetched
         states = "pa" if request.again else "fa"
         self.reads.set()
-        await held_up(self.let)
+        await heartbeat_until(self.allowed)
         return fetched.model_copy(update={"states": states})
 
 
-async def test_a_retry_that_is_accepted_while_metadata_are_read_is_done(
-    dev_server: WorkflowEnvironment,
-) -> None:
-    """(S23) The reading finds the failures of before; what was promised holds all the same."""
+def first_document_fails_once() -> SlowSecondFetch:
+    """Two documents, of which the first fails for good at its first attempt."""
 
     def answer(wanted: BatchDocument) -> DocumentOutcome:
         bad = wanted.position == 0 and fakes.tries[0] == 1
@@ -157,8 +155,16 @@ async def test_a_retry_that_is_accepted_while_metadata_are_read_is_done(
             final=bad,
         )
 
-    fakes = ReadAgain(total=2, answer=answer, gate=asyncio.Event())
-    fakes.reads, fakes.let = asyncio.Event(), asyncio.Event()
+    fakes = SlowSecondFetch(total=2, answer=answer, gate=asyncio.Event())
+    fakes.reads, fakes.allowed = asyncio.Event(), asyncio.Event()
+    return fakes
+
+
+async def test_retry_accepted_during_a_metadata_fetch_is_made(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """(S23) The fetch returns the earlier failures; the accepted retry still happens."""
+    fakes = first_document_fails_once()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         await fakes.started.wait()
@@ -167,29 +173,18 @@ async def test_a_retry_that_is_accepted_while_metadata_are_read_is_done(
         fakes.gate.set()
         await fakes.reads.wait()
         shown = await steer(job, "retry_failed")
-        fakes.let.set()
+        fakes.allowed.set()
         assert shown.pending == 1
         result = await job.result()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 2)
 
 
-async def test_a_retry_that_is_accepted_while_metadata_are_waited_for_is_done(
+async def test_retry_accepted_during_a_wait_for_metadata_is_made(
     dev_server: WorkflowEnvironment,
 ) -> None:
-    """(S23) As above, but the source is out of order when the metadata are to be read again."""
-
-    def answer(wanted: BatchDocument) -> DocumentOutcome:
-        bad = wanted.position == 0 and fakes.tries[0] == 1
-        return DocumentOutcome(
-            position=wanted.position,
-            size=None if bad else 1,
-            reason=Reason.NOT_FOUND if bad else None,
-            final=bad,
-        )
-
-    fakes = ReadAgain(total=2, answer=answer, gate=asyncio.Event())
-    fakes.reads, fakes.let = asyncio.Event(), asyncio.Event()
-    fakes.let.set()
+    """(S23) As above, but the source does not work when the metadata are fetched again."""
+    fakes = first_document_fails_once()
+    fakes.allowed.set()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client, NEVER)
         await fakes.started.wait()
@@ -209,32 +204,32 @@ async def test_a_retry_that_is_accepted_while_metadata_are_waited_for_is_done(
     assert (result.status, result.available) == (JobStatus.COMPLETED, 2)
 
 
-class SlowToStop(FakeActivities):
-    """A batch that is cancelled takes its time."""
+class SlowCancellation(FakeActivities):
+    """A cancelled batch stops only when the test allows it."""
 
-    told: asyncio.Event
+    cancel_received: asyncio.Event
     stops: asyncio.Event
 
     @activity.defn
     async def download_batch(self, request: DownloadBatch) -> BatchResult:
         self.batches.append(request)
         self.started.set()
-        await held_up(self.stops, self.told)
+        await heartbeat_until(self.stops, self.cancel_received)
         return BatchResult(outcomes=[available(wanted) for wanted in request.documents])
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "retry_failed"])
-async def test_a_job_that_is_being_cancelled_refuses_steering(
+async def test_job_that_is_being_cancelled_refuses_steering(
     dev_server: WorkflowEnvironment, verb: str
 ) -> None:
-    """(S23) Its batches stop for seconds; nothing that is accepted meanwhile could be done."""
-    fakes = SlowToStop()
-    fakes.told, fakes.stops = asyncio.Event(), asyncio.Event()
+    """(S23) Nothing accepted while the batches stop could be carried out."""
+    fakes = SlowCancellation()
+    fakes.cancel_received, fakes.stops = asyncio.Event(), asyncio.Event()
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         await fakes.started.wait()
         await job.cancel()
-        await fakes.told.wait()
+        await fakes.cancel_received.wait()
         try:
             with pytest.raises(WorkflowUpdateFailedError) as refused:
                 await steer(job, verb)
@@ -246,31 +241,13 @@ async def test_a_job_that_is_being_cancelled_refuses_steering(
     assert refused.value.cause.type == temporal_names.JOB_CLOSING
 
 
-async def test_a_row_that_cannot_be_written_costs_no_document(
-    dev_server: WorkflowEnvironment,
-) -> None:
-    """(S16) A defect in showing a pause ends neither the pause nor the job."""
-    fakes = FakeActivities(gate=asyncio.Event(), troubles={"record_job": [INTERNAL_ERROR] * 100})
-    async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
-        job = await start(dev_server.client)
-        await fakes.started.wait()
-        await steer(job, "pause")
-        assert fakes.gate is not None
-        fakes.gate.set()
-        while len(fakes.troubles["record_job"]) > 96:
-            await asyncio.sleep(0.05)
-        await steer(job, "resume")
-        result = await job.result()
-    assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
-
-
-async def test_a_wait_for_the_store_that_cannot_be_written_ends_all_the_same(
+async def test_wait_for_the_store_ends_although_it_cannot_be_recorded(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) The batch is done, and nothing is shown as waited for at the end."""
+    """(S16) The batch completes, and no wait is shown at the end."""
     fakes = FakeActivities(
         total=3,
-        troubles={"download_batch": [STORAGE] * 6, "record_job": [INTERNAL_ERROR] * 100},
+        failures={"download_batch": [STORAGE] * 6, "record_job": [INTERNAL_ERROR] * 100},
     )
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client)
@@ -280,8 +257,8 @@ async def test_a_wait_for_the_store_that_cannot_be_written_ends_all_the_same(
     assert progress.waiting_for is None
 
 
-async def test_an_ended_job_waits_for_nothing_anywhere(dev_server: WorkflowEnvironment) -> None:
-    """(S16) Cancelled in a wait for the source: search attributes and Web UI say so, too."""
+async def test_ended_job_shows_no_wait(dev_server: WorkflowEnvironment) -> None:
+    """(S16) Cancelled during a wait: search attributes and Web UI show no wait."""
     fakes = FakeActivities(
         answer=lambda wanted: DocumentOutcome(position=wanted.position, reason=Reason.UNAVAILABLE),
         probes=[Reason.UNAVAILABLE] * 9,
@@ -298,8 +275,8 @@ async def test_an_ended_job_waits_for_nothing_anywhere(dev_server: WorkflowEnvir
     assert "cancelled" in shown
 
 
-class StoreIsGone(FakeActivities):
-    """No manifest can be put away any more."""
+class StoreUnreachable(FakeActivities):
+    """The store accepts no manifest."""
 
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
@@ -309,11 +286,11 @@ class StoreIsGone(FakeActivities):
         return await super().close_job(request)
 
 
-async def test_a_store_that_stays_away_does_not_keep_the_end_from_the_records(
+async def test_long_outage_of_the_store_does_not_prevent_the_jobs_end(
     skipping_server: WorkflowEnvironment,
 ) -> None:
-    """(S16) The manifest is waited for as long as anything; then row and events come without it."""
-    fakes = StoreIsGone(total=3)
+    """(S16) After the patience, row and events are written without the manifest."""
+    fakes = StoreUnreachable(total=3)
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client, attach=Attach(subscription_id="one"))
         result = await job.result()
