@@ -13,7 +13,7 @@ registered ones.
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -111,9 +111,9 @@ ATTEMPT_DELIVERY: Final = Activity[AttemptDelivery, AttemptedDelivery](
     AttemptedDelivery,
     WEBHOOKS_QUEUE,
     timedelta(seconds=60),
-    local=True,
     stops_first=False,
 )
+FIRST_ATTEMPT: Final = replace(ATTEMPT_DELIVERY, local=True)
 ABANDON_DELIVERY: Final = Activity[AbandonDelivery, None](
     "abandon_delivery", type(None), WEBHOOKS_QUEUE, timedelta(seconds=60), stops_first=False
 )
