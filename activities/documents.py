@@ -17,6 +17,7 @@ from temporalio import activity
 
 from activities import failures
 from autos import stall_watch
+from autos.cnj import CaseNumber
 from autos.contracts.download import BatchDocument, BatchResult, DocumentOutcome, DownloadBatch
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.states import DocumentState
@@ -202,13 +203,13 @@ class DocumentActivities:
             return DocumentOutcome(position=row.position, reason=Reason(row.reason), final=True)
         async with slots:
             started = now()
-            fetched = await self._fetch(row, document)
+            fetched = await self._fetch(request.case, row, document)
         if isinstance(fetched, _Refused):
             return await self._refused(request, row, document, fetched, started)
         reply, doubt = fetched
         with reply:
             await self._store.put(
-                document_key(request.process_number, reply.sha256),
+                document_key(request.case.digits, reply.sha256),
                 reply.spool,
                 reply.sha256,
                 reply.content_type,
@@ -230,7 +231,7 @@ class DocumentActivities:
         return DocumentOutcome(position=row.position, size=reply.size, doubt=doubt)
 
     async def _fetch(
-        self, row: Document, document: BatchDocument
+        self, case: CaseNumber, row: Document, document: BatchDocument
     ) -> tuple[Downloaded, Doubt | None] | _Refused:
         """Request the document at each of its addresses until one returns it.
 
@@ -242,6 +243,7 @@ class DocumentActivities:
         for address in row.addresses:
             text_only = is_text(address)
             reply = await self._source.document(
+                case,
                 address,
                 None if text_only else row.expected_size,
                 self._spool_directory,

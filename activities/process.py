@@ -30,8 +30,8 @@ class ProcessActivities:
         max_age = timedelta(seconds=request.max_age_seconds)
         async with self._database.transaction() as session:
             await jobs.open_job(session, request.job_id, case)
-            fresh = await processes.is_fresh(session, case.digits, max_age)
-        if not fresh:
+            read_at = await processes.fetched_at(session, case.digits)
+        if not processes.is_fresh(read_at, max_age):
             try:
                 listed = await self._source.process(case)
             except SourceRefused as refused:

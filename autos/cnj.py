@@ -97,6 +97,10 @@ class CaseNumber:
         check = check_digits(sequence, year, segment, court, origin)
         return cls.parse(f"{sequence:07}{check:02}{year:04}{segment:01}{court:02}{origin:04}")
 
+    def is_written(self, text: str) -> bool:
+        """True if the text is this number, masked or bare; for replies and stored addresses."""
+        return text.strip() in (self.digits, self.masked)
+
     @property
     def masked(self) -> str:
         """The number as people write it, `NNNNNNN-DD.AAAA.J.TR.OOOO`."""

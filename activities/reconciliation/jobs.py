@@ -113,7 +113,8 @@ class ReconcileJobs:
                 return
             waiting = await reconciliation.open_subscriptions(session, digits, until=findings.until)
             held = await documents.held(session, digits, None)
-            fresh = await processes.is_fresh(session, digits, max_age)
+            read_at = await processes.fetched_at(session, digits)
+        fresh = processes.is_fresh(read_at, max_age)
         if findings.repairs and fresh and held.settled:
             # All documents are settled; only the job's end is missing.
             await self._close(

@@ -163,7 +163,9 @@ async def start_if_needed(
             execution = await services.temporal.execution(case.digits)
             if execution is not None and execution.running and webhook_url is None:
                 return
-        elif (held.settled and _is_fresh(process, max_age)) or _was_refused_lately(job):
+        elif _was_refused_lately(job) or (
+            held.settled and processes.is_fresh(process.fetched_at, timedelta(seconds=max_age))
+        ):
             return
     await start(services, caller, case, max_age=max_age, webhook_url=webhook_url)
 
@@ -186,12 +188,6 @@ def check_refused(job: Job | None) -> None:
     kind = _REFUSALS.get(Reason(job.reason)) if job and job.reason else None
     if job and kind and job.status == JobStatus.FAILED:
         raise Problem(kind, reason=job.reason)
-
-
-def _is_fresh(process: Process, max_age: int) -> bool:
-    return process.fetched_at is not None and process.fetched_at > datetime.now(UTC) - timedelta(
-        seconds=max_age
-    )
 
 
 def _was_refused_lately(job: Job | None) -> bool:

@@ -35,6 +35,7 @@ from api.problems import (
     respond,
     unavailable,
 )
+from autos.cnj import InvalidCaseNumber
 from autos.records.database import DatabaseUnreachable, is_outage
 from autos.store import StoreError
 from autos.vault import DecryptionFailed
@@ -45,6 +46,7 @@ _HANDLED: Final = (
     Problem,
     RequestValidationError,
     HTTPException,
+    InvalidCaseNumber,
     DecryptionFailed,
     RPCError,
     StoreError,
@@ -73,6 +75,8 @@ def as_problem(error: BaseException) -> Problem | None:
             return _invalid(error)
         case HTTPException():
             return Problem(_OF_THE_FRAMEWORK[error.status_code], headers=error.headers)
+        case InvalidCaseNumber():
+            return Problem(INVALID_CASE_NUMBER, str(error))
         case DecryptionFailed():
             # Its text names the setting and no secret.
             return unavailable(RECORDS_UNAVAILABLE, str(error))

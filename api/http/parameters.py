@@ -8,9 +8,8 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Query
 
-from api.problems import INVALID_CASE_NUMBER, Problem
 from api.schemas import NUMBER
-from autos.cnj import CaseNumber, InvalidCaseNumber
+from autos.cnj import CaseNumber
 
 PREFIX: Final = "/api/v1"
 """Every path under it needs a key, except those of `SIGNED_RECEIVER`."""
@@ -24,22 +23,10 @@ _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 # ------------------------------------------------------------------ paths and queries
 
 
-def parse(number: str) -> CaseNumber:
-    """The case number.
-
-    Raises:
-        Problem: it is none; says why.
-    """
-    try:
-        return CaseNumber.parse(number)
-    except InvalidCaseNumber as error:
-        raise Problem(INVALID_CASE_NUMBER, str(error)) from error
-
-
 async def _case(
     number: Annotated[str, Path(description="The CNJ number, bare or masked", examples=[NUMBER])],
 ) -> CaseNumber:
-    return parse(number)
+    return CaseNumber.parse(number)
 
 
 Case = Annotated[CaseNumber, Depends(_case)]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from api.downloads.start import start
 from api.http import pagination
 from api.http.auth import CallerDependency, authenticated
-from api.http.parameters import Cursor, Limit, parse, status_url
+from api.http.parameters import Cursor, Limit, status_url
 from api.jobs import schemas
 from api.problems import (
     ENGINE_UNAVAILABLE,
@@ -46,7 +46,7 @@ async def list_jobs(
     cursor: Cursor = None,
 ) -> schemas.JobPage:
     """Counters of running jobs come from the records, so they may be slightly behind the status."""
-    case = parse(process_number) if process_number is not None else None
+    case = CaseNumber.parse(process_number) if process_number is not None else None
     async with services.records.transaction() as session:
         rows = await jobs.page(
             session,

@@ -12,11 +12,12 @@ from fastapi import APIRouter, Path, Query
 
 from api.http import pagination
 from api.http.auth import Caller, CallerDependency, authenticated
-from api.http.parameters import Cursor, Limit, parse
+from api.http.parameters import Cursor, Limit
 from api.problems import ENGINE_UNAVAILABLE, INVALID_CURSOR, Problem, ProblemType, responses
 from api.services import ServicesDependency
 from api.webhooks import schemas, secret, testing
 from api.webhooks.redeliveries import MOST_PER_HOUR
+from autos.cnj import CaseNumber
 from autos.records import deliveries
 from autos.records.models import Attempt
 from autos.webhooks.sender import Failure
@@ -70,7 +71,7 @@ async def list_deliveries(
             session,
             owner=_owner(caller),
             status=status,
-            process_number=parse(process_number).digits if process_number else None,
+            process_number=CaseNumber.parse(process_number).digits if process_number else None,
             before=pagination.time_and_text(cursor),
             limit=limit + 1,
             with_attempts=attempts,

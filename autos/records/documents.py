@@ -65,7 +65,7 @@ class DocumentRecord:
 
 async def page(
     session: AsyncSession,
-    process_number: str,
+    digits: str,
     *,
     state: DocumentState | None = None,
     start: int = 0,
@@ -74,7 +74,7 @@ async def page(
     """Documents from a position on, in order."""
     query = (
         select(Document)
-        .where(Document.process_number == process_number, Document.position >= start)
+        .where(Document.process_number == digits, Document.position >= start)
         .order_by(Document.position)
         .limit(limit)
     )
@@ -83,13 +83,11 @@ async def page(
     return (await session.scalars(query)).all()
 
 
-async def get(
-    session: AsyncSession, process_number: str, document_id: uuid.UUID
-) -> Document | None:
+async def get(session: AsyncSession, digits: str, document_id: uuid.UUID) -> Document | None:
     """One document of a process, by its id here or at the source."""
     return await session.scalar(
         select(Document).where(
-            Document.process_number == process_number,
+            Document.process_number == digits,
             or_(Document.id == document_id, Document.source_id == str(document_id)),
         )
     )
@@ -97,7 +95,7 @@ async def get(
 
 async def held(
     session: AsyncSession,
-    process_number: str,
+    digits: str,
     active_job: str | None,
     *,
     retry_doubtful: bool = False,
@@ -106,7 +104,7 @@ async def held(
 
     Args:
         session: in a transaction.
-        process_number: the process's digits.
+        digits: the process's number.
         active_job: the running job's id. What failed in an earlier job then counts as pending,
             because this job retries it. None if no job runs; then nothing counts as processing.
         retry_doubtful: count a document stored with a doubt as pending if the source still lists
@@ -131,7 +129,7 @@ async def held(
             select(
                 func.string_agg(letter, aggregate_order_by(literal(""), Document.position)),
                 func.sum(Document.size).filter(Document.is_available),
-            ).where(Document.process_number == process_number)
+            ).where(Document.process_number == digits)
         )
     ).one()
     return DocumentStates(states or "", int(stored or 0))

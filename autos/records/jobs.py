@@ -69,11 +69,11 @@ async def get(session: AsyncSession, job_id: str) -> Job | None:
     return await session.get(Job, job_id)
 
 
-async def latest(session: AsyncSession, process_number: str) -> Job | None:
+async def latest(session: AsyncSession, digits: str) -> Job | None:
     """The process's newest job."""
     return await session.scalar(
         select(Job)
-        .where(Job.process_number == process_number)
+        .where(Job.process_number == digits)
         .order_by(Job.created_at.desc(), Job.id.desc())
         .limit(1)
     )
@@ -175,13 +175,13 @@ async def add_pending(session: AsyncSession, *, job_id: str, process_number: str
     await announce(session, process_number)
 
 
-async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> None:
+async def open_job(session: AsyncSession, job_id: str, case: CaseNumber) -> None:
     """Make sure that process and job have rows, and that the job counts as started."""
-    await processes.ensure(session, number)
+    await processes.ensure(session, case)
     started = now()
     await session.execute(
         insert(Job)
-        .values(id=job_id, process_number=number.digits, created_at=started, started_at=started)
+        .values(id=job_id, process_number=case.digits, created_at=started, started_at=started)
         .on_conflict_do_update(
             index_elements=[Job.id],
             # The row may come from a machine whose clock is ahead.
@@ -192,7 +192,7 @@ async def open_job(session: AsyncSession, job_id: str, number: CaseNumber) -> No
             },
         )
     )
-    await announce(session, number.digits)
+    await announce(session, case.digits)
 
 
 async def record_status(

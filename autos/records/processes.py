@@ -24,25 +24,24 @@ async def ensure(session: AsyncSession, case: CaseNumber) -> None:
     )
 
 
-async def get(session: AsyncSession, number: str) -> Process | None:
+async def get(session: AsyncSession, digits: str) -> Process | None:
     """One process with all its metadata."""
-    return await session.get(Process, number)
+    return await session.get(Process, digits)
 
 
-async def existing(session: AsyncSession, number: str) -> bool:
+async def existing(session: AsyncSession, digits: str) -> bool:
     """True if the process has a row."""
-    found = await session.scalar(select(Process.number).where(Process.number == number))
+    found = await session.scalar(select(Process.number).where(Process.number == digits))
     return found is not None
 
 
-async def fetched_at(session: AsyncSession, number: str) -> datetime | None:
+async def fetched_at(session: AsyncSession, digits: str) -> datetime | None:
     """When the metadata was last read from the source; None if never, or if there is no row."""
-    return await session.scalar(select(Process.fetched_at).where(Process.number == number))
+    return await session.scalar(select(Process.fetched_at).where(Process.number == digits))
 
 
-async def is_fresh(session: AsyncSession, number: str, max_age: timedelta) -> bool:
-    """True if the stored metadata is younger than `max_age`."""
-    read_at = await fetched_at(session, number)
+def is_fresh(read_at: datetime | None, max_age: timedelta) -> bool:
+    """True if metadata that was read at this time, or never, is younger than `max_age`."""
     return read_at is not None and now() - read_at < max_age
 
 
@@ -87,21 +86,21 @@ async def page(
     return [(process, newest) for process, newest in await session.execute(query)]
 
 
-async def unfinished(session: AsyncSession, number: str) -> set[str]:
+async def unfinished(session: AsyncSession, digits: str) -> set[str]:
     """The ids of the process's active jobs and of its subscriptions that no job has claimed."""
-    active = select(Job.id).where(Job.process_number == number, Job.is_active)
+    active = select(Job.id).where(Job.process_number == digits, Job.is_active)
     unclaimed = select(cast(Subscription.id, Text)).where(
-        Subscription.process_number == number, Subscription.job_id.is_(None)
+        Subscription.process_number == digits, Subscription.job_id.is_(None)
     )
     return set(await session.scalars(active.union_all(unclaimed)))
 
 
-async def purge(session: AsyncSession, number: str, known: set[str]) -> bool:
+async def purge(session: AsyncSession, digits: str, known: set[str]) -> bool:
     """Delete the process with its documents, jobs, subscriptions and deliveries.
 
     Args:
         session: in a transaction.
-        number: the process's digits.
+        digits: the case number's 20 digits.
         known: what was `unfinished` before the purge began.
 
     Returns:
@@ -109,13 +108,13 @@ async def purge(session: AsyncSession, number: str, known: set[str]) -> bool:
         documents and the time of the last reading are deleted.
     """
     # Serializes the purge with the insert of a job or a subscription.
-    await session.execute(select(Process.number).filter_by(number=number).with_for_update())
-    await announce(session, number)
-    if await unfinished(session, number) <= known:
-        await session.execute(delete(Process).where(Process.number == number))
+    await session.execute(select(Process.number).filter_by(number=digits).with_for_update())
+    await announce(session, digits)
+    if await unfinished(session, digits) <= known:
+        await session.execute(delete(Process).where(Process.number == digits))
         return True
-    await session.execute(delete(Document).where(Document.process_number == number))
+    await session.execute(delete(Document).where(Document.process_number == digits))
     await session.execute(
-        update(Process).where(Process.number == number).values(total_documents=0, fetched_at=None)
+        update(Process).where(Process.number == digits).values(total_documents=0, fetched_at=None)
     )
     return False

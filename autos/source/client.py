@@ -23,7 +23,7 @@ from autos.source.courtesy.limits import Limiter
 from autos.source.credentials.authorizer import Authorizer, TokenUse, accepts_token
 from autos.source.credentials.provider import Credentials
 from autos.source.http_exchange import WINDOW_SECONDS, Exchange, NoReply, Reply
-from autos.source.listing.addresses import UnusableAddress, read_path
+from autos.source.listing.addresses import CaseAddresses, UnusableAddress
 from autos.source.listing.duplicates import merge_movements
 from autos.source.listing.models import ListedProcess
 from autos.source.listing.parse import UnreadableListing, is_listed, parse_movements, parse_process
@@ -85,7 +85,6 @@ class Downloaded:
 @dataclass(frozen=True, slots=True)
 class _DocumentRequest:
     path: str
-    number: CaseNumber
     expected_size: int | None
     listed_type: str | None
     spool_directory: Path
@@ -135,7 +134,7 @@ class SourceClient:
         """Notify this observer of changes of courts' limits and breakers."""
         self._courts.observer = observer
 
-    async def process(self, number: CaseNumber) -> ListedProcess:
+    async def process(self, case: CaseNumber) -> ListedProcess:
         """Read a process's metadata and the list of all its documents.
 
         Raises:
@@ -143,25 +142,27 @@ class SourceClient:
                 NO_ACCESS also if only the detail refuses the token, twice; DOCUMENT_ERROR and
                 UNREADABLE_LISTING concern this process alone.
         """
-        detail = await self._detail(number)
+        request = partial(self._json, f"/api/v2/processos/{case.masked}")
+        detail = await self._authorizer.send(case, request, if_accepted=_CLOSED)
         if detail == _CLOSED:
             # One such reply may be a temporary fault of the gateway.
-            detail = await self._detail(number)
+            detail = await self._authorizer.send(case, request, if_accepted=_CLOSED)
         if isinstance(detail, Answer):
             try:
                 listed = await asyncio.to_thread(
-                    parse_process, number, detail.payload, self._exchange.origin
+                    parse_process, case, detail.payload, self._exchange.origin
                 )
                 return await self._with_documents_of_movements(listed)
             except (UnreadableListing, RecursionError):
                 detail = Refused(Reason.UNREADABLE_LISTING)
         elif detail.reason in (Reason.NOT_FOUND, Reason.DOCUMENT_ERROR):
-            detail = await self._confirm(number, detail)
+            detail = await self._confirm(case, detail)
         final = detail.final or detail.reason is Reason.NO_ACCESS
         raise SourceRefused(detail.reason, final, detail.retry_after)
 
     async def document(
         self,
+        case: CaseNumber,
         address: str,
         expected_size: int | None,
         spool_directory: Path,
@@ -174,6 +175,7 @@ class SourceClient:
         document alone: the source accepts the token for the case itself.
 
         Args:
+            case: the document's process.
             address: one of `ListedDocument.addresses`.
             expected_size: bytes, as listed, if they are.
             spool_directory: an existing folder on a disk with room; used beyond 8 MiB.
@@ -183,22 +185,20 @@ class SourceClient:
             OSError: the disk is full, or the spool could not be written.
         """
         try:
-            checked = read_path(address)
+            checked = CaseAddresses(case, self._exchange.origin).from_path(address)
         except UnusableAddress as error:
             return Refused(error.reason, final=True)
-        request = _DocumentRequest(
-            checked.path, checked.number, expected_size, listed_type, spool_directory
-        )
-        return await self._authorizer.send(checked.number, partial(self._download, request))
+        request = _DocumentRequest(checked.path, expected_size, listed_type, spool_directory)
+        return await self._authorizer.send(case, partial(self._download, request))
 
-    async def probe(self, number: CaseNumber, *, urgent: bool = False) -> Refused | None:
+    async def probe(self, case: CaseNumber, *, urgent: bool = False) -> Refused | None:
         """Send the cheapest request; return None if source and credential work, else the refusal.
 
         Args:
-            number: a process of the court that is probed.
+            case: a process of the court that is probed.
             urgent: probe although the court's breaker is open, or the token is refused.
         """
-        found = await self._search(number, urgent=urgent)
+        found = await self._search(case, urgent=urgent)
         if isinstance(found, Answer) or found.reason in (Reason.NOT_FOUND, Reason.NO_ACCESS):
             return None
         return found
@@ -216,65 +216,52 @@ class SourceClient:
         searched = await asyncio.to_thread(parse_movements, listed.number, found.payload)
         return replace(listed, movements=merge_movements([listed.movements, searched]))
 
-    async def _confirm(self, number: CaseNumber, detail: Refused) -> Refused:
+    async def _confirm(self, case: CaseNumber, detail: Refused) -> Refused:
         """Find out with a search whether a refused case is unknown or broken."""
-        found = await self._search(number)
+        found = await self._search(case)
         if isinstance(found, Refused):
             return found
-        if not is_listed(number, found.payload):
+        if not is_listed(case, found.payload):
             # Hits of other numbers show nothing about this one (docs/source.md#searches).
             return Refused(Reason.NOT_FOUND)
         broken = detail.reason is Reason.DOCUMENT_ERROR
         return Refused(Reason.DOCUMENT_ERROR if broken else Reason.UNREADABLE_LISTING)
 
-    async def _detail(self, number: CaseNumber) -> Answer | Refused:
+    async def _search(self, case: CaseNumber, *, urgent: bool = False) -> Answer | Refused:
         return await self._authorizer.send(
-            number, partial(self._detail_with, number), if_accepted=_CLOSED
-        )
-
-    async def _detail_with(self, number: CaseNumber, use: TokenUse) -> Answer | Refused:
-        found = await self._json(f"/api/v2/processos/{number.masked}", number, use)
-        if isinstance(found, Answer):
-            await self._authorizer.accepted(use, number)
-        return found
-
-    async def _search(self, number: CaseNumber, *, urgent: bool = False) -> Answer | Refused:
-        return await self._authorizer.send(
-            number,
-            partial(self._search_with, number, urgent=urgent),
+            case,
+            partial(self._search_with, urgent=urgent),
             if_accepted=_CLOSED,
             urgent=urgent,
             is_search=True,
         )
 
-    async def _search_with(
-        self, number: CaseNumber, use: TokenUse, *, urgent: bool = False
-    ) -> Answer | Refused:
-        path = f"/api/v2/processos?numeroProcesso={number.masked}"
-        found = await self._json(path, number, use, urgent=urgent)
-        if accepts_token(found):
-            await self._authorizer.accepted(use, number)
-        return found
+    async def _search_with(self, use: TokenUse, *, urgent: bool = False) -> Answer | Refused:
+        path = f"/api/v2/processos?numeroProcesso={use.case.masked}"
+        return await self._json(path, use, urgent=urgent, is_search=True)
 
     async def _json(
-        self, path: str, number: CaseNumber, use: TokenUse, *, urgent: bool = False
+        self, path: str, use: TokenUse, *, urgent: bool = False, is_search: bool = False
     ) -> Answer | Refused:
         try:
-            async with self._courts.turn(number.court, urgent=urgent) as turn:
-                return turn.ended(await self._receive_json(path, use, turn))
+            async with self._courts.turn(use.case.court, urgent=urgent) as turn:
+                found = turn.ended(await self._receive_json(path, use, turn))
         except NotSent as rejected:
             return rejected.refused
+        if isinstance(found, Answer) or (is_search and accepts_token(found)):
+            await self._authorizer.accepted(use)
+        return found
 
     async def _download(self, request: _DocumentRequest, use: TokenUse) -> Downloaded | Refused:
         with ExitStack() as on_refusal:
             spool = on_refusal.enter_context(Spool(request.spool_directory, quota=self._quota))
             try:
-                async with self._courts.turn(request.number.court) as turn:
+                async with self._courts.turn(use.case.court) as turn:
                     outcome = turn.ended(await self._receive_file(request, use, spool, turn))
             except NotSent as rejected:
                 return rejected.refused
             if isinstance(outcome, Downloaded):
-                await self._authorizer.accepted(use, request.number)
+                await self._authorizer.accepted(use)
                 on_refusal.pop_all()
             return outcome
 

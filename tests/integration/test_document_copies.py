@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.documents import DocumentActivities
+from autos.cnj import CaseNumber
 from autos.contracts.download import DocumentOutcome
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.retries import retry_rule
@@ -218,11 +219,16 @@ class Defective:
         self._source, self._broken, self._error = source, broken, error
 
     async def document(
-        self, address: str, expected_size: int | None, folder: Path, listed_type: str | None
+        self,
+        number: CaseNumber,
+        address: str,
+        expected_size: int | None,
+        folder: Path,
+        listed_type: str | None,
     ) -> Downloaded | Refused:
         if self._broken in address:
             raise self._error
-        return await self._source.document(address, expected_size, folder, listed_type)
+        return await self._source.document(number, address, expected_size, folder, listed_type)
 
 
 async def test_defect_at_one_document_does_not_affect_the_others(

@@ -306,10 +306,11 @@ async def test_freshness_is_the_age_of_the_last_fetch(database: Database, case: 
     async with database.transaction() as session:
         await jobs.open_job(session, f"1-{case}", case)
         hour = timedelta(hours=1)
-        assert not await processes.is_fresh(session, case.digits, hour)
+        assert not processes.is_fresh(await processes.fetched_at(session, case.digits), hour)
         await listings.save_listing(session, listing(case))
-        assert await processes.is_fresh(session, case.digits, hour)
-        assert not await processes.is_fresh(session, case.digits, timedelta(0))
+        read_at = await processes.fetched_at(session, case.digits)
+        assert processes.is_fresh(read_at, hour)
+        assert not processes.is_fresh(read_at, timedelta(0))
 
 
 async def test_job_end_is_derived_from_documents_and_events_are_created_once(

@@ -76,6 +76,14 @@ def test_other_text_is_refused_and_never_breaks(text: str) -> None:
     except InvalidCaseNumber:
         return
     assert text.strip() in (number.masked, number.digits)
+    assert number.is_written(text)
+
+
+def test_a_number_recognizes_its_own_spellings_only() -> None:
+    number = CaseNumber.parse("9990001-21.2024.4.03.6100")
+    assert all(number.is_written(text) for text in (number.masked, f" {number.digits}\n"))
+    others = ("", "9990002-86.2024.8.26.0100", "9990001212024.4.03.6100", number.digits[:19])
+    assert not any(number.is_written(text) for text in others)
 
 
 @pytest.mark.parametrize(

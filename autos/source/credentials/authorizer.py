@@ -11,7 +11,7 @@ changes during a check, one request may be misjudged; requests are retried.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeVar
 
@@ -40,15 +40,19 @@ class TokenCheck(Enum):
 
 @dataclass(slots=True)
 class TokenUse:
-    """One request's use of a token; the request sets `sent_at`, by the event loop's clock."""
+    """One request about a case with a token.
+
+    The request sets `sent_at`, by the event loop's clock.
+    """
 
     token: str
+    case: CaseNumber
     sent_at: float = 0.0
 
 
 Send = Callable[[TokenUse], Awaitable[Outcome | Refused]]
 """Makes exactly one request with the token."""
-Search = Callable[[CaseNumber, TokenUse], Awaitable[Answer | Refused]]
+Search = Callable[[TokenUse], Awaitable[Answer | Refused]]
 
 
 def accepts_token(found: Answer | Refused) -> bool:
@@ -61,20 +65,20 @@ class Authorizer:
 
     Args:
         credentials: provides tokens, and records whether the source accepts them.
-        search: searches for a case with the token given, and calls `accepted`.
+        search: searches for the case with the token, and calls `accepted`.
     """
 
     def __init__(self, credentials: Credentials, search: Search) -> None:
         self._credentials = credentials
         self._search = search
-        self._last_success = TokenUse("")
+        self._last_success: TokenUse | None = None
         self._worked_for: CaseNumber | None = None
         self._checks: dict[str, tuple[TokenUse, TokenCheck]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def send(
         self,
-        number: CaseNumber,
+        case: CaseNumber,
         request: Send[Outcome],
         *,
         if_accepted: Refused | None = None,
@@ -84,7 +88,7 @@ class Authorizer:
         """Send a request with the token, and again with the next token if the first is refused.
 
         Args:
-            number: the case the request is about.
+            case: what the request is about.
             request: makes exactly one request.
             if_accepted: the meaning of a refusal when the token itself is accepted; None keeps the
                 source's reason.
@@ -93,20 +97,20 @@ class Authorizer:
         """
         for _ in range(2):
             try:
-                use = TokenUse(await self._credentials.token())
+                use = TokenUse(await self._credentials.token(), case)
             except CredentialRefused:
                 return NO_CREDENTIAL
             if self._credentials.is_refused(use.token):
                 if not self._credentials.claim_probe(urgent=urgent):
                     return NO_CREDENTIAL
-                if not is_search and not await self._is_accepted_again(use.token, number):
+                if not is_search and not await self._is_accepted_again(use):
                     return NO_CREDENTIAL
             outcome = await request(use)
             if not isinstance(outcome, Refused) or outcome.unsent:
                 return outcome
             if outcome.reason is not Reason.CREDENTIAL:
                 return outcome
-            match await self._check(use, number, is_search=is_search):
+            match await self._check(use, is_search=is_search):
                 case TokenCheck.ACCEPTED:
                     return if_accepted or outcome
                 case TokenCheck.UNKNOWN:
@@ -116,39 +120,37 @@ class Authorizer:
                         break
         return NO_CREDENTIAL
 
-    async def accepted(self, use: TokenUse, number: CaseNumber) -> None:
+    async def accepted(self, use: TokenUse) -> None:
         """Record that the source accepted the token."""
         last = self._last_success
-        if use.token != last.token or use.sent_at > last.sent_at:
+        if last is None or use.token != last.token or use.sent_at > last.sent_at:
             self._last_success = use
-        self._worked_for = number
+        self._worked_for = use.case
         await self._credentials.accepted(use.token)
 
-    async def _is_accepted_again(self, token: str, number: CaseNumber) -> bool:
-        now = TokenUse(token, asyncio.get_running_loop().time())
-        return await self._check(now, number) is TokenCheck.ACCEPTED
+    async def _is_accepted_again(self, use: TokenUse) -> bool:
+        now = replace(use, sent_at=asyncio.get_running_loop().time())
+        return await self._check(now) is TokenCheck.ACCEPTED
 
-    async def _check(
-        self, use: TokenUse, number: CaseNumber, *, is_search: bool = False
-    ) -> TokenCheck:
+    async def _check(self, use: TokenUse, *, is_search: bool = False) -> TokenCheck:
         """Find out whether the source accepts the token of a request that was refused."""
-        async with self._locks.setdefault(number.court, asyncio.Lock()):
+        court = use.case.court
+        async with self._locks.setdefault(court, asyncio.Lock()):
             if _settles(self._last_success, use):
                 return TokenCheck.ACCEPTED
-            last, result = self._checks.get(number.court, (TokenUse(""), TokenCheck.UNKNOWN))
+            last, result = self._checks.get(court, (None, TokenCheck.UNKNOWN))
             if not _settles(last, use):
-                last = TokenUse(use.token, asyncio.get_running_loop().time())
-                result = await self._probe(use.token, number, is_search=is_search)
-                self._checks[number.court] = last, result
+                last = replace(use, sent_at=asyncio.get_running_loop().time())
+                result = await self._probe(use, is_search=is_search)
+                self._checks[court] = last, result
             return result
 
-    async def _probe(self, token: str, number: CaseNumber, *, is_search: bool) -> TokenCheck:
-        numbers = [] if is_search else [number]
-        if self._worked_for not in (None, number):
-            numbers.append(self._worked_for)
-        for case in numbers:
-            use = TokenUse(token)
-            found = await self._search(case, use)
+    async def _probe(self, use: TokenUse, *, is_search: bool) -> TokenCheck:
+        cases = [] if is_search else [use.case]
+        if self._worked_for not in (None, use.case):
+            cases.append(self._worked_for)
+        for case in cases:
+            found = await self._search(TokenUse(use.token, case))
             if accepts_token(found):
                 return TokenCheck.ACCEPTED
             if isinstance(found, Answer) or found.unsent or found.reason is not Reason.CREDENTIAL:
@@ -156,6 +158,6 @@ class Authorizer:
         return TokenCheck.REFUSED
 
 
-def _settles(later: TokenUse, use: TokenUse) -> bool:
+def _settles(later: TokenUse | None, use: TokenUse) -> bool:
     """Whether what one use of the token showed holds for another, which was sent before it."""
-    return later.token == use.token and later.sent_at >= use.sent_at
+    return later is not None and later.token == use.token and later.sent_at >= use.sent_at

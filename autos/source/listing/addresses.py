@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from autos.cnj import CaseNumber, InvalidCaseNumber
+from autos.cnj import CaseNumber
 from autos.contracts.reasons import Reason
 
 _PATH: Final = re.compile(
@@ -35,65 +35,59 @@ class Address:
     path: str
     document: str
     """The document's id at the source, a UUID, in lower case."""
-    number: CaseNumber
 
 
-def read_href(href: str, number: CaseNumber, base_url: str) -> Address:
-    """Read an href.
+@dataclass(frozen=True, slots=True)
+class CaseAddresses:
+    """Reads the addresses of one case's documents.
 
     Args:
-        href: relative, with or without `/api/v2`, or absolute on the source's own host.
-        number: the process whose listing it was found in.
+        case: the only case whose documents have an address here.
         base_url: the source, scheme and host (and port).
-
-    Raises:
-        UnusableAddress: FOREIGN_HOST for another scheme, host or port or a user in the URL;
-            NO_ADDRESS for a path that is not a document of this process.
     """
-    try:
-        parts = urlsplit(href.strip())
-        own = not (parts.scheme or parts.netloc) or _origin(parts) == _origin(urlsplit(base_url))
-    except ValueError:
-        raise UnusableAddress(Reason.NO_ADDRESS) from None
-    if not own or "@" in parts.netloc or "\\" in href:
-        raise UnusableAddress(Reason.FOREIGN_HOST)
-    address = read_path(parts.path)
-    if address.number != number:
-        raise UnusableAddress(Reason.NO_ADDRESS)
-    return address
 
+    case: CaseNumber
+    base_url: str
 
-def file_of(document: str, number: CaseNumber) -> Address:
-    """The address of a document's file where no href is listed.
+    def from_href(self, href: str) -> Address:
+        """Read an href: relative, with or without `/api/v2`, or absolute on the source's own host.
 
-    Args:
-        document: the document's UUID.
-        number: the process whose listing it was found in.
-    """
-    return read_path(f"/processos/{number.masked}/documentos/{document}/binario")
+        Raises:
+            UnusableAddress: FOREIGN_HOST for another scheme, host or port or a user in the URL;
+                NO_ADDRESS for a path that is not a document of this case.
+        """
+        try:
+            parts = urlsplit(href.strip())
+            own = not (parts.scheme or parts.netloc) or (
+                _origin(parts) == _origin(urlsplit(self.base_url))
+            )
+        except ValueError:
+            raise UnusableAddress(Reason.NO_ADDRESS) from None
+        if not own or "@" in parts.netloc or "\\" in href:
+            raise UnusableAddress(Reason.FOREIGN_HOST)
+        return self.from_path(parts.path)
+
+    def from_path(self, path: str) -> Address:
+        """Read a path; stored ones are checked by this before they are requested.
+
+        Raises:
+            UnusableAddress: NO_ADDRESS, if it is not the path of a document of this case.
+        """
+        match = _PATH.fullmatch(path)
+        if match is None or not self.case.is_written(match["number"]):
+            raise UnusableAddress(Reason.NO_ADDRESS)
+        document = match["document"]
+        full = f"/api/v2/processos/{match['number']}/documentos/{document}/{match['form']}"
+        return Address(full, document.lower())
+
+    def file_of(self, document: str) -> Address:
+        """The address of the file of the document with this UUID, where no href is listed."""
+        return self.from_path(f"/processos/{self.case.masked}/documentos/{document}/binario")
 
 
 def is_text(path: str) -> bool:
     """True for the address of the text taken out of a document (docs/source.md#text)."""
     return path.endswith("/texto")
-
-
-def read_path(path: str) -> Address:
-    """Read a path; stored ones are checked by this before they are requested.
-
-    Raises:
-        UnusableAddress: NO_ADDRESS, if it is not the path of a document.
-    """
-    match = _PATH.fullmatch(path)
-    if match is None:
-        raise UnusableAddress(Reason.NO_ADDRESS)
-    try:
-        number = CaseNumber.parse(match["number"])
-    except InvalidCaseNumber:
-        raise UnusableAddress(Reason.NO_ADDRESS) from None
-    document = match["document"]
-    full = f"/api/v2/processos/{match['number']}/documentos/{document}/{match['form']}"
-    return Address(full, document.lower(), number)
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

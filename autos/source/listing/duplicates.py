@@ -62,7 +62,7 @@ class _Group:
         )
 
 
-def merge_documents(copies: Iterable[Copy], number: CaseNumber) -> list[ListedDocument]:
+def merge_documents(copies: Iterable[Copy], case: CaseNumber) -> list[ListedDocument]:
     """One document per group of copies, in the order in which they are first listed."""
     groups: list[_Group] = []
     by_id: dict[str, _Group] = {}
@@ -85,7 +85,7 @@ def merge_documents(copies: Iterable[Copy], number: CaseNumber) -> list[ListedDo
             by_id.setdefault(document.source_id, group)
     taken: set[str] = set()
     return [
-        replace(_merged(group, number, taken), source_order=order)
+        replace(_merged(group, case, taken), source_order=order)
         for order, group in enumerate(groups)
     ]
 
@@ -104,7 +104,7 @@ def _is_same(one: Instance | None, other: Instance | None) -> bool:
     return one is other if one is None or other is None else one.is_same_as(other)
 
 
-def _merged(group: _Group, number: CaseNumber, taken: set[str]) -> ListedDocument:
+def _merged(group: _Group, case: CaseNumber, taken: set[str]) -> ListedDocument:
     copies = sorted(group.copies, key=lambda copy: copy.rank)
     preferred = copies[0].document
     addresses = dict.fromkeys(path for copy in copies for path in copy.document.addresses)
@@ -114,7 +114,7 @@ def _merged(group: _Group, number: CaseNumber, taken: set[str]) -> ListedDocumen
     refusal = Reason.FOREIGN_HOST if foreign else Reason.NO_ADDRESS
     return replace(
         preferred,
-        source_id=ids[0] if ids else _made_id(copies[0], number, taken),
+        source_id=ids[0] if ids else _made_id(copies[0], case, taken),
         alternate_ids=tuple(ids[1:]),
         addresses=files or tuple(addresses),
         refusal=None if addresses else refusal,
@@ -134,11 +134,11 @@ def _instance_name(group: _Group) -> str | None:
     return next((one.name for one in sorted(named, key=lambda one: not one.by_name)), None)
 
 
-def _made_id(copy: Copy, number: CaseNumber, taken: set[str]) -> str:
+def _made_id(copy: Copy, case: CaseNumber, taken: set[str]) -> str:
     """An id that is the same at every reading, independent of the position in the list."""
     content = copy.document.origin_id or json.dumps(without(copy.raw, ""), sort_keys=True)
     instance = copy.instance.name if copy.instance is not None else ""
-    name = "\n".join((number.digits, copy.court, instance, content))
+    name = "\n".join((case.digits, copy.court, instance, content))
     made = str(uuid.uuid5(_NAMESPACE, name))
     # Two equal invalid elements in a list are two documents.
     while made in taken:

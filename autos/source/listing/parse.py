@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from autos.cnj import CaseNumber, InvalidCaseNumber
+from autos.cnj import CaseNumber
 from autos.contracts.reasons import Reason
-from autos.source.listing.addresses import Address, UnusableAddress, file_of, read_href
+from autos.source.listing.addresses import Address, CaseAddresses, UnusableAddress
 from autos.source.listing.duplicates import Copy, merge_documents, merge_movements
 from autos.source.listing.models import ListedDocument, ListedMovement, ListedProcess
 from autos.source.listing.values import (
@@ -47,33 +47,34 @@ class UnreadableListing(ValueError):
     """The JSON contains nothing about this process; the message says what was expected."""
 
 
-def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedProcess:
+def parse_process(case: CaseNumber, payload: object, base_url: str) -> ListedProcess:
     """Parse a detail.
 
     Args:
-        number: the process that was requested; items of another number are left out.
+        case: the process that was requested; items of another number are left out.
         payload: the decoded JSON.
         base_url: the source's scheme and host; addresses on others are refused.
 
     Raises:
         UnreadableListing: no object about this number is in it, or it is nested too deep.
     """
-    items = _items_about(number, payload)
+    items = _items_about(case, payload)
     if not items:
         raise UnreadableListing(
-            f"The source's response has no object about process {number.masked}, or is nested "
+            f"The source's response has no object about process {case.masked}, or is nested "
             f"deeper than {DEEPEST} levels."
         )
     runs = [run for item in items for run in _runs(item)]
-    places = [place for item in items for place in _places(item, number)]
+    places = [place for item in items for place in _places(item, case)]
+    case_addresses = CaseAddresses(case, base_url)
     copies = (
-        _copy(raw, list_number, place, number, base_url)
+        _copy(raw, list_number, place, case_addresses)
         for list_number, place in enumerate(places)
         for raw in _documents(place.fields)
     )
     return ListedProcess(
-        number=number,
-        court=number.court,
+        number=case,
+        court=case.court,
         secrecy_level=max(secrecy_level(part.get("nivelSigilo")) for part in chain(items, runs)),
         class_name=_first(runs, "classe"),
         subjects=tuple(dict.fromkeys(chain.from_iterable(labels(r.get("assunto")) for r in runs))),
@@ -82,21 +83,20 @@ def parse_process(number: CaseNumber, payload: object, base_url: str) -> ListedP
             (at for run in runs if (at := moment(run.get("dataHoraAjuizamento")))), default=None
         ),
         metadata=_metadata(items),
-        documents=tuple(merge_documents(copies, number)),
+        documents=tuple(merge_documents(copies, case)),
         movements=merge_movements(map(_movements, places)),
     )
 
 
-def parse_movements(number: CaseNumber, payload: object) -> tuple[ListedMovement, ...]:
+def parse_movements(case: CaseNumber, payload: object) -> tuple[ListedMovement, ...]:
     """Parse only the movements, from the decoded JSON of a detail or a search."""
-    items = _items_about(number, payload)
-    return merge_movements(_movements(place) for item in items for place in _places(item, number))
+    items = _items_about(case, payload)
+    return merge_movements(_movements(place) for item in items for place in _places(item, case))
 
 
-def is_listed(number: CaseNumber, payload: object) -> bool:
+def is_listed(case: CaseNumber, payload: object) -> bool:
     """Whether an item of a search's reply names this number (docs/source.md#searches)."""
-    items = (item for item in _items(payload) if item.get("numeroProcesso") is not None)
-    return any(_names(item, number) for item in items)
+    return any(_names(item, case) for item in _items(payload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,16 @@ class _Place:
     instance: Instance | None
 
 
-def _items_about(number: CaseNumber, payload: object) -> list[dict[str, Any]]:
+def _items_about(case: CaseNumber, payload: object) -> list[dict[str, Any]]:
     if is_deeper_than(DEEPEST, payload):
         return []
-    return [item for item in _items(payload) if _is_about(item, number)]
+    # The source ignores unknown filters and then lists all cases.
+    return [
+        item
+        for item in _items(payload)
+        if (named := _names(item, case))
+        or (named is None and not _PLACES_OF_DOCUMENTS.isdisjoint(item))
+    ]
 
 
 def _items(payload: object) -> Iterator[dict[str, Any]]:
@@ -122,20 +128,13 @@ def _items(payload: object) -> Iterator[dict[str, Any]]:
             yield item
 
 
-def _is_about(item: dict[str, Any], number: CaseNumber) -> bool:
-    # The source ignores unknown filters and then lists all cases.
-    if item.get("numeroProcesso") is None:
-        return not _PLACES_OF_DOCUMENTS.isdisjoint(item)
-    return _names(item, number)
-
-
-def _names(item: dict[str, Any], number: CaseNumber) -> bool:
-    named = item["numeroProcesso"]
-    try:
-        # A number in JSON has lost its leading zeros.
-        return CaseNumber.parse(f"{named:020}" if type(named) is int else str(named)) == number
-    except InvalidCaseNumber:
-        return False
+def _names(item: dict[str, Any], case: CaseNumber) -> bool | None:
+    """Whether an item names this number; None if it names none."""
+    named = item.get("numeroProcesso")
+    if named is None:
+        return None
+    # A number in JSON has lost its leading zeros.
+    return case.is_written(f"{named:020}" if type(named) is int else str(named))
 
 
 def _runs(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -144,9 +143,9 @@ def _runs(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from objects(item.get(key))
 
 
-def _places(item: dict[str, Any], number: CaseNumber) -> Iterator[_Place]:
+def _places(item: dict[str, Any], case: CaseNumber) -> Iterator[_Place]:
     """Every object in an item that lists documents or movements, outer and known ones first."""
-    court = text(item.get("siglaTribunal")) or number.court
+    court = text(item.get("siglaTribunal")) or case.court
     waiting: list[tuple[object, str, Instance | None]] = [(item, court, None)]
     while waiting:
         value, court, instance = waiting.pop()
@@ -154,7 +153,7 @@ def _places(item: dict[str, Any], number: CaseNumber) -> Iterator[_Place]:
             waiting.extend((child, court, instance) for child in reversed(value))
         if not isinstance(value, dict):
             continue
-        if value.get("numeroProcesso") is not None and not _names(value, number):
+        if _names(value, case) is False:
             continue
         court, instance = _court(value) or court, read_instance(value) or instance
         if not _LISTS.isdisjoint(value):
@@ -173,10 +172,10 @@ def _documents(place: dict[str, Any]) -> list[object]:
     return listed if isinstance(listed, list) else []
 
 
-def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base_url: str) -> Copy:
+def _copy(raw: object, list_number: int, place: _Place, case_addresses: CaseAddresses) -> Copy:
     # Some lists contain bare ids.
     fields = raw if isinstance(raw, dict) else {"id": raw}
-    addresses, refusal = _addresses(fields, number, base_url)
+    addresses, refusal = _addresses(fields, case_addresses)
     kind = next(objects(fields.get("tipo")), {"nome": fields.get("tipo")})
     files = list(objects(fields.get("arquivo")))
     details = files[0] if files else {}
@@ -201,7 +200,7 @@ def _copy(raw: object, list_number: int, place: _Place, number: CaseNumber, base
 
 
 def _addresses(
-    fields: dict[str, Any], number: CaseNumber, base_url: str
+    fields: dict[str, Any], case_addresses: CaseAddresses
 ) -> tuple[list[Address], Reason | None]:
     """The addresses of the file and of the text, or why there are none."""
     found: list[Address] = []
@@ -211,13 +210,13 @@ def _addresses(
         if not isinstance(href, str) or not href.strip():
             continue
         try:
-            found.append(read_href(href, number, base_url))
+            found.append(case_addresses.from_href(href))
         except UnusableAddress as error:
             if error.reason is Reason.FOREIGN_HOST:
                 refusal = error.reason
     listed_id = source_uuid(fields.get("id"))
     if not found and listed_id is not None:
-        found.append(file_of(listed_id, number))
+        found.append(case_addresses.file_of(listed_id))
     return found, None if found else refusal
 
 

@@ -115,13 +115,17 @@ async def fetch(
         running(script) as server,
         client_of(server, changes=changes, window=window) as client,
     ):
-        return await client.document(ADDRESS, expected, folder)
+        return await client.document(NUMBER, ADDRESS, expected, folder)
 
 
 async def arrives(
-    client: SourceClient, address: str, folder: Path, expected: int | None = None
+    client: SourceClient,
+    address: str,
+    folder: Path,
+    expected: int | None = None,
+    number: CaseNumber = NUMBER,
 ) -> None:
     """Show that the document can be downloaded now."""
-    outcome = await client.document(address, expected, folder)
+    outcome = await client.document(number, address, expected, folder)
     assert isinstance(outcome, Downloaded)
     outcome.close()

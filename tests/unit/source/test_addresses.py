@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from autos.cnj import CaseNumber
 from autos.contracts.reasons import Reason
-from autos.source.listing.addresses import UnusableAddress, file_of, is_text, read_href, read_path
+from autos.source.listing.addresses import CaseAddresses, UnusableAddress, is_text
 
 NUMBER = CaseNumber.parse("9990001-21.2024.4.03.6100")
 ID = "0f5c8f6e-1111-5222-8333-444455556666"
 TAIL = f"/processos/{NUMBER.masked}/documentos/{ID}/binario"
 PATH = "/api/v2" + TAIL
 BASE = "https://portal.example"
+ADDRESSES = CaseAddresses(NUMBER, BASE)
 
 
 @pytest.mark.parametrize(
@@ -28,13 +29,13 @@ BASE = "https://portal.example"
     ],
 )
 def test_addresses_of_documents(href: str) -> None:
-    address = read_href(href, NUMBER, BASE)
+    address = ADDRESSES.from_href(href)
     assert (address.path, address.document) == (PATH, ID)
 
 
 def test_bare_digits_and_capitals() -> None:
     href = f"/processos/{NUMBER.digits}/documentos/{ID.upper()}/texto"
-    assert read_href(href, NUMBER, BASE).document == ID
+    assert ADDRESSES.from_href(href).document == ID
 
 
 @pytest.mark.parametrize(
@@ -63,28 +64,28 @@ def test_bare_digits_and_capitals() -> None:
 )
 def test_other_addresses_are_refused(href: str, reason: Reason) -> None:
     with pytest.raises(UnusableAddress) as refused:
-        read_href(href, NUMBER, BASE)
+        ADDRESSES.from_href(href)
     assert refused.value.reason is reason
 
 
 def test_the_text_of_a_document_is_not_its_file() -> None:
     """(S12) An address of the text is recognised, and its document can be marked."""
-    assert is_text(read_href(TAIL.replace("binario", "texto"), NUMBER, BASE).path)
+    assert is_text(ADDRESSES.from_href(TAIL.replace("binario", "texto")).path)
     assert not is_text(PATH)
 
 
 def test_an_id_leads_to_the_file() -> None:
     """(S14) The route of a document's file is known."""
-    assert file_of(ID, NUMBER) == read_path(PATH)
+    assert ADDRESSES.file_of(ID) == ADDRESSES.from_path(PATH)
     with pytest.raises(UnusableAddress):
-        file_of("../x", NUMBER)
+        ADDRESSES.file_of("../x")
 
 
 @given(st.text() | st.text().map(lambda text: TAIL + text) | st.text().map(lambda t: BASE + t))
 def test_nothing_but_a_document_of_the_process_comes_out(href: str) -> None:
     try:
-        address = read_href(href, NUMBER, BASE)
+        address = ADDRESSES.from_href(href)
     except UnusableAddress:
         return
     assert address.path.startswith("/api/v2/processos/")
-    assert read_path(address.path) == address
+    assert ADDRESSES.from_path(address.path) == address

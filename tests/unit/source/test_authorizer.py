@@ -76,11 +76,13 @@ async def test_a_document_that_answers_401_is_its_own_trouble(tmp_path: Path) ->
     script = scripted(refused=lambda request: request.path == ADDRESS)
     async with running(script) as server, client_of(server) as client:
         for attempt in range(1, 4):
-            assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
+            assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
+                Reason.CREDENTIAL
+            )
             # The probe goes out with the same token, and so does everything else.
             assert await client.probe(NUMBER) is None
-            for address in (document(attempt), OTHER_ADDRESS):
-                await arrives(client, address, tmp_path)
+            await arrives(client, document(attempt), tmp_path)
+            await arrives(client, OTHER_ADDRESS, tmp_path, number=OTHER)
         paths = [request.path for request in server.requests]
     assert paths.count(ADDRESS) == 3
     # One search for each refusal, and the test's own probes.
@@ -93,11 +95,11 @@ async def test_many_documents_in_doubt_at_once_are_settled_by_one_check(tmp_path
     script = scripted(refused=lambda request: request.path in addresses)
     async with running(script) as server, client_of(server, at_once=30) as client:
         outcomes = await asyncio.gather(
-            *(client.document(address, None, tmp_path) for address in addresses[:18])
+            *(client.document(NUMBER, address, None, tmp_path) for address in addresses[:18])
         )
         assert outcomes == [Refused(Reason.CREDENTIAL)] * 18
         assert [request.path for request in server.requests].count(SEARCH) == 1
-        await client.document(addresses[20], None, tmp_path)
+        await client.document(NUMBER, addresses[20], None, tmp_path)
         assert [request.path for request in server.requests].count(SEARCH) == 2
 
 
@@ -114,9 +116,9 @@ async def test_a_later_success_shows_that_the_token_works(tmp_path: Path) -> Non
             writer.write(good(request))
 
     async with running(script) as server, client_of(server) as client:
-        doubtful = asyncio.create_task(client.document(ADDRESS, None, tmp_path))
+        doubtful = asyncio.create_task(client.document(NUMBER, ADDRESS, None, tmp_path))
         await asyncio.wait_for(arrived.wait(), 10)
-        await arrives(client, OTHER_ADDRESS, tmp_path)
+        await arrives(client, OTHER_ADDRESS, tmp_path, number=OTHER)
         go.set()
         assert await doubtful == Refused(Reason.CREDENTIAL)
         assert [request.path for request in server.requests] == [ADDRESS, OTHER_ADDRESS]
@@ -128,7 +130,7 @@ async def test_a_case_that_answers_401_to_everything_stops_no_other(tmp_path: Pa
     async with running(script) as server, client_of(server) as client:
         assert await client.probe(OTHER) is None
         assert await client.probe(NUMBER) is None
-        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
         with pytest.raises(SourceRefused) as refused:
             await client.process(NUMBER)
         assert (refused.value.reason, refused.value.final) == (Reason.NO_ACCESS, True)
@@ -162,11 +164,11 @@ async def test_a_token_that_the_search_refuses_is_not_sent_until_the_next_probe(
         assert await client.probe(OTHER) is None
         dead = True
         held = Refused(Reason.CREDENTIAL, unsent=True)
-        assert await client.document(ADDRESS, None, tmp_path) == held
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == held
         asked_in_all = [ADDRESS, SEARCH, OTHER_SEARCH]
         assert [request.path for request in server.requests[1:]] == asked_in_all
         outcomes = await asyncio.gather(
-            *(client.document(document(name), None, tmp_path) for name in range(20))
+            *(client.document(NUMBER, document(name), None, tmp_path) for name in range(20))
         )
         assert outcomes == [held] * 20
         assert await client.probe(OTHER) == held
@@ -179,7 +181,7 @@ async def test_a_token_that_the_search_refuses_is_not_sent_until_the_next_probe(
         assert credential.refused_since is not None
         # It is time for the next probe; the source still refuses it.
         monkeypatch.setattr(credentials_module, "REFUSED_FOR", credentials_module.REFUSED_FOR * 0)
-        assert await client.document(ADDRESS, None, tmp_path) == held
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == held
         assert [request.path for request in server.requests[4:]] == [SEARCH, OTHER_SEARCH]
         dead = False
         await arrives(client, ADDRESS, tmp_path)
@@ -213,7 +215,7 @@ async def test_a_source_that_is_down_leaves_the_token_alone(tmp_path: Path) -> N
 
     script = scripted(refused=lambda request: request.path == ADDRESS, otherwise=broken_search)
     async with running(script) as server, client_of(server) as client:
-        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
         await arrives(client, document(1), tmp_path)
         assert await client.probe(NUMBER) == Refused(Reason.UNAVAILABLE)
 
@@ -234,7 +236,7 @@ async def test_a_retry_after_of_one_document_stops_no_other(answer: bytes, tmp_p
 
     script = scripted(refused=lambda request: False, otherwise=otherwise)
     async with running(script) as server, client_of(server) as client:
-        refused = await client.document(ADDRESS, None, tmp_path)
+        refused = await client.document(NUMBER, ADDRESS, None, tmp_path)
         assert isinstance(refused, Refused)
         assert (refused.retry_after, refused.unsent) == (30, False)
         await arrives(client, document(1), tmp_path)
@@ -254,9 +256,9 @@ async def test_a_check_that_is_not_sent_refuses_nothing(tmp_path: Path) -> None:
 
     store = StaticCredentialStore(Credential("token"))
     async with running(script) as server, client_of(server, store=store) as client:
-        doubtful = asyncio.create_task(client.document(ADDRESS, None, tmp_path))
+        doubtful = asyncio.create_task(client.document(NUMBER, ADDRESS, None, tmp_path))
         await asyncio.wait_for(arrived.wait(), 10)
-        await client.document(document(1), None, tmp_path)
+        await client.document(NUMBER, document(1), None, tmp_path)
         go.set()
         assert await doubtful == Refused(Reason.CREDENTIAL)
         assert len(server.requests) == 2
@@ -272,7 +274,7 @@ async def test_a_document_whose_case_is_closed_says_so(tmp_path: Path) -> None:
         writer.write(reply(401, NO_ACCESS))
 
     async with running(script) as server, client_of(server) as client:
-        outcome = await client.document(ADDRESS, None, tmp_path)
+        outcome = await client.document(NUMBER, ADDRESS, None, tmp_path)
         assert outcome == Refused(Reason.NO_ACCESS, final=True)
         assert len(server.requests) == 1
 
@@ -286,7 +288,10 @@ async def test_documents_that_answer_401_refresh_nothing(tmp_path: Path) -> None
         for _ in range(3):
             for start in range(0, 30, 5):
                 outcomes = await asyncio.gather(
-                    *(client.document(a, None, tmp_path) for a in addresses[start : start + 5])
+                    *(
+                        client.document(NUMBER, a, None, tmp_path)
+                        for a in addresses[start : start + 5]
+                    )
                 )
                 assert outcomes == [Refused(Reason.CREDENTIAL)] * 5
         paths = [request.path for request in server.requests]
@@ -302,7 +307,7 @@ async def test_a_refused_token_is_refreshed_once_for_all_documents(tmp_path: Pat
         client_of(server, Credential("old", "r0"), at_once=30) as client,
     ):
         outcomes = await asyncio.gather(
-            *(client.document(document(name), None, tmp_path) for name in range(30))
+            *(client.document(NUMBER, document(name), None, tmp_path) for name in range(30))
         )
         for outcome in outcomes:
             assert isinstance(outcome, Downloaded)
@@ -324,7 +329,7 @@ async def test_a_refresh_that_did_not_help_is_not_repeated(
     ):
         for client in (one, two, one, two):
             for name in range(5):
-                assert await client.document(document(name), None, tmp_path) == Refused(
+                assert await client.document(NUMBER, document(name), None, tmp_path) == Refused(
                     Reason.CREDENTIAL, unsent=True
                 )
         assert [request.path for request in server.requests].count("/token") == 1
@@ -349,7 +354,9 @@ async def test_a_document_refused_with_the_fresh_token_too_is_not_refreshed_for(
         client_of(server, Credential("old", "r0")) as client,
     ):
         for _ in range(3):
-            assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
+            assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
+                Reason.CREDENTIAL
+            )
         paths = [request.path for request in server.requests]
     assert paths.count("/token") == 1
     assert paths.count(ADDRESS) == 4
@@ -365,7 +372,7 @@ async def test_a_token_that_cannot_be_sent_is_a_want_of_credential(
         client_of(server, Credential(token)) as client,
     ):
         held = Refused(Reason.CREDENTIAL, unsent=True)
-        assert await client.document(ADDRESS, None, tmp_path) == held
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == held
         assert await client.probe(NUMBER) == held
         with pytest.raises(SourceRefused) as refused:
             await client.process(NUMBER)

@@ -32,7 +32,7 @@ from tests.unit.source.server import Request, Script, always, by_path, reply, ru
 
 async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
     async with running(always(reply(200, PDF))) as server, client_of(server) as client:
-        outcome = await client.document(ADDRESS, len(PDF), tmp_path)
+        outcome = await client.document(NUMBER, ADDRESS, len(PDF), tmp_path)
     assert isinstance(outcome, Downloaded)
     with outcome:
         assert outcome.size == len(PDF)
@@ -116,7 +116,7 @@ async def test_no_server_listens(tmp_path: Path) -> None:
     async with running(hang) as server:
         pass
     async with client_of(server) as client:
-        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.UNAVAILABLE)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(Reason.UNAVAILABLE)
 
 
 async def test_too_large_is_refused_by_its_declared_length(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ async def test_too_large_is_refused_by_its_declared_length(tmp_path: Path) -> No
     async with running(only_the_head) as server, client_of(server, connections=1) as client:
         # Twice, over one connection: the first is given back.
         for _ in range(2):
-            outcome = await client.document(ADDRESS, None, tmp_path)
+            outcome = await client.document(NUMBER, ADDRESS, None, tmp_path)
             assert outcome == Refused(Reason.TOO_LARGE, final=True)
 
 
@@ -159,8 +159,9 @@ async def test_an_error_is_judged_by_its_beginning(tmp_path: Path) -> None:
 
 async def test_another_address_is_not_requested(tmp_path: Path) -> None:
     async with running(always(reply())) as server, client_of(server) as client:
-        outcome = await client.document("/api/v2/admin", None, tmp_path)
-    assert outcome == Refused(Reason.NO_ADDRESS, final=True)
+        for address in ("/api/v2/admin", OTHER_ADDRESS):
+            outcome = await client.document(NUMBER, address, None, tmp_path)
+            assert outcome == Refused(Reason.NO_ADDRESS, final=True)
     assert server.requests == []
 
 
@@ -179,7 +180,7 @@ async def test_a_dead_token_is_refreshed_and_the_request_is_sent_again(tmp_path:
         client_of(server, Credential("old", "r1")) as client,
     ):
         outcomes = await asyncio.gather(
-            *(client.document(ADDRESS, None, tmp_path) for _ in range(5))
+            *(client.document(NUMBER, ADDRESS, None, tmp_path) for _ in range(5))
         )
     assert all(isinstance(outcome, Downloaded) for outcome in outcomes)
     assert [request.path for request in server.requests].count("/token") == 1
@@ -187,7 +188,7 @@ async def test_a_dead_token_is_refreshed_and_the_request_is_sent_again(tmp_path:
 
 async def test_a_dead_token_without_a_refresh_is_sent_once(tmp_path: Path) -> None:
     async with running(always(reply(401))) as server, client_of(server) as client:
-        outcomes = [await client.document(ADDRESS, None, tmp_path) for _ in range(3)]
+        outcomes = [await client.document(NUMBER, ADDRESS, None, tmp_path) for _ in range(3)]
         assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL, unsent=True)
     # The document, and whether it is the token.
     assert [request.path for request in server.requests] == [ADDRESS, SEARCH]
@@ -201,7 +202,7 @@ async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
         writer.write(reply(200, PDF))
 
     async with running(slow) as server, client_of(server, at_once=4) as client:
-        await asyncio.gather(*(client.document(ADDRESS, None, tmp_path) for _ in range(30)))
+        await asyncio.gather(*(client.document(NUMBER, ADDRESS, None, tmp_path) for _ in range(30)))
     assert server.most_at_once == 4
 
 
@@ -212,6 +213,7 @@ async def test_a_process_is_read() -> None:
     assert [request.path for request in server.requests] == [f"/api/v2/processos/{NUMBER.masked}"]
 
 
+OTHER_ADDRESS = ADDRESS.replace(NUMBER.masked, "9990002-86.2024.8.26.0100")
 OTHER_HIT = HIT.replace(NUMBER.masked.encode(), b"9990002-86.2024.8.26.0100")
 NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
 
@@ -291,7 +293,7 @@ async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) ->
 
     async def churn(client: SourceClient, rounds: int) -> None:
         for _ in range(rounds):
-            task = asyncio.create_task(client.document(ADDRESS, None, tmp_path))
+            task = asyncio.create_task(client.document(NUMBER, ADDRESS, None, tmp_path))
             await asyncio.sleep(chance.uniform(0, 0.02))
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -300,7 +302,7 @@ async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) ->
         await asyncio.gather(*(churn(client, 40) for _ in range(20)))
         async with asyncio.timeout(10):
             outcomes = await asyncio.gather(
-                *(client.document(ADDRESS, len(PDF), tmp_path) for _ in range(20))
+                *(client.document(NUMBER, ADDRESS, len(PDF), tmp_path) for _ in range(20))
             )
     assert [type(outcome) for outcome in outcomes] == [Downloaded] * 20
 
@@ -308,10 +310,10 @@ async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) ->
 async def test_a_retry_after_of_one_document_holds_for_the_whole_court(tmp_path: Path) -> None:
     script = always(reply(429, headers={"retry-after": "30"}))
     async with running(script) as server, client_of(server) as client:
-        assert await client.document(ADDRESS, None, tmp_path) == Refused(
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
             Reason.RATE_LIMITED, retry_after=30
         )
-        held = await client.document(ADDRESS, None, tmp_path)
+        held = await client.document(NUMBER, ADDRESS, None, tmp_path)
         assert isinstance(held, Refused)
         assert held.unsent
         assert 25 < (held.retry_after or 0) <= 30
@@ -337,7 +339,7 @@ async def test_a_court_that_is_down_gets_no_more_requests_and_another_does(tmp_p
 
     async with running(script) as server, client_of(server) as client:
         for _ in range(40):
-            assert isinstance(await client.document(ADDRESS, None, tmp_path), Refused)
+            assert isinstance(await client.document(NUMBER, ADDRESS, None, tmp_path), Refused)
         assert len(server.requests) == FAILURES_TO_OPEN
         assert await client.probe(other) is None
 
@@ -348,7 +350,7 @@ async def test_documents_that_are_refused_for_their_own_sake_never_stop_a_court(
     script = always(reply(404, UNKNOWN))
     async with running(script) as server, client_of(server) as client:
         for _ in range(40):
-            assert await client.document(ADDRESS, None, tmp_path) == Refused(
+            assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
                 Reason.NOT_FOUND, final=True
             )
         assert len(server.requests) == 40

@@ -113,7 +113,7 @@ async def test_frames_without_end_are_a_timeout(
     changes = {"source_idle_timeout": IDLE, "source_min_bytes_per_minute": 0}
     async with running(script) as server, client_of(server, changes=changes) as client:
         async with asyncio.timeout(60):
-            outcome = await client.document(ADDRESS, None, tmp_path)
+            outcome = await client.document(NUMBER, ADDRESS, None, tmp_path)
     assert isinstance(outcome, Refused)
     assert outcome.reason in (Reason.TIMEOUT, Reason.UNAVAILABLE, Reason.TRUNCATED)
 
@@ -210,7 +210,7 @@ async def ends_well(script: Script, folder: Path) -> None:
     changes = {"source_idle_timeout": 2, "source_metadata_timeout": 2}
     async with running(script) as server, client_of(server, changes=changes) as client:
         async with asyncio.timeout(60):
-            outcome = await client.document(ADDRESS, None, folder)
+            outcome = await client.document(NUMBER, ADDRESS, None, folder)
             if isinstance(outcome, Downloaded):
                 outcome.close()
             await client.probe(NUMBER)
@@ -281,7 +281,9 @@ async def test_a_request_of_ours_that_cannot_be_sent_is_no_outage(tmp_path: Path
     """(S39) What the library refuses to send is our defect, and is not request for again."""
     async with running(always(reply(200, PDF))) as server, client_of(server) as client:
         client._document_headers["x-bad"] = "a\nb"
-        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.INTERNAL_ERROR)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
+            Reason.INTERNAL_ERROR
+        )
         assert server.requests == []
 
 
@@ -292,7 +294,7 @@ async def test_a_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> 
     changes = {"source_idle_timeout": IDLE}
     async with running(hang) as server, client_of(server, connections=1, changes=changes) as client:
         outcomes = await asyncio.gather(
-            *(client.document(ADDRESS, None, tmp_path) for _ in range(2))
+            *(client.document(NUMBER, ADDRESS, None, tmp_path) for _ in range(2))
         )
     assert outcomes == [Refused(Reason.TIMEOUT)] * 2
 

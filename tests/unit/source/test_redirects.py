@@ -114,7 +114,7 @@ async def test_a_second_redirect_is_not_followed(tmp_path: Path) -> None:
         writer.write(reply(302, b"", {"location": "/again"}))
 
     async with running(script) as server, client_of(server) as client:
-        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.REDIRECTED)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(Reason.REDIRECTED)
         assert len(server.requests) == 2
 
 
@@ -125,7 +125,7 @@ async def test_a_host_that_is_not_in_the_settings_is_not_asked(tmp_path: Path) -
         running(moved(ADDRESS, f"{store.origin}/f")) as server,
         client_of(server) as client,
     ):
-        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.REDIRECTED)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(Reason.REDIRECTED)
         assert store.requests == []
 
 
@@ -141,14 +141,16 @@ async def test_what_the_other_host_refuses_says_nothing_of_the_credential(tmp_pa
             running(moved(ADDRESS, f"{store.origin}/f")) as server,
             client_of(server, changes={"source_redirect_hosts": host}) as client,
         ):
-            assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.ERROR_BODY)
+            assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
+                Reason.ERROR_BODY
+            )
 
 
 async def test_a_login_in_place_of_a_document_puts_the_token_in_doubt(tmp_path: Path) -> None:
     """(S11) As a 401 does: if the search works, only the document is refused."""
     login = "https://sso.example/auth/realms/pje/protocol/openid-connect/auth"
     async with running(moved(ADDRESS, login)) as server, client_of(server) as client:
-        assert await client.document(ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
         assert [request.path for request in server.requests] == [ADDRESS, SEARCH]
 
 

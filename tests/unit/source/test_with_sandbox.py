@@ -47,11 +47,13 @@ async def client_of(
         yield SourceClient(settings, http, credentials, Limiter(LocalPermits(20)))
 
 
-async def attempts(client: SourceClient, address: str, folder: Path) -> list[Downloaded | Refused]:
+async def attempts(
+    client: SourceClient, number: CaseNumber, address: str, folder: Path
+) -> list[Downloaded | Refused]:
     """The attempts of a job at a document that is refused like this, without the pauses."""
     outcomes = []
     for _ in range(retry_rule(Reason.CREDENTIAL).attempts):
-        outcomes.append(outcome := await client.document(address, None, folder))
+        outcomes.append(outcome := await client.document(number, address, None, folder))
         if isinstance(outcome, Downloaded):
             outcome.close()
     return outcomes
@@ -73,10 +75,15 @@ async def test_one_document_that_answers_401_stops_nothing(
     assert number.court != BAD.court
     async with client_of(sandbox) as client:
         doubtful = await client.process(BAD)
-        refused = asyncio.create_task(attempts(client, await sandbox.path(BAD.digits, 0), tmp_path))
+        refused = asyncio.create_task(
+            attempts(client, BAD, await sandbox.path(BAD.digits, 0), tmp_path)
+        )
         listed = await client.process(number)
         outcomes = await asyncio.gather(
-            *(client.document(d.addresses[0], d.expected_size, tmp_path) for d in listed.documents)
+            *(
+                client.document(listed.number, d.addresses[0], d.expected_size, tmp_path)
+                for d in listed.documents
+            )
         )
         for outcome in outcomes:
             assert isinstance(outcome, Downloaded)
@@ -104,7 +111,10 @@ async def test_thirty_documents_that_answer_401_refresh_nothing(
         for start in range(0, 30, 5):
             batch = listed.documents[start : start + 5]
             found = await asyncio.gather(
-                *(attempts(client, document.addresses[0], tmp_path) for document in batch)
+                *(
+                    attempts(client, listed.number, document.addresses[0], tmp_path)
+                    for document in batch
+                )
             )
             assert found == [[Refused(Reason.CREDENTIAL)] * 3] * 5
     counters = await counted(sandbox)
@@ -124,7 +134,10 @@ async def test_a_token_that_dies_is_refreshed_once_and_nothing_is_lost(
         listed = await client.process(CaseNumber.parse(case["number"]))
         await sandbox.control("tokens/revoke", {"token": tokens["access_token"]})
         outcomes = await asyncio.gather(
-            *(client.document(d.addresses[0], d.expected_size, tmp_path) for d in listed.documents)
+            *(
+                client.document(listed.number, d.addresses[0], d.expected_size, tmp_path)
+                for d in listed.documents
+            )
         )
     for outcome in outcomes:
         assert isinstance(outcome, Downloaded)
