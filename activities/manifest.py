@@ -17,7 +17,7 @@ from typing import Any, Final
 from autos.cnj import CaseNumber
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.states import DocumentState, JobStatus
-from autos.document_facts import facts_of
+from autos.document_metadata import facts_of
 from autos.filenames import filename
 from autos.records.models import Document, Process, now
 from autos.records.movements import Movement

@@ -12,13 +12,13 @@ import structlog
 from temporalio import activity
 
 from autos import telemetry
-from autos.contracts.retries import webhook_delay
-from autos.contracts.webhooks import (
+from autos.contracts.deliveries import (
     AbandonDelivery,
     AttemptDelivery,
     AttemptedDelivery,
     DeliveryOutcome,
 )
+from autos.contracts.retries import webhook_delay
 from autos.records import deliveries
 from autos.records.database import Database
 from autos.records.deliveries import DeliveryContext

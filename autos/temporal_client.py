@@ -23,6 +23,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from autos.cnj import CaseNumber
+from autos.contracts.deliveries import DeliverWebhook
 from autos.contracts.download import Attach, DownloadProcess, JobOptions
 from autos.contracts.states import JobStatus
 from autos.contracts.temporal_names import (
@@ -36,7 +37,6 @@ from autos.contracts.temporal_names import (
     delivery_workflow_id,
     job_workflow_id,
 )
-from autos.contracts.webhooks import DeliverWebhook
 from autos.settings import Settings
 
 RPC_TIMEOUT: Final = timedelta(seconds=2)

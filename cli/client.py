@@ -1,7 +1,7 @@
 """Requests to the REST API.
 
-`ApiClient` answers with the JSON that the API sent, for `--json`; `read` makes one of the API's own
-models of it. A request is sent once: callers decide which errors are worth another attempt.
+`ApiClient` returns the JSON of a response unchanged, for `--json`. `parse` converts it to a model
+of the API. A request is sent once; callers decide which errors to retry.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -32,8 +32,8 @@ Model = TypeVar("Model", bound=BaseModel)
 Json = dict[str, Any]
 
 
-class Refused(CommandError):
-    """The API answered with a problem (RFC 9457)."""
+class ApiError(CommandError):
+    """The API returned an error, as problem details (RFC 9457)."""
 
     def __init__(self, message: str, status: int, retry_after: float | None) -> None:
         super().__init__(message)
@@ -55,24 +55,27 @@ class ApiClient:
     async def start_download(
         self, number: CaseNumber, *, webhook_url: str | None = None, force_refresh: bool = False
     ) -> tuple[JobStarted, Json]:
-        """Start the download of a process, or join the running job; the answer, and as sent."""
+        """Start the download of a process, or join its running job.
+
+        Returns the response as a model and as the JSON that was received.
+        """
         body: Json = {"force_refresh": force_refresh}
         if webhook_url:
             body["webhook_url"] = webhook_url
-        sent = await self.request("POST", f"/processes/{number.digits}/downloads", json=body)
-        return read(JobStarted, sent), sent
+        payload = await self.request("POST", f"/processes/{number.digits}/downloads", json=body)
+        return parse(JobStarted, payload), payload
 
     def documents(self, number: CaseNumber) -> AsyncIterator[Json]:
-        """Every document of a process."""
+        """All documents of a process."""
         return self.items(f"/processes/{number.digits}/documents")
 
     async def items(
         self, path: str, params: Mapping[str, str] | None = None
     ) -> AsyncIterator[Json]:
-        """Every item of a list, page after page."""
+        """All items of a list, fetched page by page."""
         query: dict[str, str | int] = {"limit": _PAGE, **(params or {})}
         while True:
-            page = read(_Page, await self.request("GET", path, params=query))
+            page = parse(_Page, await self.request("GET", path, params=query))
             for item in page.items:
                 yield item
             if page.next is None:
@@ -80,12 +83,13 @@ class ApiClient:
             query["cursor"] = page.next
 
     async def request(self, method: str, path: str, **options: Any) -> Json:
-        """Send a request; the JSON of its answer. Arguments and errors are those of `send`.
+        """Send a request and return the JSON of the response; takes the arguments of `send`.
 
         Raises:
-            CommandError: the answer is not JSON.
+            ApiError: the API returned an error.
+            CommandError: the response is not a JSON object.
         """
-        return json_of(await self.send(method, path, **options))
+        return json_object(await self.send(method, path, **options))
 
     async def send(
         self,
@@ -96,17 +100,17 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
         json: Json | None = None,
     ) -> httpx2.Response:
-        """Send a request below `/api/v1`; redirects are not followed.
+        """Send a request to a path below `/api/v1`; redirects are not followed.
 
         Raises:
-            Refused: the API refuses it.
+            ApiError: the API returned an error.
         """
-        reply = await self.http.request(
+        response = await self.http.request(
             method, f"/api/v1{path}", params=params, headers=headers, json=json
         )
-        if reply.is_error:
-            raise refused(reply)
-        return reply
+        if response.is_error:
+            raise api_error(response)
+        return response
 
 
 @asynccontextmanager
@@ -122,32 +126,32 @@ async def open_client(
     ) as http:
         try:
             yield ApiClient(http)
-        except httpx2.ConnectError as unreachable:
+        except httpx2.ConnectError as error:
             raise CommandError(
-                f"Nothing answers at {connection.url}. Start the embedded stack with `make up`, "
+                f"No server responds at {connection.url}. Start the embedded stack with `make up`, "
                 "or give another address with --url."
-            ) from unreachable
+            ) from error
 
 
-def read(model: type[Model], sent: Json) -> Model:
-    """An answer as the API's model of it.
+def parse(model: type[Model], payload: Json) -> Model:
+    """Convert the JSON of a response to a model of the API.
 
-    Members that only a newer service knows are ignored. A value that only a newer service knows,
-    such as a new `reason`, stays as it was sent; a new `status` is an error.
+    The service may be newer than this command. Unknown members are ignored, and an unknown value of
+    an enum, such as a new `reason`, is kept as text. An unknown `status` is an error.
 
     Raises:
-        CommandError: the answer does not fit the model.
+        CommandError: the JSON does not fit the model.
     """
     try:
-        return model.model_validate(sent)
+        return model.model_validate(payload)
     except ValidationError:
         pass
     try:
-        return cast(Model, _tolerant(model).model_validate(sent))
-    except ValidationError as unreadable:
-        first = unreadable.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _unreadable(f"{where}: {first['msg']}") from unreadable
+        return cast(Model, _tolerant(model).model_validate(payload))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        location = ".".join(str(part) for part in first["loc"])
+        raise _invalid_response(f"{location}: {first['msg']}") from error
 
 
 class _Tolerant(BaseModel):
@@ -159,12 +163,13 @@ class _Tolerant(BaseModel):
         try:
             return validate(value)
         except ValidationError as error:
-            kinds = {detail["type"] for detail in error.errors()}
-            if info.field_name == "status" or not kinds <= {"enum", "literal_error"}:
+            error_types = {detail["type"] for detail in error.errors()}
+            if info.field_name == "status" or not error_types <= {"enum", "literal_error"}:
                 raise
-            item = next(iter(get_args(cls.model_fields[str(info.field_name)].annotation)), None)
-            if isinstance(item, type) and issubclass(item, BaseModel):
-                return [read(item, one) for one in value]
+            annotation = cls.model_fields[str(info.field_name)].annotation
+            item_type = next(iter(get_args(annotation)), None)
+            if isinstance(item_type, type) and issubclass(item_type, BaseModel):
+                return [parse(item_type, item) for item in value]
             return value
 
 
@@ -179,7 +184,7 @@ class _Page(BaseModel):
 
 
 class _Problem(BaseModel):
-    """A refusal. A proxy in front of the API may answer with any other body."""
+    """Problem details. A proxy in front of the API may send any other body."""
 
     title: str | None = None
     detail: str | None = None
@@ -187,39 +192,38 @@ class _Problem(BaseModel):
     errors: list[Json] | None = None
 
 
-def json_of(reply: httpx2.Response) -> Json:
-    """The JSON of an answer.
+def json_object(response: httpx2.Response) -> Json:
+    """The JSON of a response.
 
     Raises:
         CommandError: it is not a JSON object.
     """
     try:
-        sent = reply.json()
+        payload = response.json()
     except ValueError as error:
-        raise _unreadable(str(error)) from error
-    if not isinstance(sent, dict):
-        raise _unreadable("it is not a JSON object")
-    return sent
+        raise _invalid_response(str(error)) from error
+    if not isinstance(payload, dict):
+        raise _invalid_response("it is not a JSON object")
+    return payload
 
 
-def refused(reply: httpx2.Response) -> Refused:
-    """The problem in an answer as an exception."""
+def api_error(response: httpx2.Response) -> ApiError:
+    """The exception for an error response."""
     try:
-        problem = _Problem.model_validate_json(reply.content)
+        problem = _Problem.model_validate_json(response.content)
     except ValidationError:
         problem = _Problem()
-    title = problem.title or f"The service refused the request (HTTP {reply.status_code})"
+    title = problem.title or f"The service refused the request (HTTP {response.status_code})"
     lines = [f"{title}: {problem.detail}" if problem.detail else f"{title}."]
     if problem.request_id:
         lines[0] += f" [request {problem.request_id}]"
     lines += [f"  {error.get('where')}: {error.get('message')}" for error in problem.errors or ()]
-    return Refused(
-        "\n".join(lines), reply.status_code, parse_retry_after(reply.headers.get("Retry-After"))
-    )
+    retry_after = parse_retry_after(response.headers.get("Retry-After"))
+    return ApiError("\n".join(lines), response.status_code, retry_after)
 
 
-def _unreadable(why: str) -> CommandError:
+def _invalid_response(reason: str) -> CommandError:
     return CommandError(
-        f"The answer cannot be read ({why}). Is this the address of an Autos API, and is this "
+        f"The response cannot be read ({reason}). Is this the address of an Autos API, and is this "
         "command as new as the service? See `autos --version`."
     )

@@ -1,4 +1,4 @@
-"""The frame of a command that uses the API: its common options, an open client, its exit code."""
+"""Registers commands that use the API, with their common options, a client and the exit code."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -20,12 +20,12 @@ def api_command(app: typer.Typer, name: str, action: Action, *, failure: int = F
     """Register a coroutine as a command: `@partial(api_command, app, "list")`.
 
     Args:
-        app: gets the command.
-        name: of the command.
-        action: gets an `ApiClient` and the values of its other parameters, which are the command's
-            arguments and options. It returns the exit code, or None for 0. Its docstring is the
-            help text.
-        failure: the exit code when the service cannot be reached or refuses the request.
+        app: the Typer application to which the command is added.
+        name: the name of the command.
+        action: called with an `ApiClient`. Its other parameters become the command's arguments and
+            options, and its docstring becomes the help text. It returns the exit code, or None
+            for 0.
+        failure: the exit code when the service is unreachable or rejects the request.
     """
 
     def command(
@@ -35,10 +35,10 @@ def api_command(app: typer.Typer, name: str, action: Action, *, failure: int = F
             code = call_api(find_connection(url, key, data_dir), action, **options)
             raise typer.Exit(code or 0)
 
-    _, *own = inspect.signature(action).parameters.values()
+    _, *specific = inspect.signature(action).parameters.values()
     *common, _ = inspect.signature(command).parameters.values()
-    parameters = [parameter.replace(kind=_KEYWORD) for parameter in (*own, *common)]
-    # Typer reads the command's arguments and options from here.
+    parameters = [parameter.replace(kind=_KEYWORD) for parameter in (*specific, *common)]
+    # Typer reads the arguments and options of a command from its signature.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as PEP 362 has it
     app.command(name, help=inspect.getdoc(action))(command)
     return action
@@ -60,16 +60,16 @@ def parse_number(text: str) -> CaseNumber:
     """Parse a case number.
 
     Raises:
-        CommandError: it is not one.
+        CommandError: the text is not a case number.
     """
     try:
         return CaseNumber.parse(text)
-    except InvalidCaseNumber as invalid:
-        raise CommandError(f"{text} is not a case number. {invalid}", USAGE) from invalid
+    except InvalidCaseNumber as error:
+        raise CommandError(f"{text} is not a case number. {error}", USAGE) from error
 
 
 def _number(text: str) -> CaseNumber:
-    # Typer replaces the text of an error that an argument's parser raises, so it is printed here.
+    # Typer replaces the text of an error that a parser raises, so it is printed here.
     with errors_reported():
         return parse_number(text)
 

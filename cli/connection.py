@@ -1,4 +1,4 @@
-"""Where the API is, and the key for it: from options, the environment or the embedded stack."""
+"""Finds the API's URL and key in the options, the environment or the embedded stack."""
 
 import os
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ DEFAULT_DATA_DIR: Final = Path(".autos")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The address of an API and a key for it."""
+    """The URL of an API and a key for it."""
 
     url: str
     key: str
@@ -34,13 +34,13 @@ def find_connection(
     data_dir: Path,
     environment: Mapping[str, str] = os.environ,
 ) -> Connection:
-    """Find the address and the key: options first, then the environment, then the stack.
+    """Find the URL and the key: options first, then the environment, then the embedded stack.
 
-    The embedded stack's key is sent only to the stack's own API, and only while that API listens
-    on its port: another service must not receive it.
+    The embedded stack's key is sent only to the stack's API, and only while that API listens on
+    its port. Another program that listens on the same port never receives the key.
 
     Raises:
-        CommandError: no address, or no key for it.
+        CommandError: there is no URL, or no key for it.
     """
     url = url or environment.get("AUTOS_API_URL") or None
     key = key or environment.get("AUTOS_API_KEY") or None
@@ -49,14 +49,15 @@ def find_connection(
     url = url or stack_url
     if url is None:
         raise CommandError(
-            f"The address of the API is not known: no stack was ever started in {data_dir}. Start "
-            "it with `make up`, or give an address with --url or AUTOS_API_URL."
+            f"The address of the API is not known: no stack has been started in {data_dir}. Start "
+            "one with `make up`, or give an address with --url or AUTOS_API_URL."
         )
     if key is None and state is not None and url.rstrip("/") == stack_url:
         if not part_listens(data_dir, "api", state.ports["api"]):
             raise CommandError(
-                f"The embedded stack in {data_dir} is not running, and its key is sent only to its "
-                "own API. Start it with `make up`, or give a key with --key or AUTOS_API_KEY."
+                f"The embedded stack in {data_dir} is not running, and its key is sent only "
+                "to the stack's API. Start it with `make up`, or give a key with --key or "
+                "AUTOS_API_KEY."
             )
         key = state.environment.get("AUTOS_ADMIN_KEY")
     if key is None:

@@ -1,7 +1,7 @@
 """`autos credentials`: set the credential for the source, and show its state.
 
-A token is read from standard input or typed at a prompt. It is never an argument, which every user
-of the machine can read, and it is never shown.
+A token is read from standard input or a prompt. It is never an argument, because other users of the
+machine can read arguments, and it is never printed.
 """
 
 import sys
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.client import ApiClient, Json, read
+from cli.client import ApiClient, Json, parse
 from cli.command import AsJson, api_command, call_api
 from cli.connection import DEFAULT_DATA_DIR, DataDir, Key, Url, find_connection
 from cli.terminal import USAGE, CommandError, errors_reported, print_json, print_line
 
 if TYPE_CHECKING:
-    # Slow to import, because it checks tokens as the source's client does; so only where needed.
+    # Slow to import: it includes the token checks of the source's client.
     from api.credentials.schemas import CredentialState
 
 app = typer.Typer(help="The credential for the source (needs an admin key).", no_args_is_help=True)
@@ -27,8 +27,8 @@ _PATH = "/credentials/pdpj"
 def set_command(url: Url = None, key: Key = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Set the access token, and the refresh token if there is one.
 
-    At a terminal it prompts for them. Otherwise it reads the access token from the first line of
-    standard input and the refresh token, if any, from the second:
+    At a terminal the command prompts for them. Otherwise it reads the access token from the first
+    line of standard input and the refresh token, if any, from the second:
     `autos credentials set < token.txt`.
     """
     with errors_reported():
@@ -67,32 +67,32 @@ async def set_tokens(client: ApiClient, access_token: str, refresh_token: str | 
         body["refresh_token"] = refresh_token
     from api.credentials.schemas import WokenJobs
 
-    woken = read(WokenJobs, await client.request("PUT", _PATH, json=body)).woken_jobs
+    woken = parse(WokenJobs, await client.request("PUT", _PATH, json=body)).woken_jobs
     print_line(f"The credential is set. {woken} jobs waited for it and resume now.")
 
 
 @partial(api_command, app, "show")
 async def show_credential(client: ApiClient, as_json: AsJson = False) -> None:
     """Show whether a credential is set, when it expires, and how many jobs wait for one."""
-    sent = await client.request("GET", _PATH)
+    payload = await client.request("GET", _PATH)
     if as_json:
-        print_json(sent)
+        print_json(payload)
         return
     from api.credentials.schemas import CredentialState
 
-    print_line(describe(read(CredentialState, sent)))
+    print_line(describe(parse(CredentialState, payload)))
 
 
 def describe(state: "CredentialState") -> str:
     """The state of the credential in one line."""
     if not state.is_set:
-        words = ["not set"]
+        parts = ["not set"]
     else:
-        words = ["set", "renewed automatically" if state.refreshable else "cannot be renewed"]
+        parts = ["set", "renewed automatically" if state.refreshable else "cannot be renewed"]
         if state.expires_at:
-            words.append(f"expires {state.expires_at.astimezone():%Y-%m-%d %H:%M}")
+            parts.append(f"expires {state.expires_at.astimezone():%Y-%m-%d %H:%M}")
     if state.refused_since:
-        words.append(f"refused since {state.refused_since.astimezone():%Y-%m-%d %H:%M}")
+        parts.append(f"refused since {state.refused_since.astimezone():%Y-%m-%d %H:%M}")
     if state.waiting_jobs:
-        words.append(f"{state.waiting_jobs} jobs wait for a new one")
-    return ", ".join(words)
+        parts.append(f"{state.waiting_jobs} jobs wait for a new one")
+    return ", ".join(parts)

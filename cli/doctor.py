@@ -1,7 +1,7 @@
 """`autos doctor`: checks every part, runs a reconciliation, and explains what it found.
 
-It uses the REST API only, so it works from any machine. The reconciliation is the one that the
-service runs every few minutes, plus the comparison of the bucket.
+It uses the REST API only, so it works from any machine. The reconciliation does what the service's
+schedules do: it compares the records with Temporal and with the bucket.
 """
 
 import time
@@ -15,34 +15,34 @@ import typer
 from api.diagnosis.schemas import Check, Diagnosis, Health
 from api.reconciliations.schemas import Findings, Reconciliation
 from autos.contracts.reconciliation import Kind, Step
-from cli.client import ApiClient, Json, json_of, read, refused
+from cli.client import ApiClient, Json, api_error, json_object, parse
 from cli.command import AsJson, api_command
 from cli.terminal import FAILED, print_json, print_line
 
 app = typer.Typer()
 
 CHECK_FAILED: Final = 2
-"""The exit code when a part could not be checked."""
+"""Exit code: a part could not be checked."""
 
 _WAIT: Final = 20
 """Seconds that one request waits for the reconciliation."""
 _MAX_SHOWN: Final = 5
-"""Findings of each kind that are listed by id."""
+"""Findings of each kind that are printed with their ids."""
 
 _UNREACHABLE: Final = {
     "records": "Check AUTOS_DATABASE_URL and the PostgreSQL server.",
     "engine": "Check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the Temporal server. New jobs are "
-    "refused until it answers.",
+    "refused until it responds.",
     "store": "Check AUTOS_S3_ENDPOINT, AUTOS_S3_BUCKET and the keys, and that the bucket exists.",
 }
 _MARKS: Final = {True: "ok  ", False: "!!  ", None: "??  "}
 
 
 class Explanation(NamedTuple):
-    """What a kind of finding means, in sentences."""
+    """The texts for one kind of finding."""
 
     found: str
-    """Follows the number of findings."""
+    """Printed after the number of findings."""
     repaired: str
     advice: str
 
@@ -56,13 +56,13 @@ EXPLANATIONS: Final = {
     ),
     Kind.JOB_UNKNOWN: Explanation(
         "were accepted, but do not exist in Temporal.",
-        "Each was started again, or closed if all of its documents are stored; no subscriber is "
-        "lost.",
+        "Each was started again, or closed if all of its documents are stored. Their subscribers "
+        "are kept.",
         "Find out why Temporal lost them: check its database, its backup and TEMPORAL_NAMESPACE.",
     ),
     Kind.JOB_SUPERSEDED: Explanation(
         "were recorded as running, although their process has a newer job.",
-        "Their end is now recorded; the newer jobs go on.",
+        "Their end is now recorded. The newer jobs continue.",
         "No action is needed.",
     ),
     Kind.JOB_UNRECORDED: Explanation(
@@ -71,8 +71,8 @@ EXPLANATIONS: Final = {
         "If there are many, check whether the database was restored from an older backup.",
     ),
     Kind.SUBSCRIPTION_OPEN: Explanation(
-        "webhook URLs were accepted, but no job was going to call them.",
-        "Each is attached to a job of its process, which calls it when it ends.",
+        "webhook URLs were accepted, but belonged to no job.",
+        "Each is now attached to a job of its process, and is called when the job ends.",
         "No action is needed.",
     ),
     Kind.DELIVERY_STOPPED: Explanation(
@@ -81,7 +81,7 @@ EXPLANATIONS: Final = {
         "Do not terminate `webhook/…` workflows: they end by themselves after three days.",
     ),
     Kind.IDEMPOTENCY_KEY_EXPIRED: Explanation(
-        "stored answers to idempotent requests were older than a day.",
+        "stored responses to idempotent requests were older than a day.",
         "They are deleted.",
         "No action is needed.",
     ),
@@ -134,49 +134,52 @@ async def doctor(
     patience: Annotated[int, typer.Option(min=1, help="Seconds to wait for the report.")] = 300,
     as_json: AsJson = False,
 ) -> int:
-    """Check every part, repair inconsistencies, and say what to do (needs an admin key).
+    """Check every part, repair inconsistencies, and list what to do (needs an admin key).
 
-    Exit code 0: all is well or repaired; 1: something needs your attention; 2: a part could not be
+    Exit code 0: no problem is left; 1: something needs your attention; 2: a part could not be
     checked.
     """
     health = await _health(client)
     records = health.parts.get("records")
     if records is not None and not records.ok:
-        # Without records no key can be verified, so the API refuses every other request.
+        # Without the records the API cannot verify keys, and rejects every other request.
         checks = [_check(name, ok=part.ok) for name, part in health.parts.items()]
-        sent_checks = [check.model_dump() for check in checks]
+        checks_json = [check.model_dump() for check in checks]
     else:
         diagnosis = await client.request("GET", "/diagnosis")
-        checks, sent_checks = read(Diagnosis, diagnosis).checks, diagnosis["checks"]
+        checks, checks_json = parse(Diagnosis, diagnosis).checks, diagnosis["checks"]
     if not as_json:
         print_checks(checks)
-    sent = await _reconcile(client, patience, dry_run=dry_run) if health.ok else None
-    found = read(Reconciliation, sent) if sent else None
+    payload = await _reconcile(client, patience, dry_run=dry_run) if health.ok else None
+    reconciliation = parse(Reconciliation, payload) if payload else None
     if as_json:
-        print_json({"checks": sent_checks, "reconciliation": sent})
-    elif found is not None:
-        for sentence in explain(found, dry_run=dry_run):
-            print_line(sentence)
-    return exit_code(checks, found)
+        print_json({"checks": checks_json, "reconciliation": payload})
+    elif reconciliation is not None:
+        for line in explain(reconciliation, dry_run=dry_run):
+            print_line(line)
+    return exit_code(checks, reconciliation)
 
 
 async def _health(client: ApiClient) -> Health:
-    """What the API can reach. It answers with 503 if that is not everything."""
-    reply = await client.http.get("/health/ready")
-    if reply.status_code not in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
-        raise refused(reply)
-    return read(Health, json_of(reply))
+    """The state of the API's dependencies; the API returns 503 if one is unavailable."""
+    response = await client.http.get("/health/ready")
+    if response.status_code not in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
+        raise api_error(response)
+    return parse(Health, json_object(response))
 
 
 def _check(name: str, *, ok: bool) -> Check:
-    detail = "answers." if ok else "cannot be reached."
+    detail = "responds." if ok else "cannot be reached."
     return Check(name=name, ok=ok, detail=detail, advice=None if ok else _UNREACHABLE.get(name))
 
 
-def exit_code(checks: Sequence[Check], found: Reconciliation | None) -> int:
-    """0: all is well or repaired; 1: something is left; 2: something could not be checked."""
-    left = found is not None and (
-        not _ended(found) or found.left or found.unfinished or found.status == "failed"
+def exit_code(checks: Sequence[Check], reconciliation: Reconciliation | None) -> int:
+    """0: no problem is left; 1: something needs attention; 2: a part could not be checked."""
+    left = reconciliation is not None and (
+        not _ended(reconciliation)
+        or reconciliation.left
+        or reconciliation.unfinished
+        or reconciliation.status == "failed"
     )
     if left or any(check.ok is False for check in checks):
         return FAILED
@@ -184,7 +187,7 @@ def exit_code(checks: Sequence[Check], found: Reconciliation | None) -> int:
 
 
 def print_checks(checks: Sequence[Check]) -> None:
-    """One line for each check, and what to do if it found something."""
+    """Print a line for each check, and the advice for a check that did not pass."""
     for check in checks:
         print_line(f"{_MARKS[check.ok]} {check.name}: {check.detail}")
         if not check.ok and check.advice:
@@ -192,49 +195,52 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 
 async def _reconcile(client: ApiClient, patience: float, *, dry_run: bool) -> Json:
-    """Start or join a reconciliation, and wait `patience` seconds for it; as the API sent it."""
+    """Start or join a reconciliation, and wait up to `patience` seconds; returns its JSON."""
     deadline = time.monotonic() + patience
-    sent = await client.request(
+    payload = await client.request(
         "POST",
         "/reconciliations",
         json={"dry_run": dry_run},
         headers={"Prefer": f"wait={int(min(_WAIT, patience))}"},
     )
-    found = read(Reconciliation, sent)
-    while not _ended(found) and (left := deadline - time.monotonic()) > 1:
+    reconciliation = parse(Reconciliation, payload)
+    while not _ended(reconciliation) and (left := deadline - time.monotonic()) > 1:
         headers = {"Prefer": f"wait={int(min(_WAIT, left))}"}
-        sent = await client.request("GET", f"/reconciliations/{found.id}", headers=headers)
-        found = read(Reconciliation, sent)
-        if found.status == "pending":
+        path = f"/reconciliations/{reconciliation.id}"
+        payload = await client.request("GET", path, headers=headers)
+        reconciliation = parse(Reconciliation, payload)
+        if reconciliation.status == "pending":
             # Still not started after two waits: no worker runs.
             break
-    return sent
+    return payload
 
 
-def _ended(found: Reconciliation) -> bool:
-    return found.status in ("completed", "failed")
+def _ended(reconciliation: Reconciliation) -> bool:
+    return reconciliation.status in ("completed", "failed")
 
 
-def explain(found: Reconciliation, *, dry_run: bool) -> list[str]:
-    """What was found, what was repaired, and what to do, in sentences."""
-    match found.status:
+def explain(reconciliation: Reconciliation, *, dry_run: bool) -> list[str]:
+    """Describe what was found, what was repaired, and what to do."""
+    match reconciliation.status:
         case "pending":
             return [
-                "workers: none has started the reconciliation, so none runs jobs either. Start "
-                "`autos worker`, or check its log; the reconciliation then continues by itself."
+                "workers: no worker has started the reconciliation, so no jobs run either. Start "
+                "`autos worker`, or check its log. The reconciliation then starts by itself."
             ]
         case "processing":
             return [
-                "workers: running. The reconciliation has not finished and continues by itself; "
-                "run `autos doctor` again to see its report."
+                "workers: running. The reconciliation has not finished and continues by itself. "
+                "Run `autos doctor` again to see its report."
             ]
         case "failed":
             return ["The reconciliation was terminated. Run `autos doctor` again."]
-    lines = [line for findings in found.findings for line in _explain_kind(findings, dry_run)]
+    lines = [
+        line for findings in reconciliation.findings for line in _explain_kind(findings, dry_run)
+    ]
     lines += [
-        f"Not compared: {_STEPS.get(step, step)}. A part did not answer; see the log of the "
-        "workers. Run `autos doctor` again when the part is back."
-        for step in found.unfinished
+        f"Not compared: {_STEPS.get(step, step)}. A part did not respond; see the log of the "
+        "workers. Run `autos doctor` again when the part is available."
+        for step in reconciliation.unfinished
     ]
     return lines or ["Records, Temporal and the bucket agree."]
 
@@ -243,7 +249,7 @@ def _explain_kind(findings: Findings, dry_run: bool) -> list[str]:
     kind = findings.kind
     explanation = EXPLANATIONS.get(kind)
     if explanation is None:
-        # Of a newer service.
+        # The service is newer than this command.
         return [f"{findings.found} of {kind}, {findings.mended} of them repaired."]
     noun = "jobs " if kind in _JOBS else ""
     lines = [f"{findings.found} {noun}{explanation.found}"]

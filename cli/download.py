@@ -1,6 +1,6 @@
-"""`autos download`: start jobs or join running ones, follow them to their end, save the files.
+"""`autos download`: starts jobs or joins running ones, follows them, and saves the files.
 
-If one process is refused or fails, the others go on; the exit code reports the worst result.
+If one process is rejected or fails, the others continue. The exit code reports the worst result.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from autos.contracts.states import JobStatus
 from cli.client import ApiClient, Json
 from cli.command import AsJson, call_api, parse_number
 from cli.connection import DEFAULT_DATA_DIR, DataDir, Key, Url, find_connection
-from cli.progress import Board, progress, summary, watch
-from cli.save import Saved, Saver
+from cli.progress import ProgressDisplay, progress_display, summary, watch
+from cli.save import Saver, SaveResult
 from cli.terminal import (
     FAILED,
     INTERRUPTED,
@@ -47,7 +47,7 @@ EXIT_CODES: Final = {
 }
 _SEVERITY: Final = [0, WITH_FAILURES, FAILED]
 _MAX_SHOWN: Final = 5
-"""Files of a process that are listed if they could not be saved."""
+"""Files of a process that are named if they could not be saved."""
 _STORE_TIMEOUT: Final = httpx2.Timeout(60.0, connect=10.0)
 
 
@@ -60,9 +60,9 @@ class DownloadOptions:
     force_refresh: bool = False
     follow: bool = True
     folder: Path | None = None
-    """Where the files are saved; None to save none."""
+    """The folder to save the files in; None saves no files."""
     parallel: int = 4
-    """Processes at once."""
+    """Processes that are downloaded concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Result:
 
     exit_code: int
     line: str
-    answer: Json
-    """For `--json`."""
+    payload: Json
+    """The output of `--json`."""
 
 
 @app.command("download")
@@ -85,11 +85,15 @@ def download_command(
     folder: Annotated[
         Path | None, typer.Option("--save", help="Save the files here, in a folder per process.")
     ] = None,
-    parallel: Annotated[int, typer.Option(min=1, max=32, help="Processes at once.")] = 4,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=32, help="Processes to download concurrently.")
+    ] = 4,
     follow: Annotated[
-        bool, typer.Option("--watch/--no-watch", help="Show the progress until the end.")
+        bool, typer.Option("--watch/--no-watch", help="Show the progress until the job ends.")
     ] = True,
-    webhook_url: Annotated[str | None, typer.Option(help="Called when the job ends.")] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="A URL to call when the job ends.")
+    ] = None,
     force_refresh: Annotated[
         bool, typer.Option("--force-refresh", help="Read the metadata again, even if it is fresh.")
     ] = False,
@@ -101,11 +105,11 @@ def download_command(
     """Download processes, and optionally save their files to a folder.
 
     Exit code 0: all completed; 3: some documents failed or are doubtful; 1: a process failed, was
-    cancelled or refused, or a file could not be saved.
+    cancelled or rejected, or a file could not be saved.
     """
     with errors_reported():
         if folder is not None and not follow:
-            raise CommandError("--save needs the end of the job: leave out --no-watch.", USAGE)
+            raise CommandError("--save waits until the job ends. Remove --no-watch.", USAGE)
         cases = read_numbers(numbers or [], file)
         options = DownloadOptions(cases, webhook_url, force_refresh, follow, folder, parallel)
         connection = find_connection(url, key, data_dir)
@@ -115,18 +119,18 @@ def download_command(
 def read_numbers(arguments: Iterable[str], file: Path | None) -> list[CaseNumber]:
     """The case numbers of the arguments, then those of the file, without duplicates.
 
-    A line of the file holds one number; `#` begins a comment. `-` is standard input.
+    Each line of the file holds one number; `#` starts a comment. The file `-` is standard input.
 
     Raises:
-        CommandError: there is no number, or some are invalid; the message lists all of these.
+        CommandError: there is no number, or numbers are invalid; the message lists all of them.
     """
     found: dict[CaseNumber, None] = {}
     invalid: list[str] = []
-    for place, text in [("", text) for text in arguments] + list(_lines(file)):
+    for location, text in [("", text) for text in arguments] + list(_lines(file)):
         try:
             found[parse_number(text)] = None
         except CommandError as error:
-            invalid.append(f"{place}{error}")
+            invalid.append(f"{location}{error}")
     if invalid:
         raise CommandError("\n".join(invalid), USAGE)
     if not found:
@@ -139,8 +143,8 @@ def _lines(file: Path | None) -> Iterator[tuple[str, str]]:
         return
     try:
         content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise CommandError(f"{file} cannot be read: {unreadable}", USAGE) from unreadable
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} cannot be read: {error}", USAGE) from error
     for line, text in enumerate(content.splitlines(), start=1):
         number = text.partition("#")[0].strip()
         if number:
@@ -153,7 +157,7 @@ async def download(client: ApiClient, options: DownloadOptions, *, as_json: bool
         saver = Saver(client, http, options.folder) if options.folder is not None else None
         downloads = _Downloads(client, saver, options)
         try:
-            # With --json standard output holds the JSON and nothing else.
+            # With --json, standard output holds only the JSON.
             results = await downloads.run(errors if as_json else console)
         except asyncio.CancelledError:
             first = options.numbers[0]
@@ -161,21 +165,21 @@ async def download(client: ApiClient, options: DownloadOptions, *, as_json: bool
                 f"Stopped watching; the job continues. See its status with `autos status {first}`, "
                 f"or watch it again with `autos download {first}`."
                 if len(options.numbers) == 1
-                else "Stopped watching; the started jobs go on. Run the same command again to "
+                else "Stopped watching; the started jobs continue. Run the same command again to "
                 "watch them."
             )
             return INTERRUPTED
     if as_json:
-        print_json([result.answer for result in results])
+        print_json([result.payload for result in results])
     elif len(results) > 1:
-        counted = Counter(result.answer["status"] for result in results)
+        counted = Counter(result.payload["status"] for result in results)
         parts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counted.items())
         print_line(f"{len(results)} processes: {parts}.")
     return max((result.exit_code for result in results), key=_SEVERITY.index)
 
 
 class _Downloads:
-    """The downloads of one command, some of them at a time."""
+    """The downloads of one command; a semaphore bounds how many run concurrently."""
 
     def __init__(self, client: ApiClient, saver: Saver | None, options: DownloadOptions) -> None:
         self._client = client
@@ -186,56 +190,56 @@ class _Downloads:
 
     async def run(self, out: Console) -> list[Result]:
         numbers = self._options.numbers
-        with progress(out, len(numbers)) as board:
-            results = await asyncio.gather(*(self._one(board, number) for number in numbers))
+        with progress_display(out, len(numbers)) as display:
+            results = await asyncio.gather(*(self._run_one(display, number) for number in numbers))
         if not self._many:
             out.print(results[0].line, markup=False, soft_wrap=True)
         return results
 
-    async def _one(self, board: Board, number: CaseNumber) -> Result:
+    async def _run_one(self, display: ProgressDisplay, number: CaseNumber) -> Result:
         async with self._slots:
             try:
-                result = await self._download(board, number)
-            except (CommandError, httpx2.TransportError) as failed:
+                result = await self._download(display, number)
+            except (CommandError, httpx2.TransportError) as error:
                 if not self._many:
                     raise
-                line = str(failed) or f"The connection broke ({type(failed).__name__})."
-                answer = {"process_number": number.masked, "status": "refused", "error": line}
-                result = Result(FAILED, line, answer)
-            # Further lines of a process are indented below its first one.
-            board.finish(number.masked, f"{number}  {result.line}".replace("\n", "\n  "))
+                line = str(error) or f"The connection broke ({type(error).__name__})."
+                payload = {"process_number": number.masked, "status": "refused", "error": line}
+                result = Result(FAILED, line, payload)
+            # Further lines of a process are indented below its first line.
+            display.finish(number.masked, f"{number}  {result.line}".replace("\n", "\n  "))
         return result
 
-    async def _download(self, board: Board, number: CaseNumber) -> Result:
+    async def _download(self, display: ProgressDisplay, number: CaseNumber) -> Result:
         options = self._options
-        started, sent = await self._client.start_download(
+        started, payload = await self._client.start_download(
             number, webhook_url=options.webhook_url, force_refresh=options.force_refresh
         )
         if not options.follow:
             line = f"Job {started.job_id} is {started.status}. See `autos status {number}`."
-            return Result(0, line, sent)
+            return Result(0, line, payload)
         last: Status | None = None
-        async for status, answer in watch(self._client, number):
-            board.show(number.masked, status)
-            last, sent = status, answer
+        async for status, received in watch(self._client, number):
+            display.show(number.masked, status)
+            last, payload = status, received
         if last is None:
             raise CommandError(f"The service sent no status of {number}.")
         code, line = EXIT_CODES[last.status], summary(last)
         if self._saver is not None:
-            saved = await self._saver.save(number, partial(board.saving, number.masked))
+            saved = await self._saver.save(number, partial(display.saving, number.masked))
             line = f"{line}\n{_describe(saved)}"
-            files = {"folder": str(saved.folder), "files": saved.files, "wrong": saved.wrong}
-            sent = sent | {"saved": files}
-            if saved.wrong:
+            files = {"folder": str(saved.folder), "files": saved.files, "wrong": saved.errors}
+            payload = payload | {"saved": files}
+            if saved.errors:
                 code = FAILED
-        return Result(code, line, sent)
+        return Result(code, line, payload)
 
 
-def _describe(saved: Saved) -> str:
+def _describe(saved: SaveResult) -> str:
     lines = [f"Saved {saved.files} files in {saved.folder}."]
-    if saved.wrong:
-        lines.append(f"{len(saved.wrong)} could not be saved; run the same command again:")
-        lines += [f"  {sentence}" for sentence in saved.wrong[:_MAX_SHOWN]]
-        if len(saved.wrong) > _MAX_SHOWN:
-            lines.append(f"  and {len(saved.wrong) - _MAX_SHOWN} more")
+    if saved.errors:
+        lines.append(f"{len(saved.errors)} could not be saved; run the same command again:")
+        lines += [f"  {error}" for error in saved.errors[:_MAX_SHOWN]]
+        if len(saved.errors) > _MAX_SHOWN:
+            lines.append(f"  and {len(saved.errors) - _MAX_SHOWN} more")
     return "\n".join(lines)

@@ -1,8 +1,8 @@
 """Creates the virtual environment that `make` uses, and shows its progress.
 
-Run as a script by any Python of the right version, because nothing is installed yet:
-`python3 cli/install.py .venv`. It installs the packages of `requirements.lock`, each checked by its
-hash. The output of pip is in `install.log` of the environment.
+A script without dependencies, because nothing is installed yet: `python3 cli/install.py .venv`. It
+installs the packages of `requirements.lock` and verifies the hash of each. The output of pip is in
+`install.log` in the environment.
 """
 
 import re
@@ -11,26 +11,25 @@ import sys
 import time
 from pathlib import Path
 
-NEEDED = (3, 11)
+MINIMUM_PYTHON = (3, 11)
 ROOT = Path(__file__).resolve().parents[1]
-TO_FETCH, ON_DISK = "235 MB", "981 MB"
+DOWNLOAD_SIZE, DISK_SIZE = "235 MB", "981 MB"
 """The measured size of the packages, servers and development tools included."""
-_QUIET_STEP = 15.0
-"""Seconds between two lines where the output is no terminal."""
+_LINE_SECONDS = 15.0
+"""Seconds between two lines if the output is not a terminal."""
 
 
 def main(folder: Path) -> int:
     """Install everything; returns the exit code."""
-    if sys.version_info < NEEDED:
-        write(
-            f"Python {NEEDED[0]}.{NEEDED[1]} or newer is needed; this is {sys.version.split()[0]}."
-        )
-        write("Use another one: make PYTHON=python3.12 demo")
+    if sys.version_info < MINIMUM_PYTHON:
+        needed = ".".join(map(str, MINIMUM_PYTHON))
+        write(f"Autos needs Python {needed} or newer; this is {sys.version.split()[0]}.")
+        write("Use another Python: make PYTHON=python3.12 demo")
         return 1
     total = len(re.findall(r"^[a-zA-Z0-9].*==", (ROOT / "requirements.lock").read_text(), re.M))
     write(f"Installing up to {total} packages into {folder}, once.")
-    write(f"They are about {TO_FETCH} to download and take {ON_DISK} on disk.")
-    began = time.monotonic()
+    write(f"The download is about {DOWNLOAD_SIZE}; the packages take {DISK_SIZE} on disk.")
+    started = time.monotonic()
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     log = folder / "install.log"
     pip = [str(folder / "bin" / "pip"), "install", "--disable-pip-version-check"]
@@ -40,11 +39,11 @@ def main(folder: Path) -> int:
         code = run(command, log, folder, total)
         if code:
             write("".join(["\n", *log.read_text(errors="replace").splitlines(keepends=True)[-20:]]))
-            write(f"pip failed with exit code {code}; its whole output is in {log}. Fix the cause")
+            write(f"pip failed with exit code {code}; its full output is in {log}. Fix the cause")
             write("and run `make` again: installed packages are kept.")
             return code
     size = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
-    write(f"Installed in {time.monotonic() - began:.0f} s; {folder} takes {size / 2**20:.0f} MB.")
+    write(f"Installed in {time.monotonic() - started:.0f} s; {folder} takes {size / 2**20:.0f} MB.")
     return 0
 
 
@@ -61,7 +60,7 @@ def run(command: list[str], log: Path, folder: Path, total: int) -> int:
                 pass
             if sys.stdout.isatty():
                 write(f"\r\033[K  {stage(log, folder, total)}", end="")
-            elif time.monotonic() - shown >= _QUIET_STEP:
+            elif time.monotonic() - shown >= _LINE_SECONDS:
                 shown = time.monotonic()
                 write(f"  {stage(log, folder, total)}")
     finally:
@@ -73,7 +72,7 @@ def run(command: list[str], log: Path, folder: Path, total: int) -> int:
 
 
 def stage(log: Path, folder: Path, total: int) -> str:
-    """What pip is doing, and for how many packages: fetching or installing."""
+    """The current step of pip, and the number of packages it has handled."""
     installed = sum(1 for _ in folder.glob("lib/python*/site-packages/*.dist-info"))
     output = log.read_text(errors="replace")
     if "Installing collected packages" in output:
@@ -83,7 +82,7 @@ def stage(log: Path, folder: Path, total: int) -> str:
 
 
 def write(text: str, end: str = "\n") -> None:
-    """Write to standard output at once."""
+    """Write to standard output and flush it."""
     sys.stdout.write(text + end)
     sys.stdout.flush()
 

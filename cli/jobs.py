@@ -1,8 +1,7 @@
-"""`autos jobs`: list jobs, and cancel, pause, resume or retry one or many.
+"""`autos jobs`: lists jobs; cancels, pauses, resumes or retries one or many.
 
-Many jobs are named by their ids, or selected by `--status` and `--process`. A job whose state no
-longer allows the action (it has ended before it could be paused, say) is reported and left as it
-is.
+Jobs are given by their ids, or selected with `--status` and `--process`. A job whose state does not
+allow the action, for example because it has ended, is reported and left unchanged.
 """
 
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from rich.table import Table
 from api.jobs.schemas import Job
 from autos.cnj import CaseNumber
 from autos.contracts.states import JobStatus
-from cli.client import ApiClient, Json, Refused, read
+from cli.client import ApiClient, ApiError, Json, parse
 from cli.command import AsJson, ProcessOption, api_command, call_api
 from cli.connection import DEFAULT_DATA_DIR, DataDir, Key, Url, find_connection
 from cli.terminal import (
@@ -38,7 +37,7 @@ _NUMBER_WIDTH: Final = 25
 
 
 class Action(StrEnum):
-    """What can be done with a job; the value is the last part of the route."""
+    """An action on a job; the value is the last part of its route."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -46,9 +45,9 @@ class Action(StrEnum):
     RETRY_FAILED = "retry-failed"
 
 
-_DONE: Final = {
+_RESULTS: Final = {
     Action.CANCEL: "is being cancelled",
-    Action.PAUSE: "is paused: it starts no further batch",
+    Action.PAUSE: "is paused: it starts no new batches",
     Action.RESUME: "is resumed",
     Action.RETRY_FAILED: "has a new job for its failed and doubtful documents",
 }
@@ -57,7 +56,7 @@ Ids = Annotated[list[str] | None, typer.Argument(help="Job ids; none with --stat
 Statuses = Annotated[
     list[JobStatus] | None, typer.Option("--status", help="Jobs with this status; repeatable.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")]
 
 
 @partial(api_command, app, "list")
@@ -75,7 +74,7 @@ async def list_jobs(
     if as_json:
         print_json(found)
     else:
-        console.print(jobs_table(read(Job, job) for job in found))
+        console.print(jobs_table(parse(Job, job) for job in found))
 
 
 @partial(api_command, app, "show")
@@ -85,14 +84,14 @@ async def show_job(
     as_json: AsJson = False,
 ) -> None:
     """Show one job."""
-    sent = await client.request("GET", f"/jobs/{job_id}")
+    payload = await client.request("GET", f"/jobs/{job_id}")
     if as_json:
-        print_json(sent)
+        print_json(payload)
     else:
-        console.print(jobs_table([read(Job, sent)]))
+        console.print(jobs_table([parse(Job, payload)]))
 
 
-def _steering_command(action: Action, explanation: str) -> None:
+def _action_command(action: Action, explanation: str) -> None:
     @app.command(action.value, help=explanation)
     def command(
         job_ids: Ids = None,
@@ -117,21 +116,21 @@ def _steering_command(action: Action, explanation: str) -> None:
                 print_line(f"{len(job_ids)} jobs.")
                 if job_ids and not yes and not typer.confirm(f"{action.value} all of them?"):
                     raise typer.Exit(FAILED)
-            raise typer.Exit(call_api(connection, steer, action=action, job_ids=job_ids))
+            raise typer.Exit(call_api(connection, apply_action, action=action, job_ids=job_ids))
 
 
-_steering_command(Action.CANCEL, "Cancel jobs. Documents that are stored stay stored.")
-_steering_command(Action.PAUSE, "Pause jobs: they start no further batch until they are resumed.")
-_steering_command(Action.RESUME, "Resume paused jobs, and have waiting ones try again now.")
-_steering_command(Action.RETRY_FAILED, "Start new jobs for failed and doubtful documents.")
+_action_command(Action.CANCEL, "Cancel jobs. Stored documents are kept.")
+_action_command(Action.PAUSE, "Pause jobs: they start no new batches until they are resumed.")
+_action_command(Action.RESUME, "Resume paused jobs, and make waiting jobs retry at once.")
+_action_command(Action.RETRY_FAILED, "Start new jobs for failed and doubtful documents.")
 
 
 async def find_jobs(
     client: ApiClient, statuses: list[JobStatus], process: CaseNumber | None, limit: int | None
 ) -> list[Json]:
-    """The newest jobs of each status, at most `limit` of each, as the API sent them.
+    """The JSON of the newest jobs of each status, at most `limit` of each status.
 
-    They are read before any is steered, because steering moves jobs between the pages.
+    The list is complete before an action starts, because actions move jobs between the pages.
     """
     selection = {"process_number": process.digits} if process else {}
     found: list[Json] = []
@@ -146,26 +145,26 @@ async def find_jobs(
     return found
 
 
-async def steer(client: ApiClient, action: Action, job_ids: list[str]) -> int:
-    """Do `action` with every job, one after the other; returns 1 if one was refused."""
-    codes = [await _steer_one(client, action, job_id) for job_id in job_ids]
+async def apply_action(client: ApiClient, action: Action, job_ids: list[str]) -> int:
+    """Apply `action` to the jobs one by one; returns 1 if the API rejected one of them."""
+    codes = [await _apply_to_one(client, action, job_id) for job_id in job_ids]
     return max(codes, default=0)
 
 
-async def _steer_one(client: ApiClient, action: Action, job_id: str) -> int:
+async def _apply_to_one(client: ApiClient, action: Action, job_id: str) -> int:
     try:
         await client.send("POST", f"/jobs/{job_id}/{action.value}")
-    except Refused as refused:
-        if refused.status == HTTPStatus.CONFLICT:
-            print_line(f"{job_id} is left as it is. {refused}")
+    except ApiError as error:
+        if error.status == HTTPStatus.CONFLICT:
+            print_line(f"{job_id} is unchanged. {error}")
             return 0
-        return print_error(f"{job_id}: {refused}")
-    print_line(f"{job_id} {_DONE[action]}.")
+        return print_error(f"{job_id}: {error}")
+    print_line(f"{job_id} {_RESULTS[action]}.")
     return 0
 
 
 def jobs_table(jobs: Iterable[Job]) -> Table:
-    """One line for each job."""
+    """A table with a row for each job."""
     table = new_table("job")
     table.add_column("process", no_wrap=True, min_width=_NUMBER_WIDTH)
     for column in ("status", "waiting for", "documents", "reason", "created"):

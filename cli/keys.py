@@ -1,4 +1,4 @@
-"""`autos keys`: create, list and revoke API keys, with an admin key."""
+"""`autos keys`: creates, lists and revokes API keys (needs an admin key)."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.api_keys.schemas import ApiKey, CreatedApiKey
-from cli.client import ApiClient, Json, read
+from cli.client import ApiClient, Json, parse
 from cli.command import AsJson, api_command
 from cli.terminal import console, new_table, print_json, print_line, print_note
 
@@ -38,23 +38,23 @@ async def create_key(
     body: Json = {"name": name, "role": role.value}
     if expires_days is not None:
         body["expires_at"] = (datetime.now(UTC) + timedelta(days=expires_days)).isoformat()
-    created = read(CreatedApiKey, await client.request("POST", "/api-keys", json=body))
+    created = parse(CreatedApiKey, await client.request("POST", "/api-keys", json=body))
     print_note(
         f"Created key {created.id} for {created.name} ({created.role}). Store it now: it is not "
         "shown again."
     )
-    # Standard output holds the key and nothing else.
+    # Standard output holds only the key.
     print_line(created.key)
 
 
 @partial(api_command, app, "list")
 async def list_keys(client: ApiClient, as_json: AsJson = False) -> None:
-    """List all keys, without the keys themselves."""
+    """List all keys. The secret part of a key is not shown."""
     found = [key async for key in client.items("/api-keys")]
     if as_json:
         print_json(found)
     else:
-        console.print(keys_table(read(ApiKey, key) for key in found))
+        console.print(keys_table(parse(ApiKey, key) for key in found))
 
 
 @partial(api_command, app, "revoke")
@@ -67,7 +67,7 @@ async def revoke_key(
 
 
 def keys_table(keys: Iterable[ApiKey]) -> Table:
-    """One line for each key."""
+    """A table with a row for each key."""
     table = new_table("id")
     for column in ("name", "role", "key", "created", "expires", "revoked"):
         table.add_column(column)

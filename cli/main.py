@@ -1,4 +1,4 @@
-"""The command `autos`. Each command is in the module of its name, or of the noun it is about."""
+"""The command `autos`. A command is in the module with its name, or with the name of its noun."""
 
 import sys
 from importlib.metadata import version
@@ -31,7 +31,7 @@ app = typer.Typer(
 @app.command("demo")
 def demo_command(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Download a synthetic case of 43 documents, end to end, and check the result."""
-    # Imported here: no other command needs the sandbox's catalogue.
+    # Slow to import, and no other command needs the sandbox's cases.
     from cli.demo import demo
 
     with errors_reported():
@@ -65,5 +65,5 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        # Before the command has started, or after its end.
+        # Ctrl-C before the command has started, or after it has ended.
         sys.exit(INTERRUPTED)

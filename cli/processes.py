@@ -1,4 +1,4 @@
-"""`autos status`, `autos process` and `autos documents`: shows what is stored about a process."""
+"""`autos status`, `autos process` and `autos documents`: show the stored data of a process."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from api.documents.schemas import Document
 from api.processes.schemas import Process
 from api.status.schemas import Status
 from autos.contracts.states import DocumentState
-from cli.client import ApiClient, read
+from cli.client import ApiClient, parse
 from cli.command import AsJson, Number, api_command
 from cli.progress import describe
 from cli.terminal import console, new_table, print_json, print_line
@@ -22,11 +22,11 @@ app = typer.Typer()
 
 _HASH_DIGITS: Final = 8
 _TYPE_WIDTH: Final = 10
-_SHORTEST_NAME: Final = 12
-_LONGEST_NAME: Final = 48
+_MIN_NAME_WIDTH: Final = 12
+_MAX_NAME_WIDTH: Final = 48
 _OTHER_COLUMNS: Final = 68
-"""The width of the columns beside id and name, spaces included."""
-_ID_COLUMN: Final = 37
+"""The width of all columns except id and name, including spaces."""
+_ID_WIDTH: Final = 37
 _COLORS: Final = {
     DocumentState.AVAILABLE: "green",
     DocumentState.FAILED: "red",
@@ -44,37 +44,37 @@ async def show_status(
 ) -> None:
     """Show the status of a process."""
     path, params = f"/processes/{number.digits}/status", {"documents": "none"}
-    sent = await client.request("GET", path, params=params)
+    payload = await client.request("GET", path, params=params)
     listed = [document async for document in client.documents(number)] if documents else []
     if as_json:
-        print_json(sent | {"documents": listed} if documents else sent)
+        print_json(payload | {"documents": listed} if documents else payload)
         return
-    status = read(Status, sent)
+    status = parse(Status, payload)
     print_line(f"{number}  {describe(status)}")
     if status.error_message or status.reason:
         print_line(status.error_message or str(status.reason))
     if documents:
-        print_documents([read(Document, document) for document in listed])
+        print_documents([parse(Document, document) for document in listed])
 
 
 @partial(api_command, app, "process")
 async def show_process(client: ApiClient, number: Number, as_json: AsJson = False) -> None:
-    """Show the stored metadata of a process; starts no download."""
+    """Show the stored metadata of a process. Does not start a download."""
     path, params = f"/processes/{number.digits}", {"auto_download": "false"}
-    sent = await client.request("GET", path, params=params)
+    payload = await client.request("GET", path, params=params)
     if as_json:
-        print_json(sent)
+        print_json(payload)
         return
-    found = read(Process, sent)
+    process = parse(Process, payload)
     lines = {
-        "process": found.process_number,
-        "court": found.court,
-        "class": found.class_name,
-        "judging body": found.judging_body,
-        "subjects": "; ".join(found.subjects),
-        "filed": f"{found.filed_at:%Y-%m-%d}" if found.filed_at else None,
-        "metadata read": f"{found.fetched_at:%Y-%m-%d %H:%M}" if found.fetched_at else None,
-        "newest job": f"{found.job_id} ({found.status})",
+        "process": process.process_number,
+        "court": process.court,
+        "class": process.class_name,
+        "judging body": process.judging_body,
+        "subjects": "; ".join(process.subjects),
+        "filed": f"{process.filed_at:%Y-%m-%d}" if process.filed_at else None,
+        "metadata read": f"{process.fetched_at:%Y-%m-%d %H:%M}" if process.fetched_at else None,
+        "newest job": f"{process.job_id} ({process.status})",
     }
     for name, value in lines.items():
         if value:
@@ -88,11 +88,11 @@ async def list_documents(client: ApiClient, number: Number, as_json: AsJson = Fa
     if as_json:
         print_json(listed)
     else:
-        print_documents([read(Document, document) for document in listed])
+        print_documents([parse(Document, document) for document in listed])
 
 
 def print_documents(documents: Sequence[Document]) -> None:
-    """Print a table, and a sentence for each document that failed or is doubtful."""
+    """Print a table, then a sentence for each document that failed or is doubtful."""
     console.print(documents_table(documents, console.width))
     for document in documents:
         if document.status is DocumentState.FAILED:
@@ -103,11 +103,14 @@ def print_documents(documents: Sequence[Document]) -> None:
 
 
 def documents_table(documents: Sequence[Document], width: int) -> Table:
-    """One line for each document. A narrow terminal shows no ids; long names are cut."""
-    with_ids = width >= _OTHER_COLUMNS + _ID_COLUMN + _SHORTEST_NAME
+    """A table with a row for each document.
+
+    A narrow terminal shows no ids, and long names are truncated.
+    """
+    with_ids = width >= _OTHER_COLUMNS + _ID_WIDTH + _MIN_NAME_WIDTH
     table = new_table("document" if with_ids else "")
-    room = width - _OTHER_COLUMNS - (_ID_COLUMN if with_ids else 0)
-    name_width = max(_SHORTEST_NAME, min(_LONGEST_NAME, room))
+    available = width - _OTHER_COLUMNS - (_ID_WIDTH if with_ids else 0)
+    name_width = max(_MIN_NAME_WIDTH, min(_MAX_NAME_WIDTH, available))
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("name", no_wrap=True, overflow="ellipsis", max_width=name_width)
     table.add_column("state", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Follows a job to its end, and shows its progress: bars at a terminal, lines in a pipe."""
+"""Follows a job until it ends, and shows its progress: bars at a terminal, lines in a pipe."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -26,15 +26,15 @@ from autos.cnj import CaseNumber
 from autos.contracts.reasons import WaitReason
 from autos.contracts.states import JobStatus
 from autos.retry_after import parse_retry_after
-from cli.client import ApiClient, Json, Refused, json_of, read
+from cli.client import ApiClient, ApiError, Json, json_object, parse
 
 _POLL_SECONDS: Final = 0.5
-_GIVE_UP_SECONDS: Final = 60.0
-_LONGEST_PAUSE_SECONDS: Final = 30.0
+_RETRY_SECONDS: Final = 60.0
+_MAX_PAUSE_SECONDS: Final = 30.0
 _LINE_SECONDS: Final = 2.0
-_SHORTEST_BAR: Final = 8
-_LONGEST_BAR: Final = 40
-_WAITS: Final = {
+_MIN_BAR_WIDTH: Final = 8
+_MAX_BAR_WIDTH: Final = 40
+_WAIT_TEXTS: Final = {
     WaitReason.CREDENTIAL: "waiting for a new credential (`autos credentials set`)",
     WaitReason.SOURCE: "waiting for the source, which is unavailable",
     WaitReason.OPERATOR: "paused by an operator (`autos jobs resume`)",
@@ -48,42 +48,50 @@ async def watch(
     number: CaseNumber,
     *,
     interval: float = _POLL_SECONDS,
-    give_up: float = _GIVE_UP_SECONDS,
+    retry_seconds: float = _RETRY_SECONDS,
 ) -> AsyncIterator[tuple[Status, Json]]:
-    """Poll the status of a process until its job has ended; yields each change, and as sent.
+    """Poll the status of a process until its job has ended; yields each change.
 
-    The service's `Retry-After` sets the pace, else `interval` seconds. The job continues while the
-    service restarts, so failed requests are repeated for `give_up` seconds.
+    Each change is yielded as a model and as the JSON that was received.
+
+    Args:
+        client: the client of the API.
+        number: the case number.
+        interval: seconds between two requests, unless the API sends `Retry-After`.
+        retry_seconds: how long failed requests are retried, because a job continues while the API
+            restarts.
 
     Raises:
-        Refused: the service refuses the request, and not only for the moment.
-        httpx2.TransportError: the service cannot be reached.
+        ApiError: the API returned an error that a retry cannot solve, or returned errors for
+            longer than `retry_seconds`.
+        httpx2.TransportError: the API was unreachable for longer than `retry_seconds`.
     """
-    path, tag, answered = f"/processes/{number.digits}/status", "", monotonic()
+    path, tag, last_response = f"/processes/{number.digits}/status", "", monotonic()
     while True:
         pause: float | None = None
         try:
             headers = {"If-None-Match": tag} if tag else {}
-            reply = await client.send("GET", path, params={"documents": "none"}, headers=headers)
+            response = await client.send("GET", path, params={"documents": "none"}, headers=headers)
         except httpx2.TransportError:
-            if monotonic() - answered > give_up:
+            if monotonic() - last_response > retry_seconds:
                 raise
-        except Refused as refused:
-            if not refused.temporary or monotonic() - answered > give_up:
+        except ApiError as error:
+            if not error.temporary or monotonic() - last_response > retry_seconds:
                 raise
-            pause = refused.retry_after
+            pause = error.retry_after
         else:
-            answered, pause = monotonic(), parse_retry_after(reply.headers.get("Retry-After"))
-            if reply.status_code != HTTPStatus.NOT_MODIFIED:
-                tag, sent = reply.headers.get("ETag", ""), json_of(reply)
-                status = read(Status, sent)
-                yield status, sent
+            last_response = monotonic()
+            pause = parse_retry_after(response.headers.get("Retry-After"))
+            if response.status_code != HTTPStatus.NOT_MODIFIED:
+                tag, payload = response.headers.get("ETag", ""), json_object(response)
+                status = parse(Status, payload)
+                yield status, payload
                 if status.status.ended:
                     return
-        await asyncio.sleep(min(interval if pause is None else pause, _LONGEST_PAUSE_SECONDS))
+        await asyncio.sleep(min(interval if pause is None else pause, _MAX_PAUSE_SECONDS))
 
 
-class Board(Protocol):
+class ProgressDisplay(Protocol):
     """Shows the progress of one or more processes."""
 
     def show(self, number: str, status: Status) -> None:
@@ -100,14 +108,14 @@ class Board(Protocol):
 
 
 @contextmanager
-def progress(console: Console, processes: int = 1) -> Iterator[Board]:
-    """A board for this number of processes, shown until the context ends."""
+def progress_display(console: Console, processes: int = 1) -> Iterator[ProgressDisplay]:
+    """A display for the given number of processes, shown until the context ends."""
     if not console.is_terminal:
         yield _Lines(console, processes)
         return
     bars = Progress(
         SpinnerColumn(finished_text=" "),
-        BarColumn(max(_SHORTEST_BAR, min(_LONGEST_BAR, console.width // 4))),
+        BarColumn(max(_MIN_BAR_WIDTH, min(_MAX_BAR_WIDTH, console.width // 4))),
         TextColumn("{task.percentage:>3.0f} %"),
         _Description(),
         console=console,
@@ -119,10 +127,10 @@ def progress(console: Console, processes: int = 1) -> Iterator[Board]:
 def describe(status: Status) -> str:
     """The status of a process in one line."""
     if not status.total_documents and not status.status.ended:
-        return ", ".join(["reading the list of documents", *_outlook(status)])
-    words = [f"{_ended(status)} of {status.total_documents} documents"]
-    words += [decimal(status.bytes_stored), *_shortcomings(status), *_outlook(status)]
-    return f"{_name(status)}: {', '.join(words)}"
+        return ", ".join(["reading the list of documents", *_remaining(status)])
+    parts = [f"{_ended_documents(status)} of {status.total_documents} documents"]
+    parts += [decimal(status.bytes_stored), *_failure_counts(status), *_remaining(status)]
+    return f"{_name(status)}: {', '.join(parts)}"
 
 
 def summary(status: Status) -> str:
@@ -133,8 +141,8 @@ def summary(status: Status) -> str:
     )
     if status.started_at and status.completed_at:
         text += f" in {(status.completed_at - status.started_at).total_seconds():.1f} s"
-    if shortcomings := _shortcomings(status):
-        text += f"; {', '.join(shortcomings)} (see `autos documents {status.process_number}`)"
+    if counts := _failure_counts(status):
+        text += f"; {', '.join(counts)} (see `autos documents {status.process_number}`)"
     cause = status.error_message or status.reason
     if status.status in (JobStatus.FAILED, JobStatus.CANCELLED) and cause:
         text += f". {cause}"
@@ -142,10 +150,10 @@ def summary(status: Status) -> str:
 
 
 def describe_wait(status: Status) -> str | None:
-    """What a job waits for, since when and until when; None if it does not wait."""
+    """What a job waits for, since when and how long; None if it does not wait."""
     if not status.waiting_for:
         return None
-    text = _WAITS.get(status.waiting_for, f"waiting for {status.waiting_for}")
+    text = _WAIT_TEXTS.get(status.waiting_for, f"waiting for {status.waiting_for}")
     if status.waiting_since:
         text += f" since {status.waiting_since.astimezone():%d %b %H:%M}"
     if status.waiting_until:
@@ -157,44 +165,44 @@ def _name(status: Status) -> str:
     return status.status.value.replace("_", " ")
 
 
-def _ended(status: Status) -> int:
+def _ended_documents(status: Status) -> int:
     return status.completed_documents + status.failed_documents
 
 
-def _shortcomings(status: Status) -> list[str]:
-    counted = {"failed": status.failed_documents, "doubtful": status.doubtful_documents}
-    return [f"{count} {name}" for name, count in counted.items() if count]
+def _failure_counts(status: Status) -> list[str]:
+    counts = {"failed": status.failed_documents, "doubtful": status.doubtful_documents}
+    return [f"{count} {name}" for name, count in counts.items() if count]
 
 
-def _outlook(status: Status) -> list[str]:
-    """The remaining time, or why there is none."""
+def _remaining(status: Status) -> list[str]:
+    """The remaining time, or the reason why it is unknown."""
     if wait := describe_wait(status):
         return [wait]
     if status.status.ended:
         return []
     if not status.live:
-        return ["no worker answers at the moment"]
+        return ["no worker responds at the moment"]
     return [] if status.eta_seconds is None else [f"{status.eta_seconds} s left"]
 
 
 class _Description(ProgressColumn):
-    """Text that is cut on a narrow terminal, where a column of fixed width would hide the bar."""
+    """A text column that shrinks on a narrow terminal; a fixed width would hide the bar."""
 
     def render(self, task: Task) -> Text:
         return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class _Bars:
-    """A bar for each process under way; with several processes, one for all of them above."""
+    """A bar for each active process. With several processes, the first bar counts all of them."""
 
     def __init__(self, bars: Progress, processes: int) -> None:
         self._bars = bars
         self._processes = processes
         self._tasks: dict[str, TaskID] = {}
-        self._all: TaskID | None = None
+        self._total: TaskID | None = None
         if processes > 1:
-            self._all = bars.add_task("", total=processes)
-            self._count()
+            self._total = bars.add_task("", total=processes)
+            self._update_total()
         else:
             self._bars.add_task("waiting for the metadata of the process", total=None)
 
@@ -202,23 +210,23 @@ class _Bars:
         known = bool(status.total_documents) or status.status.ended
         total = max(status.total_documents, 1) if known else None
         # A job without documents is complete when it ends.
-        done = _ended(status) if status.total_documents else int(status.status.ended)
+        done = _ended_documents(status) if status.total_documents else int(status.status.ended)
         self._update(number, done, total, describe(status))
 
     def saving(self, number: str, done: int, total: int) -> None:
         self._update(number, done, max(total, 1), f"saved {done} of {total} files")
 
     def finish(self, number: str, line: str) -> None:
-        if self._all is None:
+        if self._total is None:
             return
         if number in self._tasks:
             self._bars.remove_task(self._tasks.pop(number))
         self._bars.console.print(line, markup=False, soft_wrap=True)
-        self._bars.advance(self._all)
-        self._count()
+        self._bars.advance(self._total)
+        self._update_total()
 
     def _update(self, number: str, done: int, total: int | None, text: str) -> None:
-        if self._all is None:
+        if self._total is None:
             self._bars.update(self._bars.task_ids[0], completed=done, total=total, description=text)
             return
         if number not in self._tasks:
@@ -227,14 +235,14 @@ class _Bars:
             self._tasks[number], completed=done, total=total, description=f"{number}  {text}"
         )
 
-    def _count(self) -> None:
-        if self._all is not None:
+    def _update_total(self) -> None:
+        if self._total is not None:
             done = round(self._bars.tasks[0].completed)
-            self._bars.update(self._all, description=f"{done} of {self._processes} processes")
+            self._bars.update(self._total, description=f"{done} of {self._processes} processes")
 
 
 class _Lines:
-    """A line for each process every few seconds, and one at its end."""
+    """A line for each process every few seconds, and one when it ends."""
 
     def __init__(self, console: Console, processes: int) -> None:
         self._console = console
@@ -243,18 +251,18 @@ class _Lines:
 
     def show(self, number: str, status: Status) -> None:
         # With several processes, `finish` writes the last line.
-        self._write(number, describe(status), at_once=status.status.ended and not self._many)
+        self._write(number, describe(status), immediately=status.status.ended and not self._many)
 
     def saving(self, number: str, done: int, total: int) -> None:
-        self._write(number, f"saved {done} of {total} files", at_once=False)
+        self._write(number, f"saved {done} of {total} files", immediately=False)
 
     def finish(self, number: str, line: str) -> None:
         self._written.pop(number, None)
         if self._many:
             self._console.print(line, markup=False, soft_wrap=True)
 
-    def _write(self, number: str, text: str, *, at_once: bool) -> None:
-        if at_once or monotonic() - self._written.get(number, float("-inf")) >= _LINE_SECONDS:
+    def _write(self, number: str, text: str, *, immediately: bool) -> None:
+        if immediately or monotonic() - self._written.get(number, float("-inf")) >= _LINE_SECONDS:
             self._written[number] = monotonic()
             line = f"{number}  {text}" if self._many else text
             self._console.print(line, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`autos migrate`, `worker`, `api` and `sandbox`: the service's processes, in the foreground."""
+"""`autos migrate`, `worker`, `api` and `sandbox`: run one of the service's processes."""
 
 import os
 import sys
@@ -29,8 +29,8 @@ def migrate_command() -> None:
     with errors_reported():
         try:
             settings = Settings()
-        except ValidationError as invalid:
-            raise CommandError(_describe(invalid), USAGE) from invalid
+        except ValidationError as error:
+            raise CommandError(_describe(error), USAGE) from error
         settings.require("database_url")
         run(migrate(settings.database_url))
         console.print("The database schema is up to date.")
@@ -38,42 +38,42 @@ def migrate_command() -> None:
 
 @app.command("worker", context_settings=_FORWARD)
 def worker_command(arguments: Forwarded = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Run a worker in the foreground; it joins the embedded stack if that is running."""
+    """Run a worker in the foreground; it uses the embedded stack if that is running."""
     with errors_reported():
-        become("worker", arguments or [], data_dir)
+        run_module("worker", arguments or [], data_dir)
 
 
 @app.command("api", context_settings=_FORWARD)
 def api_process_command(arguments: Forwarded = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Run the HTTP API in the foreground; it joins the embedded stack if that is running."""
+    """Run the HTTP API in the foreground; it uses the embedded stack if that is running."""
     with errors_reported():
-        become("api", arguments or [], data_dir)
+        run_module("api", arguments or [], data_dir)
 
 
 @app.command("sandbox", context_settings=_FORWARD)
 def sandbox_command(arguments: Forwarded = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Run the stand-in for PDPJ in the foreground."""
     with errors_reported():
-        become("sandbox", arguments or [], data_dir)
+        run_module("sandbox", arguments or [], data_dir)
 
 
-def become(module: str, arguments: list[str], data_dir: Path) -> NoReturn:
-    """Replace this process by another one of the service, which then gets every signal itself.
+def run_module(module: str, arguments: list[str], data_dir: Path) -> NoReturn:
+    """Replace this process with a module of the service, which then receives all signals.
 
-    If the embedded stack runs on `data_dir`, the process gets the stack's settings, except where
-    its own environment has others.
+    If the embedded stack runs on `data_dir`, the process gets the stack's settings. Variables of
+    the environment override them.
     """
     environment = dict(os.environ)
     state = StackState.load(data_dir) if is_running(data_dir) else None
     if state is not None:
         environment = {**part_environment(module, {}, state.environment), **environment}
-    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # no shell is the point
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # exec without a shell is intended
 
 
-def _describe(invalid: ValidationError) -> str:
+def _describe(invalid_settings: ValidationError) -> str:
     lines = [
         f"  AUTOS_{str(error['loc'][0]).upper()}: {error['msg']}"
-        for error in invalid.errors()
+        for error in invalid_settings.errors()
         if error["loc"]
     ]
     return "\n".join(["These settings are invalid (environment or .env):", *lines])

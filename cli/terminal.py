@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, errors, output, tables, and running until Ctrl-C."""
+"""Shared by all commands: exit codes, errors, output, tables, and cancellation by Ctrl-C."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ WITH_FAILURES: Final = 3
 INTERRUPTED: Final = 130
 
 _PIPE_WIDTH: Final = 10_000
-"""Wider than any line, so nothing is cut or wrapped in a pipe."""
+"""Wider than any line: output to a pipe is not truncated or wrapped."""
 _ID_WIDTH: Final = 36
 
 console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -33,7 +33,7 @@ errors: Final = Console(stderr=True, highlight=False)
 
 
 class CommandError(RuntimeError):
-    """The command ends here. The message says what happened and what to do next."""
+    """Ends the command. The message says what happened and what to do next."""
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class Interrupted(Exception):
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; Ctrl-C and SIGTERM cancel it.
+    """Run a coroutine; Ctrl-C and SIGTERM cancel it.
 
     Raises:
         Interrupted: it was cancelled by a signal.
@@ -58,7 +58,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 async def _cancelled_by_signals(coroutine: Coroutine[Any, Any, T]) -> T:
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101  # inside a coroutine there is one
+    assert task is not None  # noqa: S101  # a coroutine always runs in a task
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
@@ -67,22 +67,22 @@ async def _cancelled_by_signals(coroutine: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def errors_reported(failure: int = FAILED) -> Iterator[None]:
-    """Print expected errors as sentences and exit with their code; others keep their traceback.
+    """Print expected errors as sentences and exit with their code; other errors are raised.
 
     Args:
-        failure: the exit code when the service cannot be reached or refuses the request.
+        failure: the exit code when the service is unreachable or rejects the request.
     """
     try:
         yield
-    except (AlreadyRunning, MissingSettings) as wrong:
-        code = print_error(str(wrong), USAGE)
-    except CommandError as failed:
-        code = print_error(str(failed), failure if failed.exit_code == FAILED else failed.exit_code)
-    except (StackError, DatabaseUnavailable) as failed:
-        code = print_error(str(failed), FAILED)
-    except httpx2.TransportError as broken:
+    except (AlreadyRunning, MissingSettings) as error:
+        code = print_error(str(error), USAGE)
+    except CommandError as error:
+        code = print_error(str(error), failure if error.exit_code == FAILED else error.exit_code)
+    except (StackError, DatabaseUnavailable) as error:
+        code = print_error(str(error), FAILED)
+    except httpx2.TransportError as error:
         code = print_error(
-            f"The connection broke ({type(broken).__name__}). Is the service running? "
+            f"The connection broke ({type(error).__name__}). Is the service running? "
             "Start the embedded stack with `make up`.",
             failure,
         )
@@ -94,28 +94,28 @@ def errors_reported(failure: int = FAILED) -> Iterator[None]:
 
 
 def print_error(message: str, exit_code: int = FAILED) -> int:
-    """Write a message to standard error; returns the exit code, for the caller to exit with."""
+    """Write a message to standard error; returns the exit code."""
     errors.print(message, style="red", markup=False, soft_wrap=True)
     return exit_code
 
 
 def print_note(message: str) -> None:
-    """Write a message to standard error, where standard output is for a secret or JSON alone."""
+    """Write a message to standard error, because standard output holds only a secret or JSON."""
     errors.print(message, markup=False, soft_wrap=True)
 
 
 def print_line(text: str) -> None:
-    """Write a line as it is: no markup is read, and long lines are not wrapped."""
+    """Write a line without interpreting markup or wrapping long lines."""
     console.print(text, markup=False, soft_wrap=True)
 
 
 def print_json(content: object) -> None:
-    """Write an answer for a program."""
+    """Write JSON to standard output."""
     console.print_json(json.dumps(content))
 
 
 def new_table(ids: str = "") -> Table:
-    """An empty table. With `ids`, its first column has that title and never cuts an id."""
+    """An empty table. `ids` is the title of a first column that never truncates ids."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     if ids:
         table.add_column(ids, no_wrap=True, min_width=_ID_WIDTH)

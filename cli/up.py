@@ -1,4 +1,4 @@
-"""`autos up` runs the embedded stack in the foreground; `autos env` prints where it is."""
+"""`autos up` runs the embedded stack in the foreground; `autos env` prints its addresses."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from cli.terminal import CommandError, console, errors_reported, print_line, run
 app = typer.Typer()
 
 _SANDBOX_LATENCY_MS: Final = 80
-"""About the latency of the real portal, so that progress can be watched."""
+"""About the latency of the real portal, so progress is visible."""
 
 
 @app.command("up")
@@ -35,7 +35,7 @@ def up_command(
 def env_command(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Print the addresses and key of the running stack for a shell: `eval "$(autos env)"`."""
     with errors_reported():
-        # Not named like settings: the same shell can still start a stack or another service.
+        # The names differ from those of settings, which would configure another stack or service.
         for name, value in variables(data_dir).items():
             print_line(f"export {name}={shlex.quote(value)}")
 
@@ -60,9 +60,9 @@ def variables(data_dir: Path) -> dict[str, str]:
     """
     state = StackState.load(data_dir)
     if state is None or "api" not in state.addresses:
-        raise CommandError(f"No stack was ever started in {data_dir}. Start it with `make up`.")
+        raise CommandError(f"No stack has been started in {data_dir}. Start it with `make up`.")
     connection = find_connection(state.addresses["api"], None, data_dir, {})
-    found = {
+    exported = {
         "API": f"{connection.url}/api/v1",
         "KEY": connection.key,
         "DOCS": f"{connection.url}/docs",
@@ -70,11 +70,11 @@ def variables(data_dir: Path) -> dict[str, str]:
         "WEB_UI": state.addresses.get("temporal-ui"),
         "SANDBOX": state.addresses.get("sandbox"),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in exported.items() if value}
 
 
 def embedded_stack(data_dir: Path, workers: int = 1) -> Stack:
-    """The whole stack, with the user's settings in place of its own."""
+    """The whole stack; the user's settings override the stack's."""
     return Stack(
         data_dir,
         parts=EVERYTHING,
@@ -96,13 +96,13 @@ def user_settings(environment: Mapping[str, str]) -> dict[str, str]:
         if name.startswith(("AUTOS_", "TEMPORAL_")) and value
     }
     # These two configure the command and the stack itself, not its parts.
-    own = ("AUTOS_DATA_DIR", "AUTOS_API_KEY")
+    command_settings = ("AUTOS_DATA_DIR", "AUTOS_API_KEY")
     merged = {**from_file, **from_environment}
-    return {name: value for name, value in merged.items() if value and name not in own}
+    return {name: value for name, value in merged.items() if value and name not in command_settings}
 
 
 def print_addresses(addresses: Mapping[str, str], data_dir: Path) -> None:
-    """Print the addresses of the stack, and where its key and logs are."""
+    """Print the addresses of the stack and the locations of its key and logs."""
     lines = {
         "API": f"{addresses['api']}/docs",
         "Temporal Web UI": addresses.get("temporal-ui", ""),

@@ -1,4 +1,4 @@
-"""`autos webhooks`: the log of deliveries, redelivery, and the signing secret."""
+"""`autos webhooks`: lists deliveries, redelivers events, and manages the signing secret."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.webhooks.schemas import Attempt, Delivery, DeliveryPage, Recovered, SecretState
-from cli.client import ApiClient, read
+from cli.client import ApiClient, parse
 from cli.command import AsJson, api_command
 from cli.terminal import (
     USAGE,
@@ -41,10 +41,10 @@ async def list_deliveries(
     params: dict[str, str | int] = {"limit": limit, "attempts": str(attempts).lower()}
     if status:
         params["status"] = status
-    sent = await client.request("GET", "/webhooks/deliveries", params=params)
-    page = read(DeliveryPage, sent)
+    payload = await client.request("GET", "/webhooks/deliveries", params=params)
+    page = parse(DeliveryPage, payload)
     if as_json:
-        print_json(sent["items"])
+        print_json(payload["items"])
         return
     console.print(deliveries_table(page.items))
     for delivery in page.items:
@@ -68,12 +68,12 @@ async def recover(
         str, typer.Argument(help="A time (2026-11-24T03:00Z) or an age (90m, 6h, 3d).")
     ],
 ) -> None:
-    """Deliver again every event since then that was not delivered."""
-    begin = parse_since(since, datetime.now(UTC))
+    """Redeliver every event since a time that was not delivered."""
+    start = parse_since(since, datetime.now(UTC))
     count, cursor = 0, None
     while True:
-        body = {"since": begin.isoformat(), "cursor": cursor}
-        page = read(Recovered, await client.request("POST", "/webhooks/recover", json=body))
+        body = {"since": start.isoformat(), "cursor": cursor}
+        page = parse(Recovered, await client.request("POST", "/webhooks/recover", json=body))
         count, cursor = count + len(page.ids), page.next
         if cursor is None:
             break
@@ -91,26 +91,26 @@ async def manage_secret(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what signs this key's webhooks, or create or rotate its secret."""
+    """Show, create or rotate the signing secret of this API key's webhooks."""
     if rotate and create:
         raise CommandError("Give either --create or --rotate.", USAGE)
     if create or rotate:
-        sent = await client.request("POST", f"{_SECRET}/rotate" if rotate else _SECRET)
+        payload = await client.request("POST", f"{_SECRET}/rotate" if rotate else _SECRET)
         print_note("Store the secret now: it is not shown again.")
     else:
-        sent = await client.request("GET", _SECRET)
+        payload = await client.request("GET", _SECRET)
     if as_json:
-        print_json(sent)
-    elif "secret" in sent:
-        # Standard output holds the secret and nothing else.
-        print_line(sent["secret"])
+        print_json(payload)
+    elif "secret" in payload:
+        # Standard output holds only the secret.
+        print_line(payload["secret"])
     else:
-        _describe(read(SecretState, sent))
+        _describe(parse(SecretState, payload))
 
 
 def _describe(state: SecretState) -> None:
     if not state.secrets:
-        print_line("There is no secret yet: create one with --create.")
+        print_line("There is no secret yet. Create it with --create.")
     for secret in state.secrets:
         validity = f"signs until {secret.expires_at}" if secret.expires_at else "current"
         print_line(f"{secret.scheme}, created {secret.created_at}: {validity}")
@@ -137,25 +137,25 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 def deliveries_table(deliveries: Iterable[Delivery]) -> Table:
-    """One line for each delivery."""
+    """A table with a row for each delivery."""
     table = new_table("event")
     for column in ("type", "process", "status", "attempts", "last error", "next attempt"):
         table.add_column(column)
-    for one in deliveries:
+    for delivery in deliveries:
         table.add_row(
-            one.id,
-            one.type.removeprefix("process.download."),
-            one.process_number,
-            Text(one.status, _STYLES.get(one.status, "")),
-            str(one.attempt_count),
-            one.last_error or "",
-            f"{one.next_attempt_at:%d %b %H:%M}" if one.next_attempt_at else "",
+            delivery.id,
+            delivery.type.removeprefix("process.download."),
+            delivery.process_number,
+            Text(delivery.status, _STYLES.get(delivery.status, "")),
+            str(delivery.attempt_count),
+            delivery.last_error or "",
+            f"{delivery.next_attempt_at:%d %b %H:%M}" if delivery.next_attempt_at else "",
         )
     return table
 
 
 def attempts_table(event_id: str, attempts: Iterable[Attempt]) -> Table:
-    """One line for each attempt of a delivery."""
+    """A table with a row for each attempt of a delivery."""
     table = Table("#", "started", "host", "status", "ms", "result", title=event_id)
     for attempt in attempts:
         table.add_row(

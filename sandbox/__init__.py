@@ -1,6 +1,6 @@
-"""The sandbox: an HTTP server in place of PDPJ, with a receiver of webhooks, for tests and demos.
+"""The sandbox: an HTTP server that replaces PDPJ and receives webhooks, for tests and demos.
 
-It follows `docs/source.md` and shares only the rules of case numbers with the service. All people
-and numbers are synthetic. `docs/reference/sandbox.md` lists its cases and faults. It does not
-promise to equal the portal: where the portal's answer is unknown, it gives a plausible one.
+It follows `docs/source.md` and shares only `autos.cnj` with the service. All people and numbers are
+synthetic. `docs/reference/sandbox.md` lists its cases and faults. It is not an exact copy of the
+portal: where the portal's response is unknown, the sandbox sends a plausible one.
 """

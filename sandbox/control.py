@@ -1,7 +1,7 @@
-"""The control API under `/control`, for scripts and tests: needs no token and is not logged.
+"""The control API under `/control`, for scripts and tests. It needs no token and is not logged.
 
-It reads and sets cases, faults, switches, tokens, counters and the receivers of webhooks;
-`GET /control/docs` describes its routes.
+It shows and changes cases, faults, switches, tokens, counters and webhook receivers.
+`GET /control/docs` documents its routes.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from autos.cnj import CaseNumber, InvalidCaseNumber
 from sandbox import webhook_receiver
 from sandbox.cases.known import NumberTaken
 from sandbox.cases.models import Case, Document
-from sandbox.cases.shapes import Shape, make_case
+from sandbox.cases.shapes import Shape, generate_case
 from sandbox.fault_schedule import Fault
 from sandbox.faults import FaultName
 from sandbox.state import SandboxState, Switches
@@ -26,8 +26,8 @@ from sandbox.webhook_receiver import Behaviour
 router = APIRouter(prefix="/control")
 
 
-def make_app(state: SandboxState) -> FastAPI:
-    """The control API and the receivers of webhooks."""
+def create_app(state: SandboxState) -> FastAPI:
+    """The application with the control API and the webhook receivers."""
     app = FastAPI(
         title="Sandbox control",
         docs_url="/control/docs",
@@ -49,7 +49,7 @@ StateDependency = Annotated[SandboxState, Depends(_state)]
 
 
 class BurstLimit(BaseModel):
-    """Requests per second beyond which 503 is answered; null lifts the limit."""
+    """The requests per second above which the sandbox returns 503; null removes the limit."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,7 +57,7 @@ class BurstLimit(BaseModel):
 
 
 class Clock(BaseModel):
-    """Seconds by which the clock of the tokens is ahead."""
+    """Seconds by which the clock of the tokens is ahead of the real time."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +66,7 @@ class Clock(BaseModel):
 
 @router.get("", summary="Show that the sandbox is up")
 async def show_index(state: StateDependency) -> dict[str, object]:
-    """The named cases, except those of the portfolio."""
+    """The named cases, without the 250 of the portfolio."""
     names = state.cases.names().items()
     cases = {name: number.masked for name, number in names if not name.startswith("portfolio-")}
     return {"documentation": "/control/docs", "cases": cases}
@@ -74,54 +74,54 @@ async def show_index(state: StateDependency) -> dict[str, object]:
 
 @router.get("/counters")
 async def show_counters(state: StateDependency) -> dict[str, object]:
-    """All counts."""
+    """All counters."""
     return state.request_log.counts()
 
 
 @router.get("/requests")
 async def list_requests(state: StateDependency, after: int = 0) -> list[dict[str, object]]:
-    """The log from the request after the given id."""
+    """The logged requests with an id greater than `after`."""
     return state.request_log.requests(after)
 
 
 @router.post("/reset")
 async def reset(state: StateDependency) -> dict[str, object]:
-    """Clear counters, faults, switches, receivers and the changes of cases."""
+    """Clear counters, faults, switches, webhook receivers and changes of cases."""
     state.reset()
     return {}
 
 
 @router.get("/switches")
 async def show_switches(state: StateDependency) -> Switches:
-    """The switches."""
+    """The current switches."""
     return state.switches
 
 
 @router.post("/switches")
-async def set_switches(wanted: Switches, state: StateDependency) -> Switches:
+async def set_switches(switches: Switches, state: StateDependency) -> Switches:
     """Set the given switches; the others keep their values."""
-    for name in wanted.model_fields_set:
-        setattr(state.switches, name, getattr(wanted, name))
+    for name in switches.model_fields_set:
+        setattr(state.switches, name, getattr(switches, name))
     return state.switches
 
 
 @router.post("/burst")
-async def limit_burst(wanted: BurstLimit, state: StateDependency) -> BurstLimit:
+async def limit_burst(limit: BurstLimit, state: StateDependency) -> BurstLimit:
     """Limit the requests per second."""
-    state.burst.limit(wanted.max_per_second)
-    return wanted
+    state.burst.limit(limit.max_per_second)
+    return limit
 
 
 @router.post("/clock")
-async def set_clock(wanted: Clock, state: StateDependency) -> Clock:
+async def set_clock(clock: Clock, state: StateDependency) -> Clock:
     """Set the clock of the tokens."""
-    state.tokens.clock_offset = wanted.offset_seconds
-    return wanted
+    state.tokens.clock_offset = clock.offset_seconds
+    return clock
 
 
 @router.get("/fault-names")
 async def list_fault_names() -> list[dict[str, object]]:
-    """Every fault with its default routes."""
+    """Every available fault with its default routes."""
     return [
         {"fault": name.value, "description": name.description, "routes": sorted(name.routes)}
         for name in FaultName
@@ -130,16 +130,16 @@ async def list_fault_names() -> list[dict[str, object]]:
 
 @router.post("/faults")
 async def add_fault(fault: Fault, state: StateDependency) -> dict[str, object]:
-    """Add a fault; `process` may also be the name of a case."""
+    """Add a fault. `process` is a case number or the name of a case."""
     if fault.process is not None:
         known = state.cases.find(fault.process)
         digits = "".join(c for c in fault.process if c.isdigit())
         fault.process = known.number.digits if known else digits
         if len(fault.process) != 20:
-            raise HTTPException(422, "A process is a case number or a name of the catalogue.")
+            raise HTTPException(422, "`process` must be a case number or the name of a known case.")
     if isinstance(fault.document, int):
         if fault.process is None:
-            raise HTTPException(422, "A place in the list needs a process.")
+            raise HTTPException(422, "A position in the list needs `process`.")
         fault.document = _find_document(_find_case(state, fault.process), fault.document)
     elif fault.document is not None:
         fault.document = fault.document.lower()
@@ -148,11 +148,11 @@ async def add_fault(fault: Fault, state: StateDependency) -> dict[str, object]:
 
 @router.get("/faults")
 async def list_faults(state: StateDependency) -> list[dict[str, object]]:
-    """The faults in force, oldest first, with their counts."""
+    """The active faults, oldest first, with the requests that matched and were changed."""
     return [
-        {"id": entry.id, "fitted": entry.fitted, "struck": entry.struck}
-        | entry.fault.model_dump(mode="json")
-        for entry in state.faults.entries()
+        {"id": active.id, "fitted": active.matched, "struck": active.applied}
+        | active.fault.model_dump(mode="json")
+        for active in state.faults.active()
     ]
 
 
@@ -177,12 +177,12 @@ class NewToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     lifetime_seconds: float = Field(default=LIFETIME_SECONDS, ge=0)
-    """Applies to refreshed tokens, too."""
+    """Also the lifetime of refreshed tokens."""
     max_requests: int | None = Field(default=None, ge=0)
 
 
 class Revocation(BaseModel):
-    """The access token to revoke; null for all, including the demo token and refresh tokens."""
+    """The access token to revoke; null for all tokens, including demo and refresh tokens."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -191,7 +191,7 @@ class Revocation(BaseModel):
 
 @router.post("/tokens")
 async def issue_token(body: NewToken, state: StateDependency) -> dict[str, object]:
-    """The tokens of a new session."""
+    """Start a session; returns its access token and refresh token."""
     return dataclasses.asdict(state.tokens.login(body.lifetime_seconds, body.max_requests))
 
 
@@ -211,31 +211,31 @@ async def restore_tokens(state: StateDependency) -> dict[str, object]:
 
 @router.get("/receiver/{name}")
 async def list_received(name: str, state: StateDependency, after: int = 0) -> dict[str, object]:
-    """The last 1,000 requests, oldest first; `total` counts all."""
+    """The last 1,000 requests, oldest first; `total` counts all requests."""
     receiver = state.receivers[name]
     kept = [request for request in receiver.received if int(str(request["id"])) > after]
     return {"behaviour": receiver.behaviour, "total": receiver.total, "requests": kept}
 
 
 @router.post("/receiver/{name}")
-async def script_receiver(name: str, behaviour: Behaviour, state: StateDependency) -> Behaviour:
-    """Set how the receiver answers."""
-    state.receivers[name].script(behaviour)
+async def set_behaviour(name: str, behaviour: Behaviour, state: StateDependency) -> Behaviour:
+    """Set how the receiver responds."""
+    state.receivers[name].set_behaviour(behaviour)
     return behaviour
 
 
 @router.delete("/receiver/{name}")
-async def forget_receiver(name: str, state: StateDependency) -> dict[str, object]:
+async def remove_receiver(name: str, state: StateDependency) -> dict[str, object]:
     """Remove the receiver and its requests."""
     state.receivers.remove(name)
     return {}
 
 
 def _find_case(state: SandboxState, name_or_number: str) -> Case:
-    """The case of that name or number.
+    """The case with the given name or number.
 
     Raises:
-        HTTPException: 404, it is unknown.
+        HTTPException: 404, the case is unknown.
     """
     case = state.cases.find(name_or_number)
     if case is None:
@@ -244,7 +244,7 @@ def _find_case(state: SandboxState, name_or_number: str) -> Case:
 
 
 def _find_document(case: Case, document: str | int) -> str:
-    """The UUID of a document, given by UUID or by position in the list, 0 the newest.
+    """The UUID of a document, given by UUID or by position in the list (0 is the newest).
 
     Raises:
         HTTPException: 404, the case has no such document.
@@ -259,20 +259,20 @@ def _find_document(case: Case, document: str | int) -> str:
 
 
 class NewCase(BaseModel):
-    """The case to make."""
+    """The case to create."""
 
     model_config = ConfigDict(extra="forbid")
 
     number: str | None = None
     documents: int = Field(ge=0, le=100_000)
     size_bytes: int | None = Field(default=None, ge=0, le=2**33)
-    """Of every document; null for a mixture."""
+    """The size of every document; null for different sizes."""
     seed: int = 0
     shape: Shape = Shape.SIMPLE
 
 
 class Change(BaseModel):
-    """Changes to a case; documents by UUID, or by position in the list, 0 the newest."""
+    """Changes to a case. A document is given by UUID, or by position (0 is the newest)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -289,41 +289,43 @@ async def list_cases(state: StateDependency) -> dict[str, str]:
 
 
 @router.post("/cases")
-async def make(body: NewCase, state: StateDependency) -> dict[str, object]:
-    """Make a case; one made before under the number is replaced."""
+async def create_case(body: NewCase, state: StateDependency) -> dict[str, object]:
+    """Create a case. It replaces an earlier created case with the same number."""
     try:
         number = CaseNumber.parse(body.number) if body.number else state.cases.free_number()
     except InvalidCaseNumber as error:
         raise HTTPException(422, str(error)) from error
-    case = make_case(
+    case = generate_case(
         number, body.documents, shape=body.shape, size_bytes=body.size_bytes, seed=body.seed
     )
     try:
         state.cases.put(case)
     except NumberTaken as error:
         raise HTTPException(409, str(error)) from error
-    return await _truth(case)
+    return await _describe_in_thread(case)
 
 
 @router.get("/cases/{name_or_number}")
-async def show(name_or_number: str, state: StateDependency) -> dict[str, object]:
-    """A case as it is, every document with its hash."""
-    return await _truth(_find_case(state, name_or_number))
+async def show_case(name_or_number: str, state: StateDependency) -> dict[str, object]:
+    """The content of a case: every document with its size and hash."""
+    return await _describe_in_thread(_find_case(state, name_or_number))
 
 
 @router.post("/cases/{name_or_number}/change")
-async def change(name_or_number: str, wanted: Change, state: StateDependency) -> dict[str, object]:
-    """Change a case as courts do over time."""
+async def change_case(
+    name_or_number: str, requested: Change, state: StateDependency
+) -> dict[str, object]:
+    """Change a case as a court does over time."""
     case = _find_case(state, name_or_number)
-    named = [
+    uuids = [
         None if document is None else _find_document(case, document)
-        for document in (wanted.remove, wanted.move, wanted.replace)
+        for document in (requested.remove, requested.move, requested.replace)
     ]
-    case.change(wanted.add, *named)
-    return await _truth(case)
+    case.change(requested.add, *uuids)
+    return await _describe_in_thread(case)
 
 
-async def _truth(case: Case) -> dict[str, object]:
+async def _describe_in_thread(case: Case) -> dict[str, object]:
     # Hashing a large file takes a second; a thread keeps the server responsive.
     return await asyncio.to_thread(_describe, case)
 

@@ -1,8 +1,8 @@
-"""The scripted faults in force, and which requests each one applies to.
+"""The active faults, and the requests that each of them applies to.
 
-Faults are applied in the order in which they were added, later ones on top of earlier ones. A
-random fault depends on its seed, the path, and the count of requests for that path, so that
-parallel requests get the same faults in any order.
+Faults are applied in the order in which they were added; a later fault changes the reply of an
+earlier one. A random fault depends on its seed, the path and the number of requests for that path,
+so the order of parallel requests does not matter.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sandbox.faults import FaultName, Route
 
 
-class When(BaseModel):
-    """Which of the matching requests a fault applies to."""
+class Condition(BaseModel):
+    """Selects the matching requests that a fault applies to."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,28 +28,28 @@ class When(BaseModel):
     probability: float = Field(default=1.0, ge=0, le=1)
     seed: int = 0
     skip: int = Field(default=0, ge=0)
-    """Number of first requests without the fault (with `each`: per path)."""
+    """Requests to spare before the fault applies (with `each`: per path)."""
 
 
 class Fault(BaseModel):
-    """A scripted fault, as it is posted."""
+    """A fault, as posted to the control API."""
 
     model_config = ConfigDict(extra="forbid")
 
     fault: FaultName
     process: str | None = None
-    """The digits; None for all."""
+    """The 20 digits of a case number; None for all cases."""
     document: str | int | None = None
-    """A UUID, or a position in the list, 0 the newest; None for all."""
+    """A UUID, or a position in the list (0 is the newest); None for all documents."""
     route: Route | None = None
     """Overrides the default routes of the fault."""
-    when: When = Field(default_factory=When)
+    when: Condition = Field(default_factory=Condition)
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
     def matches(self, route: Route, process: str | None, document: str | None) -> bool:
-        """True if the request is one that the fault may apply to."""
+        """Whether the fault is for this kind of request, case and document."""
         routes = {self.route} if self.route else self.fault.routes
-        # `document` names the piece to withhold, in a request for the case.
+        # This fault applies to requests for the case; `document` is the piece to leave out.
         any_document = self.document is None or self.fault is FaultName.PIECE_WITHHELD
         return (
             route in routes
@@ -59,67 +59,68 @@ class Fault(BaseModel):
 
 
 @dataclass
-class Entry:
-    """A fault in force, with its counts."""
+class ActiveFault:
+    """A fault with its counts of requests."""
 
     id: int
     fault: Fault
-    fitted: int = 0
-    """Matching requests."""
-    struck: int = 0
-    """Requests it was applied to."""
-    seen: Counter[str] = field(default_factory=Counter)
+    matched: int = 0
+    """Requests that matched."""
+    applied: int = 0
+    """Requests that the fault was applied to."""
+    matched_by_path: Counter[str] = field(default_factory=Counter)
 
     def applies(self, path: str) -> bool:
         """Count a matching request; True if the fault applies to it."""
-        self.fitted += 1
-        self.seen[path] += 1
-        when = self.fault.when
-        turn = (self.seen[path] if when.each else self.fitted) - when.skip
-        match when.mode:
+        self.matched += 1
+        self.matched_by_path[path] += 1
+        condition, on_path = self.fault.when, self.matched_by_path[path]
+        position = (on_path if condition.each else self.matched) - condition.skip
+        match condition.mode:
             case "always":
-                struck = turn > 0
+                applies = position > 0
             case "first":
-                struck = 0 < turn <= when.count
+                applies = 0 < position <= condition.count
             case "random":
-                drawn = hashlib.sha256(f"{when.seed}/{path}/{self.seen[path]}".encode()).digest()
-                struck = turn > 0 and int.from_bytes(drawn[:6]) < when.probability * 2**48
-        self.struck += struck
-        return struck
+                digest = hashlib.sha256(f"{condition.seed}/{path}/{on_path}".encode()).digest()
+                chance = int.from_bytes(digest[:6]) / 2**48
+                applies = position > 0 and chance < condition.probability
+        self.applied += applies
+        return applies
 
 
 class FaultSchedule:
-    """The faults in force."""
+    """All active faults."""
 
     def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}
+        self._active: dict[int, ActiveFault] = {}
         self._next_id = 1
 
     def add(self, fault: Fault) -> int:
-        """Put a fault in force; returns its id."""
-        entry = Entry(self._next_id, fault)
-        self._entries[entry.id] = entry
+        """Activate a fault; returns its id."""
+        active = ActiveFault(self._next_id, fault)
+        self._active[active.id] = active
         self._next_id += 1
-        return entry.id
+        return active.id
 
     def remove(self, fault_id: int) -> bool:
-        """False if there is no such fault."""
-        return self._entries.pop(fault_id, None) is not None
+        """Remove a fault; False if there is none with this id."""
+        return self._active.pop(fault_id, None) is not None
 
     def clear(self) -> None:
         """Remove every fault."""
-        self._entries.clear()
+        self._active.clear()
 
-    def entries(self) -> list[Entry]:
-        """Oldest first."""
-        return list(self._entries.values())
+    def active(self) -> list[ActiveFault]:
+        """The active faults, oldest first."""
+        return list(self._active.values())
 
     def applying(
         self, path: str, route: Route, process: str | None, document: str | None
     ) -> list[Fault]:
-        """The faults that apply to this request, which is counted."""
+        """Count a request; returns the faults that apply to it."""
         return [
-            entry.fault
-            for entry in self._entries.values()
-            if entry.fault.matches(route, process, document) and entry.applies(path)
+            active.fault
+            for active in self._active.values()
+            if active.fault.matches(route, process, document) and active.applies(path)
         ]

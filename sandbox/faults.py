@@ -1,8 +1,8 @@
-"""Every fault that can be scripted: its name, the routes it applies to, what it does to a reply.
+"""All faults: their names, the routes they apply to, and their effects on a reply.
 
-To add one, add a member to `FaultName`, and a line to the table in `docs/reference/sandbox.md`.
-Faults that change the JSON of a listing leave the reply unchanged; `sandbox.cases.detail` and
-`sandbox.cases.search` look for them by name. When a fault applies is in `fault_schedule`.
+To add a fault, add a member to `FaultName` and a row to the table in `docs/reference/sandbox.md`.
+Faults that change the JSON of a case have no effect here; `sandbox.cases.detail` and
+`sandbox.cases.search` check for their names. `fault_schedule` decides when a fault applies.
 """
 
 import gzip
@@ -29,7 +29,7 @@ OTHER_NUMBER: Final = CaseNumber.build(9_999_998, 2024, 8, 26, 100)
 
 
 class Route(StrEnum):
-    """The kinds of requests that faults distinguish."""
+    """The kinds of requests that a fault can apply to."""
 
     DETAIL = "detail"
     SEARCH = "search"
@@ -47,7 +47,7 @@ _LISTS: Final = _SEARCH | _DETAIL
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """The properties of a request that an effect may use."""
+    """The properties of a request that effects use."""
 
     path: str
     number: str
@@ -56,7 +56,7 @@ class RequestInfo:
     now: float
     """Seconds since 1970."""
     base_url: str
-    """Scheme and host as the client sees them."""
+    """Scheme and host of the URL that the client used."""
 
 
 Parameters: TypeAlias = Mapping[str, JsonValue]
@@ -64,7 +64,7 @@ Effect: TypeAlias = Callable[[Reply, Parameters, RequestInfo], Reply]
 """Returns the reply with a fault applied to it."""
 
 
-def number(parameters: Parameters, name: str, default: float) -> float:
+def numeric_parameter(parameters: Parameters, name: str, default: float) -> float:
     """A numeric parameter of a fault."""
     value = parameters.get(name)
     return float(value) if isinstance(value, int | float | str) else default
@@ -74,7 +74,7 @@ def _unchanged(reply: Reply, _parameters: Parameters, _request: RequestInfo) -> 
     return reply
 
 
-def _answer(status: int, content_type: str | None, body: bytes) -> Effect:
+def _reply(status: int, content_type: str | None, body: bytes) -> Effect:
     fixed = body_reply(body, content_type, status)
     return lambda _reply, _parameters, _request: fixed
 
@@ -91,7 +91,7 @@ def _codex_500(_reply: Reply, _parameters: Parameters, request: RequestInfo) -> 
 
 
 def _retry_after(_reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    seconds = f"{number(parameters, 'seconds', 1):g}"
+    seconds = f"{numeric_parameter(parameters, 'seconds', 1):g}"
     reply = body_reply(bodies.rate_limited(), JSON, 429)
     return replace(reply, headers=(("retry-after", seconds),))
 
@@ -108,12 +108,12 @@ def _truncated(reply: Reply, parameters: Parameters, _request: RequestInfo) -> R
 
 
 def _cut_at(parameters: Parameters, reply: Reply) -> int:
-    wanted = int(number(parameters, "after_bytes", reply.content.size // 2))
-    return max(0, min(wanted, reply.content.size - 1))
+    requested = int(numeric_parameter(parameters, "after_bytes", reply.content.size // 2))
+    return max(0, min(requested, reply.content.size - 1))
 
 
 def _size_mismatch(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    difference = int(number(parameters, "bytes", 1))
+    difference = int(numeric_parameter(parameters, "bytes", 1))
     content = reply.content
     if difference >= 0:
         return replace(reply, content=replace(content, tail=content.tail + b" " * difference))
@@ -122,16 +122,16 @@ def _size_mismatch(reply: Reply, parameters: Parameters, _request: RequestInfo) 
 
 
 def _wrong_content_type(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    named = parameters.get("content_type", "application/octet-stream")
-    return replace(reply, content_type=str(named))
+    content_type = parameters.get("content_type", "application/octet-stream")
+    return replace(reply, content_type=str(content_type))
 
 
 def _slow_first_byte(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    return replace(reply, first_byte_after=number(parameters, "seconds", 1))
+    return replace(reply, first_byte_after=numeric_parameter(parameters, "seconds", 1))
 
 
 def _trickle(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    return replace(reply, bytes_per_second=number(parameters, "bytes_per_second", 1000))
+    return replace(reply, bytes_per_second=numeric_parameter(parameters, "bytes_per_second", 1000))
 
 
 def _stall(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
@@ -139,59 +139,61 @@ def _stall(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply
 
 
 def _retry_after_date(_reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    at = formatdate(ceil(time.time() + number(parameters, "seconds", 1)), usegmt=True)
+    date = formatdate(ceil(time.time() + numeric_parameter(parameters, "seconds", 1)), usegmt=True)
     reply = body_reply(bodies.rate_limited(), JSON, 429)
-    return replace(reply, headers=(("retry-after", at),))
+    return replace(reply, headers=(("retry-after", date),))
 
 
 def _accepted(_reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    seconds = f"{number(parameters, 'seconds', 1):g}"
+    seconds = f"{numeric_parameter(parameters, 'seconds', 1):g}"
     return replace(body_reply(b"", None, 202), headers=(("retry-after", seconds),))
 
 
 def _other_status(_reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    status = int(number(parameters, "status", 409))
+    status = int(numeric_parameter(parameters, "status", 409))
     return body_reply(bodies.other_status(status), JSON, status)
 
 
 def _redirect(url: str) -> Reply:
-    """302 to a URL."""
+    """A 302 to a URL."""
     return replace(body_reply(b"", None, 302), headers=(("location", url),))
 
 
 def signed_url(request: RequestInfo, host: str) -> str:
-    """The URL of a document's file on a name of this host; it needs no token."""
+    """The signed URL of a document's file on the given host; it needs no token."""
     scheme = request.base_url.partition("://")[0]
     path = f"{STORAGE_PATH}/{request.number}/{request.document}"
     return f"{scheme}://{host}{path}?X-Amz-Signature=inventada"
 
 
 def _redirect_own(_reply: Reply, parameters: Parameters, request: RequestInfo) -> Reply:
-    own = request.base_url.partition("://")[2]
-    host, _, port = own.partition(":")
+    netloc = request.base_url.partition("://")[2]
+    host, _, port = netloc.partition(":")
     other = {"localhost": "127.0.0.1"}.get(host, "localhost")
-    named = parameters.get("host", f"{other}:{port}" if port else other)
-    return _redirect(signed_url(request, str(named)))
+    target = parameters.get("host", f"{other}:{port}" if port else other)
+    return _redirect(signed_url(request, str(target)))
 
 
 def _gzip(reply: Reply, _parameters: Parameters, _request: RequestInfo) -> Reply:
-    packed = gzip.compress(reply.content.read(), mtime=0)
+    compressed = gzip.compress(reply.content.read(), mtime=0)
     headers = (*reply.headers, ("content-encoding", "gzip"))
-    return replace(reply, content=Content(reply.content.media_type, packed), headers=headers)
+    return replace(reply, content=Content(reply.content.media_type, compressed), headers=headers)
 
 
 def _gzip_truncated(reply: Reply, parameters: Parameters, request: RequestInfo) -> Reply:
-    whole = _gzip(reply, parameters, request)
-    half = whole.content.head[: whole.content.size // 2]
-    return replace(whole, content=Content(whole.content.media_type, half))
+    compressed = _gzip(reply, parameters, request)
+    half = compressed.content.head[: compressed.content.size // 2]
+    return replace(compressed, content=Content(compressed.content.media_type, half))
 
 
 def _short_length(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    return replace(reply, announced=int(number(parameters, "bytes", reply.content.size // 2)))
+    return replace(
+        reply, announced=int(numeric_parameter(parameters, "bytes", reply.content.size // 2))
+    )
 
 
 def _unequal(reply: Reply, _parameters: Parameters, _request: RequestInfo) -> Reply:
-    # A comment: the PDF stays valid.
+    # A comment at the end, so the PDF stays valid.
     content = reply.content
     tail = content.tail + b"\n%" + secrets.token_hex(3).encode()
     return replace(reply, content=replace(content, tail=tail))
@@ -204,7 +206,7 @@ def _latin1(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Repl
 
 
 def _nested(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Reply:
-    depth = int(number(parameters, "depth", 600))
+    depth = int(numeric_parameter(parameters, "depth", 600))
     before, brace, after = reply.content.read().partition(b"{")
     member = b'"aninhado":' + b"[" * depth + b"]" * depth + b","
     return body_reply(before + brace + member + after, JSON, reply.status)
@@ -213,9 +215,9 @@ def _nested(reply: Reply, parameters: Parameters, _request: RequestInfo) -> Repl
 def _other_number(reply: Reply, _parameters: Parameters, request: RequestInfo) -> Reply:
     if not request.number:
         return reply
-    asked = CaseNumber(request.number)
-    body = reply.content.read().replace(asked.masked.encode(), OTHER_NUMBER.masked.encode())
-    body = body.replace(asked.digits.encode(), OTHER_NUMBER.digits.encode())
+    requested = CaseNumber(request.number)
+    body = reply.content.read().replace(requested.masked.encode(), OTHER_NUMBER.masked.encode())
+    body = body.replace(requested.digits.encode(), OTHER_NUMBER.digits.encode())
     return body_reply(body, JSON, reply.status)
 
 
@@ -224,7 +226,7 @@ def _gateway(_reply: Reply, _parameters: Parameters, request: RequestInfo) -> Re
 
 
 class FaultName(StrEnum):
-    """Every fault: name, default routes, description, effect."""
+    """Every fault, with its default routes, description and effect."""
 
     routes: frozenset[Route]
     description: str
@@ -233,7 +235,7 @@ class FaultName(StrEnum):
     def __new__(
         cls, value: str, routes: frozenset[Route], description: str, effect: Effect
     ) -> Self:
-        """A member; `description` is one line for people."""
+        """Create a member; `description` is one line for the documentation."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.routes = routes
@@ -241,52 +243,52 @@ class FaultName(StrEnum):
         member.effect = effect
         return member
 
-    # A table; one value a line would make it four times as long.
+    # Formatted as a table: one value per line would make it four times as long.
     # fmt: off
     UNAUTHORIZED_EMPTY = ("unauthorized_empty", _API, "401 without body or Content-Type",
-        _answer(401, None, b""))
+        _reply(401, None, b""))
     UNAUTHORIZED_JSON = ("unauthorized_json", _API, "401 JSON with an empty message",
-        _answer(401, JSON, bodies.unauthorized()))
+        _reply(401, JSON, bodies.unauthorized()))
     NO_ACCESS = "no_access", _API, "401 JSON 'não possui acesso ao processo'", _no_access(401)
     NO_ACCESS_403 = ("no_access_403", _API, "403 JSON 'não possui acesso ao processo'",
         _no_access(403))
-    BECOMES_SECRET = ("becomes_secret", _FILES, "listed, but downloads answer like no_access",
+    BECOMES_SECRET = ("becomes_secret", _FILES, "listed, but downloads return the 401 of no_access",
         _no_access(401))
     SECRET_PIECE_403 = ("secret_piece_403", _FILES, "403 JSON on a document",
-        _answer(403, JSON, bodies.secret_piece()))
+        _reply(403, JSON, bodies.secret_piece()))
     SECRET_PIECE_403_EMPTY = ("secret_piece_403_empty", _FILES, "403 without a body",
-        _answer(403, None, b""))
-    WAF_HTML = "waf_html", _API, "403 with the firewall's HTML", _answer(403, HTML, bodies.WAF)
-    CONNECTION_RESET = ("connection_reset", _API, "RST; after parameter `after_bytes` if given",
+        _reply(403, None, b""))
+    WAF_HTML = "waf_html", _API, "403 with the firewall's HTML", _reply(403, HTML, bodies.WAF)
+    CONNECTION_RESET = ("connection_reset", _API, "RST, after parameter `after_bytes` if given",
         _reset)
     CODEX_500 = "codex_500", _FILES, "500 'Erro interno na API do Codex.'", _codex_500
     BAD_GATEWAY_HTML = ("bad_gateway_html", _API, "502 with CloudFront's HTML",
-        _answer(502, HTML, bodies.cloudfront(502)))
+        _reply(502, HTML, bodies.cloudfront(502)))
     UNAVAILABLE_503_HTML = ("unavailable_503_html", _API, "503 with CloudFront's HTML",
-        _answer(503, HTML, bodies.cloudfront(503)))
+        _reply(503, HTML, bodies.cloudfront(503)))
     UNAVAILABLE_503_JSON = ("unavailable_503_json", _API, "503 JSON 'Serviço indisponível'",
-        _answer(503, JSON, bodies.unavailable()))
+        _reply(503, JSON, bodies.unavailable()))
     GATEWAY_TIMEOUT_504 = ("gateway_timeout_504", _API, "504 with CloudFront's HTML",
-        _answer(504, HTML, bodies.cloudfront(504)))
+        _reply(504, HTML, bodies.cloudfront(504)))
     RATE_LIMITED = ("rate_limited", _API, "429 without Retry-After",
-        _answer(429, JSON, bodies.rate_limited()))
+        _reply(429, JSON, bodies.rate_limited()))
     RATE_LIMITED_RETRY_AFTER = (
         "rate_limited_retry_after", _API, "429 with Retry-After, parameter `seconds` (default 1)",
         _retry_after,
     )
     STUB_CIRCUIT_BREAKER = ("stub_circuit_breaker", _FILES, "200, text of an open breaker",
-        _answer(200, TEXT, bodies.STUB_CIRCUIT_BREAKER))
+        _reply(200, TEXT, bodies.STUB_CIRCUIT_BREAKER))
     STUB_CODEX_DOWN = ("stub_codex_down", _FILES, "200, text 'Codex indisponível'",
-        _answer(200, TEXT, bodies.STUB_CODEX_DOWN))
-    STUB_CODEX_TIMEOUT = ("stub_codex_timeout", _FILES, "200, text that Codex took too long",
-        _answer(200, TEXT, bodies.STUB_CODEX_TIMEOUT))
+        _reply(200, TEXT, bodies.STUB_CODEX_DOWN))
+    STUB_CODEX_TIMEOUT = ("stub_codex_timeout", _FILES, "200, text that Codex timed out",
+        _reply(200, TEXT, bodies.STUB_CODEX_TIMEOUT))
     JSON_ERROR_200 = ("json_error_200", _API, "200 with a JSON error",
-        _answer(200, JSON, bodies.json_error()))
-    EMPTY_200 = "empty_200", _API, "200 with an empty body", _answer(200, None, b"")
+        _reply(200, JSON, bodies.json_error()))
+    EMPTY_200 = "empty_200", _API, "200 with an empty body", _reply(200, None, b"")
     MAINTENANCE_HTML_200 = ("maintenance_html_200", _API, "200 with a maintenance page",
-        _answer(200, HTML, bodies.MAINTENANCE))
+        _reply(200, HTML, bodies.MAINTENANCE))
     SHELL_200 = ("shell_200", _API, "200 with the portal's single-page shell",
-        _answer(200, "text/html", bodies.SHELL))
+        _reply(200, "text/html", bodies.SHELL))
     TRUNCATED = ("truncated", _FILES,
         "connection closed after `after_bytes` (default half), less than Content-Length",
         _truncated)
@@ -305,17 +307,17 @@ class FaultName(StrEnum):
     SLOW_FIRST_BYTE = ("slow_first_byte", _API, "first byte after `seconds` (default 1)",
         _slow_first_byte)
     TRICKLE = "trickle", _FILES, "`bytes_per_second` (default 1000)", _trickle
-    HANG = ("hang", _API, "no answer until the client disconnects",
+    HANG = ("hang", _API, "no response until the client disconnects",
         lambda reply, _p, _r: replace(reply, hang=True))
     STALL = "stall", _FILES, "half the body, then nothing until the client disconnects", _stall
     NOT_FOUND_404 = ("not_found_404", _API, "404 JSON of the lake",
-        _answer(404, JSON, bodies.lake_not_found()))
-    NUMERIC_ID_400 = ("numeric_id_400", _FILES, "400, as for an id that is no UUID",
-        _answer(400, JSON, bodies.bad_request()))
+        _reply(404, JSON, bodies.lake_not_found()))
+    NUMERIC_ID_400 = ("numeric_id_400", _FILES, "400, the error for an id that is not a UUID",
+        _reply(400, JSON, bodies.bad_request()))
     TINY = ("tiny", _FILES, "the file is `<p>Segue anexo.</p>`, real but tiny",
-        _answer(200, "text/html", bodies.TINY))
+        _reply(200, "text/html", bodies.TINY))
     PIECE_WITHHELD = "piece_withheld", _DETAIL, "the document is missing from the list", _unchanged
-    EMPTY_LISTING = "empty_listing", _DETAIL, "200 with []", _answer(200, JSON, b"[]")
+    EMPTY_LISTING = "empty_listing", _DETAIL, "200 with []", _reply(200, JSON, b"[]")
     SEARCH_END_404 = ("search_end_404", _SEARCH, "the page after the last is 404 (the default)",
         _unchanged)
     SEARCH_END_EMPTY = ("search_end_empty", _SEARCH, "the page after the last has no items",
@@ -325,31 +327,31 @@ class FaultName(StrEnum):
     SEARCH_SPLIT_ITEM = "search_split_item", _SEARCH, "one content item per tramitação", _unchanged
     SEARCH_PAGE_FAILS = (
         "search_page_fails", _SEARCH, "503 on page `page` (default 2, the first is 1)",
-        _answer(503, JSON, bodies.unavailable()),
+        _reply(503, JSON, bodies.unavailable()),
     )
     LOGIN_GOVBR_200 = ("login_govbr_200", _FILES, "200 with gov.br's login page",
-        _answer(200, HTML, bodies.LOGIN_GOVBR))
+        _reply(200, HTML, bodies.LOGIN_GOVBR))
     LOGIN_PJE_200 = ("login_pje_200", _FILES, "200 with the PJe's login page",
-        _answer(200, HTML, bodies.LOGIN_PJE))
+        _reply(200, HTML, bodies.LOGIN_PJE))
     REQUEST_REJECTED_200 = ("request_rejected_200", _FILES, "200, firewall page 'Request Rejected'",
-        _answer(200, HTML, bodies.REQUEST_REJECTED))
+        _reply(200, HTML, bodies.REQUEST_REJECTED))
     JUST_A_MOMENT_200 = ("just_a_moment_200", _FILES, "200, firewall page 'Just a moment...'",
-        _answer(200, HTML, bodies.JUST_A_MOMENT))
+        _reply(200, HTML, bodies.JUST_A_MOMENT))
     PROXY_ERROR_200 = ("proxy_error_200", _FILES, "200, a proxy's text 'upstream connect error'",
-        _answer(200, TEXT, bodies.PROXY_ERROR))
+        _reply(200, TEXT, bodies.PROXY_ERROR))
     SERVER_ERROR_200 = ("server_error_200", _FILES, "200, text 'Internal Server Error'",
-        _answer(200, TEXT, bodies.SERVER_ERROR))
+        _reply(200, TEXT, bodies.SERVER_ERROR))
     CODEX_ERROR_200 = ("codex_error_200", _FILES, "200, text 'Erro interno na API do Codex.'",
-        _answer(200, TEXT, bodies.CODEX_ERROR))
+        _reply(200, TEXT, bodies.CODEX_ERROR))
     ACCESS_DENIED_200 = ("access_denied_200", _FILES, "200 with an object store's AccessDenied",
-        _answer(200, XML, bodies.ACCESS_DENIED))
-    BLANKS_200 = "blanks_200", _FILES, "200, four blanks", _answer(200, TEXT, bodies.BLANKS)
-    CUT_PDF_200 = ("cut_pdf_200", _FILES, "200, the nine bytes that a PDF begins with",
-        _answer(200, "application/pdf", bodies.CUT_PDF))
+        _reply(200, XML, bodies.ACCESS_DENIED))
+    BLANKS_200 = "blanks_200", _FILES, "200, four spaces", _reply(200, TEXT, bodies.BLANKS)
+    CUT_PDF_200 = ("cut_pdf_200", _FILES, "200, only the first nine bytes of a PDF",
+        _reply(200, "application/pdf", bodies.CUT_PDF))
     NOT_FOUND_GATEWAY = ("not_found_gateway", _API, "404 JSON of the gateway: no such route",
         _gateway)
     NOT_FOUND_HTML = ("not_found_html", _API, "404 with a web server's page",
-        _answer(404, "text/html", bodies.NOT_FOUND_HTML))
+        _reply(404, "text/html", bodies.NOT_FOUND_HTML))
     OTHER_STATUS = ("other_status", _API, "the status of parameter `status` (default 409)",
         _other_status)
     ACCEPTED_202 = ("accepted_202", _FILES, "202 with Retry-After, parameter `seconds` (default 1)",
@@ -363,33 +365,33 @@ class FaultName(StrEnum):
             f"{request.base_url}{LOGIN_PATH}"
             "?client_id=portalexterno-frontend&response_mode=fragment"))
     REDIRECT_OWN_HOST = ("redirect_own_host", _FILES,
-        "302 to a signed address of the file on another name of this host, or on parameter `host`; "
-        "a token that comes with the signature is refused", _redirect_own)
+        "302 to a signed URL of the file on another name of this host, or on parameter `host`; "
+        "that URL refuses requests with a token", _redirect_own)
     REDIRECT_FOREIGN_HOST = ("redirect_foreign_host", _API, "302 to a host that does not exist",
         lambda _reply, _p, request: _redirect(FOREIGN_URL + request.path))
-    REDIRECT_LOOP = ("redirect_loop", _API, "302 to the same address",
+    REDIRECT_LOOP = ("redirect_loop", _API, "302 to the same URL",
         lambda _reply, _p, request: _redirect(request.base_url + request.path))
     GZIP = "gzip", _API, "the body is compressed", _gzip
     GZIP_TRUNCATED = ("gzip_truncated", _API,
-        "the body is compressed and ends after half; the Content-Length is that of the half",
+        "the compressed body ends after half; Content-Length is the length of that half",
         _gzip_truncated)
     SHORT_CONTENT_LENGTH = ("short_content_length", _FILES,
-        "the Content-Length says `bytes` (default half) and the whole body follows", _short_length)
+        "Content-Length is `bytes` (default half), but the whole body follows", _short_length)
     SIZE_MISMATCH_UNEQUAL = ("size_mismatch_unequal", _FILES,
-        "the body is 8 bytes longer than listed, and another one each time", _unequal)
+        "the body is 8 bytes longer than listed and differs at each request", _unequal)
     LATIN1_JSON = ("latin1_json", _LISTS,
-        "the JSON is in ISO-8859-1, which the Content-Type says unless `declared` is false",
+        "the JSON is in ISO-8859-1; Content-Type declares it unless `declared` is false",
         _latin1)
-    NESTED = ("nested", _LISTS, "an unknown member is nested `depth` (default 600) lists deep",
-        _nested)
-    OTHER_NUMBER = ("other_number", _LISTS, "the answer is about a case of another number",
+    NESTED = ("nested", _LISTS,
+        "an unknown member has lists nested `depth` (default 600) levels deep", _nested)
+    OTHER_NUMBER = ("other_number", _LISTS, "the response has another case number",
         _other_number)
     DETAIL_BARE_OBJECT = "detail_bare_object", _DETAIL, "an object, not a list of one", _unchanged
     DETAIL_IN_CONTENT = ("detail_in_content", _DETAIL, "an object whose `content` is the list",
         _unchanged)
     DETAIL_ROOT_DOCUMENTS = "detail_root_documents", _DETAIL, "`documentos` at the root", _unchanged
     DETAIL_BASIC_DATA = "detail_basic_data", _DETAIL, "`documentos` in `dadosBasicos`", _unchanged
-    DETAIL_LAKE = ("detail_lake", _DETAIL, "the data lake's own shape: `id`, no hrefs, many nulls",
+    DETAIL_LAKE = ("detail_lake", _DETAIL, "the data lake's shape: `id`, no hrefs, many nulls",
         _unchanged)
     SIZES_UNLISTED = "sizes_unlisted", _DETAIL, "no document has `arquivo`", _unchanged
     # fmt: on

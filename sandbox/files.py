@@ -1,9 +1,9 @@
-"""Writers of small but real files, one per type that the source may hold.
+"""Generates small but valid files, one function for each type that the source may hold.
 
-A file is kept as a head, a repeated filling and a tail, so that one of 300 MB takes a few kilobytes
-of memory; equal arguments give equal bytes. Files open in ordinary readers; audio and video hold
-silence. `label` is ASCII text in the file that makes its bytes unique; `size` is the exact size in
-bytes, or the smallest possible one if that is larger.
+A file is stored as a head, a repeated filling and a tail, so a file of 300 MB needs a few kilobytes
+of memory. Equal arguments give equal bytes. The files open in ordinary programs; audio and video
+are silent. `label` is ASCII text that makes the bytes of a file unique. `size` is in bytes; a file
+is larger if it cannot be that small.
 """
 
 import hashlib
@@ -47,23 +47,23 @@ class Content:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return len(self.head) + self.filling_size + len(self.tail)
 
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal; a large file takes about a second the first time."""
+        """The SHA-256 in hexadecimal; it takes about a second for a large file, once."""
         digest = hashlib.sha256()
         for chunk in self.chunks():
             digest.update(chunk)
         return digest.hexdigest()
 
     def read(self) -> bytes:
-        """The whole file; meant for small ones."""
+        """The whole file; for small files only."""
         return b"".join(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """The file in order: in one piece up to 1 MiB, else in blocks of some 256 KiB."""
+        """The file in chunks: one chunk up to 1 MiB, else blocks of about 256 KiB."""
         if self.size <= _WHOLE_BYTES:
             repeats = self.filling_size // len(self.filling) + 1
             yield self.head + (self.filling * repeats)[: self.filling_size] + self.tail
@@ -89,7 +89,7 @@ def _filled(media_type: str, head: bytes, tail: bytes, size: int) -> Content:
 
 
 def pdf(label: str, size: int = 0) -> Content:
-    """A page of text, filled up by a stream that no page refers to."""
+    """A page of text; a stream that no page refers to fills the file up."""
     shown = label.replace("\\", "").replace("(", "[").replace(")", "]")
     text = f"BT /F1 12 Tf 72 720 Td ({shown}) Tj ET"
     objects = (
@@ -106,7 +106,7 @@ def pdf(label: str, size: int = 0) -> Content:
         offsets.append(len(head))
         head += f"{number} 0 obj\n{body}\nendobj\n".encode("ascii")
     offsets.append(len(head))
-    # Numbers of fixed width keep the lengths of head and tail apart from what they say.
+    # Numbers of fixed width, so the lengths of head and tail do not depend on their values.
     opening = "6 0 obj\n<< /Length {:010} >>\nstream\n"
     closing = b"\nendstream\nendobj\n"
     table = f"xref\n0 {len(offsets) + 1}\n0000000000 65535 f \n"
@@ -121,13 +121,13 @@ def pdf(label: str, size: int = 0) -> Content:
 
 
 def html(label: str, size: int = 0) -> Content:
-    """A fragment without doctype, as PJe keeps them."""
+    """A fragment without doctype, as PJe stores documents."""
     head = f'<div style="text-align: justify"><p>{label}</p><p>'
     return _filled(HTML, head.encode("ascii"), b"</p></div>", size)
 
 
 def html_with_false_charset(label: str, size: int = 0) -> Content:
-    """A fragment that declares ISO-8859-1, in UTF-8 bytes."""
+    """A fragment in UTF-8 that declares ISO-8859-1."""
     head = (
         '<meta http-equiv="Content-Type" content="text/html; charset=ISO-8859-1">'
         f"<p>{label}: intimação, petição, decisão</p><p>"
@@ -136,12 +136,12 @@ def html_with_false_charset(label: str, size: int = 0) -> Content:
 
 
 def exactly(media_type: str, body: bytes) -> Content:
-    """A file of the given bytes."""
+    """A file with the given bytes."""
     return Content(media_type, body)
 
 
 def rtf(label: str, size: int = 0) -> Content:
-    """Rich text of one paragraph."""
+    """Rich text with one paragraph."""
     head = f"{{\\rtf1\\ansi\\deff0{{\\fonttbl{{\\f0 Times New Roman;}}}}\\f0\\fs24 {label}\\par "
     return _filled(RTF, head.encode("ascii"), b"\\par}", size)
 
@@ -152,7 +152,7 @@ def text(label: str, size: int = 0) -> Content:
 
 
 def docx(label: str) -> Content:
-    """A Word document of one paragraph (ECMA-376)."""
+    """A Word document with one paragraph (ECMA-376)."""
     package = "http://schemas.openxmlformats.org/package/2006"
     office = "http://schemas.openxmlformats.org/officeDocument/2006"
     word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -167,21 +167,21 @@ def docx(label: str) -> Content:
         "word/document.xml": f'<w:document xmlns:w="{word}"><w:body><w:p><w:r><w:t>{label}'
         "</w:t></w:r></w:p></w:body></w:document>",
     }
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, part in parts.items():
             declaration = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
-            # A ZipInfo without a date has a fixed one: equal bytes at every start.
+            # A ZipInfo has a fixed default date, so the bytes are the same at every start.
             archive.writestr(zipfile.ZipInfo(name), declaration + part)
-    return Content(DOCX, packed.getvalue())
+    return Content(DOCX, buffer.getvalue())
 
 
 def png(label: str, side: int = 64) -> Content:
-    """A grey square of `side` pixels, with the label as its comment."""
+    """A grey square of `side` pixels; the label is the comment."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        check = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
     rows = b"".join(b"\0" + bytes((x + y) % 256 for x in range(side)) for y in range(side))
     return Content(
@@ -189,14 +189,14 @@ def png(label: str, side: int = 64) -> Content:
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
         + chunk(b"tEXt", b"Comment\0" + label.encode("ascii"))
-        # Uncompressed, so that the bytes do not depend on the release of zlib.
+        # Uncompressed, because compressed bytes depend on the version of zlib.
         + chunk(b"IDAT", zlib.compress(rows, level=0))
         + chunk(b"IEND", b""),
     )
 
 
 def jpeg(label: str) -> Content:
-    """A grey square of 8 pixels, with the label as its comment."""
+    """A grey square of 8 pixels; the label is the comment."""
 
     def segment(marker: int, data: bytes) -> bytes:
         return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
@@ -212,20 +212,20 @@ def jpeg(label: str) -> Content:
         + segment(0xC4, b"\x00" + one_code_for_zero)
         + segment(0xC4, b"\x10" + one_code_for_zero)
         + segment(0xDA, bytes([1, 1, 0, 0, 63, 0]))
-        # One block: no difference, end of block, filled up with ones.
+        # One block: no difference, end of block, padded with ones.
         + b"\x3f\xff\xd9",
     )
 
 
 def svg(label: str) -> Content:
-    """A drawing with the label in it."""
-    drawn = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="40">'
-    drawn += f'<text x="4" y="24">{label}</text></svg>'
-    return Content(SVG, f'<?xml version="1.0" encoding="UTF-8"?>\n{drawn}\n'.encode("ascii"))
+    """A drawing that shows the label."""
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="40">'
+    drawing += f'<text x="4" y="24">{label}</text></svg>'
+    return Content(SVG, f'<?xml version="1.0" encoding="UTF-8"?>\n{drawing}\n'.encode("ascii"))
 
 
 def mail(label: str) -> Content:
-    """A letter as mail programs save it."""
+    """An e-mail, as mail programs save it."""
     lines = (
         "Received: from exemplo.invalid by exemplo.invalid; Wed, 10 Jan 2024 09:08:52 -0300",
         "From: Fulana de Tal <fulana@exemplo.invalid>",
@@ -242,32 +242,32 @@ def mail(label: str) -> Content:
 
 
 def archive(label: str) -> Content:
-    """A ZIP of one text."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as made:
-        made.writestr(zipfile.ZipInfo("leia-me.txt"), label)
-    return Content(ZIP, packed.getvalue())
+    """A ZIP archive with one text file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as zip_file:
+        zip_file.writestr(zipfile.ZipInfo("leia-me.txt"), label)
+    return Content(ZIP, buffer.getvalue())
 
 
 def wav(label: str, size: int = 0) -> Content:
-    """Silence, 8,000 bytes a second; the label is in a chunk that players skip."""
+    """Silence, 8,000 bytes per second; the label is in a chunk that players skip."""
     note = label.encode("ascii") + b" " * (len(label) % 2)
     note = b"note" + struct.pack("<I", len(note)) + note
     silence = max(2, size - 44 - len(note)) // 2 * 2
-    packed = io.BytesIO()
-    with wave.open(packed, "wb") as made:
-        made.setnchannels(1)
-        made.setsampwidth(1)
-        made.setframerate(8_000)
-        made.writeframes(b"")
-    head = bytearray(packed.getvalue())
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(1)
+        writer.setframerate(8_000)
+        writer.writeframes(b"")
+    head = bytearray(buffer.getvalue())
     head[4:8] = struct.pack("<I", 36 + silence + len(note))
     head[40:44] = struct.pack("<I", silence)
     return Content(WAV, bytes(head), b"\x80", silence, note)
 
 
 def mp3(label: str, size: int = 0) -> Content:
-    """Silent frames of MPEG-1 layer III (128 kbit/s, 44.1 kHz), with the label as their title."""
+    """Silent frames of MPEG-1 layer III (128 kbit/s, 44.1 kHz); the label is the title."""
     title = b"\0" + label.encode("ascii")
     frame = b"TIT2" + struct.pack(">IH", len(title), 0) + title
     length = len(frame)
@@ -279,7 +279,7 @@ def mp3(label: str, size: int = 0) -> Content:
 
 
 def mp4(label: str, size: int = 0) -> Content:
-    """A movie of no tracks, filled up by a box that players skip."""
+    """A movie without tracks; a box that players skip fills the file up."""
 
     def box(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data) + 8) + kind + data

@@ -1,6 +1,6 @@
 """Starts the sandbox: `python -m sandbox --host 127.0.0.1 --port 8700`.
 
-Once it listens, it prints its URL as one line of JSON: `{"url": "http://…"}`.
+When it listens, it prints its URL as one line of JSON: `{"url": "http://…"}`.
 """
 
 import argparse
@@ -28,42 +28,43 @@ _KEEP_ALIVE_SECONDS: Final = 75
 
 
 class Application:
-    """The source, whose requests are logged, beside the control API and the receivers."""
+    """Combines the source, whose requests are logged, with the control API and the receivers."""
 
     def __init__(self, state: SandboxState) -> None:
-        self._control = control.make_app(state)
+        self._control = control.create_app(state)
         source = Starlette(routes=routes.ROUTES)
         source.state.sandbox = state
         self._source = LoggingMiddleware(source, lambda: state.request_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        own = scope["path"] == "/control" or scope["path"].startswith(("/control/", "/receiver/"))
-        await (self._control if own else self._source)(scope, receive, send)
+        """Dispatch a request by its path."""
+        path = scope["path"]
+        is_control = path == "/control" or path.startswith(("/control/", "/receiver/"))
+        await (self._control if is_control else self._source)(scope, receive, send)
 
 
 class Connection(H11Protocol):
-    """The server's side of a connection; gives replies its transport, so that they can break it."""
+    """The server's side of a connection. Replies can access its transport, to break it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
-        """Remember the transport for the requests of this connection."""
+        """Make the transport available to the requests of this connection."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server; prints its URL and ends without delay."""
+    """uvicorn's server; prints its URL and shuts down without delay."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Shut down at SIGTERM and SIGINT; the base class raises the signal again afterwards."""
+        """Shut down on SIGTERM and SIGINT; unlike the base class, do not raise the signal again."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, then print the URL."""
+        """Listen, then print the URL."""
         await super().startup(sockets)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
@@ -71,7 +72,7 @@ class Server(uvicorn.Server):
         sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Abort all answers, because some never end by design."""
+        """Abort all connections, because some replies never end."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
                 connection.transport.abort()
@@ -88,10 +89,10 @@ def run(
     """Serve until SIGTERM or SIGINT.
 
     Args:
-        host: address to listen at.
-        port: 0 for any free one.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free port.
         latency_ms: delay before the first byte of every document.
-        token: the one that does not expire.
+        token: an access token that does not expire.
     """
     config = uvicorn.Config(
         Application(SandboxState(token, latency_ms)),
@@ -111,12 +112,12 @@ def run(
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and run the sandbox."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8700, help="0 for any free one")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="per document")
-    parser.add_argument("--token", default=DEMO_TOKEN, help="one that is always valid")
+    parser.add_argument("--port", type=int, default=8700, help="0 for any free port")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="delay of each document")
+    parser.add_argument("--token", default=DEMO_TOKEN, help="a token that does not expire")
     arguments = parser.parse_args()
     run(
         arguments.host,

@@ -1,7 +1,7 @@
-"""A reply and its delivery, whole or broken: slow, cut, reset, hanging, of a wrong length.
+"""Replies that can be sent correctly or with faults: slow, truncated, reset, hanging.
 
-A reply is an ASGI application. It needs the transport of its connection, which `main.Connection`
-puts into the scope.
+A reply is an ASGI application. To break its connection it uses the transport that
+`main.Connection` adds to the scope.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _TICKS_PER_SECOND: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. By default `content` is delivered whole and at once."""
+    """An HTTP response. By default `content` is sent completely and without delay."""
 
     content: Content
     status: int = 200
@@ -37,34 +37,35 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     announce_length: bool = True
     announced: int | None = None
-    """A wrong Content-Length; the connection ends after the body."""
+    """A wrong Content-Length to send; the connection is closed after the body."""
     first_byte_after: float = 0.0
-    """Seconds."""
+    """Delay of the first byte in seconds."""
     bytes_per_second: float | None = None
+    """The speed of the body; None for no limit."""
     after_bytes: int | None = None
-    """Bytes of the body to send before `reset` or `hang` happens, or else the connection ends; None
-    for the whole body."""
+    """Bytes of the body to send before the connection is reset (`reset`), hangs (`hang`) or is
+    closed; None for the whole body."""
     reset: bool = False
-    """Drop the connection with RST; before the first byte if `after_bytes` is None."""
+    """Close the connection with RST; before the first byte if `after_bytes` is None."""
     hang: bool = False
-    """Send nothing until the client leaves; before the first byte if `after_bytes` is None."""
+    """Send nothing more until the client disconnects; nothing at all if `after_bytes` is None."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Deliver the reply."""
-        if self.first_byte_after and await _client_left(receive, self.first_byte_after):
+        """Send the reply."""
+        if self.first_byte_after and await _client_disconnected(receive, self.first_byte_after):
             return
         if self.after_bytes is None and (self.reset or self.hang):
             await self._break(scope, receive)
             return
         if self.announced is not None:
-            await self._deliver_raw(scope, receive, self.announced)
+            await self._send_raw(scope, receive, self.announced)
             return
         await send(
             {"type": "http.response.start", "status": self.status, "headers": self._headers()}
         )
         for chunk in self._chunks():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if self.bytes_per_second and await _client_left(receive, self._tick()):
+            if self.bytes_per_second and await _client_disconnected(receive, self._tick()):
                 return
         if self.after_bytes is not None:
             await self._break(scope, receive)
@@ -83,8 +84,8 @@ class Reply:
         """Seconds between two chunks of a slow body."""
         return max(1 / _TICKS_PER_SECOND, 1 / (self.bytes_per_second or 1))
 
-    async def _deliver_raw(self, scope: Scope, receive: Receive, announced: int) -> None:
-        # uvicorn sends no more than the announced length.
+    async def _send_raw(self, scope: Scope, receive: Receive, announced: int) -> None:
+        # uvicorn does not send more bytes than the announced length.
         transport: asyncio.Transport = scope["state"]["transport"]
         head = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}".encode()]
         head += [name + b": " + value for name, value in self._headers()]
@@ -95,14 +96,14 @@ class Reply:
     def _chunks(self) -> Iterator[bytes]:
         left = self.content.size if self.after_bytes is None else self.after_bytes
         for chunk in self.content.chunks():
-            shown = chunk[:left]
+            part = chunk[:left]
             if self.bytes_per_second is None:
-                yield shown
+                yield part
             else:
                 step = max(1, int(self.bytes_per_second * self._tick()))
-                for start in range(0, len(shown), step):
-                    yield shown[start : start + step]
-            left -= len(shown)
+                for start in range(0, len(part), step):
+                    yield part[start : start + step]
+            left -= len(part)
             if left == 0:
                 return
 
@@ -110,27 +111,27 @@ class Reply:
         transport: asyncio.Transport = scope["state"]["transport"]
         if self.reset:
             connection = transport.get_extra_info("socket")
-            # Without it the connection ends with FIN.
+            # Without this option the connection is closed with FIN.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
         elif not self.hang:
             transport.close()
-        # uvicorn reports an error if the application returns before the client has left.
-        await _client_left(receive, None)
+        # uvicorn logs an error if the application returns before the client disconnects.
+        await _client_disconnected(receive, None)
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
-    """A reply of JSON."""
+    """A reply with JSON."""
     return body_reply(encoded(value), JSON, status)
 
 
 def body_reply(body: bytes, content_type: str | None, status: int = 200) -> Reply:
-    """A reply of the given bytes."""
+    """A reply with the given bytes."""
     return Reply(Content(content_type or "", body), status, content_type)
 
 
-async def _client_left(receive: Receive, seconds: float | None) -> bool:
-    """Wait up to `seconds`; True as soon as the client has left."""
+async def _client_disconnected(receive: Receive, seconds: float | None) -> bool:
+    """Wait up to `seconds`; True as soon as the client has disconnected."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":

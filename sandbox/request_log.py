@@ -1,6 +1,6 @@
-"""Counts and logs the requests to the portal, for tests to read.
+"""Counts and logs the requests to the source, for tests.
 
-Tokens are kept as the first digits of their hash only.
+The log contains only the first digits of each token's hash.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOG_LENGTH: Final = 20_000
-"""Requests that are kept."""
+"""The number of requests that are kept."""
 
-_NAMED: Final = re.compile(
+_CASE_PATH: Final = re.compile(
     r"(?:/api/v2|/processo-api/api/v1)/processos/(?P<number>[\d.-]+)"
     r"(?:/documentos/(?P<document>[^/]+)/(?:binario|texto))?"
 )
@@ -35,20 +35,21 @@ class LoggedRequest:
     token: str | None
     """The first 12 hexadecimal digits of the SHA-256 of the token."""
     at: float
-    """Arrival, seconds since 1970."""
+    """Time of arrival, in seconds since 1970."""
     started: float
+    """Time of arrival by the performance counter."""
     status: int | None = None
-    """None until the answer begins; stays None if the connection ends before."""
+    """None until the response starts; stays None if the connection ends earlier."""
     sent_bytes: int = 0
     seconds: float | None = None
-    """None while it is in flight."""
+    """Duration; None while the request is in flight."""
     faults: list[str] = field(default_factory=list)
     """The faults that were applied."""
 
 
 @dataclass(slots=True)
 class RequestLog:
-    """Counts and the log; in flight are requests for documents until the end of the body."""
+    """The log and its counters. The in-flight counters include requests for documents only."""
 
     requests_total: int = 0
     requests_by_path: Counter[str] = field(default_factory=Counter)
@@ -69,19 +70,19 @@ class RequestLog:
         document: str | None,
         token: str | None,
     ) -> LoggedRequest:
-        """Log a request that arrives; `process` is digits, `token` the plain token."""
+        """Log the arrival of a request; `process` is 20 digits, `token` the token itself."""
         self.requests_total += 1
         self.requests_by_path[path] += 1
-        seen = _fingerprint(token) if token is not None else None
-        if seen is not None:
-            self.tokens_seen.add(seen)
+        fingerprint = _fingerprint(token) if token is not None else None
+        if fingerprint is not None:
+            self.tokens_seen.add(fingerprint)
         request = LoggedRequest(
             self.requests_total,
             method,
             path,
             process,
             document,
-            seen,
+            fingerprint,
             time.time(),
             time.perf_counter(),
         )
@@ -91,12 +92,12 @@ class RequestLog:
             self.in_flight_now += 1
             self.in_flight_max = max(self.in_flight_max, self.in_flight_now)
             self.in_flight[process] += 1
-            most = max(self.in_flight_max_by_process.get(process, 0), self.in_flight[process])
-            self.in_flight_max_by_process[process] = most
+            maximum = max(self.in_flight_max_by_process.get(process, 0), self.in_flight[process])
+            self.in_flight_max_by_process[process] = maximum
         return request
 
     def end(self, request: LoggedRequest) -> None:
-        """Log the end of the body or of the connection."""
+        """Log the end of the response or of the connection."""
         request.seconds = time.perf_counter() - request.started
         self.by_status[str(request.status)] += 1
         if request.process is not None and request.document is not None:
@@ -104,7 +105,7 @@ class RequestLog:
             self.in_flight[request.process] -= 1
 
     def counts(self) -> dict[str, object]:
-        """The counts as JSON."""
+        """The counters as JSON."""
         return {
             "requests_total": self.requests_total,
             "requests_by_path": dict(self.requests_by_path),
@@ -117,7 +118,7 @@ class RequestLog:
         }
 
     def requests(self, after: int) -> list[dict[str, object]]:
-        """The logged requests with an id above `after`."""
+        """The logged requests with an id greater than `after`."""
         return [
             {key: value for key, value in asdict(request).items() if key != "started"}
             for request in self.log
@@ -130,11 +131,11 @@ def _fingerprint(token: str) -> str:
 
 
 class LoggingMiddleware:
-    """Logs every request to an application, from its arrival to the end of its answer.
+    """Logs every request to an application, from its arrival to the end of its response.
 
     Args:
         app: the application.
-        current: returns the present log; a request ends in the log in which it began.
+        current: returns the current log. A request stays in the log that was current at its start.
     """
 
     def __init__(self, app: ASGIApp, current: Callable[[], RequestLog]) -> None:
@@ -142,18 +143,18 @@ class LoggingMiddleware:
         self._current = current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request and log it."""
-        named = _NAMED.fullmatch(scope["path"])
+        """Handle a request and log it."""
+        match = _CASE_PATH.fullmatch(scope["path"])
         token = Headers(scope=scope).get("authorization")
         log = self._current()
         request = log.begin(
             scope["method"],
             scope["path"],
-            re.sub(r"\D", "", named["number"]) if named else None,
-            named["document"].lower() if named and named["document"] else None,
+            re.sub(r"\D", "", match["number"]) if match else None,
+            match["document"].lower() if match and match["document"] else None,
             token.partition(" ")[2] if token else None,
         )
-        # The routes add the faults.
+        # The route adds the faults that it applies.
         scope["logged"] = request
 
         async def send_counted(message: Message) -> None:

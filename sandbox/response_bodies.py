@@ -1,4 +1,4 @@
-"""Fixed bodies of errors and of pages that come in place of a document (docs/source.md#faults)."""
+"""Bodies of errors, and of pages that replace a document (docs/source.md#faults)."""
 
 import json
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ def _shell() -> bytes:
 
 
 SHELL: Final = _shell()
-"""The single-page application, 2,422 bytes."""
+"""The page of the portal's single-page application, 2,422 bytes."""
 
 WAF: Final = (
     b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n"
@@ -105,7 +105,7 @@ def encoded(value: object) -> bytes:
 
 
 def cloudfront(status: int) -> bytes:
-    """The error page of CloudFront, in front of the portal."""
+    """An error page of CloudFront, the CDN in front of the portal."""
     return (
         '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01 Transitional//EN">\n<HTML><HEAD>'
         f"<TITLE>ERROR: The request could not be satisfied</TITLE></HEAD><BODY>\n"
@@ -115,7 +115,7 @@ def cloudfront(status: int) -> bytes:
 
 
 def gateway_not_found(path: str, now: float) -> bytes:
-    """404 of the portal's gateway; its timestamp is an integer."""
+    """404 of the portal's gateway; `timestamp` is an integer."""
     return encoded(
         {
             "timestamp": int(now * 1000),
@@ -128,12 +128,12 @@ def gateway_not_found(path: str, now: float) -> bytes:
 
 
 def lake_not_found() -> bytes:
-    """404 of the data lake: unknown number, or the page after the last."""
+    """404 of the data lake, for an unknown number or the page after the last."""
     return encoded({"code": 404, "message": "Não foram encontrados registros"})
 
 
 def codex_error(path: str, document: str | None, number: str, now: float) -> bytes:
-    """500 of the portal; its timestamp is text, and it contains a URL of the data lake."""
+    """500 of the portal; `timestamp` is text, and the body contains a URL of the data lake."""
     lake = "https://api-processo.data-lake.pdpj.jus.br/processo-api/api/v1/processos/" + number
     if document is not None:
         lake += f"/documentos/{document}/binario?numeroProcesso={number}&idDocumento={document}"
@@ -151,15 +151,15 @@ def codex_error(path: str, document: str | None, number: str, now: float) -> byt
 
 
 def unauthorized() -> bytes:
-    """401 in its JSON form."""
+    """401 with a JSON body."""
     return encoded({"status": 401, "error": "Unauthorized", "message": ""})
 
 
 def no_access(status: int, number: str) -> bytes:
-    """The case is not open to this user."""
-    shown = CaseNumber(number).masked if len(number) == 20 else number
-    message = f"O usuário não possui acesso ao processo {shown}."
-    return encoded({"status": status, "error": _short(status), "message": message})
+    """401 or 403 for a case that the user may not access."""
+    formatted = CaseNumber(number).masked if len(number) == 20 else number
+    message = f"O usuário não possui acesso ao processo {formatted}."
+    return encoded({"status": status, "error": _reason(status), "message": message})
 
 
 def secret_piece() -> bytes:
@@ -174,7 +174,7 @@ def bad_request() -> bytes:
 
 
 def unavailable() -> bytes:
-    """503 in its JSON form."""
+    """503 with a JSON body."""
     message = "Serviço indisponível, tente novamente mais tarde."
     return encoded({"error": "Service Unavailable", "message": message})
 
@@ -185,15 +185,15 @@ def rate_limited() -> bytes:
 
 
 def json_error() -> bytes:
-    """An error that comes with status 200."""
+    """An error body that is sent with status 200."""
     return encoded({"code": 500, "message": "Falha ao recuperar o documento."})
 
 
 def other_status(status: int) -> bytes:
-    """The body for a status that the portal is not known to use."""
-    known = {known.value: known.phrase for known in HTTPStatus}
-    return encoded({"status": status, "error": known.get(status, ""), "message": ""})
+    """The body for a status that has no known body at the portal."""
+    phrases = {known.value: known.phrase for known in HTTPStatus}
+    return encoded({"status": status, "error": phrases.get(status, ""), "message": ""})
 
 
-def _short(status: int) -> str:
+def _reason(status: int) -> str:
     return "Unauthorized" if status == 401 else "Forbidden"

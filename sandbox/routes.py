@@ -1,8 +1,8 @@
 """The routes of the source: the portal (`/api/v2`), the data lake behind it, the token endpoint.
 
-A request passes the firewall, the burst limit and the token check before its route answers;
-scripted faults are applied to that answer. For a new route, add a function and an entry in
-`ROUTES`. The data lake (docs/source.md#data-lake) takes the same tokens and knows the same cases.
+A request must pass the firewall, the burst limit and the token check. Faults are then applied to
+the reply of its route. For a new route, add a function and an entry in `ROUTES`. The data lake
+(docs/source.md#data-lake) accepts the same tokens and serves the same cases.
 """
 
 import json
@@ -28,7 +28,7 @@ from sandbox.faults import (
     FaultName,
     RequestInfo,
     Route,
-    number,
+    numeric_parameter,
     signed_url,
 )
 from sandbox.replies import HTML, JSON, TEXT, XML, Reply, body_reply, json_reply
@@ -41,11 +41,11 @@ _NOT_FOUND: Final = body_reply(bodies.lake_not_found(), JSON, 404)
 
 
 class Call:
-    """One request to the source, with the faults that apply to it.
+    """A request to the source, with the faults that apply to it.
 
     Args:
         request: the request.
-        route: its kind, by which faults are chosen.
+        route: the kind of request, which selects the faults.
     """
 
     def __init__(self, request: Request, route: Route) -> None:
@@ -57,8 +57,8 @@ class Call:
         self.document: str | None = request.path_params.get("document", "").lower() or None
         self.faults: list[Fault] = []
 
-    def refusal(self) -> Reply | None:
-        """The answer of firewall, burst limit or token check; None if the request passes."""
+    def rejection(self) -> Reply | None:
+        """The reply of the firewall, burst limit or token check; None if the request passes."""
         switches, headers = self.state.switches, self.request.headers
         looks_like_browser = "Mozilla/" in headers.get("user-agent", "") and "referer" in headers
         if switches.firewall is not Firewall.OFF and not looks_like_browser:
@@ -73,15 +73,15 @@ class Call:
             return body_reply(b"", None, 401)
         return None
 
-    def choose_faults(self) -> None:
-        """Find the faults that apply; once per request, because it counts."""
+    def select_faults(self) -> None:
+        """Find the faults that apply. Call it once per request, because it counts the request."""
         self.faults = self.state.faults.applying(
             self.path, self.route, self.number or None, self.document
         )
         self.request.scope["logged"].faults = [fault.fault.value for fault in self.faults]
 
-    def finished(self, reply: Reply) -> Reply:
-        """The reply with the cookie, and with the faults applied."""
+    def finish(self, reply: Reply) -> Reply:
+        """Add the session cookie to the reply, and apply the faults."""
         if self.state.switches.session_cookie:
             cookie = "JSESSIONID=0000000000000000; Path=/; HttpOnly"
             reply = replace(reply, headers=(*reply.headers, ("set-cookie", cookie)))
@@ -90,53 +90,53 @@ class Call:
         return reply
 
     def info(self) -> RequestInfo:
-        """What faults know of the request."""
+        """The properties of the request that faults use."""
         return RequestInfo(
             self.path, self.number, self.document, self.state.tokens.now(), self.base_url()
         )
 
     def case(self) -> Case | None:
-        """The case that the request names; None if it is unknown."""
+        """The requested case; None if it is unknown."""
         return self.state.cases.get(self.number)
 
     def base_url(self) -> str:
-        """Scheme and host as the client sees them."""
+        """Scheme and host of the URL that the client used."""
         return str(self.request.base_url).rstrip("/")
 
     def fault_names(self) -> set[FaultName]:
         """The names of the faults that apply."""
         return {fault.fault for fault in self.faults}
 
-    def opened_case(self) -> Case | Reply:
-        """The case, or the answer in place of it."""
-        if refusal := self.refusal():
-            return refusal
-        self.choose_faults()
+    def find_case(self) -> Case | Reply:
+        """The requested case, or the reply if it cannot be returned."""
+        if rejection := self.rejection():
+            return rejection
+        self.select_faults()
         case = self.case()
         if case is None:
-            return self.finished(self._unknown())
+            return self.finish(self._unknown_case())
         if not case.accessible:
-            return self.finished(body_reply(bodies.no_access(401, self.number), JSON, 401))
+            return self.finish(body_reply(bodies.no_access(401, self.number), JSON, 401))
         return case
 
-    def opened_document(self) -> Document | Reply:
-        """The document, or the answer in place of it."""
-        if refusal := self.refusal():
-            return refusal
-        self.choose_faults()
+    def find_document(self) -> Document | Reply:
+        """The requested document, or the reply if it cannot be returned."""
+        if rejection := self.rejection():
+            return rejection
+        self.select_faults()
         try:
             uuid.UUID(self.document or "")
         except ValueError:
-            return self.finished(body_reply(bodies.bad_request(), JSON, 400))
+            return self.finish(body_reply(bodies.bad_request(), JSON, 400))
         case = self.case()
         if case is None:
-            return self.finished(_NOT_FOUND)
+            return self.finish(_NOT_FOUND)
         if not case.accessible:
-            return self.finished(body_reply(bodies.no_access(401, self.number), JSON, 401))
+            return self.finish(body_reply(bodies.no_access(401, self.number), JSON, 401))
         found = case.documents.get(self.document or "")
-        return found if found is not None else self.finished(_NOT_FOUND)
+        return found if found is not None else self.finish(_NOT_FOUND)
 
-    def _unknown(self) -> Reply:
+    def _unknown_case(self) -> Reply:
         try:
             CaseNumber.parse(self.number)
         except InvalidCaseNumber:
@@ -156,26 +156,26 @@ def _digits(number: str) -> str:
     return re.sub(r"[.\-]", "", number)
 
 
-async def _answer_detail(request: Request) -> Reply:
+async def _handle_detail(request: Request) -> Reply:
     call = Call(request, Route.DETAIL)
-    case = call.opened_case()
+    case = call.find_case()
     if isinstance(case, Reply):
         return case
     withheld = frozenset(
         str(fault.document) for fault in call.faults if fault.fault is FaultName.PIECE_WITHHELD
     )
     body = detail(case, call.base_url(), call.fault_names(), withheld)
-    return call.finished(body_reply(body, JSON))
+    return call.finish(body_reply(body, JSON))
 
 
-async def _answer_search(request: Request) -> Reply:
+async def _handle_search(request: Request) -> Reply:
     call = Call(request, Route.SEARCH)
-    if refusal := call.refusal():
-        return refusal
+    if rejection := call.rejection():
+        return rejection
     filters = dict(request.query_params)
     call.number = _digits(filters.get("numeroProcesso", ""))
-    call.choose_faults()
-    return call.finished(_search(call, filters))
+    call.select_faults()
+    return call.finish(_search(call, filters))
 
 
 def _search(call: Call, filters: dict[str, str]) -> Reply:
@@ -198,13 +198,14 @@ def _search(call: Call, filters: dict[str, str]) -> Reply:
 
 def _is_for_other_page(fault: Fault, page: int) -> bool:
     return (
-        fault.fault is FaultName.SEARCH_PAGE_FAILS and number(fault.parameters, "page", 2) != page
+        fault.fault is FaultName.SEARCH_PAGE_FAILS
+        and numeric_parameter(fault.parameters, "page", 2) != page
     )
 
 
-async def _answer_binary(request: Request) -> Reply:
+async def _handle_binary(request: Request) -> Reply:
     call = Call(request, Route.DOCUMENT)
-    found = call.opened_document()
+    found = call.find_document()
     if isinstance(found, Reply):
         return found
     piece = found.piece
@@ -213,82 +214,84 @@ async def _answer_binary(request: Request) -> Reply:
     if piece.failure is not None:
         reply = piece.failure.effect(reply, {}, call.info())
     reply = replace(reply, first_byte_after=call.state.switches.latency_ms / 1000)
-    return call.finished(reply)
+    return call.finish(reply)
 
 
-async def _answer_text(request: Request) -> Reply:
+async def _handle_text(request: Request) -> Reply:
     call = Call(request, Route.TEXT)
-    found = call.opened_document()
+    found = call.find_document()
     if isinstance(found, Reply):
         return found
     text = found.piece.text
     if call.state.switches.text_form is TextForm.JSON:
-        return call.finished(json_reply({"texto": text}))
-    return call.finished(body_reply(text.encode(), TEXT))
+        return call.finish(json_reply({"texto": text}))
+    return call.finish(body_reply(text.encode(), TEXT))
 
 
 def _lake_detail(case: Case, call: Call) -> bytes:
     return detail(case, call.base_url(), call.fault_names() | {FaultName.DETAIL_LAKE})
 
 
-async def _answer_lake_detail(request: Request) -> Reply:
+async def _handle_lake_detail(request: Request) -> Reply:
     call = Call(request, Route.DETAIL)
-    case = call.opened_case()
+    case = call.find_case()
     if isinstance(case, Reply):
         return case
-    return call.finished(body_reply(_lake_detail(case, call), JSON))
+    return call.finish(body_reply(_lake_detail(case, call), JSON))
 
 
-async def _answer_lake_part(request: Request) -> Reply:
-    """One list of a case, named by the end of the path."""
+async def _handle_lake_part(request: Request) -> Reply:
+    """One list of a case; the last part of the path selects it."""
     call = Call(request, Route.DETAIL)
-    case = call.opened_case()
+    case = call.find_case()
     if isinstance(case, Reply):
         return case
     part = call.path.rpartition("/")[2]
     if part == "existe":
-        return call.finished(json_reply(True))
+        return call.finish(json_reply(True))
     if part == "documentos":
         (item,) = json.loads(_lake_detail(case, call))
-        runs = [item["tramitacaoAtual"], *item.get("tramitacoes", [])]
-        listed: list[object] = [document for run in runs for document in run["documentos"]]
+        listings = [item["tramitacaoAtual"], *item.get("tramitacoes", [])]
+        listed: list[object] = [each for listing in listings for each in listing["documentos"]]
     elif part == "movimentos":
-        listed = [each for run in case.listings for each in movements(case, run, linked=True)]
+        listed = [
+            each for listing in case.listings for each in movements(case, listing, linked=True)
+        ]
     else:
         listed = list(parties(case))
-    return call.finished(json_reply({"numeroProcesso": case.number.masked, part: listed}))
+    return call.finish(json_reply({"numeroProcesso": case.number.masked, part: listed}))
 
 
-async def _answer_lake_url(request: Request) -> Reply:
-    """A signed URL of a file; the first request is answered by 202 and `Retry-After`."""
+async def _handle_lake_url(request: Request) -> Reply:
+    """The signed URL of a file; the first request gets 202 and `Retry-After`."""
     call = Call(request, Route.DOCUMENT)
-    found = call.opened_document()
+    found = call.find_document()
     if isinstance(found, Reply):
         return found
-    if found.uuid not in call.state.fetched:
-        call.state.fetched.add(found.uuid)
+    if found.uuid not in call.state.prepared:
+        call.state.prepared.add(found.uuid)
         accepted = replace(body_reply(b"", None, 202), headers=(("retry-after", "1"),))
-        return call.finished(accepted)
+        return call.finish(accepted)
     host = call.base_url().partition("://")[2]
-    return call.finished(body_reply(signed_url(call.info(), host).encode(), TEXT))
+    return call.finish(body_reply(signed_url(call.info(), host).encode(), TEXT))
 
 
-async def _answer_token(request: Request) -> Reply:
+async def _handle_token(request: Request) -> Reply:
     call = Call(request, Route.TOKEN)
-    call.choose_faults()
-    failed = call.finished(json_reply({}))
-    if failed.status != 200:
-        # The refresh token is not used up.
-        return failed
+    call.select_faults()
+    faulty = call.finish(json_reply({}))
+    if faulty.status != 200:
+        # The refresh token stays valid.
+        return faulty
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     if form.get("grant_type") != ["refresh_token"]:
-        return call.finished(json_reply({"error": "unauthorized_client"}, 400))
+        return call.finish(json_reply({"error": "unauthorized_client"}, 400))
     try:
         grant = call.state.tokens.refresh(form.get("refresh_token", [""])[0])
     except InvalidGrant:
         error = {"error": "invalid_grant", "error_description": "Invalid refresh token"}
-        return call.finished(json_reply(error, 400))
-    answer = {
+        return call.finish(json_reply(error, 400))
+    tokens = {
         "access_token": grant.access_token,
         "expires_in": grant.expires_in,
         "refresh_expires_in": grant.refresh_expires_in,
@@ -298,11 +301,11 @@ async def _answer_token(request: Request) -> Reply:
         "session_state": "00000000-0000-4000-8000-000000000000",
         "scope": "openid",
     }
-    return call.finished(json_reply(answer))
+    return call.finish(json_reply(tokens))
 
 
-async def _answer_storage(request: Request) -> Reply:
-    """A file at its signed URL, as object stores answer: not to a request with a token."""
+async def _handle_storage(request: Request) -> Reply:
+    """A file at its signed URL. Like an object store, it rejects a request with a token."""
     if "authorization" in request.headers:
         return body_reply(bodies.TWO_CREDENTIALS, XML, 400)
     state: SandboxState = request.app.state.sandbox
@@ -313,20 +316,20 @@ async def _answer_storage(request: Request) -> Reply:
     return Reply(found.piece.content, content_type="application/octet-stream")
 
 
-async def _answer_login(_request: Request) -> Reply:
+async def _handle_login(_request: Request) -> Reply:
     return body_reply(bodies.LOGIN_PJE, HTML)
 
 
-async def _answer_gateway(request: Request) -> Reply:
-    """The API has no such route."""
+async def _handle_gateway(request: Request) -> Reply:
+    """404 of the gateway: the API has no such route."""
     call = Call(request, Route.DETAIL)
-    if refusal := call.refusal():
-        return refusal
+    if rejection := call.rejection():
+        return rejection
     body = bodies.gateway_not_found(call.path, call.state.tokens.now())
     return body_reply(body, JSON, 404)
 
 
-async def _answer_shell(_request: Request) -> Reply:
+async def _handle_shell(_request: Request) -> Reply:
     return _SHELL
 
 
@@ -336,23 +339,23 @@ _LAKE_CASE: Final = f"{_LAKE}/processos/{{number}}"
 _DOCUMENT: Final = "documentos/{document}"
 
 ROUTES: Final = [
-    Path(f"{_LAKE_CASE}/{_DOCUMENT}/binario", _answer_binary),
-    Path(f"{_LAKE_CASE}/{_DOCUMENT}/texto", _answer_text),
-    Path(f"{_LAKE_CASE}/{_DOCUMENT}/binario-url", _answer_lake_url),
+    Path(f"{_LAKE_CASE}/{_DOCUMENT}/binario", _handle_binary),
+    Path(f"{_LAKE_CASE}/{_DOCUMENT}/texto", _handle_text),
+    Path(f"{_LAKE_CASE}/{_DOCUMENT}/binario-url", _handle_lake_url),
     *(
-        Path(f"{_LAKE_CASE}/{part}", _answer_lake_part)
+        Path(f"{_LAKE_CASE}/{part}", _handle_lake_part)
         for part in ("documentos", "movimentos", "partes", "existe")
     ),
-    Path(_LAKE_CASE, _answer_lake_detail),
-    Path(f"{_LAKE}/processos", _answer_search),
-    Path(f"{_PORTAL_CASE}/{_DOCUMENT}/binario", _answer_binary),
-    Path(f"{_PORTAL_CASE}/{_DOCUMENT}/texto", _answer_text),
-    Path(_PORTAL_CASE, _answer_detail),
-    Path("/api/v2/processos", _answer_search),
-    Path("/api/v2/processos/", _answer_search),
-    Path(_TOKEN_PATH, _answer_token, methods=["POST"]),
-    Path(LOGIN_PATH, _answer_login),
-    Path(f"{STORAGE_PATH}/{{number}}/{{document}}", _answer_storage),
-    Path("/api/{rest:path}", _answer_gateway),
-    Path("/{rest:path}", _answer_shell),
+    Path(_LAKE_CASE, _handle_lake_detail),
+    Path(f"{_LAKE}/processos", _handle_search),
+    Path(f"{_PORTAL_CASE}/{_DOCUMENT}/binario", _handle_binary),
+    Path(f"{_PORTAL_CASE}/{_DOCUMENT}/texto", _handle_text),
+    Path(_PORTAL_CASE, _handle_detail),
+    Path("/api/v2/processos", _handle_search),
+    Path("/api/v2/processos/", _handle_search),
+    Path(_TOKEN_PATH, _handle_token, methods=["POST"]),
+    Path(LOGIN_PATH, _handle_login),
+    Path(f"{STORAGE_PATH}/{{number}}/{{document}}", _handle_storage),
+    Path("/api/{rest:path}", _handle_gateway),
+    Path("/{rest:path}", _handle_shell),
 ]

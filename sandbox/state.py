@@ -1,6 +1,6 @@
-"""The state of one sandbox: cases, faults, tokens, counters, receivers, and its switches.
+"""The state of a sandbox: cases, faults, tokens, counters, webhook receivers and switches.
 
-A switch applies to all requests; a fault applies to the requests that it names.
+A switch applies to all requests. A fault applies to the requests that it matches.
 """
 
 from collections import deque
@@ -16,14 +16,14 @@ from sandbox.webhook_receiver import Receivers
 
 
 class Unauthorized(StrEnum):
-    """The form of a 401 for a token that is missing or wrong."""
+    """The body of a 401 for a missing or invalid token."""
 
     EMPTY = "empty"
     JSON = "json"
 
 
 class Unknown(StrEnum):
-    """The answer for a number that is unknown."""
+    """The response for an unknown case number."""
 
     NOT_FOUND = "not_found"
     EMPTY = "empty"
@@ -31,7 +31,7 @@ class Unknown(StrEnum):
 
 
 class Firewall(StrEnum):
-    """The answer to requests that do not look like a browser's."""
+    """The response to requests that do not look like a browser's."""
 
     OFF = "off"
     HTML = "html"
@@ -39,7 +39,7 @@ class Firewall(StrEnum):
 
 
 class TextForm(StrEnum):
-    """The form of `/texto`."""
+    """The format of `/texto`."""
 
     PLAIN = "plain"
     JSON = "json"
@@ -51,7 +51,7 @@ class Switches(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     latency_ms: float = Field(default=0.0, ge=0)
-    """Before the first byte of every document."""
+    """Delay before the first byte of every document."""
     unauthorized: Unauthorized = Unauthorized.EMPTY
     unknown: Unknown = Unknown.NOT_FOUND
     firewall: Firewall = Firewall.OFF
@@ -61,27 +61,27 @@ class Switches(BaseModel):
 
 
 class BurstLimit:
-    """Limits the requests in any second."""
+    """Limits the requests in any period of one second."""
 
     def __init__(self) -> None:
         self.max_per_second: int | None = None
-        self._passed: deque[float] = deque()
+        self._times: deque[float] = deque()
 
     def passes(self, now: float) -> bool:
         """Count a request at `now`, in monotonic seconds; False if it is over the limit."""
         if self.max_per_second is None:
             return True
-        while self._passed and self._passed[0] <= now - 1:
-            self._passed.popleft()
-        if len(self._passed) >= self.max_per_second:
+        while self._times and self._times[0] <= now - 1:
+            self._times.popleft()
+        if len(self._times) >= self.max_per_second:
             return False
-        self._passed.append(now)
+        self._times.append(now)
         return True
 
     def limit(self, max_per_second: int | None) -> None:
         """Set the limit; None removes it."""
         self.max_per_second = max_per_second
-        self._passed.clear()
+        self._times.clear()
 
 
 class SandboxState:
@@ -96,13 +96,13 @@ class SandboxState:
         self.switches = Switches(latency_ms=latency_ms)
         self.burst = BurstLimit()
         self.receivers = Receivers()
-        self.fetched: set[str] = set()
-        """UUIDs of the documents whose signed URL the data lake has ready."""
+        self.prepared: set[str] = set()
+        """UUIDs of the documents whose signed URL the data lake has prepared."""
 
     def reset(self) -> None:
-        """Restore the state at the start, except for made cases and issued tokens.
+        """Restore the initial state; created cases and issued tokens are kept.
 
-        Requests in flight stay in the log in which they began.
+        Requests in flight stay in the old log.
         """
         self.cases.restore()
         self.faults.clear()
@@ -111,4 +111,4 @@ class SandboxState:
         self.switches = Switches(latency_ms=self._latency_ms)
         self.burst.limit(None)
         self.receivers.clear()
-        self.fetched.clear()
+        self.prepared.clear()

@@ -1,7 +1,7 @@
-"""Access and refresh tokens, in the shapes and with the lifetimes of docs/source.md#tokens.
+"""Access and refresh tokens with the format and lifetimes of docs/source.md#tokens.
 
 They look like the portal's JWTs (RS256), but are signed with a key of this process. Issued tokens
-are kept in memory: only the demo token survives a restart.
+are kept in memory, so only the demo token survives a restart.
 """
 
 import base64
@@ -25,12 +25,12 @@ _ISSUER: Final = "https://sso.cloud.pje.jus.br/auth/realms/pje"
 
 
 class InvalidGrant(ValueError):
-    """The refresh token is unknown, used already, or its session is over."""
+    """The refresh token is unknown or was used, or its session has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The tokens of one answer of the token endpoint; times in seconds."""
+    """The tokens in a response of the token endpoint; times in seconds."""
 
     access_token: str
     refresh_token: str
@@ -51,11 +51,11 @@ class _Session:
 
 
 class TokenIssuer:
-    """Issues, checks, refreshes and revokes tokens, by a clock that can be set."""
+    """Issues, checks, refreshes and revokes tokens. Its clock can be set."""
 
     def __init__(self, demo_token: str = DEMO_TOKEN) -> None:
         self.clock_offset = 0.0
-        """Seconds by which the clock is ahead."""
+        """Seconds by which the clock is ahead of the real time."""
         self._demo_token = demo_token
         self._demo_valid = True
         self._access: dict[str, _Access] = {}
@@ -67,14 +67,14 @@ class TokenIssuer:
         return time.time() + self.clock_offset
 
     def login(self, lifetime: float = LIFETIME_SECONDS, max_requests: int | None = None) -> Grant:
-        """Tokens of a new session; the access token is valid for `max_requests`, if given."""
+        """Start a session; `max_requests` limits the requests with its access token."""
         return self._issue(_Session(self.now(), lifetime), max_requests)
 
     def refresh(self, refresh_token: str) -> Grant:
-        """New tokens for a session; the refresh token is used up.
+        """Issue new tokens for a session; the refresh token becomes invalid.
 
         Raises:
-            InvalidGrant: the token cannot be used.
+            InvalidGrant: the refresh token is not valid.
         """
         session = self._sessions.pop(refresh_token, None)
         if session is None or self.now() >= session.login_at + SESSION_SECONDS:
@@ -82,7 +82,7 @@ class TokenIssuer:
         return self._issue(session, None)
 
     def accepts(self, token: str) -> bool:
-        """True if the token is valid for one more request, which is counted."""
+        """Count a request with the token; False if the token is not valid."""
         if self._demo_valid and token == self._demo_token:
             return True
         access = self._access.get(token)
@@ -151,7 +151,7 @@ class TokenIssuer:
 
 @cache
 def _key() -> rsa.RSAPrivateKey:
-    # Made with the first token: it takes longer than the rest of the start.
+    # Generated for the first token, because it takes longer than the rest of the start.
     return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 
 

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: they keep the requests they get and answer as scripted."""
+"""Webhook receivers: they store the requests that they get and respond as configured."""
 
 import time
 from collections import deque
@@ -17,24 +17,24 @@ HUGE_BYTES: Final = 64 * 1024 * 1024
 
 
 class Behaviour(BaseModel):
-    """How a receiver answers."""
+    """How a receiver responds."""
 
     model_config = ConfigDict(extra="forbid")
 
     behaviour: Literal["ok", "status", "timeout", "drip", "drop", "huge", "redirect"] = "ok"
     status: int | None = Field(default=None, ge=200, le=599)
-    """Of the answer; by default 500 for `status`, 302 for `redirect`, else 200."""
+    """Status of the response; by default 500 for `status`, 302 for `redirect`, else 200."""
     count: int | None = Field(default=None, ge=0)
     """Number of requests with this behaviour, then `ok` again; None for all."""
     retry_after: int | None = None
-    """Seconds, sent as `Retry-After`."""
+    """The `Retry-After` header in seconds."""
     location: str | None = None
-    """For `redirect`."""
+    """The URL of a `redirect`."""
     seconds: float | None = Field(default=None, ge=0)
-    """`timeout`: delay of the answer, None for no answer. `drip`: duration of the answer."""
+    """`timeout`: delay of the response; None for no response. `drip`: duration of the response."""
 
     def reply(self) -> Reply:
-        """The answer."""
+        """The response."""
         ok = json_reply({"received": True}, self.status or 200)
         if self.retry_after is not None:
             ok = replace(ok, headers=(("retry-after", str(self.retry_after)),))
@@ -61,7 +61,7 @@ class Behaviour(BaseModel):
 
 @dataclass
 class Receiver:
-    """One receiver."""
+    """A webhook receiver."""
 
     behaviour: Behaviour = field(default_factory=Behaviour)
     received: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
@@ -69,25 +69,25 @@ class Receiver:
     answered: int = 0
     """Requests since the behaviour was set."""
 
-    def script(self, behaviour: Behaviour) -> None:
+    def set_behaviour(self, behaviour: Behaviour) -> None:
         """Set the behaviour for the next requests."""
         self.behaviour = behaviour
         self.answered = 0
 
     def receive(self, headers: dict[str, str], body: str) -> Reply:
-        """Keep a request and answer it."""
+        """Store a request and return the response."""
         self.total += 1
         self.answered += 1
         count = self.behaviour.count
-        acting = Behaviour() if count is not None and self.answered > count else self.behaviour
-        reply = acting.reply()
+        behaviour = Behaviour() if count is not None and self.answered > count else self.behaviour
+        reply = behaviour.reply()
         self.received.append(
             {
                 "id": self.total,
                 "at": time.time(),
                 "headers": headers,
                 "body": body,
-                "behaviour": acting.behaviour,
+                "behaviour": behaviour.behaviour,
                 "status": None if reply.hang or reply.reset else reply.status,
             }
         )
@@ -95,13 +95,13 @@ class Receiver:
 
 
 class Receivers:
-    """All receivers by name; one is made when it is first used."""
+    """All receivers by name. A receiver is created when it is first used."""
 
     def __init__(self) -> None:
         self._receivers: dict[str, Receiver] = {}
 
     def __getitem__(self, name: str) -> Receiver:
-        """The receiver of that name."""
+        """The receiver with the given name."""
         return self._receivers.setdefault(name, Receiver())
 
     def remove(self, name: str) -> None:

@@ -1,1 +1,1 @@
-"""The worker process: binds workflows and activities to task queues and shuts down in order."""
+"""The worker process: binds workflows and activities to task queues."""

@@ -1,7 +1,7 @@
 """Runs the workers of all task queues in one process until SIGTERM or SIGINT.
 
-On a signal all queues stop at once; activities in flight get `GRACE` to end, then they are
-cancelled and Temporal runs them on another worker. For more throughput, run more processes.
+On a signal, the workers stop polling at once. Running activities have `GRACE` to finish; then they
+are cancelled, and Temporal retries them on another worker. For more throughput, run more processes.
 """
 
 import asyncio
@@ -46,8 +46,9 @@ from workflows.reconcile import ReconcileWorkflow
 log = structlog.get_logger(__name__)
 
 GRACE: Final = timedelta(seconds=20)
-"""For all queues together; a container needs a few seconds more before it is killed."""
+"""The time for all queues together. A container needs a few more seconds before it is killed."""
 SPOOL_LEFTOVER_SECONDS: Final = 60.0
+"""A file in the spool that is older was left by a process that has ended."""
 REQUIRED: Final = (
     "database_url",
     "secret_key",
@@ -59,7 +60,7 @@ REQUIRED: Final = (
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts that activities use; opened once per process."""
+    """The clients that activities use; opened once per process."""
 
     database: Database
     source: SourceClient
@@ -70,7 +71,7 @@ class Parts:
 
 @contextlib.asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """Open database, source, store and webhook sender; close them at the end."""
+    """Open the database, source, store and webhook sender; close them when the context ends."""
     spool_directory = settings.data_dir / "spool"
     await asyncio.to_thread(spool_directory.mkdir, parents=True, exist_ok=True)
     if swept := await asyncio.to_thread(sweep, spool_directory, SPOOL_LEFTOVER_SECONDS):
@@ -97,27 +98,28 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
 
 
 class CourtMetrics:
-    """Each court's limit and breaker as metrics (`autos.source.courtesy.courts.CourtObserver`).
+    """Publishes the limit and the breaker of each court (`CourtObserver`) as metrics.
 
-    A court's short name is the only label: no case number is ever in a metric.
+    The only label is the court's short name. No metric contains a case number.
     """
 
     def __init__(self, meter: MetricMeter) -> None:
         self._limit = meter.create_gauge(
-            "autos_source_limit", "Requests at once that this worker may send to a court"
+            "autos_source_limit", "Concurrent requests that this worker may send to a court"
         )
-        self._open = meter.create_gauge(
-            "autos_source_breaker_open", "1 while this worker sends a court nothing but trials"
+        self._breaker_open = meter.create_gauge(
+            "autos_source_breaker_open",
+            "1 while the breaker is open: this worker sends the court only trial requests",
         )
         self._held_back = meter.create_counter(
             "autos_source_held_back",
-            "Requests not sent because their court is out of order",
+            "Requests not sent because the court's breaker was open or the court did not respond",
         )
 
     def court_changed(self, court: str, limit: int, is_open: bool) -> None:
         """Set both gauges."""
         self._limit.set(limit, {"court": court})
-        self._open.set(int(is_open), {"court": court})
+        self._breaker_open.set(int(is_open), {"court": court})
 
     def request_rejected(self, court: str) -> None:
         """Count one request that was not sent."""
@@ -125,7 +127,7 @@ class CourtMetrics:
 
 
 def open_runtime(settings: Settings) -> Runtime | None:
-    """Temporal's runtime with a metrics page; None, the default one, if no port is set."""
+    """Temporal's runtime with a metrics page; None for the default runtime if no port is set."""
     if not settings.metrics_port:
         return None
     metrics = PrometheusConfig(
@@ -151,8 +153,8 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
     per_second = settings.source_max_per_second
     common: dict[str, Any] = {
         "interceptors": [ActivityInterceptor(stall_seconds(settings))],
-        # A frozen worker takes a task with every poll it has open, and each task costs its job a
-        # timeout. So no more polls are open than the load needs.
+        # A frozen worker takes a task with each of its open polls, and each such task delays its
+        # job by a timeout. Autoscaling keeps the number of open polls as low as the load allows.
         "activity_task_poller_behavior": PollerBehaviorAutoscaling(initial=1, maximum=10),
         "workflow_task_poller_behavior": PollerBehaviorAutoscaling(initial=2, maximum=10),
         "sticky_queue_schedule_to_start_timeout": timedelta(seconds=5),
@@ -173,11 +175,11 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             activities=[process.fetch_process, process.await_source, documents.download_batch],
             # Each request needs a permit, so more batches than permits would only wait.
             max_concurrent_activities=settings.source_max_in_flight,
-            # The rate over all workers; each worker also spaces its own requests.
+            # The rate over all workers; each worker also limits its requests.
             max_task_queue_activities_per_second=(
                 per_second / settings.batch_size if per_second else None
             ),
-            # A cancellation arrives with a heartbeat, so heartbeats must not be throttled for long.
+            # Heartbeats deliver cancellations, so the SDK must not delay them for long.
             max_heartbeat_throttle_interval=timedelta(seconds=2),
             **common,
         ),
@@ -186,7 +188,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             task_queue=WEBHOOKS_QUEUE,
             workflows=[DeliverWebhookWorkflow],
             activities=[webhooks.attempt_delivery, webhooks.abandon_delivery],
-            # A receiver that hangs occupies one for 15 s without delaying other deliveries.
+            # A receiver that hangs occupies one slot for 15 s; the other slots keep delivering.
             max_concurrent_activities=200,
             max_heartbeat_throttle_interval=timedelta(seconds=2),
             **common,
@@ -195,7 +197,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
 
 
 async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT, then let activities in flight end and close everything."""
+    """Run until SIGTERM or SIGINT, then finish running activities and close all clients."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -206,7 +208,7 @@ async def run(settings: Settings) -> None:
         if runtime is not None:
             parts.source.observe(CourtMetrics(runtime.metric_meter))
         client = await temporal_client.connect(runtime=runtime)
-        # Before the first task: this may take a while and must not delay a signal.
+        # Before the workers start: this can take seconds and must not delay a shutdown.
         await ensure_schedules(client, settings.reconcile_minutes)
         workers = build_workers(client, parts, settings)
         async with contextlib.AsyncExitStack() as running:
@@ -215,9 +217,9 @@ async def run(settings: Settings) -> None:
             log.info("worker_started")
             await stop.wait()
             log.info("worker_stopping", grace_seconds=GRACE.total_seconds())
-            # All at once, otherwise the last one would go on polling meanwhile.
+            # All workers at once; otherwise the last one would keep polling until the others end.
             await asyncio.gather(*(worker.shutdown() for worker in workers))
-    # An RPC must not end while the interpreter exits (temporalio/sdk-python issue 300).
+    # A pending RPC must not end during interpreter exit (temporalio/sdk-python issue 300).
     await asyncio.sleep(0.1)
 
 
@@ -228,6 +230,6 @@ def main() -> None:
     try:
         settings.require(*REQUIRED)
     except MissingSettings as missing:
-        log.error("cannot_start", reason=str(missing))  # noqa: TRY400 - a list, not a traceback
+        log.error("cannot_start", reason=str(missing))  # noqa: TRY400 - a traceback would not help
         sys.exit(2)
     asyncio.run(run(settings))

@@ -1,8 +1,8 @@
 """The schedules of reconciliations, which a worker creates or updates when it starts.
 
-The rows are compared with Temporal every few minutes. The bucket, which must be listed completely,
-is compared once a day. An operator's pause of a schedule is kept. If workers have different
-settings, the last one to start decides.
+One schedule compares the records with Temporal every few minutes. The other compares them with the
+bucket once a day, because it lists all objects. A schedule that an operator paused stays paused. If
+workers have different settings, the settings of the last worker to start apply.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from workflows.reconcile import ReconcileWorkflow
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE_SECONDS: Final = 15.0
+_TIMEOUT_SECONDS: Final = 15.0
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 
 async def ensure_schedules(client: Client, minutes: int) -> None:
-    """Schedule reconciliations every `minutes`; 0 removes the schedules.
+    """Schedule a reconciliation every `minutes`; 0 removes both schedules.
 
-    A worker works without them, so a failure is only logged.
+    A failure is only logged, because a worker does not need the schedules.
     """
-    wanted = {
+    schedules = {
         RECONCILIATION: _schedule(
             RECONCILIATION, Reconcile(steps=list(FREQUENT_STEPS)), timedelta(minutes=minutes)
         ),
@@ -49,8 +49,8 @@ async def ensure_schedules(client: Client, minutes: int) -> None:
         ),
     }
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            for schedule_id, schedule in wanted.items():
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            for schedule_id, schedule in schedules.items():
                 if minutes:
                     await _ensure(client, schedule_id, schedule)
                 else:
@@ -60,25 +60,25 @@ async def ensure_schedules(client: Client, minutes: int) -> None:
         log.warning("schedules_not_ensured", status=status)
 
 
-def _schedule(schedule_id: str, request: Reconcile, every: timedelta) -> Schedule:
+def _schedule(schedule_id: str, request: Reconcile, interval: timedelta) -> Schedule:
     return Schedule(
         action=ScheduleActionStartWorkflow(
             ReconcileWorkflow.run, request, id=schedule_id, task_queue=JOBS_QUEUE
         ),
         spec=ScheduleSpec(
-            intervals=[ScheduleIntervalSpec(every)] if every else [], jitter=every / 20
+            intervals=[ScheduleIntervalSpec(interval)] if interval else [], jitter=interval / 20
         ),
         policy=SchedulePolicy(
             overlap=ScheduleOverlapPolicy.SKIP,
-            # Runs missed while Temporal was away are skipped: the next one covers them.
+            # Runs missed while Temporal was down are skipped, because the next run covers them.
             catchup_window=timedelta(minutes=1),
         ),
     )
 
 
 async def _ensure(client: Client, schedule_id: str, schedule: Schedule) -> None:
-    def update(present: ScheduleUpdateInput) -> ScheduleUpdate:
-        return ScheduleUpdate(replace(schedule, state=present.description.schedule.state))
+    def update(current: ScheduleUpdateInput) -> ScheduleUpdate:
+        return ScheduleUpdate(replace(schedule, state=current.description.schedule.state))
 
     try:
         await client.create_schedule(schedule_id, schedule, rpc_timeout=_RPC_TIMEOUT)

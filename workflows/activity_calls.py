@@ -28,6 +28,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
+    from autos.contracts.deliveries import AbandonDelivery, AttemptDelivery, AttemptedDelivery
     from autos.contracts.download import (
         AwaitSource,
         BatchResult,
@@ -50,7 +51,6 @@ with workflow.unsafe.imports_passed_through():
         STORAGE,
         WEBHOOKS_QUEUE,
     )
-    from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery, AttemptedDelivery
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")

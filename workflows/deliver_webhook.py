@@ -15,10 +15,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from autos.contracts.reasons import WaitReason
-    from autos.contracts.retries import WEBHOOK_DELAYS, WEBHOOK_JITTER, WEBHOOK_PATIENCE_SECONDS
-    from autos.contracts.temporal_names import DELIVERY_WORKFLOW
-    from autos.contracts.webhooks import (
+    from autos.contracts.deliveries import (
         AbandonDelivery,
         AttemptDelivery,
         AttemptedDelivery,
@@ -26,6 +23,9 @@ with workflow.unsafe.imports_passed_through():
         DeliveryOutcome,
         DeliveryResult,
     )
+    from autos.contracts.reasons import WaitReason
+    from autos.contracts.retries import WEBHOOK_DELAYS, WEBHOOK_JITTER, WEBHOOK_PATIENCE_SECONDS
+    from autos.contracts.temporal_names import DELIVERY_WORKFLOW
     from workflows import activity_calls as calls
     from workflows.progress import utc
 

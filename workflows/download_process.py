@@ -22,6 +22,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
+    from autos.contracts.deliveries import DeliverWebhook
     from autos.contracts.download import (
         AVAILABLE,
         DOUBTFUL,
@@ -51,7 +52,6 @@ with workflow.unsafe.imports_passed_through():
         WEBHOOKS_QUEUE,
         delivery_workflow_id,
     )
-    from autos.contracts.webhooks import DeliverWebhook
     from workflows import activity_calls as calls
     from workflows.downloads import Downloads
     from workflows.progress import progress_of
@@ -117,7 +117,7 @@ class DownloadProcessWorkflow:
     def retry_failed(self, request: Steer) -> Progress:  # noqa: ARG002 - for the validator
         """Set failed and doubtful documents to pending."""
         self._queue.retry_failed()
-        # A fetch of the metadata that is due or under way must not undo this.
+        # A pending or running fetch of the metadata must not undo this.
         self._state.again = True
         return self.progress()
 

@@ -94,7 +94,7 @@ class Waits:
             )
 
     def end(self) -> None:
-        """Clear every wait: the job has ended, and its row says so."""
+        """Clear every wait, because the job has ended and its end is recorded."""
         self._state.wait = self._state.paused_since = None
         self.show()
 

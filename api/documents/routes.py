@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.documents import schemas
-from api.documents.answers import document_answer, document_link
+from api.documents.responses import document_answer, document_link
 from api.http import pagination
 from api.http.auth import authenticated
 from api.http.parameters import Case, Cursor, Limit

@@ -8,7 +8,7 @@ from pydantic import Field
 from api.schemas import CASE_PATH, Answer, Example, Page, shown
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.states import DocumentState
-from autos.document_facts import EXAMPLE, DocumentFacts
+from autos.document_metadata import EXAMPLE, DocumentFacts
 
 _SHA256: Final = "8076b04d7fd503ad61246c92199ecbdce19234532fb3b021e2a210aa690d4cab"
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from api.documents.answers import document_status
+from api.documents.responses import document_status
 from api.http import pagination, parameters
 from api.status.schemas import Status
 from api.status.single_flight import SingleFlight

@@ -14,7 +14,7 @@ from api.http.auth import Caller, CallerDependency, authenticated
 from api.problems import Problem, ProblemType, responses
 from api.services import Services, ServicesDependency
 from api.webhooks.schemas import RevealedSecret, SecretState, SigningSecret
-from autos.contracts.webhooks import OVERLAP_SECONDS
+from autos.contracts.deliveries import OVERLAP_SECONDS
 from autos.records import api_keys
 from autos.records.models import ApiKey, now
 from autos.vault import Vault

@@ -20,7 +20,7 @@ from api.services import Services, ServicesDependency
 from api.webhooks import schemas
 from api.webhooks.secret import VaultDependency
 from autos import telemetry
-from autos.contracts.webhooks import TIMEOUT_SECONDS
+from autos.contracts.deliveries import TIMEOUT_SECONDS
 from autos.records import api_keys, deliveries
 from autos.records.models import Receipt, now
 from autos.vault import Vault

@@ -2,7 +2,7 @@
 
 Delays of documents and of the source are in retry units (`AUTOS_RETRY_UNIT_SECONDS`, 2 s by
 default), which lets tests and demos run the same schedule in less time. The breaker's schedule is
-in `autos.source.courtesy.breaker`.
+in `autos.source.limits.breaker`.
 """
 
 from dataclasses import dataclass

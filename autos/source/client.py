@@ -18,11 +18,11 @@ import httpx2
 from autos.cnj import CaseNumber
 from autos.contracts.reasons import Reason
 from autos.settings import Settings
-from autos.source.courtesy.courts import CourtObserver, Courts, NotSent, Turn
-from autos.source.courtesy.limits import Limiter
 from autos.source.credentials.authorizer import Authorizer, TokenUse, accepts_token
 from autos.source.credentials.provider import Credentials
 from autos.source.http_exchange import WINDOW_SECONDS, Exchange, NoReply, Reply
+from autos.source.limits.courts import CourtObserver, Courts, NotSent, Turn
+from autos.source.limits.limiter import Limiter
 from autos.source.listing.addresses import CaseAddresses, UnusableAddress
 from autos.source.listing.duplicates import merge_movements
 from autos.source.listing.models import ListedProcess

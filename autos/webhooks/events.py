@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from autos.cnj import CaseNumber
 from autos.contracts.reasons import Doubt, Reason
 from autos.contracts.states import DocumentState, JobStatus
-from autos.document_facts import DocumentFacts, facts_of
+from autos.document_metadata import DocumentFacts, facts_of
 from autos.filenames import DEFAULT_TYPE, ending
 from autos.records.deliveries import DeliveryContext
 from autos.records.models import Document

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from pydantic import AliasChoices, BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from autos.contracts.webhooks import OVERLAP_SECONDS
+from autos.contracts.deliveries import OVERLAP_SECONDS
 from autos.records import api_keys
 from autos.records.models import now
 from autos.vault import Vault

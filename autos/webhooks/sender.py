@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import httpx2
 
-from autos.contracts.webhooks import TIMEOUT_SECONDS
+from autos.contracts.deliveries import TIMEOUT_SECONDS
 from autos.retry_after import parse_retry_after
 from autos.settings import Settings
 from autos.webhooks.address_guard import Blocked, GuardedTransport

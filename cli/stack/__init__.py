@@ -1,4 +1,4 @@
-"""The embedded stack: every server that Autos needs, and Autos itself, on one machine."""
+"""The embedded stack: Autos and every server that it needs, on one machine."""
 
 from cli.stack.state import AlreadyRunning, StackError, StackState, is_running
 from cli.stack.supervisor import EVERYTHING, SERVERS, Stack

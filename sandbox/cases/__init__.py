@@ -1,1 +1,1 @@
-"""The court cases that the sandbox serves, and their answers in the shapes of PDPJ."""
+"""The court cases that the sandbox serves, and their JSON in the formats of PDPJ."""

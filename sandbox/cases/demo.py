@@ -1,6 +1,6 @@
 """The case of the demo: 43 documents of all known kinds, 41 of which can be downloaded.
 
-One of the others is secret, and the court's system never delivers the last.
+Of the other two, one is secret, and the court's system always returns an error for the other.
 """
 
 from dataclasses import replace
@@ -10,21 +10,21 @@ from typing import Any
 from autos.cnj import CaseNumber
 from sandbox import files
 from sandbox.cases.models import Address, Case, Listing, Piece
-from sandbox.cases.shapes import make_piece, newest_first
+from sandbox.cases.shapes import create_piece, newest_first
 from sandbox.faults import FaultName
 from sandbox.files import Content
 
 
 class _Pieces:
-    """Pieces in the order they were joined; a sequence is missing now and then."""
+    """Builds the list of pieces, oldest first. Some sequence numbers are missing."""
 
     def __init__(self, number: CaseNumber) -> None:
         self.number = number
         self.pieces: list[Piece] = []
         self._sequence = 0
 
-    def label(self, what: str) -> str:
-        return f"{what} do processo {self.number.masked}, peca {len(self.pieces) + 1}"
+    def label(self, kind: str) -> str:
+        return f"{kind} do processo {self.number.masked}, peca {len(self.pieces) + 1}"
 
     def add(
         self,
@@ -34,20 +34,20 @@ class _Pieces:
         kind_code: int | None = 57,
         **fields: Any,
     ) -> None:
-        """Add a piece; `fields` are further ones of `Piece`."""
-        # The piece in between is withheld by the court.
+        """Add a piece; `fields` are other fields of `Piece`."""
+        # The court withholds a piece before every ninth one, which leaves a gap in the sequence.
         self._sequence += 2 if len(self.pieces) % 9 == 8 else 1
-        piece = make_piece(self._sequence, name, content)
+        piece = create_piece(self._sequence, name, content)
         self.pieces.append(replace(piece, kind=kind, kind_code=kind_code, **fields))
 
     def add_notice(self, name: str, content: Content, kind: str) -> None:
-        """Add a piece that was joined 3 ms after the one before."""
+        """Add a piece that was joined 3 ms after the previous one."""
         joined_at = self.pieces[-1].joined_at + timedelta(milliseconds=3)
         self.add(name, content, kind, None, joined_at=joined_at)
 
 
-def make_demo(number: CaseNumber) -> Case:
-    """The case of 43 documents, some 7 MB."""
+def create_demo(number: CaseNumber) -> Case:
+    """The case of 43 documents, about 7 MB."""
     pieces = _Pieces(number)
     _ordinary(pieces)
     _copies(pieces)
@@ -81,11 +81,11 @@ def _ordinary(pieces: _Pieces) -> None:
 
 
 def _copies(pieces: _Pieces) -> None:
-    """An order and its notices: the same bytes, 3 ms apart."""
-    order = files.html(pieces.label("Decisao"), 12_345)
-    pieces.add("Decisão.html", order, "Decisão", 15)
+    """A decision and its notices: the same bytes, 3 ms apart."""
+    decision = files.html(pieces.label("Decisao"), 12_345)
+    pieces.add("Decisão.html", decision, "Decisão", 15)
     for _ in range(3):
-        pieces.add_notice("Intimação.html", order, "Intimação")
+        pieces.add_notice("Intimação.html", decision, "Intimação")
     attached = files.pdf(pieces.label("Comprovante"), 20_480)
     pieces.add("Comprovante.pdf", attached, "Comprovante", None)
     pieces.add_notice("Comprovante.pdf", attached, "Comprovante")

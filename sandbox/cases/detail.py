@@ -1,6 +1,6 @@
 """The JSON of a case, as the portal and the data lake send it (docs/source.md#listings).
 
-The JSON of a document is in `cases`. All people and their numbers are made up.
+`models.Document` creates the JSON of a document. All people and their numbers are synthetic.
 """
 
 from collections.abc import Collection
@@ -17,11 +17,11 @@ GRADES: Final = {
     "TR": ("SEGUNDO_GRAU", "Turma Recursal", 2),
     "GS": ("TERCEIRO_GRAU", "Grau Superior", 3),
 }
-"""By short name: `instancia`, and the name and number of `grau`."""
+"""For each short name: `instancia`, and the name and number of `grau`."""
 PORTFOLIO_CPF: Final = "00000000272"
-"""A party of the 250 cases a search by CPF pages through."""
+"""The CPF of a party in the 250 cases of the portfolio."""
 PORTFOLIO_OAB: Final = "SP999999"
-"""The lawyer of the same cases."""
+"""The OAB registration of the lawyer in these cases."""
 
 _MOVEMENT_KINDS: Final = {"Decisão": (3, "Decisão"), "Despacho": (11010, "Mero expediente")}
 _JOINED: Final = (67, "Juntada")
@@ -34,32 +34,32 @@ def detail(
     faults: Collection[FaultName] = (),
     withheld: frozenset[str] = frozenset(),
 ) -> bytes:
-    """The detail as sent.
+    """The encoded JSON of a case. It is cached if there are no faults.
 
     Args:
         case: the case.
-        base_url: scheme and host as the client sees them.
-        faults: those that shape the JSON of a case; others are ignored.
-        withheld: UUIDs of documents to leave out.
+        base_url: scheme and host of the URL that the client used.
+        faults: faults that change the JSON; other faults are ignored.
+        withheld: UUIDs of documents to omit.
     """
     if faults or withheld:
-        return encoded(_shaped(case, base_url, faults, withheld))
+        return encoded(_build(case, base_url, faults, withheld))
     if base_url not in case.rendered:
-        case.rendered[base_url] = encoded(_shaped(case, base_url, (), withheld))
+        case.rendered[base_url] = encoded(_build(case, base_url, (), withheld))
     return case.rendered[base_url]
 
 
-def _shaped(
+def _build(
     case: Case, base_url: str, faults: Collection[FaultName], withheld: frozenset[str]
 ) -> object:
-    shown: dict[int, list[_Json]] = {id(listing): [] for listing in case.listings}
+    listed: dict[int, list[_Json]] = {id(listing): [] for listing in case.listings}
     in_lake = FaultName.DETAIL_LAKE in faults
     for document in case.documents.values():
         if document.uuid not in withheld:
-            listed = document.lake_json() if in_lake else document.portal_json(base_url)
+            entry = document.lake_json() if in_lake else document.portal_json(base_url)
             if FaultName.SIZES_UNLISTED in faults:
-                listed.pop("arquivo", None)
-            shown[id(document.listing)].append(listed)
+                entry.pop("arquivo", None)
+            listed[id(document.listing)].append(entry)
     current, *others = case.listings
     item: _Json = {
         "nivelSigilo": case.secrecy,
@@ -70,19 +70,19 @@ def _shaped(
         item |= lake_extras(case)
     if FaultName.DETAIL_ROOT_DOCUMENTS in faults:
         item |= {"classe": classes(case), "assunto": subjects(case)}
-        item["documentos"] = [each for listing in case.listings for each in shown[id(listing)]]
+        item["documentos"] = [each for listing in case.listings for each in listed[id(listing)]]
         return [item]
-    now = _current(case, current, shown[id(current)])
-    item["dadosBasicos" if FaultName.DETAIL_BASIC_DATA in faults else "tramitacaoAtual"] = now
+    member = "dadosBasicos" if FaultName.DETAIL_BASIC_DATA in faults else "tramitacaoAtual"
+    item[member] = _current(case, current, listed[id(current)])
     if others:
-        item["tramitacoes"] = [_other(case, listing, shown[id(listing)]) for listing in others]
+        item["tramitacoes"] = [_other(case, listing, listed[id(listing)]) for listing in others]
     if FaultName.DETAIL_BARE_OBJECT in faults:
         return item
     return {"content": [item]} if FaultName.DETAIL_IN_CONTENT in faults else [item]
 
 
 def tribunal(case: Case) -> _Json:
-    """The court."""
+    """The court, as `tribunal`."""
     digits = case.number.digits
     return {
         "sigla": case.number.court,
@@ -99,13 +99,13 @@ def grade(listing: Listing) -> _Json:
 
 
 def classes(case: Case) -> object:
-    """A list, but an object in some courts."""
-    named = {"codigo": 7, "descricao": "PROCEDIMENTO COMUM CÍVEL"}
-    return named if case.odd_shapes else [named]
+    """The class: a list in most courts, an object in others."""
+    entry = {"codigo": 7, "descricao": "PROCEDIMENTO COMUM CÍVEL"}
+    return entry if case.odd_shapes else [entry]
 
 
 def subjects(case: Case) -> object:
-    """A list, but text in some courts."""
+    """The subjects: a list in most courts, text in others."""
     if case.odd_shapes:
         return "Indenização por Dano Moral"
     hierarchy = "(899) DIREITO CIVIL | (10433) Responsabilidade Civil"
@@ -113,9 +113,13 @@ def subjects(case: Case) -> object:
 
 
 def parties(case: Case) -> list[_Json]:
-    """Two parties with lawyers; `odd_shapes` adds 240 other names, a secret one, bare integers."""
+    """Two parties with lawyers.
+
+    With `odd_shapes` the first party is secret and has 240 other names, and its lawyer's CPF is an
+    integer.
+    """
     serial = case.number.digits[2:7]
-    # Some courts send it as an integer, without its leading zeros.
+    # Some courts send the CPF as an integer, without leading zeros.
     registration: object = 191 if case.odd_shapes else "00000000191"
     lawyer: _Json = {
         "tipoRepresentacao": "ADVOGADO",
@@ -149,29 +153,30 @@ def parties(case: Case) -> list[_Json]:
 
 
 def movements(case: Case, listing: Listing, *, linked: bool = False) -> list[_Json]:
-    """Newest first; a withheld piece leaves its movement behind, and TJSP its templates.
+    """The movements of a listing, newest first.
 
-    With `linked`, as in searches and the data lake, two of three name the document they brought
-    in, and have a type.
+    A withheld piece still has its movement, and texts of TJSP contain template variables. With
+    `linked`, as in searches and the data lake, two of three movements have a type and the UUID of
+    the document that they added.
     """
     court = case.number.court
     uuids = {d.piece.origin_id: d.uuid for d in case.documents.values() if d.listing is listing}
-    made: list[_Json] = []
-    for place, piece in enumerate(listing.pieces):
+    entries: list[_Json] = []
+    for position, piece in enumerate(listing.pieces):
         movement: _Json = {
             "dataHora": timestamp(piece.joined_at, court),
             "descricao": f"Juntada de {piece.kind}" + (" #{prazo}" if court == "TJSP" else ""),
         }
         if linked:
             movement |= {"sequencia": piece.sequence}
-            if place % 3 != 2:
+            if position % 3 != 2:
                 code, name = _MOVEMENT_KINDS.get(piece.kind, _JOINED)
                 movement |= {"idDocumento": uuids[piece.origin_id], "tipo": _kind(code, name)}
-        made.append(movement)
+        entries.append(movement)
     filed = timestamp(listing.filed_at, court)
-    made.append({"dataHora": filed, "descricao": "Juntada de documento sob sigilo"})
-    made.append({"dataHora": filed, "descricao": "Distribuído por sorteio"})
-    return made
+    entries.append({"dataHora": filed, "descricao": "Juntada de documento sob sigilo"})
+    entries.append({"dataHora": filed, "descricao": "Distribuído por sorteio"})
+    return entries
 
 
 def _kind(code: int, name: str) -> _Json:
@@ -235,29 +240,29 @@ def _other(case: Case, listing: Listing, documents: list[_Json]) -> _Json:
 
 def _distributions(case: Case, listing: Listing) -> list[_Json]:
     body = {"id": -1, "nome": "1ª Vara de Ensaio", "jurisdicao": {"id": 1, "descricao": "Ensaio"}}
-    made: _Json = {
+    distribution: _Json = {
         "dataHora": timestamp(listing.filed_at, case.number.court),
         "orgaoJulgador": [body],
     }
     if case.number.court.startswith("TJ"):
-        made["orgaoJulgadorLocal"] = {
+        distribution["orgaoJulgadorLocal"] = {
             "id": 77,
             "idOrigem": "0077",
             "nome": "1ª Vara Cível do Foro de Ensaio",
             "jurisdicaoLocal": {"id": 7, "descricao": "Comarca de Ensaio"},
         }
     if case.odd_shapes:
-        # Some courts give the local body alone.
-        del made["orgaoJulgador"]
-    return [made]
+        # Some courts send only the local body.
+        del distribution["orgaoJulgador"]
+    return [distribution]
 
 
 def lake_extras(case: Case) -> _Json:
-    """The members that only the data lake has."""
-    changed = max(
+    """The members of a case that only the data lake sends."""
+    changed_at = max(
         (piece.joined_at for each in case.listings for piece in each.pieces), default=None
     )
-    updated = timestamp(changed, "") if changed else None
+    updated = timestamp(changed_at, "") if changed_at else None
     return {
         "id": f"{case.number.court}_{case.number.digits}",
         "versao": 1,

@@ -1,7 +1,7 @@
-"""The cases that the sandbox knows: named ones and those that the control API creates.
+"""The cases of the sandbox: named cases, and cases that the control API created.
 
-`docs/reference/sandbox.md` lists the named cases; each is made when it is first used. For a new
-one, add a function and an entry in `_NAMED`. Any other valid number is unknown. Made cases do not
+`docs/reference/sandbox.md` lists the named cases. Each is generated when it is first used. To add
+one, add a function and an entry in `_NAMED`. Every other number is unknown. Created cases do not
 survive a restart.
 """
 
@@ -12,14 +12,14 @@ from typing import Final
 
 from autos.cnj import CaseNumber
 from sandbox import files
-from sandbox.cases.demo import make_demo
+from sandbox.cases.demo import create_demo
 from sandbox.cases.models import Address, Case, InstanceNamedBy, Listing, Piece
-from sandbox.cases.shapes import Shape, make_case, make_piece, newest_first
+from sandbox.cases.shapes import Shape, create_piece, generate_case, newest_first
 from sandbox.faults import FaultName
 from sandbox.files import Content
 
 _FIRST_FREE: Final = 9_995_000
-"""The sequence of the first case that is made without a number."""
+"""The sequence of the first case that is created without a number."""
 
 GIANT_BYTES: Final = 300 * 1024 * 1024
 THIRTY_BYTES: Final = 31_457_280
@@ -38,36 +38,36 @@ def _of_pieces(number: CaseNumber, name: str, pieces: list[Piece], source: int =
 
 
 def _small(number: CaseNumber) -> Case:
-    # Pieces in between are withheld: 7 documents, the highest sequence 91.
+    # The court withholds the pieces in between: 7 documents, and the highest sequence is 91.
     pieces = [
         replace(piece, sequence=91 - 14 * i, kind_code=None if i % 3 == 0 else piece.kind_code)
-        for i, piece in enumerate(make_case(number, 7).original[0].pieces)
+        for i, piece in enumerate(generate_case(number, 7).original[0].pieces)
     ]
     return _of_pieces(number, "small", pieces)
 
 
 def _secret(number: CaseNumber) -> Case:
-    case = make_case(number, 3, name="secret")
+    case = generate_case(number, 3, name="secret")
     case.accessible = False
     case.secrecy = 5
     return case
 
 
 def _with_big_file(number: CaseNumber, name: str, documents: int, size: int) -> Case:
-    *pieces, last = make_case(number, documents).original[0].pieces
+    *pieces, last = generate_case(number, documents).original[0].pieces
     content = files.pdf(f"Arquivo grande do processo {number.masked}", size)
     big = replace(last, name="Mídia da audiência.pdf", content=content)
     return _of_pieces(number, name, [*pieces, big])
 
 
 def _ten_thousand(number: CaseNumber) -> Case:
-    return make_case(number, 10_000, size_bytes=200, name="ten-thousand")
+    return generate_case(number, 10_000, size_bytes=200, name="ten-thousand")
 
 
 def _odd_addresses(number: CaseNumber) -> Case:
     pieces = [
         replace(
-            make_piece(
+            create_piece(
                 i,
                 f"Documento {address}.pdf",
                 files.pdf(f"Endereco {address} do processo {number.masked}", 12_000),
@@ -81,14 +81,14 @@ def _odd_addresses(number: CaseNumber) -> Case:
 
 
 def _odd_shapes(number: CaseNumber) -> Case:
-    case = make_case(number, 5, name="odd-shapes")
+    case = generate_case(number, 5, name="odd-shapes")
     case.odd_shapes = True
     return case
 
 
 def _listed_otherwise(number: CaseNumber) -> Case:
-    """Two sources of one instance, which name the instance by different members."""
-    first, second = make_case(number, 12, shape=Shape.LISTED_TWICE).original
+    """Two sources of one instance, which name it in different members."""
+    first, second = generate_case(number, 12, shape=Shape.LISTED_TWICE).original
     return Case(
         number,
         (
@@ -100,8 +100,8 @@ def _listed_otherwise(number: CaseNumber) -> Case:
 
 
 def _many_instances(number: CaseNumber) -> Case:
-    """Five instances, the current one first and the others in no order."""
-    pieces = make_case(number, 20).original[0].pieces
+    """Five instances: the current one first, the others unordered."""
+    pieces = generate_case(number, 20).original[0].pieces
     listings = tuple(
         Listing(2600 + i, instance, pieces[4 * i : 4 * i + 4])
         for i, instance in enumerate(("GS", "JE", "TR", "G1", "G2"))
@@ -110,7 +110,7 @@ def _many_instances(number: CaseNumber) -> Case:
 
 
 def _secrecies(number: CaseNumber) -> Case:
-    """A document of every level, in words and in digits; those above the second are refused."""
+    """A document of each secrecy level, as words or digits; levels above the second are refused."""
     refused = FaultName.SECRET_PIECE_403
     levels = (
         "PUBLICO",
@@ -129,7 +129,7 @@ def _secrecies(number: CaseNumber) -> Case:
             failure=None if level in ("PUBLICO", "SEGREDO_JUSTICA", "0") else refused,
         )
         for piece, level in zip(
-            make_case(number, len(levels)).original[0].pieces, levels, strict=True
+            generate_case(number, len(levels)).original[0].pieces, levels, strict=True
         )
     ]
     case = _of_pieces(number, "secrecies", pieces)
@@ -139,14 +139,14 @@ def _secrecies(number: CaseNumber) -> Case:
 
 def _of_contents(number: CaseNumber, name: str, contents: dict[str, Content]) -> Case:
     pieces = [
-        replace(make_piece(i, file, content), kind="Outros documentos", kind_code=None)
+        replace(create_piece(i, file, content), kind="Outros documentos", kind_code=None)
         for i, (file, content) in enumerate(contents.items(), start=1)
     ]
     return _of_pieces(number, name, pieces)
 
 
 def _media(number: CaseNumber) -> Case:
-    """Recordings of hearings, and other files without pages."""
+    """Recordings of hearings, and other files that have no pages."""
     label = f"Midia do processo {number.masked}"
     return _of_contents(
         number,
@@ -163,7 +163,7 @@ def _media(number: CaseNumber) -> Case:
 
 
 def _suspicious_words(number: CaseNumber) -> Case:
-    """Real files that contain words of error, login and firewall pages."""
+    """Valid files with texts of error, login and firewall pages."""
     sso = '<p>Autos em <a href="https://sso.cloud.pje.jus.br/auth/realms/pje">PJe</a>.</p>'
     pages = {
         "Contrato.html": "<html><head><title>Contrato de manutenção de elevadores</title></head>"
@@ -186,8 +186,8 @@ def _suspicious_words(number: CaseNumber) -> Case:
 
 
 def _wrong_sizes(number: CaseNumber) -> Case:
-    """The listed size is wrong, and the bytes are the same at every request."""
-    pieces = make_case(number, 4).original[0].pieces
+    """The listed sizes are wrong, and the bytes are the same at every request."""
+    pieces = generate_case(number, 4).original[0].pieces
     return _of_pieces(
         number,
         "wrong-sizes",
@@ -197,39 +197,39 @@ def _wrong_sizes(number: CaseNumber) -> Case:
 
 def _text_only(number: CaseNumber) -> Case:
     """Documents with a text but no file."""
-    pieces = make_case(number, 3).original[0].pieces
+    pieces = generate_case(number, 3).original[0].pieces
     return _of_pieces(
         number, "text-only", [replace(piece, address=Address.TEXT_ONLY) for piece in pieces]
     )
 
 
 def _refused(number: CaseNumber) -> Case:
-    """The documents are listed, but each download is answered by 401."""
+    """The documents are listed, but each download returns 401."""
     refused = FaultName.UNAUTHORIZED_EMPTY
-    pieces = make_case(number, 50).original[0].pieces
+    pieces = generate_case(number, 50).original[0].pieces
     return _of_pieces(number, "refused", [replace(piece, failure=refused) for piece in pieces])
 
 
 def _portfolio(number: CaseNumber) -> Case:
-    case = make_case(number, 1, name=f"portfolio-{int(number.digits[:7]) - 9_992_000}")
+    case = generate_case(number, 1, name=f"portfolio-{int(number.digits[:7]) - 9_992_000}")
     case.in_portfolio = True
     return case
 
 
 _NAMED: Final[dict[str, tuple[CaseNumber, Callable[[CaseNumber], Case]]]] = {
-    "demo": (_number(9990001, 2024, 4, 3, 6100), make_demo),
+    "demo": (_number(9990001, 2024, 4, 3, 6100), create_demo),
     "listed-twice": (
         _number(9990002, 2024, 8, 26, 100),
-        partial(make_case, documents=173, shape=Shape.LISTED_TWICE, name="listed-twice"),
+        partial(generate_case, documents=173, shape=Shape.LISTED_TWICE, name="listed-twice"),
     ),
     "two-instances": (
         _number(9990003, 2025, 4, 1, 3400),
-        partial(make_case, documents=24, shape=Shape.TWO_INSTANCES, name="two-instances"),
+        partial(generate_case, documents=24, shape=Shape.TWO_INSTANCES, name="two-instances"),
     ),
     "small": (_number(9990004, 2025, 8, 11, 41), _small),
     "empty": (
         _number(9990005, 2023, 5, 2, 1),
-        partial(make_case, documents=0, name="empty"),
+        partial(generate_case, documents=0, name="empty"),
     ),
     "secret": (_number(9990006, 2024, 3, 0, 0), _secret),
     "thirty": (
@@ -238,7 +238,7 @@ _NAMED: Final[dict[str, tuple[CaseNumber, Callable[[CaseNumber], Case]]]] = {
     ),
     "thousand": (
         _number(9990100, 2024, 4, 3, 6100),
-        partial(make_case, documents=1_000, name="thousand"),
+        partial(generate_case, documents=1_000, name="thousand"),
     ),
     "ten-thousand": (_number(9990101, 2024, 4, 3, 6100), _ten_thousand),
     "giant": (
@@ -263,35 +263,35 @@ _NAMED: Final[dict[str, tuple[CaseNumber, Callable[[CaseNumber], Case]]]] = {
 
 
 class KnownCases(Mapping[str, Case]):
-    """All known cases by their digits."""
+    """All cases by the digits of their numbers."""
 
     def __init__(self) -> None:
-        self._makers = {number.digits: (number, maker) for number, maker in _NAMED.values()}
-        self._made: dict[str, Case] = {}
+        self._factories = {number.digits: (number, factory) for number, factory in _NAMED.values()}
+        self._cases: dict[str, Case] = {}
         self._next_sequence = _FIRST_FREE
 
     def __getitem__(self, digits: str) -> Case:
-        """The case of that number.
+        """The case with the given number.
 
         Raises:
-            KeyError: it is unknown.
+            KeyError: the number is unknown.
         """
-        if digits not in self._made:
-            number, maker = self._makers[digits]
-            self._made[digits] = maker(number)
-        return self._made[digits]
+        if digits not in self._cases:
+            number, factory = self._factories[digits]
+            self._cases[digits] = factory(number)
+        return self._cases[digits]
 
     def __iter__(self) -> Iterator[str]:
         """The digits of all cases."""
-        yield from self._makers.keys() | self._made.keys()
+        yield from self._factories.keys() | self._cases.keys()
 
     def __len__(self) -> int:
         """The number of known cases."""
-        return len(self._makers.keys() | self._made.keys())
+        return len(self._factories.keys() | self._cases.keys())
 
     def __contains__(self, digits: object) -> bool:
-        """True if the number is known; does not make the case."""
-        return digits in self._makers or digits in self._made
+        """Whether the number is known; does not generate the case."""
+        return digits in self._factories or digits in self._cases
 
     def names(self) -> dict[str, CaseNumber]:
         """The numbers of the named cases."""
@@ -305,7 +305,7 @@ class KnownCases(Mapping[str, Case]):
         return self.get(digits)
 
     def free_number(self) -> CaseNumber:
-        """An unused number for a new case; the sequence is the same after every start."""
+        """An unused number for a new case; the order of numbers is the same after every start."""
         while True:
             number = _number(self._next_sequence, 2024, 8, 26, 100)
             self._next_sequence += 1
@@ -313,16 +313,16 @@ class KnownCases(Mapping[str, Case]):
                 return number
 
     def put(self, case: Case) -> None:
-        """Add a made case; replaces one made before under the number.
+        """Add a created case; replaces an earlier created case with the same number.
 
         Raises:
             NumberTaken: the number belongs to a named case.
         """
-        if case.number.digits in self._makers:
-            raise NumberTaken(f"{case.number} belongs to a case of the catalogue.")
-        self._made[case.number.digits] = case
+        if case.number.digits in self._factories:
+            raise NumberTaken(f"{case.number} is the number of a named case. Use another number.")
+        self._cases[case.number.digits] = case
 
     def restore(self) -> None:
         """Undo the changes of all cases."""
-        for case in self._made.values():
+        for case in self._cases.values():
             case.restore()

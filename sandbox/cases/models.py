@@ -1,8 +1,8 @@
-"""A case of the sandbox: pieces, the listings that show them, and the JSON of a document.
+"""The model of a case: pieces, the listings that contain them, and the JSON of a document.
 
-A piece is one document of the court's system. A listing (`tramitação`) is one data source's view of
-one instance; two listings may show the same pieces, under other UUIDs. For a new field of a
-document, add it to `Piece` if documents differ in it, and to `Document.portal_json`.
+A piece is a document in the court's system. A listing (`tramitação`) is one data source's view of
+one instance. Two listings may contain the same pieces with different UUIDs. To add a field of a
+document, add it to `Piece` if its values differ, and to `Document.portal_json`.
 """
 
 import uuid
@@ -18,12 +18,12 @@ from sandbox.faults import FOREIGN_URL, FaultName
 from sandbox.files import Content
 
 NAMESPACE: Final = uuid.UUID("5a6d0b0e-6f7c-5d0e-9a55-0a07a5a0ab0c")
-"""Of the UUIDs of documents (version 5)."""
+"""The namespace of the documents' UUIDs (version 5)."""
 _Json = dict[str, object]
 
 
 class Address(StrEnum):
-    """The forms of a document's hrefs (docs/source.md#addresses)."""
+    """The form of a document's hrefs (docs/source.md#addresses)."""
 
     RELATIVE = "relative"
     ABSOLUTE = "absolute"
@@ -45,7 +45,7 @@ class InstanceNamedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Piece:
-    """One document of the court's system, listed by one or more sources."""
+    """A document in the court's system, listed by one or more sources."""
 
     name: str
     content: Content
@@ -55,27 +55,27 @@ class Piece:
     kind: str = "Petição"
     kind_code: int | None = 57
     served_as: str | None = ""
-    """The Content-Type of the reply; None for none, empty for the content's own."""
+    """The Content-Type of the response; None for no header, empty for the content's type."""
     declared_as: str = ""
-    """`arquivo.tipo`; empty for the content's own."""
+    """`arquivo.tipo`; empty for the content's type."""
     described: bool = True
     """Whether the listing has `arquivo`."""
     listed_size: int | None = None
-    """`arquivo.tamanho`, where it is not the file's own size."""
+    """`arquivo.tamanho`; None for the real size."""
     secrecy: str = "PUBLICO"
     address: Address = Address.RELATIVE
     failure: FaultName | None = None
-    """What the source always answers instead of the file."""
+    """The fault that always replaces the file; None if it can be downloaded."""
 
     @property
     def text(self) -> str:
-        """The answer of `/texto`, with odd characters that occur in real ones."""
+        """The text that `/texto` returns, with unusual characters that occur in real texts."""
         return f"{self.kind}\n\n\n\n{self.origin_id}\u00a0\u2028inventado\x1a\n\n"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One source's view of one instance; the pieces newest first."""
+    """One source's view of one instance, with the newest piece first."""
 
     source: int
     instance: str
@@ -87,7 +87,7 @@ class Listing:
 
 
 def timestamp(at: datetime, court: str) -> str:
-    """A time without zone, with 0 to 3 fraction digits, none in TJSP."""
+    """A time without zone, with 0 to 3 fractional digits; TJSP sends none."""
     if court == "TJSP" or at.microsecond == 0:
         return at.isoformat(timespec="seconds")
     return at.isoformat(timespec="milliseconds").rstrip("0").rstrip(".")
@@ -95,7 +95,7 @@ def timestamp(at: datetime, court: str) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """One piece as one listing shows it."""
+    """A piece in a listing, with the UUID that it has there."""
 
     uuid: str
     codex_id: int
@@ -105,7 +105,7 @@ class Document:
     described: bool
 
     def portal_json(self, base_url: str) -> _Json:
-        """The document as the portal lists it; `base_url` is scheme and host for the client."""
+        """The document as the portal lists it; `base_url` is used for absolute hrefs."""
         piece = self.piece
         kind: _Json = {} if piece.kind_code is None else {"codigo": piece.kind_code}
         kind |= {"nome": piece.kind, "idCodex": 123, "idOrigem": "12"}
@@ -124,7 +124,7 @@ class Document:
         return listed
 
     def lake_json(self) -> _Json:
-        """The document as the data lake lists it: its UUID as `id`, no hrefs, types as names."""
+        """The document as the data lake lists it: the UUID as `id`, no hrefs, types as names."""
         piece = self.piece
         file: _Json | None = None
         if self.described:
@@ -179,7 +179,7 @@ class Document:
 
 @dataclass(eq=False)
 class Case:
-    """A case. Its listings change over time by `change`; the first one is the current one."""
+    """A case. The first listing is the current instance; `change` changes the listings."""
 
     number: CaseNumber
     original: tuple[Listing, ...]
@@ -187,54 +187,59 @@ class Case:
     accessible: bool = True
     secrecy: int = 0
     odd_shapes: bool = False
-    """With members and shapes that only some courts have (docs/source.md#listings)."""
+    """Whether it has members and shapes that only some courts send (docs/source.md#listings)."""
     in_portfolio: bool = False
-    """Found by a search for `sandbox.cases.detail.PORTFOLIO_CPF`."""
+    """Whether a search for `sandbox.cases.detail.PORTFOLIO_CPF` finds it."""
     listings: tuple[Listing, ...] = field(init=False)
     documents: dict[str, Document] = field(init=False)
     rendered: dict[str, bytes] = field(init=False)
-    """The detail as sent, by base URL."""
+    """The encoded detail by base URL."""
 
     def __post_init__(self) -> None:
-        self._show(self.original)
+        self._set_listings(self.original)
 
     def restore(self) -> None:
         """Undo all changes."""
         if self.listings is not self.original:
-            self._show(self.original)
+            self._set_listings(self.original)
 
     def change(
         self, add: int, remove: str | None, move: str | None, replace_file: str | None = None
     ) -> None:
-        """Change the case as courts do over time.
+        """Change the case as a court does over time.
 
         Args:
-            add: how many new pieces.
-            remove: the UUID of one that disappears.
-            move: the UUID of one that gets the highest sequence.
-            replace_file: the UUID of one that the court replaces by a larger file.
+            add: the number of new pieces.
+            remove: the UUID of a document that is removed.
+            move: the UUID of a document that gets the highest sequence.
+            replace_file: the UUID of a document whose file is replaced with a larger one.
 
         Raises:
             KeyError: there is no such document.
         """
-        gone, moved, replaced = (
-            self.documents[named].piece.origin_id if named else None
-            for named in (remove, move, replace_file)
+        removed, moved, replaced = (
+            self.documents[document_id].piece.origin_id if document_id else None
+            for document_id in (remove, move, replace_file)
         )
-        self._show(
+        self._set_listings(
             tuple(
                 replace(
                     listing,
-                    pieces=self._changed(listing, add if i == 0 else 0, gone, moved, replaced),
+                    pieces=self._changed(listing, add if i == 0 else 0, removed, moved, replaced),
                 )
                 for i, listing in enumerate(self.listings)
             )
         )
 
     def _changed(
-        self, listing: Listing, add: int, gone: str | None, moved: str | None, replaced: str | None
+        self,
+        listing: Listing,
+        add: int,
+        removed: str | None,
+        moved: str | None,
+        replaced: str | None,
     ) -> tuple[Piece, ...]:
-        pieces = [piece for piece in listing.pieces if piece.origin_id != gone]
+        pieces = [piece for piece in listing.pieces if piece.origin_id != removed]
         top = max((piece.sequence for piece in listing.pieces), default=0)
         latest = max((piece.joined_at for piece in listing.pieces), default=listing.filed_at)
         for i, piece in enumerate(pieces):
@@ -255,7 +260,7 @@ class Case:
             )
         return tuple(sorted(pieces, key=lambda piece: -piece.sequence))
 
-    def _show(self, listings: tuple[Listing, ...]) -> None:
+    def _set_listings(self, listings: tuple[Listing, ...]) -> None:
         self.listings = listings
         self.documents = {document.uuid: document for document in self._listed()}
         self.rendered = {}
@@ -264,10 +269,10 @@ class Case:
         for listing in self.listings:
             prefix = f"{listing.source}/{self.number.digits}/"
             for piece in listing.pieces:
-                derived = uuid.uuid5(NAMESPACE, prefix + piece.origin_id)
+                document_id = uuid.uuid5(NAMESPACE, prefix + piece.origin_id)
                 yield Document(
-                    uuid=str(derived),
-                    codex_id=10**10 + derived.int % 10**10,
+                    uuid=str(document_id),
+                    codex_id=10**10 + document_id.int % 10**10,
                     number=self.number,
                     piece=piece,
                     listing=listing,
@@ -275,7 +280,7 @@ class Case:
                 )
 
     def unique(self) -> list[list[Document]]:
-        """The documents, each with its copies in other listings of the same instance."""
+        """The documents, grouped with their copies in other listings of the same instance."""
         groups: dict[tuple[str, str], list[Document]] = {}
         for document in self.documents.values():
             key = document.listing.instance, document.piece.origin_id

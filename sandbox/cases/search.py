@@ -1,6 +1,6 @@
-"""The JSON of a search (docs/source.md#searches): pages of 100 cases, whatever size is requested.
+"""The JSON of a search (docs/source.md#searches). A page always has 100 cases.
 
-Like the source, it ignores filters that it does not know; such a search lists all cases.
+Like the source, a search ignores unknown filters. A search without a known filter finds all cases.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,62 +21,62 @@ from sandbox.faults import FaultName
 
 PAGE_ITEMS: Final = 100
 MAX_MOVEMENTS: Final = 500
-"""Of one instance in one item."""
+"""The number of movements of an instance that an item contains."""
 
 
 class NoSuchPage(ValueError):
-    """`searchAfter` has another form than the source accepts, or no page follows it (404)."""
+    """`searchAfter` is malformed, or there is no page after it (404)."""
 
 
 def read_offset(cases: list[Case], search_after: str | None) -> int:
-    """The offset of the page after `searchAfter`, which must be comma-joined.
+    """The offset of the page after `searchAfter`, which is `milliseconds,digits`.
 
     Raises:
-        NoSuchPage: it is in another form, or names no case of this search.
+        NoSuchPage: it is malformed, or its case is not in this search.
     """
     if search_after is None:
         return 0
-    moment, comma, found = search_after.partition(",")
-    if not (comma and moment.isdigit()):
+    milliseconds, comma, digits = search_after.partition(",")
+    if not (comma and milliseconds.isdigit()):
         raise NoSuchPage
     for i, case in enumerate(cases):
-        if case.number.digits == found:
+        if case.number.digits == digits:
             return i + 1
     raise NoSuchPage
 
 
 def page(cases: list[Case], offset: int, faults: Collection[FaultName]) -> dict[str, object]:
-    """The page that begins at the offset.
+    """The page that starts at the offset.
 
     Raises:
-        NoSuchPage: it is the one after the last, and no fault asks for another answer.
+        NoSuchPage: there are no more cases, and no fault selects another response.
     """
-    shown = cases[offset : offset + PAGE_ITEMS]
-    if not shown:
+    found = cases[offset : offset + PAGE_ITEMS]
+    if not found:
         if FaultName.SEARCH_END_NULL in faults:
             return {"total": len(cases), "numberOfElements": 0, "content": None}
         if FaultName.SEARCH_END_EMPTY in faults:
             return {"total": len(cases), "numberOfElements": 0, "content": []}
         raise NoSuchPage
     split = FaultName.SEARCH_SPLIT_ITEM in faults
-    content = [item for case in shown for item in _items(case, split)]
-    answer: dict[str, object] = {
+    content = [item for case in found for item in _items(case, split)]
+    result: dict[str, object] = {
         "total": len(cases),
         "numberOfElements": len(content),
         "maxElementsSize": 1 if len(cases) == 1 else PAGE_ITEMS,
     }
     if len(cases) > 1:
         # Also on the last page.
-        answer["searchAfter"] = [_milliseconds(shown[-1]), shown[-1].number.digits]
-    return answer | {"content": content}
+        result["searchAfter"] = [_milliseconds(found[-1]), found[-1].number.digits]
+    return result | {"content": content}
 
 
 def matching(cases: Mapping[str, Case], filters: Mapping[str, str]) -> list[Case]:
-    """The cases a search finds, in a stable order.
+    """The cases that a search finds, in a stable order.
 
     Args:
-        cases: all, by digits.
-        filters: the parameters of the query.
+        cases: all cases, by the digits of their numbers.
+        filters: the query parameters.
     """
     if number := filters.get("numeroProcesso"):
         digits = _digits(number)
@@ -84,8 +84,8 @@ def matching(cases: Mapping[str, Case], filters: Mapping[str, str]) -> list[Case
     else:
         found = [cases[digits] for digits in sorted(cases)]
         found = [case for case in found if case.accessible]
-    wanted = [(_FILTERS[name], value) for name, value in filters.items() if name in _FILTERS]
-    return [case for case in found if all(fits(case, value) for fits, value in wanted)]
+    known = [(_FILTERS[name], value) for name, value in filters.items() if name in _FILTERS]
+    return [case for case in found if all(matches(case, value) for matches, value in known)]
 
 
 def _digits(text: str) -> str:
@@ -113,12 +113,12 @@ _FILTERS: Final[dict[str, Callable[[Case, str], bool]]] = {
     "siglaTribunal": lambda case, value: case.number.court in value.split(","),
     "idClasse": lambda _case, value: value == "7",
 }
-"""The filters that the source knows, besides the number."""
+"""The filters that the source supports, in addition to the number."""
 
 
 def _items(case: Case, split: bool) -> list[dict[str, object]]:
-    runs = [_run(case, listing) for listing in case.listings]
-    groups = [[run] for run in runs] if split else [runs]
+    instances = [_instance(case, listing) for listing in case.listings]
+    groups = [[instance] for instance in instances] if split else [instances]
     return [
         {
             "numeroProcesso": case.number.masked,
@@ -131,7 +131,7 @@ def _items(case: Case, split: bool) -> list[dict[str, object]]:
     ]
 
 
-def _run(case: Case, listing: Listing) -> dict[str, object]:
+def _instance(case: Case, listing: Listing) -> dict[str, object]:
     court = case.number.court
     return {
         "idCodex": 0,

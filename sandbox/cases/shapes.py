@@ -1,7 +1,7 @@
-"""Generated cases: the same number, shape and seed give the same case.
+"""Generates cases. The same number, shape and seed give the same case.
 
-A shape is how the documents are listed (docs/source.md#copies). For a new one, add a member to
-`Shape` and a function to `_LISTINGS`. Sizes are a mixture unless one is given.
+The shape determines how the documents are listed (docs/source.md#copies). To add one, add a member
+to `Shape` and a function to `_LISTINGS`. Sizes vary unless one is given.
 """
 
 import random
@@ -37,7 +37,7 @@ class Shape(StrEnum):
     TWO_INSTANCES = "two-instances"
 
 
-def make_case(
+def generate_case(
     number: CaseNumber,
     documents: int,
     *,
@@ -46,39 +46,39 @@ def make_case(
     seed: int = 0,
     name: str | None = None,
 ) -> Case:
-    """A case of ordinary documents.
+    """Generate a case with ordinary documents.
 
     Args:
-        number: of the case.
-        documents: unique ones, over all instances.
-        shape: how they are listed.
-        size_bytes: of every document; None for a mixture of 3 KB to 250 KB.
-        seed: another seed gives other files under the same UUIDs.
-        name: of a case that is always known.
+        number: the case number.
+        documents: the number of unique documents over all instances.
+        shape: how the documents are listed.
+        size_bytes: the size of every document; None for sizes from 3 KB to 250 KB.
+        seed: another seed gives other files with the same UUIDs.
+        name: the name of a named case.
     """
-    drawn = random.Random(f"{number.digits}/{seed}")  # noqa: S311  # has to be repeatable
-    pieces = [_drawn_piece(number, i + 1, drawn, size_bytes, seed) for i in range(documents)]
+    rng = random.Random(f"{number.digits}/{seed}")  # noqa: S311  # must be repeatable
+    pieces = [_random_piece(number, i + 1, rng, size_bytes, seed) for i in range(documents)]
     return Case(number, _LISTINGS[shape](pieces), name)
 
 
-def _drawn_piece(
-    number: CaseNumber, sequence: int, drawn: random.Random, size_bytes: int | None, seed: int
+def _random_piece(
+    number: CaseNumber, sequence: int, rng: random.Random, size_bytes: int | None, seed: int
 ) -> Piece:
     kind, code = _KINDS[sequence % len(_KINDS)]
-    is_html = drawn.random() < 0.4
+    is_html = rng.random() < 0.4
     label = f"Documento {sequence} do processo {number.masked}, edicao {seed}"
     writer: Callable[[str, int], Content] = files.html if is_html else files.pdf
     size = size_bytes
     if size is None:
-        # Half of the files are below some 35 KB, as in the courts that were measured.
-        size = int(3_000 * 80 ** drawn.random()) if is_html else int(10_000 * 25 ** drawn.random())
+        # Half of the files are below 35 KB, as measured at real courts.
+        size = int(3_000 * 80 ** rng.random()) if is_html else int(10_000 * 25 ** rng.random())
     name = f"{kind}.html" if is_html else f"{kind} {sequence}.pdf"
-    return replace(make_piece(sequence, name, writer(label, size)), kind=kind, kind_code=code)
+    return replace(create_piece(sequence, name, writer(label, size)), kind=kind, kind_code=code)
 
 
-def make_piece(sequence: int, name: str, content: Content) -> Piece:
-    """A piece; its time and its id at the court follow from the sequence."""
-    # Times with 0 to 3 digits of a second's fraction occur at the source.
+def create_piece(sequence: int, name: str, content: Content) -> Piece:
+    """Create a piece; the sequence determines its time and its id in the court's system."""
+    # The source sends times with 0 to 3 fractional digits.
     step = timedelta(hours=7 * sequence, milliseconds=(0, 600, 340, 341)[sequence % 4])
     return Piece(
         name=name,
@@ -90,7 +90,7 @@ def make_piece(sequence: int, name: str, content: Content) -> Piece:
 
 
 def newest_first(pieces: list[Piece]) -> tuple[Piece, ...]:
-    """By descending sequence, as the source lists them."""
+    """Sort by descending sequence, the order of the source."""
     return tuple(sorted(pieces, key=lambda piece: -piece.sequence))
 
 
@@ -99,19 +99,19 @@ def _simple(pieces: list[Piece]) -> tuple[Listing, ...]:
 
 
 def _listed_twice(pieces: list[Piece]) -> tuple[Listing, ...]:
-    shown = newest_first(pieces)
+    ordered = newest_first(pieces)
     return (
-        Listing(2319, "G1", shown),
-        Listing(2315, "G1", shown, describes_files=False),
+        Listing(2319, "G1", ordered),
+        Listing(2315, "G1", ordered, describes_files=False),
     )
 
 
 def _two_instances(pieces: list[Piece]) -> tuple[Listing, ...]:
-    """A third of the pieces is in the second instance; half of those are copies of the first's."""
+    """A third of the pieces is in the second instance; half of them are copies of the others."""
     first = pieces[: len(pieces) - len(pieces) // 3]
     second = pieces[len(first) :]
     for i in range(len(second) // 2):
-        # Only the ids of a copy differ.
+        # A copy differs only in its ids.
         second[i] = replace(first[i], sequence=second[i].sequence, origin_id=second[i].origin_id)
     return (
         Listing(2402, "G2", newest_first(second)),

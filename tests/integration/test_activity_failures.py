@@ -19,6 +19,7 @@ from temporalio.worker import Worker
 
 from activities.failures import MESSAGES, METRIC
 from autos.cnj import CaseNumber
+from autos.contracts.deliveries import AbandonDelivery, AttemptDelivery
 from autos.contracts.download import (
     AwaitSource,
     BatchDocument,
@@ -30,7 +31,6 @@ from autos.contracts.download import (
 from autos.contracts.reconciliation import ReconcileOptions, ReconcilePage, Step
 from autos.contracts.states import JobStatus
 from autos.contracts.temporal_names import INTERNAL_ERROR
-from autos.contracts.webhooks import AbandonDelivery, AttemptDelivery
 from autos.settings import Settings
 from worker.main import Parts, build_workers
 

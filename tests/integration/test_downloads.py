@@ -17,7 +17,7 @@ from autos.records.documents import DocumentRecord
 from autos.records.models import ApiKey, Delivery, Document, Job, Subscription, now
 from autos.source import ListedDocument, ListedProcess
 
-MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def document(source_id: str, *alternate_ids: str, refusal: Reason | None = None) -> ListedDocument:
@@ -33,7 +33,7 @@ def document(source_id: str, *alternate_ids: str, refusal: Reason | None = None)
         kind="Petição",
         kind_code=None,
         secrecy="PUBLICO",
-        filed_at=MOMENT,
+        filed_at=EARLIER,
         declared_type="application/pdf",
         expected_size=100,
     )
@@ -47,7 +47,7 @@ def listing(case: CaseNumber, *documents: ListedDocument) -> ListedProcess:
         class_name="Procedimento Comum",
         subjects=("Dano",),
         judging_body="1ª Vara",
-        filed_at=MOMENT,
+        filed_at=EARLIER,
         metadata={"siglaTribunal": case.court},
         documents=documents,
     )
@@ -67,8 +67,8 @@ def stored(row: Document, job: str) -> DocumentRecord:
         job_id=job,
         state=DocumentState.AVAILABLE,
         reason=None,
-        started_at=MOMENT,
-        completed_at=MOMENT,
+        started_at=EARLIER,
+        completed_at=EARLIER,
         sha256="a" * 64,
         size=100,
         content_type="application/pdf",
@@ -499,7 +499,7 @@ async def test_wait_is_recorded_with_its_limit_and_next_check(
 ) -> None:
     """(S16) And removed from the row when the job continues."""
     job = f"1-{case}"
-    since, until, later = (MOMENT + timedelta(days=days) for days in (0, 7, 1))
+    since, until, later = (EARLIER + timedelta(days=days) for days in (0, 7, 1))
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
         await jobs.record_status(
@@ -531,7 +531,7 @@ async def test_late_write_does_not_reopen_an_ended_job(
     async with database.transaction() as session:
         await jobs.open_job(session, job, case)
         await jobs.end_job(session, job, JobStatus.CANCELLED, None, [])
-        await jobs.record_status(session, job, JobStatus.PROCESSING, WaitReason.SOURCE, MOMENT)
+        await jobs.record_status(session, job, JobStatus.PROCESSING, WaitReason.SOURCE, EARLIER)
     async with database.transaction() as session:
         row = await session.get_one(Job, job)
         assert (row.status, row.waiting_for) == ("cancelled", None)
@@ -548,7 +548,7 @@ async def test_repeated_batch_keeps_its_failures(database: Database, case: CaseN
     (row,) = await rows(database, case)
     failed = replace(stored(row, job), state=DocumentState.FAILED, reason=Reason.SECRET)
     await record(database, failed)
-    for since, state in ((MOMENT - timedelta(minutes=1), "failed"), (MOMENT, "pending")):
+    for since, state in ((EARLIER - timedelta(minutes=1), "failed"), (EARLIER, "pending")):
         async with database.transaction() as session:
             await documents.wanted_documents(session, case.digits, [0], since=since)
         assert (await rows(database, case))[0].state == state
@@ -560,7 +560,7 @@ async def test_documents_to_retry_are_pending_at_once(database: Database, case: 
     await read(database, case, job, document("a"), document("b"), document("c"))
     a, b, c = await rows(database, case)
     failed = replace(stored(a, job), state=DocumentState.FAILED, reason=Reason.SECRET)
-    later = MOMENT + timedelta(minutes=1)
+    later = EARLIER + timedelta(minutes=1)
     again = replace(failed, document_id=b.id, completed_at=later + timedelta(seconds=1))
     await record(database, failed, again, stored(c, job))
     async with database.transaction() as session:

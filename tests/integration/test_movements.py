@@ -20,12 +20,12 @@ from autos.source import ListedDocument, ListedMovement
 from autos.store import manifest_key
 from tests.integration.api_parts import path, problem
 from tests.integration.test_activities import FakeStore
-from tests.integration.test_downloads import MOMENT, document, listing, rows
+from tests.integration.test_downloads import EARLIER, document, listing, rows
 
 
 def moved(day: int, linked: str | None = None) -> ListedMovement:
     return ListedMovement(
-        at=MOMENT + timedelta(days=day),
+        at=EARLIER + timedelta(days=day),
         text=f"Juntada do dia {day}",
         kind="Juntada" if linked else None,
         kind_code=67 if linked else None,

@@ -12,7 +12,7 @@ from autos.cnj import CaseNumber
 from autos.contracts.states import DocumentState
 from autos.records.database import Database
 from autos.records.documents import DocumentRecord
-from tests.integration.test_downloads import MOMENT, document, read, rows, stored
+from tests.integration.test_downloads import EARLIER, document, read, rows, stored
 
 
 async def test_row_that_cannot_be_written_fails_no_other(
@@ -49,7 +49,7 @@ async def test_outage_of_the_records_fails_all_at_once(
         job_id="job",
         state=DocumentState.PENDING,
         reason=None,
-        started_at=MOMENT,
+        started_at=EARLIER,
     )
     recorder = Recorder(database)
     ends = await asyncio.gather(

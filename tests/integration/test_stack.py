@@ -192,7 +192,7 @@ async def test_leftover_process_is_ended_and_a_used_port_is_avoided(folder: Path
             assert port_of(second) != port
     leftover.wait(timeout=30)
     assert announced[:2] == [
-        "Ended the api process that an earlier start left running.",
+        "Ended the api process of an earlier start.",
         f"Port {port} is in use; s3 listens on {port_of(second)} this time.",
     ]
 

@@ -183,5 +183,5 @@ def run_the_demo(before: Callable[[Path], None] = lambda _: None) -> None:
             check=False,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert "All is well: 41 of 43 documents are stored" in ran.stdout.replace("\n", " ")
+        assert "The demo succeeded: 41 of 43 documents are stored" in ran.stdout.replace("\n", " ")
         assert not is_running(Path(made) / ".autos")

@@ -29,7 +29,7 @@ def missing(file: Path, cited: Path, anchor: str) -> list[str]:
     return [f"{file.relative_to(ROOT)} cites {cited.relative_to(ROOT)}#{anchor}"]
 
 
-def test_every_page_and_section_that_is_cited_exists() -> None:
+def test_every_cited_page_and_section_exists() -> None:
     lost: list[str] = []
     for file in chain.from_iterable(ROOT.glob(pattern) for pattern in _FILES):
         text = file.read_text()
@@ -42,7 +42,7 @@ def test_every_page_and_section_that_is_cited_exists() -> None:
     assert lost == []
 
 
-def test_every_path_that_is_cited_exists() -> None:
+def test_every_cited_path_exists() -> None:
     lost = [
         f"{file.relative_to(ROOT)} cites {path}"
         for file in chain.from_iterable(ROOT.glob(pattern) for pattern in _FILES)

@@ -1,4 +1,4 @@
-"""The case number: every valid one is read back, every damaged one is refused with a reason."""
+"""Case numbers: valid ones are parsed, invalid ones rejected with a reason."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from autos.cnj import COURTS, CaseNumber, InvalidCaseNumber
 
-# Numbers whose check digits are known to be right.
+# Numbers with known valid check digits.
 KNOWN = [
     ("9990001-21.2024.4.03.6100", "TRF3", "JUSTICA_FEDERAL"),
     ("9990002-86.2024.8.26.0100", "TJSP", "JUSTICA_ESTADUAL"),
@@ -28,7 +28,7 @@ numbers = st.builds(
 
 
 @pytest.mark.parametrize(("text", "court", "segment"), KNOWN)
-def test_known_numbers_are_read_with_their_court(text: str, court: str, segment: str) -> None:
+def test_known_numbers_are_parsed_with_their_court(text: str, court: str, segment: str) -> None:
     number = CaseNumber.parse(text)
     assert (number.masked, number.court, number.segment) == (text, court, segment)
 
@@ -49,28 +49,30 @@ def test_known_numbers_are_read_with_their_court(text: str, court: str, segment:
         (9, 26, "TJMSP"),
     ],
 )
-def test_courts_that_public_libraries_got_wrong(segment: int, court: int, name: str) -> None:
+def test_courts_that_public_libraries_confuse_are_correct(
+    segment: int, court: int, name: str
+) -> None:
     assert CaseNumber.build(9990001, 2024, segment, court, 1).court == name
 
 
 @given(numbers)
-def test_masked_and_bare_spellings_mean_the_same_number(number: CaseNumber) -> None:
+def test_masked_and_bare_forms_are_equal(number: CaseNumber) -> None:
     assert CaseNumber.parse(number.masked) == number == CaseNumber.parse(f" {number.digits}\n")
     digits = number.digits
-    # The definition of the resolution, apart from the formula that made the digits.
+    # The definition of the resolution, independent of the formula in the code.
     assert int(digits[:7] + digits[9:] + digits[7:9]) % 97 == 1
     assert 2 <= int(digits[7:9]) <= 98
 
 
 @given(numbers, st.integers(0, 19), st.integers(1, 9))
-def test_one_wrong_digit_is_always_refused(number: CaseNumber, place: int, change: int) -> None:
+def test_one_wrong_digit_is_always_rejected(number: CaseNumber, place: int, change: int) -> None:
     digit = (int(number.digits[place]) + change) % 10
     with pytest.raises(InvalidCaseNumber):
         CaseNumber.parse(number.digits[:place] + str(digit) + number.digits[place + 1 :])
 
 
 @given(st.text(max_size=30))
-def test_other_text_is_refused_and_never_breaks(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     try:
         number = CaseNumber.parse(text)
     except InvalidCaseNumber:
@@ -95,11 +97,11 @@ def test_a_number_recognizes_its_own_spellings_only() -> None:
         ("9990001-65.2024.0.03.6100", "segment of justice 0|check digits"),
     ],
 )
-def test_the_refusal_says_why(text: str, word: str) -> None:
+def test_rejection_has_a_reason(text: str, word: str) -> None:
     with pytest.raises(InvalidCaseNumber, match=word):
         CaseNumber.parse(text)
 
 
-def test_a_court_that_does_not_exist_is_refused() -> None:
+def test_unknown_court_is_rejected() -> None:
     with pytest.raises(InvalidCaseNumber, match=r"no court 4\.07"):
         CaseNumber.build(9990001, 2024, 4, 7, 1)

@@ -1,4 +1,4 @@
-"""The queue of a job's documents: nothing is lost, nothing is taken twice, attempts are counted."""
+"""The queue of a job's documents: order, retries and counted attempts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,14 +20,14 @@ def queue_of(states: str, retries: list[Retry] | None = None) -> DocumentQueue:
     return DocumentQueue(JobState(states=states, retries=retries or []), UNIT)
 
 
-def test_batches_are_taken_in_order_and_only_what_is_pending() -> None:
+def test_batches_take_pending_documents_in_order() -> None:
     queue = queue_of("papfpp")
     taken = queue.take(2) + queue.take(5)
     assert [wanted.position for wanted in taken] == [0, 2, 4, 5]
     assert queue.state.states == "dadfdd"
 
 
-def test_a_transient_outcome_comes_back_when_it_is_due_with_the_next_attempt() -> None:
+def test_transient_failure_is_retried_when_it_is_due() -> None:
     queue = queue_of("p")
     queue.take(1)
     queue.settle(DocumentOutcome(position=0, reason=Reason.STUB), START)
@@ -49,21 +49,21 @@ def test_retry_after_replaces_a_shorter_delay() -> None:
     assert queue.next_due == START + timedelta(hours=1)
 
 
-def test_what_our_own_breaker_held_back_uses_no_attempt() -> None:
-    queue, moment = queue_of("p"), START
+def test_request_held_back_by_the_breaker_uses_no_attempt() -> None:
+    queue, now = queue_of("p"), START
     held = DocumentOutcome(
         position=0, reason=Reason.UNAVAILABLE, retry_after_seconds=5, unsent=True
     )
     for _ in range(100):
         assert queue.take(1)[0].attempt == 1
-        queue.settle(held, moment)
-        assert queue.next_due == moment + timedelta(seconds=5)
-        moment += timedelta(seconds=5)
-        queue.make_due_ready(moment)
+        queue.settle(held, now)
+        assert queue.next_due == now + timedelta(seconds=5)
+        now += timedelta(seconds=5)
+        queue.make_due_ready(now)
     assert queue.state.states == "p"
 
 
-def test_a_final_outcome_fails_at_once() -> None:
+def test_final_outcome_fails_at_once() -> None:
     queue = queue_of("p")
     queue.take(1)
     queue.settle(DocumentOutcome(position=0, reason=Reason.STUB, final=True), START)
@@ -72,14 +72,14 @@ def test_a_final_outcome_fails_at_once() -> None:
 
 def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
     for reason, rule in RETRIES.items():
-        queue, moment, attempts = queue_of("p"), START, 0
+        queue, now, attempts = queue_of("p"), START, 0
         while queue.count("f") == 0:
             (wanted,) = queue.take(1)
             assert wanted.tried.get(reason, 0) == attempts
             attempts += 1
-            queue.settle(DocumentOutcome(position=0, reason=reason), moment)
-            moment = queue.next_due or moment
-            queue.make_due_ready(moment)
+            queue.settle(DocumentOutcome(position=0, reason=reason), now)
+            now = queue.next_due or now
+            queue.make_due_ready(now)
         assert attempts == rule.attempts, reason
 
 
@@ -90,27 +90,27 @@ def test_each_reason_fails_after_the_attempts_of_its_rule() -> None:
         [*[Reason.STORAGE] * 9, *[Reason.DOCUMENT_ERROR] * 3],
     ],
 )
-def test_each_reason_is_counted_by_itself(reasons: list[Reason]) -> None:
+def test_each_reason_is_counted_separately(reasons: list[Reason]) -> None:
     """(S2) The third attempt of any kind is not the third one with another size.
 
     (S20) What our own store or disk did not take uses up no attempt at the source.
     """
-    queue, moment = queue_of("p"), START
+    queue, now = queue_of("p"), START
     for number, reason in enumerate(reasons):
         (wanted,) = queue.take(1)
         assert wanted.tried.get(reason, 0) == reasons[:number].count(reason)
         assert not wanted.is_last(reason)
-        queue.settle(DocumentOutcome(position=0, reason=reason), moment)
-        moment = queue.next_due or moment
-        queue.make_due_ready(moment)
+        queue.settle(DocumentOutcome(position=0, reason=reason), now)
+        now = queue.next_due or now
+        queue.make_due_ready(now)
     (wanted,) = queue.take(1)
     assert wanted.is_last(reasons[-1])
-    queue.settle(DocumentOutcome(position=0, reason=reasons[-1]), moment)
+    queue.settle(DocumentOutcome(position=0, reason=reasons[-1]), now)
     assert queue.state.states == "f"
 
 
-def test_a_document_in_doubt_is_available_and_asked_for_again_by_request_only() -> None:
-    """(S2) Together with what has failed."""
+def test_doubtful_document_is_available_and_retried_on_request_only() -> None:
+    """(S2) Together with failed documents."""
     queue = queue_of("pfa")
     queue.take(1)
     queue.settle(DocumentOutcome(position=0, size=1, doubt=Doubt.SIZE_MISMATCH), START)
@@ -132,16 +132,16 @@ def test_a_document_in_doubt_is_available_and_asked_for_again_by_request_only() 
         ([Reason.CREDENTIAL, Reason.TIMEOUT], 2, True),
     ],
 )
-def test_what_puts_the_source_in_doubt(
+def test_outcomes_that_need_a_check_of_the_source(
     reasons: list[Reason | None], doubted: int, for_all: bool
 ) -> None:
-    """(S1) A refused credential always; signs of an outage when there is nothing else."""
+    """(S1) A refused credential always; signs of an outage if there is nothing else."""
     outcomes = [DocumentOutcome(position=at, reason=reason) for at, reason in enumerate(reasons)]
     assert len(unconfirmed(outcomes)) == doubted
     assert looks_like_outage(outcomes) is for_all
 
 
-def test_a_released_document_is_tried_again_without_an_attempt_counted() -> None:
+def test_released_document_is_requested_without_a_counted_attempt() -> None:
     queue = queue_of("pp")
     queue.take(1)
     refused = [DocumentOutcome(position=0, reason=Reason.TIMEOUT)]
@@ -151,7 +151,7 @@ def test_a_released_document_is_tried_again_without_an_attempt_counted() -> None
     assert [(wanted.position, wanted.attempt) for wanted in queue.take(2)] == [(0, 1), (1, 1)]
 
 
-def test_a_carried_queue_takes_up_what_was_in_flight() -> None:
+def test_next_run_requests_documents_that_were_in_flight() -> None:
     retry = Retry(position=3, due=START, reason=Reason.EMPTY)
     queue = DocumentQueue(
         JobState(states="dapp", tried={3: {Reason.EMPTY: 1}}, retries=[retry]), UNIT
@@ -169,10 +169,10 @@ def test_a_carried_queue_takes_up_what_was_in_flight() -> None:
         max_size=200,
     ),
 )
-def test_the_states_always_add_up(
+def test_states_always_sum_to_the_total(
     states: str, steps: list[tuple[Reason | None, bool, int]]
 ) -> None:
-    queue, moment = queue_of(states), START
+    queue, now = queue_of(states), START
     ended = queue.count("a") + queue.count("f")
     in_flight: list[int] = []
     for reason, final, size in steps:
@@ -180,10 +180,10 @@ def test_the_states_always_add_up(
         assert len(in_flight) == len(set(in_flight)) == queue.count("d")
         if in_flight:
             queue.settle(
-                DocumentOutcome(position=in_flight.pop(0), reason=reason, final=final), moment
+                DocumentOutcome(position=in_flight.pop(0), reason=reason, final=final), now
             )
-        moment += timedelta(seconds=7)
-        queue.make_due_ready(moment)
+        now += timedelta(seconds=7)
+        queue.make_due_ready(now)
         assert sum(queue.count(state) for state in "pdaf") == len(states)
         assert queue.ready + len(queue.state.retries) == queue.count("p")
         assert queue.count("a") + queue.count("f") >= ended

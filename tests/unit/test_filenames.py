@@ -1,4 +1,4 @@
-"""The names that links and manifests give to files."""
+"""File names in links and manifests."""
 
 import string
 
@@ -54,20 +54,16 @@ NAMES = st.text(alphabet=string.ascii_letters + "çã .-_(1)", min_size=1, max_s
         ("Assinatura.p7s", "application/pkcs7-signature", "Assinatura.p7s"),
     ],
 )
-def test_a_name_keeps_the_ending_it_has_where_that_fits(
-    name: str, kind: str | None, saved_as: str
-) -> None:
-    """(S15) An `.eml` that reads as text stays an `.eml`, a drawing stays an `.svg`."""
+def test_name_keeps_its_extension_if_it_fits(name: str, kind: str | None, saved_as: str) -> None:
+    """(S15) An `.eml` that is plain text stays an `.eml`, a drawing stays an `.svg`."""
     if kind == ".docx":
         kind = content_type(b"PK\x03\x04 word/")
     assert filename(name, kind) == saved_as
 
 
 @given(NAMES, st.sampled_from(TYPES), st.sampled_from([ending(kind) for kind in TYPES]))
-def test_at_most_one_ending_is_added_and_never_one_that_is_there(
-    stem: str, kind: str, other: str
-) -> None:
-    """(S15) One ending, never doubled, whatever the name."""
+def test_at_most_one_extension_is_added(stem: str, kind: str, other: str) -> None:
+    """(S15) It is never doubled."""
     for name in (stem, stem + other, stem + ending(kind), (stem + ending(kind)).upper()):
         saved_as = filename(name, kind)
         assert saved_as in (name, name + ending(kind))
@@ -78,5 +74,5 @@ def test_at_most_one_ending_is_added_and_never_one_that_is_there(
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_every_type_has_an_ending(kind: str) -> None:
+def test_every_type_has_an_extension(kind: str) -> None:
     assert ending(kind).startswith(".")

@@ -1,4 +1,4 @@
-"""What a job knows of its own pace, and of what was asked of it."""
+"""The state of a job: its pace and its open requests."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,21 +13,21 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def seconds(number: float) -> datetime:
-    """So long after the start."""
+    """This many seconds after the start."""
     return START + timedelta(seconds=number)
 
 
 def work(pace: Pace, begin: float, end: float, *, every: float, documents: int = 5) -> None:
-    """A batch every so many seconds."""
+    """Complete a batch every `every` seconds."""
     pace.work(seconds(begin))
-    moment = begin + every
-    while moment <= end:
-        pace.count(documents, seconds(moment))
-        moment += every
+    at = begin + every
+    while at <= end:
+        pace.count(documents, seconds(at))
+        at += every
 
 
-def test_a_wait_of_hours_does_not_change_the_pace() -> None:
-    """(S30) It is counted in time of work."""
+def test_long_wait_does_not_change_the_pace() -> None:
+    """(S30) Only working time counts."""
     pace = Pace()
     work(pace, 0, 100, every=1)
     before = pace.per_second
@@ -37,25 +37,25 @@ def test_a_wait_of_hours_does_not_change_the_pace() -> None:
     assert pace.per_second == pytest.approx(5)
 
 
-def test_the_pace_is_the_recent_one() -> None:
-    """(S30) What was a while ago weighs little."""
+def test_pace_is_the_recent_one() -> None:
+    """(S30) Older batches have little weight."""
     pace = Pace()
     work(pace, 0, 1000, every=10)
     work(pace, 1000, 1300, every=1)
     assert pace.per_second == pytest.approx(5, rel=0.05)
 
 
-def test_batches_that_end_at_the_same_moment_are_all_counted() -> None:
-    """(S30) The workflow's clock stands still within a step."""
+def test_batches_that_end_at_the_same_time_are_all_counted() -> None:
+    """(S30) The workflow's clock does not change within a task."""
     pace = Pace()
     pace.work(START)
-    for moment in (0, 0, 1, 1, 2, 2):
-        pace.count(5, seconds(moment))
+    for at in (0, 0, 1, 1, 2, 2):
+        pace.count(5, seconds(at))
     pace.count(0, seconds(3))
     assert pace.per_second == pytest.approx(10, rel=0.02)
 
 
-def test_nothing_is_said_before_anything_has_ended() -> None:
+def test_pace_is_unknown_before_the_first_document() -> None:
     pace = Pace()
     assert pace.per_second is None
     pace.work(START)
@@ -63,8 +63,8 @@ def test_nothing_is_said_before_anything_has_ended() -> None:
     assert pace.per_second is None
 
 
-def test_the_time_left_is_that_of_work_and_of_the_last_retry() -> None:
-    """(S30) 160 s and not hours; while the job waits nobody knows."""
+def test_estimate_includes_work_and_the_last_retry() -> None:
+    """(S30) 160 s and not hours; there is no estimate while the job waits."""
     state = JobState(status=JobStatus.PROCESSING, states="a" * 50 + "p" * 160)
     work(state.pace, 0, 50, every=5)
     asked = progress_of("job", "number", state, None, seconds(50))
@@ -76,7 +76,7 @@ def test_the_time_left_is_that_of_work_and_of_the_last_retry() -> None:
     assert progress_of("job", "number", state, wait, seconds(50)).eta_seconds is None
 
 
-def test_those_in_doubt_are_counted_and_named() -> None:
+def test_doubtful_documents_are_counted_and_shown() -> None:
     state = JobState(status=JobStatus.PROCESSING, states="aqfp")
     asked = progress_of("job", "number", state, None, START)
     assert (asked.available, asked.doubtful, asked.failed, asked.pending) == (2, 1, 1, 1)
@@ -101,14 +101,14 @@ def test_those_in_doubt_are_counted_and_named() -> None:
         (10, None, "known", 5, True),
     ],
 )
-def test_what_attaching_would_change(
+def test_attach_without_effect_is_recognised(
     fetched: float | None,
     wanted: int | None,
     subscription: str | None,
     max_age: int,
     changes: bool,
 ) -> None:
-    """(S24) Nothing, when it is known already and the metadata are or will be young enough."""
+    """(S24) The subscription is known, and the metadata are or will be fresh enough."""
     state = JobState(
         fetched_at=None if fetched is None else seconds(-fetched),
         max_age_seconds=wanted,
@@ -117,7 +117,7 @@ def test_what_attaching_would_change(
     assert state.changed_by(subscription, max_age, START) is changes
 
 
-def test_a_state_goes_from_run_to_run_whole() -> None:
+def test_state_is_passed_to_the_next_run_completely() -> None:
     state = JobState(
         states="apf",
         tried={1: {Reason.TIMEOUT: 1, Reason.SIZE_MISMATCH: 1}},

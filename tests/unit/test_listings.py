@@ -1,4 +1,4 @@
-"""What the source lists reaches its row: a field without a column of its name would be lost."""
+"""Every listed field is stored in a column of the same name."""
 
 from dataclasses import fields
 
@@ -7,17 +7,17 @@ from autos.records.movements import read, stored
 from autos.source import ListedDocument, ListedMovement, ListedProcess
 
 
-def test_every_field_of_a_document_is_copied_or_written_by_code_of_its_own() -> None:
+def test_every_field_of_a_document_is_stored() -> None:
     own = {"source_id", "alternate_ids", "refusal"}
     assert {field.name for field in fields(ListedDocument)} == DOCUMENT_FIELDS | own
 
 
-def test_every_field_of_a_process_is_copied_or_written_by_code_of_its_own() -> None:
+def test_every_field_of_a_process_is_stored() -> None:
     own = {"number", "metadata", "documents", "movements"}
     assert {field.name for field in fields(ListedProcess)} == PROCESS_FIELDS | own
 
 
-def test_a_movement_is_read_with_every_field_but_its_sequence() -> None:
+def test_movement_is_read_with_every_field_but_its_sequence() -> None:
     names = {field.name for field in fields(ListedMovement)} - {"sequence"}
     (kept,) = stored([ListedMovement(at=None, text="Juntada", document_id="source's", sequence=1)])
     assert kept.keys() == names
@@ -26,5 +26,5 @@ def test_a_movement_is_read_with_every_field_but_its_sequence() -> None:
     assert (moved["position"], moved["text"], moved["document_uuid"]) == (3, "Juntada", "source's")
 
 
-def test_a_movement_that_was_stored_before_a_field_was_added_has_none() -> None:
+def test_older_stored_movement_lacks_a_new_field() -> None:
     assert read({"text": "Juntada"}, 0, {})["kind_code"] is None

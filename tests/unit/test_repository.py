@@ -1,4 +1,4 @@
-"""The repository stands alone: it cites nothing that its reader does not have."""
+"""The repository is self-contained: it cites only what it contains."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ PRODUCT: Final = (
     "docs/reference",
 )
 
-# Joined, so that this file does not contain what it forbids.
+# Joined, so this file does not contain the forbidden texts.
 INDEX_HOSTS: Final = tuple(
     ".".join(labels)
     for labels in (
@@ -37,7 +37,7 @@ ROW_CITATIONS: Final = re.compile(r"\((?!S3\))(?:[FSU]\d{1,2}(?:, )?)+\)")
 
 
 def texts(*folders: str) -> dict[str, str]:
-    """Every tracked text file below the folders, by its path."""
+    """The tracked text files in the folders, by path."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--", *folders], cwd=ROOT, capture_output=True, check=False
     )
@@ -61,13 +61,13 @@ def test_no_file_names_a_package_index_or_a_path_of_one_machine() -> None:
         assert path is None or name == "tests/unit/test_repository.py", f"{name}: {path}"
 
 
-def test_no_file_cites_what_the_repository_does_not_hold() -> None:
+def test_no_file_cites_documents_outside_the_repository() -> None:
     for name, text in texts(".").items():
         cited = FOREIGN_CITATIONS.search(text)
         assert cited is None or name == "tests/unit/test_repository.py", f"{name} cites {cited}"
 
 
-def test_product_code_cites_no_row_of_the_failures() -> None:
+def test_product_code_cites_no_failure_id() -> None:
     """Their ids are for tests; `docs/explanation/failures.md` explains them."""
     found = texts(*PRODUCT)
     assert len(found) > 150

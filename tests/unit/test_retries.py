@@ -9,7 +9,7 @@ from activities.failures import MESSAGES
 from autos.contracts.reasons import Doubt, Reason, WaitReason
 from autos.contracts.retries import OUTAGES, RETRIES, retry_rule
 from autos.settings import Settings
-from autos.source.courtesy.breaker import OUTAGE
+from autos.source.limits.breaker import OUTAGE
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference" / "reasons.md"
@@ -24,7 +24,7 @@ def _span(seconds: float) -> str:
 
 
 def table() -> list[str]:
-    """The table as the page has to show it."""
+    """The expected rows of the documented table."""
     unit = Settings.model_fields["retry_unit_seconds"].default
     rows = [HEAD, "|---|---|---|---|---|"]
     for reason in sorted(Reason, key=lambda reason: (reason not in RETRIES, reason)):
@@ -38,7 +38,7 @@ def table() -> list[str]:
     return [" ".join(row.split()) for row in rows]
 
 
-def test_the_documented_retry_schedule_is_the_codes() -> None:
+def test_documented_retry_schedule_matches_the_code() -> None:
     lines = [" ".join(line.split()) for line in PAGE.read_text().splitlines()]
     expected = table()
     begin = lines.index(HEAD)
@@ -54,7 +54,7 @@ def test_every_rule_retries_with_growing_delays() -> None:
 
 
 @pytest.mark.parametrize("reason", [*Reason, *WaitReason, *Doubt], ids=repr)
-def test_every_reason_has_a_sentence_and_a_line_in_the_documentation(
+def test_every_reason_has_a_message_and_is_documented(
     reason: Reason | WaitReason | Doubt,
 ) -> None:
     """The line is a row of a table, or the value with its meaning in brackets."""

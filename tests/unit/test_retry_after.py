@@ -29,11 +29,11 @@ from autos.retry_after import parse_retry_after
         ("٣", None),
     ],
 )
-def test_a_value(value: str | None, seconds: float | None) -> None:
+def test_value_is_parsed(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value) == seconds
 
 
-def test_a_date() -> None:
+def test_date_is_parsed() -> None:
     later = datetime.now(UTC) + timedelta(minutes=10)
     seconds = parse_retry_after(format_datetime(later, usegmt=True))
     assert seconds is not None

@@ -1,4 +1,4 @@
-"""What a log line must not hold (F32)."""
+"""Secrets are removed from log lines (F32)."""
 
 import io
 import json
@@ -25,7 +25,7 @@ KEY = "autos_" + "k" * 43
         ("000000102.2024 autos_worker", "000000102.2024 autos_worker"),
     ],
 )
-def test_secrets_are_taken_out(text: str, logged: str) -> None:
+def test_secrets_are_removed(text: str, logged: str) -> None:
     assert telemetry.redact(text) == logged
 
 
@@ -44,7 +44,7 @@ def lines() -> Iterator[io.StringIO]:
     structlog.configure(**configuration)
 
 
-def test_both_kinds_of_loggers_write_one_json_object_a_line(lines: io.StringIO) -> None:
+def test_both_kinds_of_loggers_write_one_json_object_per_line(lines: io.StringIO) -> None:
     structlog.contextvars.bind_contextvars(request_id="r-12345678")
     try:
         structlog.get_logger("ours").info("hello", url="https://a.example/?q=1")
@@ -60,7 +60,7 @@ def test_both_kinds_of_loggers_write_one_json_object_a_line(lines: io.StringIO) 
         assert line["timestamp"].endswith("Z")
 
 
-def test_a_request_id_is_kept_only_if_harmless() -> None:
+def test_request_id_is_kept_only_if_valid() -> None:
     assert telemetry.request_id("order-1234") == "order-1234"
     for given in (None, "", "short", "a b c d e f g", "x" * 65, "line\nbreak"):
         assert telemetry.request_id(given) != given

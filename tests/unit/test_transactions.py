@@ -42,7 +42,7 @@ def violations(source: str) -> list[int]:
 def _inside_transaction(
     node: ast.AsyncWith, wrappers: Iterable[str]
 ) -> tuple[list[ast.AST], str | None]:
-    """What runs inside the transaction that the statement opens, and the session's name."""
+    """The statements inside the transaction that the statement opens, and the session's name."""
     for place, item in enumerate(node.items):
         if _opens_transaction(item.context_expr, wrappers):
             name = item.optional_vars
@@ -118,7 +118,7 @@ def _acts_on(expression: ast.expr, session: str | None) -> bool:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_but_the_session_is_awaited_in_a_transaction(path: Path) -> None:
+def test_only_the_session_is_awaited_in_a_transaction(path: Path) -> None:
     assert violations(path.read_text()) == []
 
 
@@ -133,7 +133,7 @@ def test_nothing_but_the_session_is_awaited_in_a_transaction(path: Path) -> None
         "async for row in await session.stream(query): row.name",
     ],
 )
-def test_what_acts_on_the_session_may_be_awaited(body: str) -> None:
+def test_calls_on_the_session_may_be_awaited(body: str) -> None:
     assert violations(f"async def f():\n async with db.transaction() as session:\n  {body}") == []
 
 
@@ -160,11 +160,11 @@ def test_what_acts_on_the_session_may_be_awaited(body: str) -> None:
         "async def g():\n async with f() as s:\n  await store.head(key)",
     ],
 )
-def test_what_does_not_act_on_the_session_is_found(source: str) -> None:
+def test_other_awaits_in_a_transaction_are_found(source: str) -> None:
     assert violations(source) == [source.count("\n") + 1]
 
 
-def test_a_nested_function_does_not_run_where_it_is_defined() -> None:
+def test_awaits_of_a_nested_function_are_ignored() -> None:
     source = (
         "async def f():\n async with db.transaction() as session:\n"
         "  async def later():\n   await http.get(url)\n"

@@ -1,4 +1,4 @@
-"""What is sealed opens with the same key only."""
+"""Encrypted values can be decrypted only with the same key."""
 
 import pytest
 from hypothesis import given
@@ -9,21 +9,21 @@ from autos.vault import DecryptionFailed, Vault
 
 
 @given(st.text())
-def test_what_was_sealed_opens_and_does_not_show(text: str) -> None:
+def test_encrypted_value_is_hidden_and_can_be_decrypted(text: str) -> None:
     vault = Vault(SecretStr("a" * 32))
     sealed = vault.seal(text)
     assert vault.open(sealed) == text
     assert len(text) < 8 or text.encode() not in sealed
 
 
-def test_another_key_does_not_open_it() -> None:
+def test_another_key_cannot_decrypt() -> None:
     sealed = Vault(SecretStr("a" * 32)).seal("whsec_synthetic")
     with pytest.raises(DecryptionFailed, match="AUTOS_SECRET_KEY"):
         Vault(SecretStr("b" * 32)).open(sealed)
 
 
-def test_of_several_keys_the_first_seals_and_all_open() -> None:
-    """(S37) A new key is put in front; what the old one sealed still opens."""
+def test_first_key_encrypts_and_all_keys_decrypt() -> None:
+    """(S37) After a new key was put first, old values can still be decrypted."""
     old, new = "a" * 32, "b" * 32
     sealed = Vault(SecretStr(old)).seal("whsec_synthetic")
     both = Vault(SecretStr(f"{new}, {old}"))
@@ -34,6 +34,6 @@ def test_of_several_keys_the_first_seals_and_all_open() -> None:
 
 
 @pytest.mark.parametrize("keys", ["", " ", "a,", ",a", "a,,b"])
-def test_an_empty_key_protects_nothing(keys: str) -> None:
+def test_empty_key_is_rejected(keys: str) -> None:
     with pytest.raises(ValueError, match="AUTOS_SECRET_KEY"):
         Vault(SecretStr(keys))

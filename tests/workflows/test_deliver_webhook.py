@@ -10,6 +10,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer
 
+from autos.contracts.deliveries import AttemptDelivery, DeliveryOutcome
 from autos.contracts.retries import (
     WEBHOOK_DELAYS,
     WEBHOOK_JITTER,
@@ -17,7 +18,6 @@ from autos.contracts.retries import (
     WEBHOOK_PATIENCE_SECONDS,
     webhook_delay,
 )
-from autos.contracts.webhooks import AttemptDelivery, DeliveryOutcome
 from tests.workflows.webhook_fakes import (
     Delivery,
     FakeReceiver,

@@ -84,7 +84,7 @@ async def test_final_failures_end_the_job_as_completed_with_failures(
     assert (result.available, result.failed) == (2, 2)
 
 
-async def test_a_process_without_documents_completes(dev_server: WorkflowEnvironment) -> None:
+async def test_process_without_documents_completes(dev_server: WorkflowEnvironment) -> None:
     fakes = FakeActivities(total=0)
     async with workers(dev_server.client, fakes):
         handle = await start(dev_server.client)

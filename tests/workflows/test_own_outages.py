@@ -9,6 +9,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
+from autos.contracts.deliveries import DeliveryOutcome
 from autos.contracts.download import Attach, BatchResult, DownloadBatch, FetchedProcess, JobOptions
 from autos.contracts.reasons import Reason, WaitReason
 from autos.contracts.retries import PATIENCE
@@ -20,7 +21,6 @@ from autos.contracts.temporal_names import (
     WAITING_FOR,
     WAITING_SINCE,
 )
-from autos.contracts.webhooks import DeliveryOutcome
 from tests.workflows.fakes import FakeActivities, available, start, steer, workers
 from tests.workflows.test_steering import details, until_waiting
 from tests.workflows.webhook_fakes import FakeReceiver, deliver, webhook_worker

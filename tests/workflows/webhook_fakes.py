@@ -12,9 +12,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from autos.contracts.retries import webhook_delay
-from autos.contracts.temporal_names import INTERNAL_ERROR, WEBHOOKS_QUEUE, delivery_workflow_id
-from autos.contracts.webhooks import (
+from autos.contracts.deliveries import (
     AbandonDelivery,
     AttemptDelivery,
     AttemptedDelivery,
@@ -22,6 +20,8 @@ from autos.contracts.webhooks import (
     DeliveryOutcome,
     DeliveryResult,
 )
+from autos.contracts.retries import webhook_delay
+from autos.contracts.temporal_names import INTERNAL_ERROR, WEBHOOKS_QUEUE, delivery_workflow_id
 from workflows.deliver_webhook import DeliverWebhookWorkflow
 
 Delivery = WorkflowHandle[DeliverWebhookWorkflow, DeliveryResult]

@@ -63,7 +63,7 @@ class Refused:
     """Seconds until the source wants the next request, capped; None if it does not say."""
     unsent: bool = False
     """The refusal is no evidence about the requested item, so it is not an attempt: the request was
-    rejected before it was sent (autos/source/courtesy/courts.py), or the credential is refused or
+    rejected before it was sent (autos/source/limits/courts.py), or the credential is refused or
     missing.
     """
 

@@ -71,7 +71,7 @@ async def test_timed_out_job_keeps_its_stored_documents(world: World, case: Case
         JOB_WORKFLOW,
         DownloadProcess(process_number=case.digits, court=case.court),
         id=job_workflow_id(case.digits),
-        task_queue="nobody",
+        task_queue="without-worker",
         run_timeout=timedelta(milliseconds=100),
     )
     job_id = await world.row(case, handle.first_execution_run_id)

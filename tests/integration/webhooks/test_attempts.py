@@ -10,8 +10,8 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.webhooks import WebhookActivities
 from autos.cnj import CaseNumber
+from autos.contracts.deliveries import AttemptDelivery, AttemptedDelivery, DeliveryOutcome
 from autos.contracts.states import JobStatus
-from autos.contracts.webhooks import AttemptDelivery, AttemptedDelivery, DeliveryOutcome
 from autos.records import api_keys
 from autos.records.database import Database
 from autos.records.models import now

@@ -15,9 +15,9 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.jobs import JobActivities
 from autos.cnj import CaseNumber
+from autos.contracts.deliveries import DeliverWebhook, DeliveryOutcome, DeliveryResult
 from autos.contracts.download import ClosedJob, CloseJob
 from autos.contracts.temporal_names import WEBHOOKS_QUEUE, delivery_workflow_id
-from autos.contracts.webhooks import DeliverWebhook, DeliveryOutcome, DeliveryResult
 from autos.records import models as rows
 from autos.records.database import Database
 from autos.store import Store

@@ -1,4 +1,4 @@
-"""What a manifest says, and that it is made in pieces beside the event loop."""
+"""The manifest: its content, and writing it in pieces off the event loop."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from autos.records.models import Document, Process
 from autos.records.movements import Movement, ids_by_source, read
 
 NUMBER = CaseNumber.parse("9990002-86.2024.8.26.0100")
-MOMENT = datetime(2024, 1, 10, 12, 8, 52, tzinfo=UTC)
+FILED_AT = datetime(2024, 1, 10, 12, 8, 52, tzinfo=UTC)
 SHA256 = "5e" * 32
 
 
@@ -35,7 +35,7 @@ def document(position: int, **more: Any) -> Document:
             "kind_code": 57,
             "instance": "G1",
             "secrecy": "PUBLICO",
-            "filed_at": MOMENT,
+            "filed_at": FILED_AT,
             "state": DocumentState.AVAILABLE,
             "attempts": 1,
             "sha256": SHA256,
@@ -54,8 +54,8 @@ def manifest(documents: Sequence[Document], *movements: Movement) -> Manifest:
         subjects=["Indenização"],
         judging_body="1ª Vara",
         secrecy_level=0,
-        filed_at=MOMENT,
-        fetched_at=MOMENT,
+        filed_at=FILED_AT,
+        fetched_at=FILED_AT,
     )
     status = JobStatus.COMPLETED_WITH_FAILURES
     return Manifest(NUMBER, process, "job", status, documents, movements)
@@ -65,36 +65,41 @@ async def text(made: Manifest) -> bytes:
     return b"".join([piece async for piece in made.pieces()])
 
 
-async def test_a_bucket_alone_can_be_read() -> None:
-    """(S12) The case, its documents as the court knows them, each with its doubt, and movements."""
+async def test_manifest_describes_the_case_and_its_documents() -> None:
+    """(S12) With the court's ids, doubts and movements."""
     stored, doubtful, failed = (
         document(0),
         document(1, doubt=Doubt.TEXT_ONLY, content_type="text/plain"),
         document(2, state=DocumentState.FAILED, reason=Reason.SECRET, sha256=None, size=None),
     )
-    kept = {"at": MOMENT.isoformat(), "text": "Juntada", "document_id": doubtful.source_id}
+    kept = {"at": FILED_AT.isoformat(), "text": "Juntada", "document_id": doubtful.source_id}
     movement = read(kept, 0, ids_by_source([stored, doubtful, failed]))
     made = manifest([stored, doubtful, failed], movement)
-    told = json.loads(await text(made))
-    assert told["process_number"] == NUMBER.masked
-    assert (told["class_name"], told["subjects"]) == ("Procedimento Comum Cível", ["Indenização"])
-    assert (told["judging_body"], told["secrecy_level"]) == ("1ª Vara", 0)
-    assert told["filed_at"] == MOMENT.isoformat()
-    counters = [told[f"{name}_documents"] for name in ("total", "available", "doubtful", "failed")]
+    manifest_json = json.loads(await text(made))
+    assert manifest_json["process_number"] == NUMBER.masked
+    assert (manifest_json["class_name"], manifest_json["subjects"]) == (
+        "Procedimento Comum Cível",
+        ["Indenização"],
+    )
+    assert (manifest_json["judging_body"], manifest_json["secrecy_level"]) == ("1ª Vara", 0)
+    assert manifest_json["filed_at"] == FILED_AT.isoformat()
+    counters = [
+        manifest_json[f"{name}_documents"] for name in ("total", "available", "doubtful", "failed")
+    ]
     assert counters == [3, 2, 1, 1]
-    first, second, third = told["documents"]
+    first, second, third = manifest_json["documents"]
     assert (first["origin_id"], first["sequence"], first["kind_code"]) == ("300000000", 0, 57)
     assert (first["filename"], second["filename"]) == ("Petição.pdf", "Petição.pdf.txt")
     assert "doubt" not in first
     assert (second["doubt"], second["doubt_message"]) == ("text_only", Doubt.TEXT_ONLY.text)
     assert (third["reason"], "key" in third) == ("secret", False)
-    (moved,) = told["movements"]
-    assert (moved["text"], moved["at"]) == ("Juntada", MOMENT.isoformat())
+    (moved,) = manifest_json["movements"]
+    assert (moved["text"], moved["at"]) == ("Juntada", FILED_AT.isoformat())
     assert moved["document_id"] == str(doubtful.id)
 
 
 class Watched(list[Document]):
-    """Documents that tell which threads read them."""
+    """Documents that record the threads that read them."""
 
     readers: set[int]
 
@@ -104,8 +109,8 @@ class Watched(list[Document]):
             yield each
 
 
-async def test_it_is_written_in_pieces_and_off_the_event_loop() -> None:
-    """(S29) A long case neither fills the memory nor holds up the loop."""
+async def test_manifest_is_written_in_pieces_and_off_the_event_loop() -> None:
+    """(S29) A long case neither fills the memory nor blocks the event loop."""
     documents = Watched(document(position) for position in range(3_000))
     documents.readers = set()
     made = manifest(documents)
@@ -117,7 +122,11 @@ async def test_it_is_written_in_pieces_and_off_the_event_loop() -> None:
     assert await text(made) == b"".join(pieces)
 
 
-async def test_a_process_without_documents_or_metadata_has_one() -> None:
+async def test_process_without_documents_or_metadata_has_a_manifest() -> None:
     made = Manifest(NUMBER, None, "job", JobStatus.CANCELLED, [], [])
-    told = json.loads(await text(made))
-    assert (told["documents"], told["movements"], told["court"]) == ([], [], "TJSP")
+    manifest_json = json.loads(await text(made))
+    assert (manifest_json["documents"], manifest_json["movements"], manifest_json["court"]) == (
+        [],
+        [],
+        "TJSP",
+    )

@@ -1,4 +1,4 @@
-"""Cursors survive the way to the client and back; anything else is refused."""
+"""Cursors: encoding, decoding, and rejection of anything else."""
 
 import contextlib
 import uuid
@@ -14,14 +14,14 @@ from api.problems import INVALID_CURSOR, Problem
 NOW = datetime(2026, 11, 24, 3, 30, 1, 123456, tzinfo=UTC)
 
 
-def test_a_cursor_comes_back_as_it_went() -> None:
+def test_cursor_round_trip() -> None:
     identity = uuid.uuid4()
     assert pagination.position(pagination.encode(1000)) == 1000
     assert pagination.time_and_text(pagination.encode(NOW, "x/y+z")) == (NOW, "x/y+z")
     assert pagination.time_and_id(pagination.encode(NOW, identity)) == (NOW, identity)
 
 
-def test_no_cursor_is_the_beginning() -> None:
+def test_missing_cursor_starts_at_the_beginning() -> None:
     assert pagination.position(None) == 0
     assert pagination.time_and_text(None) is None
     assert pagination.time_and_id(None) is None
@@ -43,7 +43,7 @@ def test_no_cursor_is_the_beginning() -> None:
         pagination.encode(NOW, 7),
     ],
 )
-def test_what_is_not_a_cursor_of_the_list_is_refused(cursor: str) -> None:
+def test_invalid_cursor_is_rejected(cursor: str) -> None:
     refused = []
     for read in (pagination.position, pagination.time_and_id):
         with pytest.raises(Problem) as caught:
@@ -53,12 +53,12 @@ def test_what_is_not_a_cursor_of_the_list_is_refused(cursor: str) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_decoded_or_rejected(text: str) -> None:
     for read in (pagination.position, pagination.time_and_text, pagination.time_and_id):
         with contextlib.suppress(Problem):
             read(text)
 
 
-def test_the_row_too_many_tells_of_a_next_page() -> None:
+def test_extra_row_indicates_a_next_page() -> None:
     assert pagination.cut([1, 2, 3], 2, lambda row: (row,)) == ([1, 2], pagination.encode(2))
     assert pagination.cut([1, 2], 2, lambda row: (row,)) == ([1, 2], None)

@@ -1,11 +1,11 @@
-"""Documents as answers."""
+"""Documents in responses."""
 
 import uuid
 from typing import cast
 
 import pytest
 
-from api.documents.answers import document_answer, document_status
+from api.documents.responses import document_answer, document_status
 from autos.contracts.reasons import Doubt
 from autos.contracts.states import DocumentState
 from autos.records.models import Document, now
@@ -13,7 +13,7 @@ from autos.store import Store
 
 
 class Links:
-    """Mints links of no use."""
+    """Creates dummy links."""
 
     def link(self, key: str, filename: str, content_type: str) -> str:
         return f"https://store.example/{key}"
@@ -41,8 +41,8 @@ def row(state: DocumentState, doubt: Doubt | None) -> Document:
 
 
 @pytest.mark.parametrize("doubt", [None, *Doubt])
-def test_a_doubt_is_shown_wherever_the_document_is(doubt: Doubt | None) -> None:
-    """(S12) In the list, alone, and in the status; with a sentence."""
+def test_doubt_is_shown_in_every_response(doubt: Doubt | None) -> None:
+    """(S12) In the list, in the document and in the status, with a message."""
     document = row(DocumentState.AVAILABLE, doubt)
     for answer in (
         document_answer(document, STORE),
@@ -52,6 +52,6 @@ def test_a_doubt_is_shown_wherever_the_document_is(doubt: Doubt | None) -> None:
         assert (answer.origin_id, answer.sequence, answer.source_order) == ("300000012", 12, 7)
 
 
-def test_what_is_asked_for_again_is_in_no_doubt_until_it_is_stored() -> None:
+def test_pending_document_shows_no_doubt() -> None:
     document = row(DocumentState.PENDING, Doubt.SIZE_MISMATCH)
     assert document_status(document, DocumentState.PENDING, STORE).doubt is None

@@ -1,4 +1,4 @@
-"""API keys, and how long a valid one is cached."""
+"""API keys and their cache."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -11,7 +11,7 @@ from autos.records.models import ApiKey
 
 
 class Rows:
-    """The keys on record, and how often they were looked up."""
+    """Stored keys, with a count of look-ups."""
 
     def __init__(self, *rows: ApiKey) -> None:
         self.rows = {row.sha256: row for row in rows}
@@ -26,19 +26,19 @@ def row(key: str, **members: datetime) -> ApiKey:
     return ApiKey(id=uuid4(), role="client", sha256=fingerprint(key), **members)
 
 
-def test_keys_are_long_and_never_alike() -> None:
+def test_keys_are_long_and_unique() -> None:
     made = {new_key() for _ in range(100)}
     assert len(made) == 100
     assert all(key.startswith("autos_") and len(key) == 49 for key in made)
 
 
 @pytest.mark.parametrize("key", ["", "admin", "twelve chars", pytest.param(new_key(), id="new")])
-def test_a_prefix_gives_little_away(key: str) -> None:
+def test_prefix_reveals_little(key: str) -> None:
     assert len(prefix(key)) <= len(key) / 4
     assert key not in prefix(key) or not key
 
 
-async def test_a_valid_key_is_looked_up_once() -> None:
+async def test_valid_key_is_looked_up_once() -> None:
     key = new_key()
     rows = Rows(row(key))
     cache = ApiKeyCache(rows.find)
@@ -50,7 +50,9 @@ async def test_a_valid_key_is_looked_up_once() -> None:
     assert rows.lookups == 2
 
 
-async def test_a_cached_key_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cached_key_is_looked_up_again_after_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     key = new_key()
     rows = Rows(row(key))
     monkeypatch.setattr(keys, "CACHED_SECONDS", -1.0)
@@ -71,7 +73,7 @@ async def test_wrong_revoked_and_expired_keys_have_no_caller() -> None:
     assert rows.lookups == 6
 
 
-async def test_a_cached_key_expires_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cached_key_expires_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
     key = new_key()
     cache = ApiKeyCache(Rows(row(key, expires_at=datetime.now(UTC) + timedelta(hours=1))).find)
     assert await cache.caller(key) is not None

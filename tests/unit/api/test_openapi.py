@@ -1,4 +1,4 @@
-"""The description of the API: whole, with examples, and in step with what it can answer."""
+"""The OpenAPI document: complete, with examples, and consistent with the responses."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def operations(description: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def test_every_operation_has_a_name_of_its_own_and_says_what_it_does(
+def test_every_operation_has_a_unique_id_and_a_description(
     description: dict[str, Any],
 ) -> None:
     names = [operation["operationId"] for _, operation in operations(description)]
@@ -45,7 +45,7 @@ def test_every_error_is_a_problem_with_an_example(description: dict[str, Any]) -
                 assert content[MEDIA_TYPE]["examples"], (path, status)
 
 
-def test_every_answer_of_a_noun_has_a_whole_example(description: dict[str, Any]) -> None:
+def test_every_response_schema_has_a_complete_example(description: dict[str, Any]) -> None:
     known = description["components"]["schemas"]
     shown = set()
     for path, operation in operations(description):
@@ -73,7 +73,7 @@ def _shown() -> list[type[schemas.Answer]]:
 
 
 @pytest.mark.parametrize("model", _shown())
-def test_an_example_is_such_an_answer_with_every_member(model: type[schemas.Answer]) -> None:
+def test_example_is_valid_and_has_every_member(model: type[schemas.Answer]) -> None:
     (example,) = model.model_json_schema()["examples"]
     assert set(example) == set(model.model_fields)
     read = model.model_validate(example)
@@ -82,8 +82,8 @@ def test_an_example_is_such_an_answer_with_every_member(model: type[schemas.Answ
         assert sum(example[f"{part}_documents"] for part in parts) == read.total_documents
 
 
-def test_what_needs_a_key_says_so(description: dict[str, Any]) -> None:
-    # What signed the request is what lets it into the test receiver.
+def test_routes_with_a_key_declare_security(description: dict[str, Any]) -> None:
+    # The test receiver accepts requests by their signature.
     signed = "/api/v1/webhooks/webhook-test-receiver/{api_key_id}"
     for path, operation in operations(description):
         if path == signed:
@@ -93,14 +93,14 @@ def test_what_needs_a_key_says_so(description: dict[str, Any]) -> None:
         assert ("security" in operation) == path.startswith("/api/"), path
 
 
-def test_problem_types_are_stable_and_unlike() -> None:
+def test_problem_types_are_stable_and_unique() -> None:
     kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemType)]
     assert len({kind.type for kind in kinds}) == len(kinds) > 20
     assert problems.INVALID_CASE_NUMBER.type == "urn:autos:problem:invalid-case-number"
 
 
-def test_the_documentation_lists_every_problem() -> None:
-    """(S38) docs/reference/api.md and the code name the same problems with the same statuses."""
+def test_documentation_lists_every_problem() -> None:
+    """(S38) docs/reference/api.md and the code have the same problems and statuses."""
     text = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text()
     listed = re.findall(r"^\| `([a-z0-9-]+)` \| (\d{3}) \|", text, re.MULTILINE)
     kinds = {

@@ -1,4 +1,4 @@
-"""What `Prefer` and `If-None-Match` mean."""
+"""Parsing of `Prefer` and `If-None-Match`."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from api.http.parameters import matches, wait_seconds
         ("await=5", None),
     ],
 )
-def test_wait(header: str | None, seconds: int | None) -> None:
+def test_prefer_wait_is_parsed(header: str | None, seconds: int | None) -> None:
     assert wait_seconds(header) == seconds
 
 
@@ -37,5 +37,5 @@ def test_wait(header: str | None, seconds: int | None) -> None:
         ("a", False),
     ],
 )
-def test_if_none_match(header: str | None, held: bool) -> None:
+def test_if_none_match_is_compared(header: str | None, held: bool) -> None:
     assert matches(header, 'W/"a"') is held

@@ -1,4 +1,4 @@
-"""Every route declares who may call it: anybody, any valid key, or an administrator's key."""
+"""Every route declares its access: public, any valid key, or an admin key."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,7 +18,7 @@ PUBLIC: Final = {
     "GET /health/live",
     "GET /health/ready",
     "GET /metrics",
-    # A valid signature takes the place of a key.
+    # A valid signature replaces the key.
     f"POST {SIGNED_RECEIVER}{{api_key_id}}",
 }
 ADMIN: Final = {
@@ -35,7 +35,7 @@ ADMIN: Final = {
 
 
 def dependencies(route: RouteContext) -> set[Callable[..., Any] | None]:
-    """What the route and the routers around it depend on directly."""
+    """The direct dependencies of the route and its routers."""
     dependant = getattr(route, "dependant", None)
     return {one.call for one in dependant.dependencies} if dependant else set()
 
@@ -48,7 +48,7 @@ ROUTES: Final = {
 
 
 @pytest.mark.parametrize("route", sorted(ROUTES))
-def test_a_route_declares_who_may_call_it(route: str) -> None:
+def test_every_route_declares_its_access(route: str) -> None:
     any_key = authenticated.dependency in ROUTES[route]
     admin = require_admin.dependency in ROUTES[route]
     if route in PUBLIC:
@@ -59,5 +59,5 @@ def test_a_route_declares_who_may_call_it(route: str) -> None:
         assert admin == (route in ADMIN)
 
 
-def test_the_lists_name_no_route_that_is_gone() -> None:
+def test_access_lists_contain_only_existing_routes() -> None:
     assert ROUTES.keys() >= PUBLIC | ADMIN

@@ -1,4 +1,4 @@
-"""Many callers, one flight."""
+"""Sharing one call among concurrent callers."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from api.status.single_flight import SingleFlight
 
 
 class Maker:
-    """Counts its calls; lands when the test says so."""
+    """Counts its calls; each returns when the test allows it."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -23,7 +23,7 @@ class Maker:
         return f"{key} {number}"
 
 
-async def test_those_who_ask_at_once_share_one_answer() -> None:
+async def test_concurrent_callers_share_one_result() -> None:
     maker = Maker()
     flights = SingleFlight(maker, lambda _: 0.0)
     asking = [asyncio.create_task(flights.get("a")) for _ in range(50)]
@@ -35,7 +35,7 @@ async def test_those_who_ask_at_once_share_one_answer() -> None:
     assert await flights.get("a") == "a 3"
 
 
-async def test_an_answer_is_shared_for_its_time() -> None:
+async def test_result_is_cached_for_its_time() -> None:
     maker = Maker()
     maker.landing.set()
     flights = SingleFlight(maker, lambda _: 0.05)
@@ -45,7 +45,7 @@ async def test_an_answer_is_shared_for_its_time() -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_after_the_first_answer_no_caller_waits() -> None:
+async def test_no_caller_waits_after_the_first_result() -> None:
     maker = Maker()
     maker.landing.set()
     flights = SingleFlight(maker, lambda _: 0.05)
@@ -56,7 +56,7 @@ async def test_after_the_first_answer_no_caller_waits() -> None:
             assert await flights.get("a") == "a 1"
             await asyncio.sleep(0.01)
         assert await flights.get("a") == "a 1"
-        # An answer that is too old is not returned: this caller waits for the new one.
+        # A result that is too old is not returned: this caller waits for the new one.
         await asyncio.sleep(0.06)
         waiting = asyncio.create_task(flights.get("a"))
         await asyncio.sleep(0)
@@ -66,7 +66,7 @@ async def test_after_the_first_answer_no_caller_waits() -> None:
     assert maker.calls == 2
 
 
-async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
+async def test_cancelled_caller_does_not_affect_the_others() -> None:
     maker = Maker()
     flights = SingleFlight(maker, lambda _: 0.0)
     leaving, staying = (asyncio.create_task(flights.get("a")) for _ in range(2))
@@ -78,7 +78,7 @@ async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
         await leaving
 
 
-async def test_a_failure_is_not_kept() -> None:
+async def test_failure_is_not_cached() -> None:
     maker = Maker()
     maker.landing.set()
     flights = SingleFlight(maker, lambda _: 60.0)
@@ -88,7 +88,7 @@ async def test_a_failure_is_not_kept() -> None:
     assert maker.calls == 2
 
 
-async def test_what_changed_is_made_anew_even_while_a_call_runs() -> None:
+async def test_invalidation_during_a_call_causes_a_new_call() -> None:
     maker = Maker()
     flights = SingleFlight(maker, lambda _: 60.0)
     before = asyncio.create_task(flights.get("a"))
@@ -101,8 +101,8 @@ async def test_what_changed_is_made_anew_even_while_a_call_runs() -> None:
     assert await flights.get("a") == "a 2"
 
 
-async def test_who_knows_of_a_change_gets_no_answer_from_before() -> None:
-    """(S28) All who know of it share one new answer, and it is not fetched more often than that."""
+async def test_caller_after_a_change_gets_no_older_result() -> None:
+    """(S28) All callers after the change share one new result."""
     maker = Maker()
     flights = SingleFlight(maker, lambda _: 0.05)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The joining of a job's report with its rows, without any server."""
+"""Joining a job's report with its rows, without servers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -36,8 +36,8 @@ def test_counters_sum_to_the_total(states: str, status: JobStatus) -> None:
 
 
 @given(st.data())
-def test_the_percentage_never_falls_when_job_and_rows_take_turns(data: st.DataObject) -> None:
-    """F16: A row ends first; the job knows of it with its batch, and may not answer in between."""
+def test_percentage_never_falls_between_job_and_rows(data: st.DataObject) -> None:
+    """F16: a row ends first, the job learns it with the batch, and may not respond in between."""
     ends = data.draw(st.lists(st.sampled_from("aqf"), max_size=12))
     rows, job, percentage = "p" * len(ends), "d" * len(ends), 0.0
     while job != "".join(ends):
@@ -57,24 +57,24 @@ def test_the_percentage_never_falls_when_job_and_rows_take_turns(data: st.DataOb
     [
         ("aqf", "ddd", "aqf"),
         ("ppp", "dfp", "dfp"),
-        # A retry is visible at once.
+        # A retry is shown at once.
         ("ffa", "pfp", "pfa"),
-        # Which documents there are is for the job to say.
+        # The job defines the list of documents.
         ("aa", "adp", "aap"),
         ("aap", "dd", "aa"),
         ("apf", "", "apf"),
     ],
 )
-def test_what_has_ended_in_its_row_has_ended(rows: str, job: str, shown: str) -> None:
+def test_document_that_ended_in_its_row_has_ended(rows: str, job: str, shown: str) -> None:
     """(S23, S36)"""
     assert merged(rows, job) == shown
 
 
-def test_a_hundred_means_all_of_it() -> None:
+def test_hundred_per_cent_means_all_documents() -> None:
     assert counters("a" * 99_999 + "d", RUNNING)["progress_percentage"] < 100
 
 
-def test_nothing_to_download_is_all_of_it_once_the_job_has_ended() -> None:
+def test_ended_job_without_documents_is_at_hundred_per_cent() -> None:
     assert counters("", RUNNING)["progress_percentage"] == 0
     assert counters("", JobStatus.COMPLETED)["progress_percentage"] == 100
 
@@ -99,22 +99,22 @@ def _row(status: JobStatus, **values: object) -> Job:
     return Job(id="j", status=status, created_at=NOON, **values)
 
 
-def test_the_jobs_report_comes_before_its_row() -> None:
+def test_jobs_report_takes_precedence_over_its_row() -> None:
     answer = _assemble(JobReport(_progress()), _row(JobStatus.PENDING))
     assert (answer["status"], answer["live"], answer["bytes_stored"]) == (RUNNING, True, 5)
     assert answer["error_message"] == Reason.UNAVAILABLE.text
     assert answer["started_at"] is not None
 
 
-def test_a_job_does_not_start_before_it_was_made() -> None:
-    """(S36) Its row is written by another machine, after it was started."""
+def test_job_does_not_start_before_its_creation() -> None:
+    """(S36) Another machine writes its row after the start."""
     progress = _progress().model_copy(update={"started_at": NOON - timedelta(seconds=1)})
     answer = _assemble(JobReport(progress), _row(JobStatus.PENDING))
     assert answer["started_at"] == answer["created_at"] == NOON
 
 
-def test_the_row_says_until_when_a_job_waits() -> None:
-    """(S16) The job itself says only what it waits for."""
+def test_limit_of_a_wait_comes_from_the_row() -> None:
+    """(S16) The job reports only what it waits for."""
     waiting = _progress().model_copy(update={"waiting_for": WaitReason.SOURCE})
     until, next_try = NOON + timedelta(days=7), NOON + timedelta(minutes=1)
     row = _row(RUNNING, waiting_for="source", waiting_until=until, next_try_at=next_try)
@@ -126,7 +126,7 @@ def test_the_row_says_until_when_a_job_waits() -> None:
     assert (answer["waiting_until"], answer["next_try_at"]) == (None, None)
 
 
-def test_no_progress_is_an_answer_where_nothing_runs() -> None:
+def test_missing_progress_is_valid_without_a_running_job() -> None:
     row = _row(JobStatus.FAILED, reason=Reason.NOT_FOUND)
     answer = _assemble(JobReport(), row)
     assert (answer["status"], answer["live"]) == (JobStatus.FAILED, True)
@@ -144,7 +144,7 @@ def test_no_progress_is_an_answer_where_nothing_runs() -> None:
         (WorkflowExecutionStatus.FAILED, "pp", "failed"),
     ],
 )
-def test_a_job_that_lost_its_end_is_shown_as_ended(
+def test_job_that_did_not_record_its_end_is_shown_as_ended(
     ended: WorkflowExecutionStatus, states: str, shown: str
 ) -> None:
     lost = Execution("w", "j", "r", ended)
@@ -159,5 +159,5 @@ def test_a_job_that_lost_its_end_is_shown_as_ended(
         ).status
         for status in (JobStatus.PROCESSING, JobStatus.COMPLETED)
     ]
-    # An end that it wrote into its row stands.
+    # A recorded end takes precedence.
     assert answers == [shown, "completed"]

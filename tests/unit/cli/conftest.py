@@ -1,4 +1,4 @@
-"""The stand-in API, in the process and on a port; commands against scripted answers."""
+"""The fake API in the process and on a port, and commands with scripted responses."""
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,7 +31,7 @@ async def client(fake: FakeApi) -> AsyncIterator[ApiClient]:
 
 @pytest.fixture
 def url(fake: FakeApi) -> Iterator[str]:
-    """The stand-in on a port, for whole commands."""
+    """The URL of the fake API on a port."""
     server = uvicorn.Server(uvicorn.Config(fake.app(), port=0, log_level="error", ws="none"))
     listener = uvicorn.Config(fake.app(), port=0, log_level="error").bind_socket()
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -43,7 +43,7 @@ def url(fake: FakeApi) -> Iterator[str]:
 
 
 class Commands:
-    """Runs commands whose requests are answered by a function."""
+    """Runs commands whose requests are handled by a function."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch

@@ -1,4 +1,4 @@
-"""A small stand-in for the REST API and the store behind its links.
+"""A fake of the REST API and of the store behind its links.
 
 It answers from a script and records the requests.
 """
@@ -23,7 +23,7 @@ KEY: Final = "autos_test"
 
 
 def status(state: str = "processing", **fields: Any) -> dict[str, Any]:
-    """A status answer."""
+    """The body of a status response."""
     return (
         STATUS
         | {
@@ -47,7 +47,7 @@ def id_of(label: str) -> str:
 
 
 def problem(code: int, title: str, detail: str, retry_after: str | None = None) -> Response:
-    """A refusal as RFC 9457 has it."""
+    """A problem response (RFC 9457)."""
     return JSONResponse(
         {"type": "about:blank", "title": title, "status": code, "detail": detail},
         code,
@@ -58,10 +58,10 @@ def problem(code: int, title: str, detail: str, retry_after: str | None = None) 
 
 @dataclass
 class FakeApi:
-    """The answers to come, and the requests."""
+    """Scripted responses, and the received requests."""
 
     statuses: list[dict[str, Any] | Response] = field(default_factory=list)
-    """The answers to come; the last one stays."""
+    """The next statuses; the last one is repeated."""
     documents: list[dict[str, Any]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -71,12 +71,12 @@ class FakeApi:
     refused_numbers: set[str] = field(default_factory=set)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
-    """What the store holds, by the label of the document."""
+    """The stored files, by the label of the document."""
     cut_after: int | None = None
-    """The store sends only so many bytes of the next file."""
+    """The store sends only this many bytes of the next file."""
 
     def hold(self, label: str, content: bytes, **fields: Any) -> dict[str, Any]:
-        """Have a document stored; how the API lists it."""
+        """Store a document and return its entry in the API."""
         self.files[label] = content
         listed = (
             DOCUMENT

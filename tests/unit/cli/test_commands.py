@@ -1,4 +1,4 @@
-"""Whole commands against the stand-in API: what they print and how they end."""
+"""Commands against the fake API: output and exit codes."""
 
 import json
 import os
@@ -27,15 +27,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def autos(*words: str) -> Result:
-    return CliRunner().invoke(app, words, catch_exceptions=False)
+def autos(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 @pytest.mark.parametrize(
     ("state", "code"),
     [("completed", 0), ("completed_with_failures", 3), ("failed", 1), ("cancelled", 1)],
 )
-def test_download_ends_with_the_exit_code_of_its_job(
+def test_download_exits_with_the_code_of_its_job(
     fake: FakeApi, url: str, state: str, code: int
 ) -> None:
     fake.statuses = [
@@ -49,15 +49,15 @@ def test_download_ends_with_the_exit_code_of_its_job(
 
 
 def test_download_sends_its_options(fake: FakeApi, url: str) -> None:
-    words = ("--no-watch", "--webhook-url", "https://x.example/hook", "--force-refresh")
-    result = autos("download", DIGITS, *words, "--url", url, "--key", KEY)
+    arguments = ("--no-watch", "--webhook-url", "https://x.example/hook", "--force-refresh")
+    result = autos("download", DIGITS, *arguments, "--url", url, "--key", KEY)
     assert result.exit_code == 0
     assert fake.bodies == [{"force_refresh": True, "webhook_url": "https://x.example/hook"}]
     assert f"autos status {NUMBER}" in result.stdout
     assert fake.requests == [f"POST /api/v1/processes/{DIGITS}/downloads"]
 
 
-def test_a_wrong_number_is_refused_without_a_request(fake: FakeApi, url: str) -> None:
+def test_invalid_number_is_rejected_without_a_request(fake: FakeApi, url: str) -> None:
     wrong = NUMBER.replace("-86", "-85")
     result = autos("download", wrong, "--url", url, "--key", KEY)
     assert result.exit_code == 2
@@ -65,23 +65,23 @@ def test_a_wrong_number_is_refused_without_a_request(fake: FakeApi, url: str) ->
     assert fake.requests == []
 
 
-def test_a_wrong_number_is_refused_even_where_nothing_runs() -> None:
+def test_invalid_number_is_rejected_without_a_stack() -> None:
     assert autos("status", "123").exit_code == 2
 
 
-def test_where_nothing_was_started_it_says_how_to() -> None:
+def test_missing_stack_is_an_error_with_advice() -> None:
     result = autos("status", NUMBER)
     assert result.exit_code == 1
     assert "make up" in result.stderr
 
 
-def test_where_nothing_answers_it_says_how_to_start() -> None:
+def test_unreachable_service_is_an_error_with_advice() -> None:
     result = autos("status", NUMBER, "--url", "http://127.0.0.1:9", "--key", KEY)
     assert result.exit_code == 1
-    assert "Nothing answers at http://127.0.0.1:9" in result.stderr
+    assert "No server responds at http://127.0.0.1:9" in result.stderr
 
 
-def test_a_problem_reads_as_a_sentence(fake: FakeApi, url: str) -> None:
+def test_problem_is_printed_as_a_sentence(fake: FakeApi, url: str) -> None:
     fake.refuse = problem(404, "Unknown process", "No job was started for it.")
     result = autos("status", NUMBER, "--url", url, "--key", KEY)
     assert result.exit_code == 1
@@ -92,16 +92,16 @@ def test_status_lists_every_page_of_documents(fake: FakeApi, url: str) -> None:
     fake.statuses = [status("completed", completed_documents=3)]
     for n in range(5):
         fake.hold(f"d{n}", b"%PDF", name=f"Petition {n}")
-    words = ("--documents", "--url", url, "--key", KEY)
-    result = autos("status", NUMBER, *words)
+    arguments = ("--documents", "--url", url, "--key", KEY)
+    result = autos("status", NUMBER, *arguments)
     assert result.exit_code == 0
     assert all(f"Petition {n}" in result.stdout for n in range(5))
-    content = json.loads(autos("status", NUMBER, "--json", *words).stdout)
+    content = json.loads(autos("status", NUMBER, "--json", *arguments).stdout)
     assert content["completed_documents"] == 3
     assert content["documents"] == fake.documents
 
 
-def test_keys_are_made_listed_and_revoked(fake: FakeApi, url: str) -> None:
+def test_keys_are_created_listed_and_revoked(fake: FakeApi, url: str) -> None:
     end = ("--url", url, "--key", KEY)
     made = autos("keys", "create", "reports", "--role", "client", "--expires-days", "30", *end)
     assert made.stdout == "autos_new\n"
@@ -113,7 +113,7 @@ def test_keys_are_made_listed_and_revoked(fake: FakeApi, url: str) -> None:
     assert fake.requests[-1] == "DELETE /api/v1/api-keys/k1"
 
 
-def test_ctrl_c_stops_the_watching_only(fake: FakeApi, url: str) -> None:
+def test_ctrl_c_stops_only_the_watching(fake: FakeApi, url: str) -> None:
     fake.statuses = [status(completed_documents=1)]
     command = [sys.executable, "-m", "cli", "download", NUMBER, "--url", url, "--key", KEY]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -127,13 +127,13 @@ def test_ctrl_c_stops_the_watching_only(fake: FakeApi, url: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["migrate"])
-def test_what_is_not_set_is_named(verb: str) -> None:
+def test_missing_settings_are_named(verb: str) -> None:
     result = autos(verb)
     assert result.exit_code == 2
     assert "AUTOS_DATABASE_URL" in result.stderr
 
 
-def test_settings_that_are_not_right_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOS_BATCH_SIZE", "many")
     result = autos("migrate")
     assert result.exit_code == 2
@@ -147,7 +147,7 @@ def test_settings_that_are_not_right_are_named(monkeypatch: pytest.MonkeyPatch) 
         JSONResponse({"process_number": NUMBER, "status": "of another age"}),
     ],
 )
-def test_an_unreadable_answer_is_not_called_a_setting(
+def test_unreadable_response_is_not_reported_as_a_setting(
     fake: FakeApi, url: str, answer: Response
 ) -> None:
     fake.refuse = answer
@@ -157,7 +157,7 @@ def test_an_unreadable_answer_is_not_called_a_setting(
     assert "settings" not in result.stderr
 
 
-def test_every_error_of_a_refusal_is_printed(fake: FakeApi, url: str) -> None:
+def test_every_error_of_a_problem_is_printed(fake: FakeApi, url: str) -> None:
     errors = [
         {"where": "body.webhook_url", "message": "URL scheme should be http or https"},
         {"where": "body.max_age", "message": "too small"},
@@ -170,13 +170,13 @@ def test_every_error_of_a_refusal_is_printed(fake: FakeApi, url: str) -> None:
         assert f"{error['where']}: {error['message']}" in result.stderr
 
 
-def test_the_version() -> None:
+def test_version_is_printed() -> None:
     result = autos("--version")
     assert result.exit_code == 0
     assert result.stdout == f"autos {version('autos')}\n"
 
 
-def test_ids_are_whole_and_first_in_a_pipe(fake: FakeApi, url: str) -> None:
+def test_ids_are_complete_and_first_in_a_pipe(fake: FakeApi, url: str) -> None:
     ids = [fake.hold(f"d{n}", b"%PDF", name="Petition " * 30)["id"] for n in range(3)]
     lines = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout.splitlines()
     for document_id in ids:
@@ -195,29 +195,29 @@ READING = [
 ]
 
 
-@pytest.mark.parametrize("words", READING, ids=lambda words: words[0])
-def test_a_reading_command_prints_json_with_all_that_was_answered(
-    fake: FakeApi, url: str, words: tuple[str, ...]
+@pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
+def test_read_commands_print_the_whole_response_as_json(
+    fake: FakeApi, url: str, arguments: tuple[str, ...]
 ) -> None:
     fake.statuses = [status("completed")]
     fake.hold("d1", b"%PDF", doubt="size_mismatch", something_new=[1])
-    result = autos(*words, "--json", "--url", url, "--key", KEY)
+    result = autos(*arguments, "--json", "--url", url, "--key", KEY)
     assert result.exit_code == 0
     content = json.loads(result.stdout)
-    if words[0] == "documents":
+    if arguments[0] == "documents":
         assert content == fake.documents
-    elif words[0] == "status":
+    elif arguments[0] == "status":
         assert content == fake.statuses[0]
     assert content
 
 
-def test_a_doubtful_document_is_shown_as_one(fake: FakeApi, url: str) -> None:
+def test_doubtful_document_is_marked(fake: FakeApi, url: str) -> None:
     fake.hold("d1", b"%PDF", doubt="text_only", doubt_message=Doubt.TEXT_ONLY.text)
     lines = autos("documents", NUMBER, "--url", url, "--key", KEY).stdout
     assert "1: stored, but doubtful. The source has no file of this document" in lines
 
 
-def test_a_credential_is_read_from_standard_input(fake: FakeApi, url: str) -> None:
+def test_credential_is_read_from_standard_input(fake: FakeApi, url: str) -> None:
     end = ("--url", url, "--key", KEY)
     given = CliRunner().invoke(app, ["credentials", "set", *end], input=" token-1 \ntoken-2\n")
     assert given.exit_code == 0
@@ -230,17 +230,17 @@ def test_a_credential_is_read_from_standard_input(fake: FakeApi, url: str) -> No
     assert "3 jobs wait" in shown
 
 
-def test_a_question_at_the_terminal_ends_with_ctrl_c(fake: FakeApi, url: str) -> None:
+def test_ctrl_c_ends_a_prompt(fake: FakeApi, url: str) -> None:
     """Also at the end of standard input: click raises `Abort` for both."""
-    words = ["jobs", "cancel", "--process", NUMBER, "--url", url, "--key", KEY]
+    arguments = ["jobs", "cancel", "--process", NUMBER, "--url", url, "--key", KEY]
     fake.jobs = [{"id": "job-1", "process_number": NUMBER, "status": "processing"}]
-    result = CliRunner().invoke(app, words, input="")
+    result = CliRunner().invoke(app, arguments, input="")
     assert result.exit_code == 130
     assert "POST" not in " ".join(fake.requests)
 
 
-def test_the_command_starts_without_the_servers_libraries() -> None:
-    """It reads the API's schemas, which must not bring the API itself."""
+def test_command_does_not_import_server_libraries() -> None:
+    """The API's schemas must not import the API itself."""
     slow = ("fastapi", "sqlalchemy", "temporalio", "boto3", "structlog", "cryptography")
     script = f"import sys, cli.main; print(sorted(sys.modules.keys() & set({slow})))"
     ran = subprocess.run(

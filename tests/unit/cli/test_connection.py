@@ -1,4 +1,4 @@
-"""Which address and key are used, by options, environment and stack."""
+"""The choice of URL and key from options, environment and stack."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def data_dir(tmp_path: Path, port: int) -> Path:
-    """Of a stack that was started once, with its API on the port."""
+    """The data folder of a stack whose API has this port."""
     StackState(
         ports={"api": port},
         addresses={"api": f"http://127.0.0.1:{port}"},
@@ -31,14 +31,14 @@ def data_dir(tmp_path: Path, port: int) -> Path:
     return tmp_path
 
 
-def test_the_embedded_stack_is_found(data_dir: Path, port: int) -> None:
+def test_embedded_stack_is_found(data_dir: Path, port: int) -> None:
     ProcessList(data_dir).add("api", os.getpid())
     found = find_connection(None, None, data_dir, {})
     assert found == Connection(f"http://127.0.0.1:{port}", "autos_embedded")
 
 
-def test_the_key_is_not_sent_to_another_program_on_the_embedded_port(data_dir: Path) -> None:
-    """(S33) The stack is down, and something else listens where its API was."""
+def test_key_is_not_sent_to_another_program_on_the_port(data_dir: Path) -> None:
+    """(S33) The stack is down, and another program listens on the API's port."""
     with pytest.raises(CommandError, match="is not running"):
         find_connection(None, None, data_dir, {})
     with subprocess.Popen(["sleep", "60"]) as other:
@@ -48,7 +48,7 @@ def test_the_key_is_not_sent_to_another_program_on_the_embedded_port(data_dir: P
         other.kill()
 
 
-def test_the_environment_wins_over_the_stack_and_options_over_both(data_dir: Path) -> None:
+def test_options_take_precedence_over_environment_and_stack(data_dir: Path) -> None:
     environment = {"AUTOS_API_URL": "https://autos.example/", "AUTOS_API_KEY": "theirs"}
     found = find_connection(None, None, data_dir, environment)
     assert found == Connection("https://autos.example", "theirs")
@@ -56,11 +56,11 @@ def test_the_environment_wins_over_the_stack_and_options_over_both(data_dir: Pat
     assert found == Connection("http://x", "k")
 
 
-def test_the_embedded_key_does_not_travel_elsewhere(data_dir: Path) -> None:
+def test_embedded_key_is_not_sent_to_another_url(data_dir: Path) -> None:
     with pytest.raises(CommandError, match="No key for"):
         find_connection("https://autos.example", None, data_dir, {})
 
 
-def test_an_unknown_address_is_an_error_with_advice(tmp_path: Path) -> None:
+def test_missing_url_is_an_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="make up"):
         find_connection(None, None, tmp_path, {})

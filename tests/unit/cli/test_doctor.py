@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from api.reconciliations.schemas import Reconciliation
 from autos.contracts.reconciliation import Kind, Step
-from cli.client import read
+from cli.client import parse
 from cli.doctor import EXPLANATIONS, explain
 from tests.unit.cli.fake_api import KEY, FakeApi, problem
 from tests.unit.cli.test_commands import autos
@@ -28,20 +28,22 @@ def found(kind: str, repaired: int, *ids: str) -> dict[str, Any]:
     return {"kind": kind, "found": 7, "mended": repaired, "first": first}
 
 
-class DoctorsApi(FakeApi):
-    """Answers with the reports one after the other; the last one stays."""
+class DiagnosisApi(FakeApi):
+    """Returns the scripted reports in order; the last one is repeated."""
 
     reports: list[dict[str, Any]]
     checks: list[dict[str, Any]]
-    away: str | None = None
+    unavailable: str | None = None
 
     def app(self) -> FastAPI:
         app = super().app()
 
         @app.get("/health/ready")
         async def ready() -> JSONResponse:
-            parts = {name: {"ok": name != self.away} for name in ("records", "engine", "store")}
-            ok = self.away is None
+            parts = {
+                name: {"ok": name != self.unavailable} for name in ("records", "engine", "store")
+            }
+            ok = self.unavailable is None
             return JSONResponse({"ok": ok, "parts": parts}, 200 if ok else 503)
 
         @app.get("/api/v1/diagnosis")
@@ -64,19 +66,19 @@ class DoctorsApi(FakeApi):
 
 
 @pytest.fixture
-def fake() -> DoctorsApi:
-    fake = DoctorsApi()
+def fake() -> DiagnosisApi:
+    fake = DiagnosisApi()
     fake.reports = [report()]
     fake.checks = [check("records", True), check("source", True)]
     return fake
 
 
-def doctor(url: str, *words: str) -> tuple[int, str]:
-    result = autos("doctor", *words, "--url", url, "--key", KEY)
+def doctor(url: str, *arguments: str) -> tuple[int, str]:
+    result = autos("doctor", *arguments, "--url", url, "--key", KEY)
     return result.exit_code, result.stdout
 
 
-def test_all_is_well(fake: DoctorsApi, url: str) -> None:
+def test_healthy_service_exits_with_0(fake: DiagnosisApi, url: str) -> None:
     code, output = doctor(url)
     assert code == 0
     assert output.splitlines() == [
@@ -87,18 +89,20 @@ def test_all_is_well(fake: DoctorsApi, url: str) -> None:
     assert fake.bodies == [{"dry_run": False}]
 
 
-@pytest.mark.parametrize("away", ["records", "store"])
-def test_with_a_part_away_nothing_is_started(fake: DoctorsApi, url: str, away: str) -> None:
-    fake.away = away
+@pytest.mark.parametrize("unavailable", ["records", "store"])
+def test_unavailable_part_prevents_the_reconciliation(
+    fake: DiagnosisApi, url: str, unavailable: str
+) -> None:
+    fake.unavailable = unavailable
     fake.checks = [check("store", False, "Look at the bucket.")]
     code, output = doctor(url)
     assert code == 1
-    assert f"!!   {away}: " in output
-    assert ("Look at the bucket." in output) is (away == "store")
+    assert f"!!   {unavailable}: " in output
+    assert ("Look at the bucket." in output) is (unavailable == "store")
     assert fake.bodies == []
 
 
-def test_a_finding_comes_with_advice_and_an_exit_code(fake: DoctorsApi, url: str) -> None:
+def test_finding_has_advice_and_an_exit_code(fake: DiagnosisApi, url: str) -> None:
     """Such as a revoked token, which stalls every job."""
     fake.checks = [check("credential", False, "Set a new one."), check("disk", None)]
     code, output = doctor(url)
@@ -107,19 +111,19 @@ def test_a_finding_comes_with_advice_and_an_exit_code(fake: DoctorsApi, url: str
     assert "??   disk: The disk." in output
 
 
-def test_what_could_not_be_checked_is_not_reported_as_well(fake: DoctorsApi, url: str) -> None:
+def test_unchecked_part_is_not_reported_as_ok(fake: DiagnosisApi, url: str) -> None:
     fake.checks = [check("source", None)]
     assert doctor(url)[0] == 2
 
 
-def test_an_unreachable_service_is_no_finding(fake: DoctorsApi, url: str) -> None:
-    """Exit code 2: nothing could be checked."""
+def test_unreachable_service_exits_with_2(fake: DiagnosisApi, url: str) -> None:
+    """Nothing could be checked."""
     fake.refuse = problem(403, "This key may not do that", "Use a key with the role `admin`.")
     assert doctor(url)[0] == 2
     assert autos("doctor", "--url", "http://127.0.0.1:9", "--key", KEY).exit_code == 2
 
 
-def test_the_report_for_programs(fake: DoctorsApi, url: str) -> None:
+def test_json_report(fake: DiagnosisApi, url: str) -> None:
     fake.checks = [check("jobs", False, "Resume them.")]
     code, output = doctor(url, "--json")
     assert code == 1
@@ -128,7 +132,7 @@ def test_the_report_for_programs(fake: DoctorsApi, url: str) -> None:
     assert content["reconciliation"]["status"] == "completed"
 
 
-def test_what_was_repaired_is_explained(fake: DoctorsApi, url: str) -> None:
+def test_repairs_are_explained(fake: DiagnosisApi, url: str) -> None:
     ids = [f"job-{number}" for number in range(7)]
     fake.reports = [
         report("processing"),
@@ -144,7 +148,7 @@ def test_what_was_repaired_is_explained(fake: DoctorsApi, url: str) -> None:
     assert "and 2 more" in output
 
 
-def test_what_is_left_needs_a_person(fake: DoctorsApi, url: str) -> None:
+def test_unrepaired_findings_need_an_operator(fake: DiagnosisApi, url: str) -> None:
     fake.reports = [report(left=7, findings=[found("object_missing", 0, "d1")])]
     code, output = doctor(url)
     assert code == 1
@@ -152,7 +156,7 @@ def test_what_is_left_needs_a_person(fake: DoctorsApi, url: str) -> None:
     assert "AUTOS_S3_BUCKET" in output
 
 
-def test_a_dry_run_changes_nothing_and_says_so(fake: DoctorsApi, url: str) -> None:
+def test_dry_run_is_announced(fake: DiagnosisApi, url: str) -> None:
     fake.reports = [report(left=7, findings=[found("delivery_stopped", 0, "evt_1")])]
     code, output = doctor(url, "--dry-run")
     assert code == 1
@@ -160,21 +164,21 @@ def test_a_dry_run_changes_nothing_and_says_so(fake: DoctorsApi, url: str) -> No
     assert fake.bodies == [{"dry_run": True}]
 
 
-def test_a_missing_worker_is_reported(fake: DoctorsApi, url: str) -> None:
+def test_missing_worker_is_reported(fake: DiagnosisApi, url: str) -> None:
     fake.reports = [report("pending")]
     code, output = doctor(url)
     assert code == 1
     assert "Start `autos worker`" in output
 
 
-def test_patience_has_an_end(fake: DoctorsApi, url: str) -> None:
+def test_wait_for_the_report_is_bounded(fake: DiagnosisApi, url: str) -> None:
     fake.reports = [report("processing")]
     code, output = doctor(url, "--patience", "1")
     assert code == 1
     assert "continues by itself" in output
 
 
-def test_what_could_not_be_compared_is_reported(fake: DoctorsApi, url: str) -> None:
+def test_unfinished_steps_are_reported(fake: DiagnosisApi, url: str) -> None:
     fake.reports = [report(unfinished=["objects"])]
     code, output = doctor(url)
     assert code == 1
@@ -185,9 +189,9 @@ def test_every_kind_is_explained() -> None:
     assert set(EXPLANATIONS) == set(Kind)
 
 
-def test_what_a_newer_service_finds_is_shown_by_its_name() -> None:
+def test_unknown_kind_is_shown_by_its_name() -> None:
     findings = {"kind": "something_new", "found": 2, "mended": 1, "first": []}
-    newer = read(
+    newer = parse(
         Reconciliation, report(findings=[findings], unfinished=["a_new_step", Step.JOBS.value])
     )
     output = explain(newer, dry_run=False)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from api.documents.schemas import DOCUMENT, FAILED_DOCUMENT, Document
 from autos.cnj import CaseNumber
-from cli.client import open_client, read
+from cli.client import open_client, parse
 from cli.connection import Connection
 from cli.main import app
 from cli.save import Saver, file_name
@@ -18,12 +18,12 @@ from tests.unit.cli.fake_api import DIGITS, KEY, NUMBER, FakeApi, problem, statu
 OTHERS = [CaseNumber.build(9_990_010 + n, 2024, 8, 26, 100) for n in range(3)]
 
 
-def download(url: str, *words: str, typed: str | None = None) -> Result:
-    arguments = ["download", *words, "--url", url, "--key", KEY]
+def download(url: str, *options: str, typed: str | None = None) -> Result:
+    arguments = ["download", *options, "--url", url, "--key", KEY]
     return CliRunner().invoke(app, arguments, input=typed, catch_exceptions=False)
 
 
-def test_the_files_are_saved_under_their_names_with_the_manifest(
+def test_files_and_manifest_are_saved_under_their_names(
     fake: FakeApi, url: str, tmp_path: Path
 ) -> None:
     fake.statuses = [status("completed_with_failures", completed_documents=2, failed_documents=1)]
@@ -41,7 +41,7 @@ def test_the_files_are_saved_under_their_names_with_the_manifest(
     assert "Saved 2 files in" in result.stdout
 
 
-def test_what_is_there_is_not_fetched_again_and_what_was_cut_goes_on(
+def test_existing_files_are_kept_and_partial_ones_resumed(
     fake: FakeApi, url: str, tmp_path: Path
 ) -> None:
     fake.statuses = [status("completed")]
@@ -57,7 +57,7 @@ def test_what_is_there_is_not_fetched_again_and_what_was_cut_goes_on(
     assert not list(folder.glob("*.part"))
 
 
-def test_bytes_that_are_not_the_listed_ones_are_not_saved(
+def test_file_with_a_wrong_hash_is_not_saved(
     fake: FakeApi, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cli.save._PAUSE_SECONDS", 0)
@@ -71,21 +71,23 @@ def test_bytes_that_are_not_the_listed_ones_are_not_saved(
     assert [path.name for path in (tmp_path / NUMBER).iterdir()] == ["manifest.json"]
 
 
-async def test_a_file_that_was_cut_short_is_completed(
+async def test_truncated_file_is_completed(
     fake: FakeApi, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cli.save._PAUSE_SECONDS", 0)
     fake.hold("d1", b"%PDF-1.7 one")
-    # Stands for a connection that broke: what had arrived stays, its hash is not the listed one.
+    # A broken connection: the partial file is kept, and its hash differs.
     fake.cut_after = 5
     shown: list[tuple[int, int]] = []
     async with open_client(Connection(url, KEY)) as client, httpx2.AsyncClient() as http:
         saver = Saver(client, http, tmp_path)
         saved = await saver.save(CaseNumber.parse(NUMBER), lambda *counts: shown.append(counts))
-    assert (saved.files, saved.wrong, shown) == (1, [], [(1, 1)])
+    assert (saved.files, saved.errors, shown) == (1, [], [(1, 1)])
 
 
-def test_many_numbers_from_arguments_and_a_file(fake: FakeApi, url: str, tmp_path: Path) -> None:
+def test_numbers_are_read_from_arguments_and_a_file(
+    fake: FakeApi, url: str, tmp_path: Path
+) -> None:
     fake.statuses = [status("completed", completed_documents=3)]
     listed = tmp_path / "numbers.txt"
     listed.write_text(f"# ours\n{OTHERS[0].masked}\n\n{OTHERS[1].digits}  # twice\n{NUMBER}\n")
@@ -97,7 +99,7 @@ def test_many_numbers_from_arguments_and_a_file(fake: FakeApi, url: str, tmp_pat
         assert f"{number}  completed: 3 of 3 documents" in result.stdout
 
 
-def test_the_exit_code_is_the_worst_and_no_process_stops_another(fake: FakeApi, url: str) -> None:
+def test_exit_code_is_the_worst_of_all_processes(fake: FakeApi, url: str) -> None:
     fake.statuses = [status("completed_with_failures", completed_documents=2, failed_documents=1)]
     fake.refused_numbers = {OTHERS[0].digits}
     numbers = [number.masked for number in OTHERS]
@@ -109,19 +111,19 @@ def test_the_exit_code_is_the_worst_and_no_process_stops_another(fake: FakeApi, 
     assert download(url, *numbers[1:]).exit_code == 3
 
 
-def test_json_of_many_is_one_list(fake: FakeApi, url: str, tmp_path: Path) -> None:
+def test_json_of_many_processes_is_one_list(fake: FakeApi, url: str, tmp_path: Path) -> None:
     fake.statuses = [status("completed", completed_documents=1)]
     fake.hold("d1", b"%PDF-1.7 one")
     fake.refused_numbers = {OTHERS[0].digits}
-    words = (NUMBER, OTHERS[0].masked, "--json", "--save", str(tmp_path))
-    first, second = json.loads(download(url, *words).stdout)
+    arguments = (NUMBER, OTHERS[0].masked, "--json", "--save", str(tmp_path))
+    first, second = json.loads(download(url, *arguments).stdout)
     assert first["status"] == "completed"
     assert first["saved"] == {"folder": str(tmp_path / NUMBER), "files": 1, "wrong": []}
     assert second["process_number"] == OTHERS[0].masked
     assert "cannot be reached" in second["error"]
 
 
-def test_all_wrong_numbers_are_named_before_anything_starts(
+def test_all_invalid_numbers_are_named_before_any_start(
     fake: FakeApi, url: str, tmp_path: Path
 ) -> None:
     listed = tmp_path / "numbers.txt"
@@ -133,19 +135,21 @@ def test_all_wrong_numbers_are_named_before_anything_starts(
     assert fake.requests == []
 
 
-def test_numbers_from_standard_input(fake: FakeApi, url: str) -> None:
+def test_numbers_are_read_from_standard_input(fake: FakeApi, url: str) -> None:
     result = download(url, "--file", "-", "--no-watch", typed=f"{NUMBER}\n")
     assert result.exit_code == 0
     assert fake.requests == [f"POST /api/v1/processes/{DIGITS}/downloads"]
 
 
-@pytest.mark.parametrize("words", [(), (NUMBER, "--save", "x", "--no-watch")])
-def test_what_makes_no_sense_is_refused(fake: FakeApi, url: str, words: tuple[str, ...]) -> None:
-    assert download(url, *words).exit_code == 2
+@pytest.mark.parametrize("arguments", [(), (NUMBER, "--save", "x", "--no-watch")])
+def test_contradicting_options_are_rejected(
+    fake: FakeApi, url: str, arguments: tuple[str, ...]
+) -> None:
+    assert download(url, *arguments).exit_code == 2
     assert fake.requests == []
 
 
-def test_a_refusal_of_the_only_process_is_an_error(fake: FakeApi, url: str) -> None:
+def test_refusal_of_the_only_process_is_an_error(fake: FakeApi, url: str) -> None:
     fake.refuse = problem(403, "No access to this process", "The source does not show it.")
     result = download(url, NUMBER)
     assert result.exit_code == 1
@@ -165,7 +169,7 @@ def test_a_refusal_of_the_only_process_is_an_error(fake: FakeApi, url: str) -> N
         ("é" * 200, "application/pdf", f"0008 {'é' * 90}.pdf"),
     ],
 )
-def test_names_of_files(name: str | None, mime_type: str | None, expected: str) -> None:
-    document = read(Document, DOCUMENT | {"position": 7, "name": name, "mime_type": mime_type})
+def test_file_names_are_sanitised(name: str | None, mime_type: str | None, expected: str) -> None:
+    document = parse(Document, DOCUMENT | {"position": 7, "name": name, "mime_type": mime_type})
     assert file_name(document) == expected
     assert len(expected.encode()) < 250

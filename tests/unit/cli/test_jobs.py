@@ -1,4 +1,4 @@
-"""`autos jobs`: which jobs are steered, and what is printed."""
+"""`autos jobs`: the selection of jobs, and the output."""
 
 import io
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def run(api: JobsApi, commands: Commands) -> Run:
     return invoke
 
 
-def test_the_list_ends_at_its_limit(run: Run, api: JobsApi) -> None:
+def test_list_ends_at_its_limit(run: Run, api: JobsApi) -> None:
     code, output = run("list", "--limit", "2", "--process", NUMBER)
     assert (code, "job-1" in output, "job-2" in output, "job-3" in output) == (0, True, True, False)
     assert {query["process_number"] for query in api.queries} == {"99900028620248260100"}
@@ -78,40 +78,42 @@ def test_ids_can_be_copied_from_the_list(width: int) -> None:
 
 
 @pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "retry-failed"])
-def test_jobs_named_by_their_ids(verb: str, run: Run, api: JobsApi) -> None:
+def test_jobs_are_selected_by_id(verb: str, run: Run, api: JobsApi) -> None:
     code, _ = run(verb, "job-8", "job-9")
     assert (code, api.steered) == (0, [f"{verb} job-8", f"{verb} job-9"])
     assert api.queries == []
 
 
-def test_all_jobs_of_a_status_on_every_page(run: Run, api: JobsApi) -> None:
+def test_jobs_are_selected_by_status_on_every_page(run: Run, api: JobsApi) -> None:
     code, output = run("pause", "--status", "processing", "--yes")
     assert (code, "3 jobs" in output) == (0, True)
     assert api.steered == ["pause job-1", "pause job-2", "pause job-3"]
     assert [query["status"] for query in api.queries] == ["processing", "processing"]
 
 
-def test_many_are_steered_only_after_a_yes(run: Run, api: JobsApi) -> None:
+def test_many_jobs_need_a_confirmation(run: Run, api: JobsApi) -> None:
     assert run("cancel", "--status", "processing", typed="n\n")[0] == FAILED
     assert api.steered == []
     assert run("cancel", "--status", "processing", typed="y\n")[0] == 0
     assert len(api.steered) == 3
 
 
-def test_a_job_that_has_moved_on_is_reported_and_left(run: Run, api: JobsApi) -> None:
+def test_ended_job_is_reported_and_skipped(run: Run, api: JobsApi) -> None:
     api.ended = {"job-1"}
     code, output = run("cancel", "job-1", "job-2")
-    assert (code, "job-1 is left as it is" in output) == (0, True)
+    assert (code, "job-1 is unchanged" in output) == (0, True)
     assert api.steered == ["cancel job-1", "cancel job-2"]
 
 
-def test_a_refusal_does_not_stop_the_others(run: Run, api: JobsApi) -> None:
+def test_refusal_does_not_stop_the_others(run: Run, api: JobsApi) -> None:
     api.unknown = {"job-1"}
     code, _ = run("resume", "job-1", "job-2")
     assert (code, api.steered) == (FAILED, ["resume job-1", "resume job-2"])
 
 
 @pytest.mark.parametrize("arguments", [(), ("job-1", "--status", "pending")])
-def test_jobs_are_named_or_chosen(arguments: tuple[str, ...], run: Run, api: JobsApi) -> None:
+def test_ids_and_status_exclude_each_other(
+    arguments: tuple[str, ...], run: Run, api: JobsApi
+) -> None:
     assert run("cancel", *arguments)[0] == USAGE
     assert api.steered == []

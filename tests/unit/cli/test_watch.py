@@ -1,10 +1,10 @@
-"""Watching a job: the pace of its requests, and the errors that it survives."""
+"""Watching a job: conditional requests, pauses and errors."""
 
 import httpx2
 import pytest
 
 from autos.cnj import CaseNumber
-from cli.client import ApiClient, Refused, open_client
+from cli.client import ApiClient, ApiError, open_client
 from cli.connection import Connection
 from cli.progress import watch
 from tests.unit.cli.fake_api import KEY, NUMBER, FakeApi, problem, status
@@ -12,13 +12,14 @@ from tests.unit.cli.fake_api import KEY, NUMBER, FakeApi, problem, status
 CASE = CaseNumber.parse(NUMBER)
 
 
-async def seen(client: ApiClient, give_up: float = 5) -> list[int]:
+async def seen(client: ApiClient, retry_seconds: float = 5) -> list[int]:
     return [
-        s.completed_documents async for s, _ in watch(client, CASE, interval=0.001, give_up=give_up)
+        status.completed_documents
+        async for status, _ in watch(client, CASE, interval=0.001, retry_seconds=retry_seconds)
     ]
 
 
-async def test_the_same_status_is_requested_by_its_tag_and_shown_once(
+async def test_unchanged_status_is_requested_by_etag_and_shown_once(
     fake: FakeApi, client: ApiClient
 ) -> None:
     first, last = status(completed_documents=1), status("completed", completed_documents=3)
@@ -28,7 +29,7 @@ async def test_the_same_status_is_requested_by_its_tag_and_shown_once(
     assert fake.tags[1] == fake.tags[2] == fake.tags[3] is not None
 
 
-async def test_a_pause_the_service_asks_for_is_kept(
+async def test_retry_after_of_the_service_is_honoured(
     fake: FakeApi, client: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -49,14 +50,14 @@ async def test_a_pause_the_service_asks_for_is_kept(
     assert pauses == [2, 7, 30, 0.001]
 
 
-async def test_what_will_not_change_ends_the_watching(fake: FakeApi, client: ApiClient) -> None:
+async def test_final_error_ends_the_watching(fake: FakeApi, client: ApiClient) -> None:
     fake.statuses = [problem(404, "Unknown process", "No job was started for it.")]
-    with pytest.raises(Refused, match="Unknown process: No job was started for it") as refused:
+    with pytest.raises(ApiError, match="Unknown process: No job was started for it") as refused:
         await seen(client)
     assert refused.value.status == 404
 
 
-async def test_a_service_that_restarts_is_waited_for_within_bounds() -> None:
+async def test_restarting_service_is_waited_for_in_bounded_time() -> None:
     answers = iter([httpx2.ConnectError("down"), httpx2.ReadError("cut"), status("completed")])
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -69,4 +70,4 @@ async def test_a_service_that_restarts_is_waited_for_within_bounds() -> None:
     async with open_client(Connection("http://api", KEY), transport) as client:
         assert await seen(client) == [0]
         with pytest.raises(httpx2.ConnectError):
-            await seen(client, give_up=0.01)
+            await seen(client, retry_seconds=0.01)

@@ -18,7 +18,7 @@ Run = Callable[..., tuple[int, str, list[Any]]]
 
 @pytest.fixture
 def run(commands: Commands) -> Run:
-    """Run a command against an API that answers from a list; its code, output and requests."""
+    """Run a command with scripted responses; returns exit code, output and requests."""
 
     def invoke(*arguments: str, answers: list[Any]) -> tuple[int, str, list[Any]]:
         requests: list[Any] = []
@@ -34,7 +34,7 @@ def run(commands: Commands) -> Run:
     return invoke
 
 
-def test_the_log(run: Run) -> None:
+def test_log_is_printed(run: Run) -> None:
     delivery = {
         "id": "evt_1",
         "type": "process.download.completed",
@@ -71,13 +71,13 @@ def test_the_log(run: Run) -> None:
         assert word in output
 
 
-def test_redeliver(run: Run) -> None:
+def test_redeliver_sends_one_request(run: Run) -> None:
     code, output, requests = run("redeliver", "evt_1", answers=[{"id": "evt_1"}])
     assert (code, "Redelivering evt_1" in output) == (0, True)
     assert requests[0][:2] == ("POST", "/api/v1/webhooks/deliveries/evt_1/redeliver")
 
 
-def test_recover_goes_on_to_the_last_page(run: Run) -> None:
+def test_recover_continues_to_the_last_page(run: Run) -> None:
     pages = [{"ids": ["evt_1", "evt_2"], "next": "more"}, {"ids": ["evt_3"], "next": None}]
     code, output, requests = run("recover", "2026-11-24T11:00Z", answers=pages)
     assert (code, "3 events" in output) == (0, True)
@@ -91,13 +91,13 @@ def test_recover_goes_on_to_the_last_page(run: Run) -> None:
         (["--rotate"], "POST", "/api/v1/webhooks/secret/rotate"),
     ],
 )
-def test_a_new_secret_is_printed(run: Run, arguments: list[str], method: str, path: str) -> None:
+def test_new_secret_is_printed(run: Run, arguments: list[str], method: str, path: str) -> None:
     code, output, requests = run("secret", *arguments, answers=[{"secret": "whsec_abc"}])
     assert (code, "whsec_abc" in output) == (0, True)
     assert requests[0][:2] == (method, path)
 
 
-def test_the_state_of_the_secret(run: Run) -> None:
+def test_state_of_the_secret_is_printed(run: Run) -> None:
     state = {
         "secrets": [{"scheme": "v1", "created_at": "2026-11-23T12:00:00Z", "expires_at": None}],
         "public_keys": ["whpk_abc"],
@@ -116,7 +116,7 @@ def test_create_and_rotate_exclude_each_other(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "expected"),
     [
         ("90m", datetime(2026, 11, 24, 10, 30, tzinfo=UTC)),
         ("6h", datetime(2026, 11, 24, 6, 0, tzinfo=UTC)),
@@ -126,11 +126,11 @@ def test_create_and_rotate_exclude_each_other(run: Run) -> None:
         ("2026-11-24", datetime(2026, 11, 24, tzinfo=UTC)),
     ],
 )
-def test_since(text: str, moment: datetime) -> None:
-    assert webhooks.parse_since(text, NOW) == moment
+def test_since_is_parsed(text: str, expected: datetime) -> None:
+    assert webhooks.parse_since(text, NOW) == expected
 
 
 @pytest.mark.parametrize("text", ["", "h", "-3h", "yesterday", "3w", "1000000d"])
-def test_since_that_is_neither_time_nor_age(text: str) -> None:
+def test_invalid_since_is_rejected(text: str) -> None:
     with pytest.raises(CommandError):
         webhooks.parse_since(text, NOW)

@@ -1,1 +1,1 @@
-"""Static checks of what is used to install and run the service."""
+"""Static checks of the files that install and run the service."""

@@ -1,6 +1,6 @@
 """Reads docker-compose.yml for the tests, as Docker Compose would with an empty environment.
 
-Not promised: that Compose takes the file; there is no Docker engine where these tests run.
+Does not check that Compose accepts the file; no Docker engine is available to these tests.
 """
 
 import re
@@ -26,7 +26,7 @@ def service(name: str) -> dict[str, Any]:
 
 
 def environment(name: str) -> dict[str, str]:
-    """The variables of one service as they are written in the file."""
+    """The variables of a service as written in the file."""
     return {key: str(value) for key, value in service(name).get("environment", {}).items()}
 
 

@@ -1,4 +1,4 @@
-"""The commands that README and docs show exist: a newcomer's first try must not be a wrong one."""
+"""The commands in README and docs exist."""
 
 import re
 import shlex
@@ -30,25 +30,25 @@ _TARGETS: Final = [line for line in _LINES if line.startswith("make ")]
 
 
 def exit_code(line: str) -> int:
-    """What the command would say of the line; with `--help` it does nothing but read it."""
+    """The exit code of the command with `--help`, which only parses the line."""
     words = shlex.split(line, comments=True)[1:]
     return CliRunner().invoke(app, [*words, "--help"]).exit_code
 
 
 @pytest.mark.parametrize("line", _COMMANDS)
-def test_a_command_is_one_of_ours_with_its_options(line: str) -> None:
+def test_documented_autos_command_exists_with_its_options(line: str) -> None:
     """F49."""
     assert exit_code(line) == 0
 
 
 @pytest.mark.parametrize("line", ["autos jobs pauze", "autos jobs pause --nevertheless"])
-def test_a_wrong_one_is_noticed(line: str) -> None:
+def test_invalid_command_is_detected(line: str) -> None:
     assert exit_code(line) == 2
 
 
 @pytest.mark.parametrize("line", _TEMPORAL)
-def test_a_command_of_temporals_is_one_of_the_program_that_make_installs(line: str) -> None:
-    """(S38) It is in `.venv/bin`, and knows the command with its options."""
+def test_documented_temporal_command_exists_with_its_options(line: str) -> None:
+    """(S38) In the program that `make` installs into `.venv/bin`."""
     program = Path(sys.executable).with_name("temporal")
     words = shlex.split(line, comments=True)[1:]
     verbs = list(takewhile(lambda word: not word.startswith("-"), words))
@@ -61,13 +61,13 @@ def test_a_command_of_temporals_is_one_of_the_program_that_make_installs(line: s
 
 
 @pytest.mark.parametrize("line", _TARGETS)
-def test_a_make_target_is_in_the_makefile(line: str) -> None:
+def test_documented_make_target_exists(line: str) -> None:
     """F49."""
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert shlex.split(line, comments=True)[1] in targets
 
 
-def test_there_are_commands_to_look_at() -> None:
+def test_documents_contain_commands() -> None:
     assert len(_COMMANDS) >= 5
     assert len(_TARGETS) >= 2
     assert len(_TEMPORAL) >= 7

@@ -1,6 +1,6 @@
-"""docker-compose.yml: every name in it exists, nothing secret is in it, the order of starts holds.
+"""docker-compose.yml: its names exist, it has no secrets, and the order of starts is valid.
 
-Static only. That the same entry points run with the same variables is shown by
+Static checks only. The same entry points run with the same variables in
 tests/integration/test_entry_points.py.
 """
 
@@ -29,10 +29,10 @@ CHECKS_IN_IMAGES: Final = {
     "rclone/rclone": {"nc"},
     "temporalio/server": {"nc"},
 }
-"""Programs that the images of others are known to hold."""
+"""Programs that third-party images contain."""
 
 
-def test_the_parts_of_the_production_shape_are_there() -> None:
+def test_all_services_are_defined() -> None:
     assert {"postgres", "temporal", "temporal-ui", "s3", "migrate", "api", "worker"} <= set(
         SERVICES
     )
@@ -41,26 +41,26 @@ def test_the_parts_of_the_production_shape_are_there() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_command_of_ours_is_an_entry_point(name: str) -> None:
+def test_service_command_is_an_entry_point(name: str) -> None:
     program, verb, *_ = SERVICES[name]["command"]
     assert program == "autos"
     assert verb in get_command(command_line).commands  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_setting_exists(name: str) -> None:
+def test_every_variable_is_a_setting(name: str) -> None:
     given = {key for key in compose.environment(name) if key.startswith("AUTOS_")}
     assert given <= set(SETTINGS)
 
 
-def test_api_and_worker_get_all_they_require() -> None:
+def test_api_and_worker_have_their_required_settings() -> None:
     for name, required in ("api", api.__main__.REQUIRED), ("worker", worker.main.REQUIRED):
         wanted = {f"AUTOS_{setting.upper()}" for setting in required}
         assert wanted | {"TEMPORAL_ADDRESS"} <= set(compose.environment(name))
     assert "AUTOS_DATABASE_URL" in compose.environment("migrate")
 
 
-def test_defaults_are_those_of_the_settings() -> None:
+def test_defaults_match_the_settings() -> None:
     shape = {"AUTOS_S3_ENDPOINT", "AUTOS_S3_PUBLIC_ENDPOINT", "AUTOS_API_URL"}
     for name in OURS:
         for key, value in compose.environment(name).items():
@@ -69,26 +69,26 @@ def test_defaults_are_those_of_the_settings() -> None:
                 assert found["text"] == SETTINGS[key], key
 
 
-def test_every_knob_of_jobs_and_source_can_be_turned() -> None:
-    """What nobody can set in the shape that we ship might as well not be there."""
+def test_every_job_and_source_setting_can_be_changed() -> None:
+    """A setting that cannot be changed in docker-compose.yml has no effect there."""
     given = {key for name in OURS for key in compose.environment(name)}
-    # A browser's name and a client's id have no plain default to write down here.
+    # The user agent and the client id have no default that could be repeated here.
     own = {"AUTOS_PDPJ_USER_AGENT", "AUTOS_PDPJ_CLIENT_ID"}
     knobs = [key for key in SETTINGS if re.match("AUTOS_(PDPJ|SOURCE|BATCH|PARALLEL|RETRY)_", key)]
     assert set(knobs) - own <= given
 
 
-def test_an_empty_endpoint_means_aws() -> None:
+def test_empty_endpoint_means_aws() -> None:
     for name in ("api", "worker"):
         for key in ("AUTOS_S3_ENDPOINT", "AUTOS_S3_PUBLIC_ENDPOINT"):
             found = compose.VARIABLE.fullmatch(compose.environment(name)[key])
             assert found is not None
-            # `:-` would put the local store in the place of an empty value, too.
+            # `:-` would also replace an empty value by the local store.
             assert found["how"] == "-"
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_nothing_secret_has_a_value_or_a_default(name: str) -> None:
+def test_secrets_have_no_value_or_default(name: str) -> None:
     for key, value in compose.environment(name).items():
         if re.search(r"PASSWORD|PWD|SECRET|KEY|TOKEN$|DATABASE_URL", key):
             used = list(compose.VARIABLE.finditer(value))
@@ -104,7 +104,7 @@ def test_images_are_pinned_by_tag(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_waits_for_services_that_can_become_ready(name: str) -> None:
+def test_dependencies_can_become_ready(name: str) -> None:
     for needed, how in SERVICES[name].get("depends_on", {}).items():
         other = SERVICES[needed]
         if how["condition"] == "service_completed_successfully":
@@ -115,7 +115,7 @@ def test_a_service_waits_for_services_that_can_become_ready(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_health_check_of_ours_asks_something_that_is_there(name: str) -> None:
+def test_health_check_of_a_service_requests_an_existing_route(name: str) -> None:
     check = SERVICES[name].get("healthcheck", {}).get("test")
     if check is None:
         return
@@ -130,7 +130,7 @@ def test_a_health_check_of_ours_asks_something_that_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
-def test_a_health_check_of_others_is_in_their_image(name: str) -> None:
+def test_health_check_of_a_third_party_image_uses_its_programs(name: str) -> None:
     check = SERVICES[name].get("healthcheck")
     if check is not None:
         image = SERVICES[name]["image"].partition(":")[0]
@@ -147,14 +147,14 @@ def test_volumes_and_configs_are_declared() -> None:
             assert config["source"] in content["configs"]
 
 
-def test_ports_are_open_on_this_machine_only() -> None:
+def test_ports_are_published_on_loopback_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
 @pytest.mark.parametrize("name", ["temporal-schema", "temporal-setup"])
-def test_scripts_are_shell(name: str) -> None:
+def test_scripts_are_valid_shell(name: str) -> None:
     subprocess.run(["sh", "-n"], input=compose.script(name), text=True, check=True, timeout=10)
     assert SERVICES[name]["entrypoint"][0] == "/bin/sh"
 
@@ -171,7 +171,7 @@ def test_all_search_attributes_are_registered_one_at_a_time() -> None:
     assert dict(found) == wanted
 
 
-def test_the_images_health_check_asks_a_route_of_the_api() -> None:
+def test_health_check_of_the_image_requests_an_existing_route() -> None:
     routes = create_app(Settings()).openapi()["paths"]
     assert "/health/live" in routes
     assert "'/health/live'" in (compose.ROOT / "Dockerfile").read_text()
@@ -182,7 +182,7 @@ def _type_name(kind: int) -> str:
 
 
 def test_api_and_worker_have_the_same_credential() -> None:
-    """(S34) A credential that the API stores counts only beside the same token in the settings."""
+    """(S34) A stored credential is valid only with the same token in the settings."""
     given = [compose.environment(name) for name in ("api", "worker")]
     for name in ("AUTOS_PDPJ_BASE_URL", "AUTOS_PDPJ_TOKEN", "AUTOS_PDPJ_REFRESH_TOKEN"):
         assert given[0][name] == given[1][name]

@@ -1,4 +1,4 @@
-"""What `make` does first: it says what it installs, shows how far it is, and how it ended."""
+"""The installer of `make`: announcement, progress and result."""
 
 import sys
 from pathlib import Path
@@ -11,26 +11,26 @@ from tests.unit.deploy.compose import ROOT
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_sizes_are_those_of_the_readme() -> None:
-    assert f"{install.TO_FETCH} to fetch, {install.ON_DISK} on disk" in README
+def test_sizes_match_the_readme() -> None:
+    assert f"{install.DOWNLOAD_SIZE} to fetch, {install.DISK_SIZE} on disk" in README
 
 
-def test_the_makefile_installs_by_it() -> None:
+def test_makefile_uses_the_installer() -> None:
     assert "$(PYTHON) cli/install.py $(VENV)" in (ROOT / "Makefile").read_text()
 
 
-def test_an_old_python_is_named_with_the_way_out(
+def test_old_python_is_rejected_with_advice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(install, "NEEDED", (99, 0))
+    monkeypatch.setattr(install, "MINIMUM_PYTHON", (99, 0))
     assert install.main(tmp_path / "venv") == 1
-    said = capsys.readouterr().out
-    assert "Python 99.0 or newer is needed" in said
-    assert "make PYTHON=" in said
+    output = capsys.readouterr().out
+    assert "needs Python 99.0 or newer" in output
+    assert "make PYTHON=" in output
     assert not (tmp_path / "venv").exists()
 
 
-def test_how_far_pip_is_shows(tmp_path: Path) -> None:
+def test_progress_of_pip_is_shown(tmp_path: Path) -> None:
     log = tmp_path / "install.log"
     log.write_text("Collecting one==1\n  Using cached one.whl\nCollecting two==2\n")
     assert install.stage(log, tmp_path, 9) == "fetching: 2 of 9 packages"
@@ -39,17 +39,17 @@ def test_how_far_pip_is_shows(tmp_path: Path) -> None:
     assert install.stage(log, tmp_path, 9) == "installing: 1 of 9 packages"
 
 
-def test_a_silent_minute_is_not_silent(
+def test_progress_is_shown_while_pip_is_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(install, "_QUIET_STEP", 0)
+    monkeypatch.setattr(install, "_LINE_SECONDS", 0)
     script = "import time; print('Collecting one==1', flush=True); time.sleep(2.5)"
     log = tmp_path / "install.log"
     assert install.run([sys.executable, "-c", script], log, tmp_path, 9) == 0
     assert "fetching: 1 of 9 packages" in capsys.readouterr().out
 
 
-def test_pips_exit_code_and_words_are_kept(tmp_path: Path) -> None:
+def test_exit_code_and_output_of_pip_are_kept(tmp_path: Path) -> None:
     log = tmp_path / "install.log"
     script = "import sys; print('no such package'); sys.exit(3)"
     assert install.run([sys.executable, "-c", script], log, tmp_path, 9) == 3

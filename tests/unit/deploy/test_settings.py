@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).parents[3]
 
 
 def _written(value: object) -> str:
-    """A default as a person writes it."""
+    """A default as written in the documentation."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -30,15 +30,15 @@ _ROW: Final = re.compile(
 )
 
 
-def test_the_example_lists_every_setting_with_its_default() -> None:
+def test_example_lists_every_setting_with_its_default() -> None:
     assert dict(_EXAMPLE.findall((ROOT / ".env.example").read_text())) == SETTINGS
 
 
-def test_a_copy_of_the_example_changes_nothing() -> None:
+def test_copy_of_the_example_changes_no_setting() -> None:
     assert not dotenv_values(ROOT / ".env.example")
 
 
-def test_the_reference_lists_every_setting_with_its_default() -> None:
+def test_reference_lists_every_setting_with_its_default() -> None:
     rows = _ROW.findall((ROOT / "docs/reference/configuration.md").read_text())
     shortened = {"AUTOS_PDPJ_USER_AGENT": DEFAULT_USER_AGENT}
     listed = {name: shortened.get(name, default) for name, default, _ in rows}
@@ -51,14 +51,14 @@ TEXTS: Final = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
-def test_a_text_names_no_setting_that_is_not_there(path: Path) -> None:
+def test_document_names_only_existing_settings(path: Path) -> None:
     ours = {"AUTOS_API_KEY"}  # of the command line, not of the service
     named = set(re.findall(r"\bAUTOS_[A-Z0-9_]*[A-Z0-9]\b", path.read_text()))
     assert named <= SETTINGS.keys() | ours
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
-def test_the_links_of_a_text_lead_somewhere(path: Path) -> None:
+def test_links_of_a_document_exist(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
         if "://" not in target:
             assert (path.parent / target).exists(), target

@@ -1,4 +1,4 @@
-"""Tokens, refusals and the firewall: items 7 to 10."""
+"""Tokens, refusals and the firewall."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ async def works(sandbox: Sandbox, token: str | None) -> bool:
     return reply.status_code == 200
 
 
-async def test_07_wrong_token(sandbox: Sandbox) -> None:
+async def test_wrong_token(sandbox: Sandbox) -> None:
     issued = (await sandbox.control("tokens", {}))["access_token"]
     for token in (None, "garbled", issued[:-2]):
         reply = await sandbox.binary(token=token)
@@ -48,7 +48,7 @@ async def test_07_wrong_token(sandbox: Sandbox) -> None:
     assert await works(sandbox, issued)
 
 
-async def test_08_case_closed_to_the_user(sandbox: Sandbox) -> None:
+async def test_case_closed_to_the_user(sandbox: Sandbox) -> None:
     case = await sandbox.case("secret")
     for path in (f"/api/v2/processos/{case['masked']}", await sandbox.path("secret")):
         reply = await sandbox.get(path)
@@ -59,7 +59,7 @@ async def test_08_case_closed_to_the_user(sandbox: Sandbox) -> None:
     assert "não possui acesso ao processo" in found.json()["message"]
 
 
-async def test_09_refresh_rotates(sandbox: Sandbox) -> None:
+async def test_refresh_rotates(sandbox: Sandbox) -> None:
     issued = await sandbox.control("tokens", {})
     assert issued["expires_in"] == 28_800
     assert 1_500 < len(issued["access_token"]) < 2_500
@@ -75,7 +75,7 @@ async def test_09_refresh_rotates(sandbox: Sandbox) -> None:
     assert (await refresh(sandbox, fresh["refresh_token"])).status_code == 200
 
 
-async def test_09_failing_token_endpoint(sandbox: Sandbox) -> None:
+async def test_failing_token_endpoint(sandbox: Sandbox) -> None:
     issued = await sandbox.control("tokens", {})
     first = {"mode": "first", "count": 1}
     await sandbox.fault("unavailable_503_json", route="token", when=first)
@@ -84,11 +84,11 @@ async def test_09_failing_token_endpoint(sandbox: Sandbox) -> None:
     await sandbox.fault("connection_reset", route="token", when=first)
     with pytest.raises(httpx2.ReadError):
         await refresh(sandbox, issued["refresh_token"])
-    # The answer was lost on its way, and with it the session.
+    # The response was lost, and with it the session.
     assert (await refresh(sandbox, issued["refresh_token"])).status_code == 400
 
 
-async def test_09_session_ends_after_twelve_hours(sandbox: Sandbox) -> None:
+async def test_session_ends_after_twelve_hours(sandbox: Sandbox) -> None:
     issued = await sandbox.control("tokens", {})
     login = claims(issued["access_token"])["auth_time"]
     assert claims(issued["access_token"])["exp"] == login + 28_800
@@ -105,7 +105,7 @@ async def test_09_session_ends_after_twelve_hours(sandbox: Sandbox) -> None:
     assert (await refresh(sandbox, fresh["refresh_token"])).status_code == 400
 
 
-async def test_09_token_dies_in_the_middle(sandbox: Sandbox) -> None:
+async def test_token_dies_in_the_middle(sandbox: Sandbox) -> None:
     issued = (await sandbox.control("tokens", {"max_requests": 2}))["access_token"]
     assert [await works(sandbox, issued) for _ in range(3)] == [True, True, False]
     one, other = [(await sandbox.control("tokens", {}))["access_token"] for _ in range(2)]
@@ -118,7 +118,7 @@ async def test_09_token_dies_in_the_middle(sandbox: Sandbox) -> None:
     assert await works(sandbox, "sandbox-demo-token")
 
 
-async def test_10_firewall(sandbox: Sandbox) -> None:
+async def test_firewall(sandbox: Sandbox) -> None:
     await sandbox.control("switches", {"firewall": "html"})
     for headers in ({}, {"User-Agent": "Mozilla/5.0"}):
         reply = await sandbox.binary(token=None, headers=headers)

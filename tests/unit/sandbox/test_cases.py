@@ -1,4 +1,4 @@
-"""Making cases over the control routes, and that everything comes again the same."""
+"""Creating cases by the control routes, and their reproducibility."""
 
 import asyncio
 import hashlib
@@ -12,8 +12,8 @@ from tests.unit.sandbox.driver import Sandbox, started
 
 @pytest.mark.parametrize("shape", ["simple", "listed-twice", "two-instances"])
 async def test_make_a_case(sandbox: Sandbox, shape: str) -> None:
-    wish = {"documents": 10, "size_bytes": 5000, "shape": shape}
-    case = await sandbox.control("cases", wish)
+    body = {"documents": 10, "size_bytes": 5000, "shape": shape}
+    case = await sandbox.control("cases", body)
     assert case["total"] == len(case["documents"]) == 10
     for document in case["documents"]:
         assert document["size"] == 5000
@@ -26,20 +26,20 @@ async def test_make_a_case(sandbox: Sandbox, shape: str) -> None:
 
 
 async def test_make_a_case_of_a_given_number(sandbox: Sandbox) -> None:
-    wish: dict[str, Any] = {"number": "9990888-55.2024.4.03.6100", "documents": 2}
-    wrong = await sandbox.http.post("/control/cases", json=wish)
+    body: dict[str, Any] = {"number": "9990888-55.2024.4.03.6100", "documents": 2}
+    wrong = await sandbox.http.post("/control/cases", json=body)
     assert wrong.status_code == 422
     assert "check digits" in wrong.text
-    wish["number"] = "9990777-21.2024.4.03.6100"
-    first = await sandbox.control("cases", wish)
-    other = await sandbox.control("cases", wish | {"seed": 1})
+    body["number"] = "9990777-21.2024.4.03.6100"
+    first = await sandbox.control("cases", body)
+    other = await sandbox.control("cases", body | {"seed": 1})
     assert [d["uuid"] for d in first["documents"]] == [d["uuid"] for d in other["documents"]]
     assert first["documents"] != other["documents"]
     taken = {"number": (await sandbox.case("demo"))["number"], "documents": 1}
     assert (await sandbox.http.post("/control/cases", json=taken)).status_code == 409
 
 
-async def test_the_same_after_a_restart() -> None:
+async def test_cases_are_the_same_after_a_restart() -> None:
     names = ("demo", "listed-twice", "two-instances", "thousand", "odd-addresses")
     runs = []
     for _ in range(2):
@@ -52,7 +52,7 @@ async def test_the_same_after_a_restart() -> None:
     assert runs[0] == runs[1]
 
 
-async def test_sigterm_ends_it_within_two_seconds() -> None:
+async def test_sigterm_ends_the_sandbox_within_two_seconds() -> None:
     async with started() as own:
         path = await own.path()
         await own.fault("hang")

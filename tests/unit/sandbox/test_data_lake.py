@@ -7,7 +7,7 @@ from tests.unit.sandbox.driver import Sandbox
 BASE = "/processo-api/api/v1/processos"
 
 
-async def test_a_case_and_its_parts(sandbox: Sandbox) -> None:
+async def test_case_and_its_parts(sandbox: Sandbox) -> None:
     """(S14) The same documents as at the portal, by `id` and without hrefs."""
     case = await sandbox.case("two-instances")
     (item,) = (await sandbox.get(f"{BASE}/{case['number']}")).json()
@@ -24,7 +24,7 @@ async def test_a_case_and_its_parts(sandbox: Sandbox) -> None:
     assert found.json()["content"][0]["numeroProcesso"] == case["masked"]
 
 
-async def test_a_file_and_its_text(sandbox: Sandbox) -> None:
+async def test_file_and_its_text(sandbox: Sandbox) -> None:
     case = await sandbox.case("small")
     first = case["documents"][0]
     path = f"{BASE}/{case['number']}/documentos/{first['uuid']}"
@@ -35,7 +35,7 @@ async def test_a_file_and_its_text(sandbox: Sandbox) -> None:
     assert (await sandbox.control("counters"))["documents"] == {first["uuid"]: 2}
 
 
-async def test_an_address_is_there_at_the_second_asking(sandbox: Sandbox) -> None:
+async def test_file_url_is_available_at_the_second_request(sandbox: Sandbox) -> None:
     case = await sandbox.case("small")
     first = case["documents"][0]
     path = f"{BASE}/{case['number']}/documentos/{first['uuid']}/binario-url"

@@ -1,4 +1,4 @@
-"""What the documentation says of the source and the sandbox is there."""
+"""The documentation of the sandbox lists every case and fault."""
 
 from pathlib import Path
 

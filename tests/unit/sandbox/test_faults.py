@@ -1,4 +1,4 @@
-"""Faults of documents, scripted by name: items 20 to 28."""
+"""Faults of documents."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ async def small_file(sandbox: Sandbox) -> str:
     return f"/api/v2/processos/{case['masked']}/documentos/{uuid}/binario"
 
 
-async def test_20_codex_500(sandbox: Sandbox) -> None:
+async def test_codex_500(sandbox: Sandbox) -> None:
     await sandbox.fault("codex_500", process="small", document=0)
     path = await sandbox.path()
     for _ in range(2):
@@ -42,7 +42,7 @@ async def test_20_codex_500(sandbox: Sandbox) -> None:
     assert (await sandbox.binary("small", 1)).status_code == 200
 
 
-async def test_20_codex_500_for_an_unknown_case(sandbox: Sandbox) -> None:
+async def test_codex_500_for_an_unknown_case(sandbox: Sandbox) -> None:
     await sandbox.control("switches", {"unknown": "codex_500"})
     number = "9990778-06.2024.4.03.6100"
     assert (await sandbox.get(f"/api/v2/processos/{number}")).status_code == 500
@@ -59,7 +59,7 @@ async def test_20_codex_500_for_an_unknown_case(sandbox: Sandbox) -> None:
         ("unavailable_503_json", 503, "application/json"),
     ],
 )
-async def test_21_gateway_errors(sandbox: Sandbox, fault: str, status: int, kind: str) -> None:
+async def test_gateway_errors(sandbox: Sandbox, fault: str, status: int, kind: str) -> None:
     await sandbox.fault(fault)
     reply = await sandbox.binary()
     assert reply.status_code == status
@@ -68,7 +68,7 @@ async def test_21_gateway_errors(sandbox: Sandbox, fault: str, status: int, kind
     assert found.status_code == status
 
 
-async def test_22_rate_limited(sandbox: Sandbox) -> None:
+async def test_rate_limited(sandbox: Sandbox) -> None:
     await sandbox.fault("rate_limited", when={"mode": "first", "count": 1})
     path = await sandbox.path()
     reply = await sandbox.get(path)
@@ -91,7 +91,7 @@ async def test_22_rate_limited(sandbox: Sandbox) -> None:
         ("empty_200", ""),
     ],
 )
-async def test_23_status_200_without_the_file(sandbox: Sandbox, fault: str, text: str) -> None:
+async def test_status_200_without_the_file(sandbox: Sandbox, fault: str, text: str) -> None:
     await sandbox.fault(fault)
     reply = await sandbox.binary()
     assert reply.status_code == 200
@@ -102,7 +102,7 @@ async def test_23_status_200_without_the_file(sandbox: Sandbox, fault: str, text
         assert reply.content == b""
 
 
-async def test_24_cut_connection(sandbox: Sandbox) -> None:
+async def test_cut_connection(sandbox: Sandbox) -> None:
     path = await small_file(sandbox)
     await sandbox.fault("truncated", parameters={"after_bytes": 7000})
     received: list[bytes] = []
@@ -120,7 +120,7 @@ async def receive(sandbox: Sandbox, path: str, received: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("difference", [5, -5])
-async def test_24_size_mismatch(sandbox: Sandbox, difference: int) -> None:
+async def test_size_mismatch(sandbox: Sandbox, difference: int) -> None:
     path = await small_file(sandbox)
     await sandbox.fault("size_mismatch", parameters={"bytes": difference})
     reply = await sandbox.get(path)
@@ -128,7 +128,7 @@ async def test_24_size_mismatch(sandbox: Sandbox, difference: int) -> None:
     assert reply.headers["content-length"] == str(20_000 + difference)
 
 
-async def test_24_size_mismatch_with_other_bytes_each_time(sandbox: Sandbox) -> None:
+async def test_size_mismatch_with_other_bytes_each_time(sandbox: Sandbox) -> None:
     path = await small_file(sandbox)
     await sandbox.fault("size_mismatch_unequal")
     replies = [(await sandbox.get(path)).content for _ in range(3)]
@@ -136,7 +136,7 @@ async def test_24_size_mismatch_with_other_bytes_each_time(sandbox: Sandbox) -> 
     assert len(set(replies)) == 3
 
 
-async def test_24_short_content_length(sandbox: Sandbox) -> None:
+async def test_short_content_length(sandbox: Sandbox) -> None:
     path = await small_file(sandbox)
     plain = (await sandbox.get(path)).content
     await sandbox.fault("short_content_length", parameters={"bytes": 5000})
@@ -144,7 +144,7 @@ async def test_24_short_content_length(sandbox: Sandbox) -> None:
     assert (reply.headers["content-length"], reply.content) == ("5000", plain[:5000])
 
 
-async def test_24_compressed_whole_and_cut(sandbox: Sandbox) -> None:
+async def test_compressed_whole_and_cut(sandbox: Sandbox) -> None:
     path = await small_file(sandbox)
     plain = (await sandbox.get(path)).content
     whole = await sandbox.fault("gzip")
@@ -178,7 +178,7 @@ async def test_24_compressed_whole_and_cut(sandbox: Sandbox) -> None:
     ],
 )
 @pytest.mark.parametrize("sized", [True, False])
-async def test_23_pages_that_are_no_documents_with_and_without_a_size(
+async def test_pages_that_are_no_documents_with_and_without_a_size(
     sandbox: Sandbox, fault: str, text: str, sized: bool
 ) -> None:
     await sandbox.fault(fault, document=0, process="small")
@@ -191,7 +191,7 @@ async def test_23_pages_that_are_no_documents_with_and_without_a_size(
     assert text not in (await sandbox.binary("small", 1)).text[:400]
 
 
-async def test_22_retry_after_as_a_date(sandbox: Sandbox) -> None:
+async def test_retry_after_as_a_date(sandbox: Sandbox) -> None:
     await sandbox.fault("retry_after_date", parameters={"seconds": 90})
     reply = await sandbox.binary()
     at = parsedate_to_datetime(reply.headers["retry-after"])
@@ -199,7 +199,7 @@ async def test_22_retry_after_as_a_date(sandbox: Sandbox) -> None:
     assert 30 < (at - datetime.now(UTC)).total_seconds() < 100
 
 
-async def test_11_redirects(sandbox: Sandbox) -> None:
+async def test_redirects(sandbox: Sandbox) -> None:
     path = await sandbox.path()
     plain = (await sandbox.get(path)).content
 
@@ -239,7 +239,7 @@ async def test_other_statuses_and_not_founds(sandbox: Sandbox) -> None:
     assert (reply.status_code, reply.headers["content-type"]) == (404, "text/html")
 
 
-async def test_26_a_trickle_of_less_than_ten_bytes_a_second(sandbox: Sandbox) -> None:
+async def test_trickle_below_ten_bytes_per_second(sandbox: Sandbox) -> None:
     path = await small_file(sandbox)
     await sandbox.fault("trickle", parameters={"bytes_per_second": 4})
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -254,7 +254,7 @@ async def test_26_a_trickle_of_less_than_ten_bytes_a_second(sandbox: Sandbox) ->
     assert time.monotonic() - begun >= 0.4
 
 
-async def test_24_chunked(sandbox: Sandbox) -> None:
+async def test_chunked(sandbox: Sandbox) -> None:
     path = await small_file(sandbox)
     plain = await sandbox.get(path)
     chunked = await sandbox.fault("chunked_no_length")
@@ -268,7 +268,7 @@ async def test_24_chunked(sandbox: Sandbox) -> None:
         await sandbox.get(path)
 
 
-async def test_25_content_types(sandbox: Sandbox) -> None:
+async def test_content_types(sandbox: Sandbox) -> None:
     types = {}
     case = await sandbox.case("demo")
     for document in case["documents"]:
@@ -290,7 +290,7 @@ async def test_25_content_types(sandbox: Sandbox) -> None:
     assert "content-type" not in (await sandbox.get(path)).headers
 
 
-async def test_26_slow_first_byte_and_trickle(sandbox: Sandbox) -> None:
+async def test_slow_first_byte_and_trickle(sandbox: Sandbox) -> None:
     path = await small_file(sandbox)
     slow = await sandbox.fault("slow_first_byte", parameters={"seconds": 0.3})
     begun = time.monotonic()
@@ -304,7 +304,9 @@ async def test_26_slow_first_byte_and_trickle(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("fault", ["hang", "stall"])
-async def test_26_silence_ends_when_the_client_goes(sandbox: Sandbox, fault: str) -> None:
+async def test_hanging_response_ends_when_the_client_disconnects(
+    sandbox: Sandbox, fault: str
+) -> None:
     path = await small_file(sandbox)
     await sandbox.fault(fault)
     with pytest.raises(httpx2.ReadTimeout):
@@ -315,7 +317,7 @@ async def test_26_silence_ends_when_the_client_goes(sandbox: Sandbox, fault: str
 
 
 @pytest.mark.parametrize("parameters", [{}, {"after_bytes": 5000}])
-async def test_26_reset(sandbox: Sandbox, parameters: dict[str, Any]) -> None:
+async def test_reset(sandbox: Sandbox, parameters: dict[str, Any]) -> None:
     path = await small_file(sandbox)
     await sandbox.fault("connection_reset", parameters=parameters)
     with pytest.raises(httpx2.ReadError) as raised:
@@ -329,7 +331,7 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-async def test_27_secret_piece(sandbox: Sandbox) -> None:
+async def test_secret_piece(sandbox: Sandbox) -> None:
     await sandbox.fault("secret_piece_403", process="small", document=2)
     reply = await sandbox.binary("small", 2)
     assert reply.status_code == 403
@@ -337,7 +339,7 @@ async def test_27_secret_piece(sandbox: Sandbox) -> None:
     assert (await sandbox.binary("small", 3)).status_code == 200
 
 
-async def test_27_piece_withheld(sandbox: Sandbox) -> None:
+async def test_piece_withheld(sandbox: Sandbox) -> None:
     before = (await sandbox.detail("small"))["tramitacaoAtual"]
     await sandbox.fault("piece_withheld", process="small", document=2)
     after = (await sandbox.detail("small"))["tramitacaoAtual"]
@@ -346,7 +348,7 @@ async def test_27_piece_withheld(sandbox: Sandbox) -> None:
     assert any("sob sigilo" in movement["descricao"] for movement in after["movimentos"])
 
 
-async def test_27_case_becomes_secret(sandbox: Sandbox) -> None:
+async def test_case_becomes_secret(sandbox: Sandbox) -> None:
     await sandbox.detail("small")
     await sandbox.fault("becomes_secret", process="small")
     reply = await sandbox.binary("small")
@@ -355,14 +357,14 @@ async def test_27_case_becomes_secret(sandbox: Sandbox) -> None:
     assert (await sandbox.binary("demo")).status_code != 401
 
 
-async def test_28_id_that_is_no_uuid(sandbox: Sandbox) -> None:
+async def test_id_that_is_no_uuid(sandbox: Sandbox) -> None:
     case = await sandbox.case("small")
     for wrong in ("10000000012", "PG5RP_1"):
         reply = await sandbox.get(f"/api/v2/processos/{case['number']}/documentos/{wrong}/binario")
         assert reply.status_code == 400
 
 
-async def test_faults_strike_first_times_skipping_and_each(sandbox: Sandbox) -> None:
+async def test_faults_apply_to_the_first_requests_with_skip_and_each(sandbox: Sandbox) -> None:
     paths = [await sandbox.path("small", index) for index in range(2)]
 
     async def statuses(times: int) -> list[int]:
@@ -378,7 +380,7 @@ async def test_faults_strike_first_times_skipping_and_each(sandbox: Sandbox) -> 
     assert (entry["id"], entry["fitted"], entry["struck"]) == (added, 4, 2)
 
 
-async def test_random_faults_are_the_same_again(sandbox: Sandbox) -> None:
+async def test_random_faults_are_reproducible(sandbox: Sandbox) -> None:
     path = await sandbox.path()
     runs = []
     for seed in (1, 1, 2):

@@ -1,4 +1,4 @@
-"""The files open: their structure is that of their format, and their size is the one asked for."""
+"""Generated files are valid for their format and have the requested size."""
 
 import email
 import io
@@ -35,7 +35,7 @@ def check_pdf(data: bytes) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(size=st.integers(1_200, 3_000_000))
-def test_18_pdf(size: int) -> None:
+def test_pdf(size: int) -> None:
     made = files.pdf("Ensaio (1)", size)
     data = made.read()
     assert len(data) == made.size == size
@@ -43,7 +43,7 @@ def test_18_pdf(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [127, 3_742, 122_912])
-def test_18_html_fragment(size: int) -> None:
+def test_html_fragment(size: int) -> None:
     data = files.html("Ensaio", size).read()
     assert len(data) == size
     assert data.startswith(b"<div style=")
@@ -51,14 +51,14 @@ def test_18_html_fragment(size: int) -> None:
     assert b"<!doctype" not in data.lower()
 
 
-def test_18_rtf() -> None:
+def test_rtf() -> None:
     data = files.rtf("Ensaio", 9_307).read()
     assert len(data) == 9_307
     assert data.startswith(b"{\\rtf1")
     assert data.count(b"{") == data.count(b"}")
 
 
-def test_18_docx() -> None:
+def test_docx() -> None:
     with zipfile.ZipFile(io.BytesIO(files.docx("Ensaio 7").read())) as archive:
         assert archive.testzip() is None
         parts = {name: ElementTree.fromstring(archive.read(name)) for name in archive.namelist()}
@@ -66,7 +66,7 @@ def test_18_docx() -> None:
     assert "[Content_Types].xml" in parts
 
 
-def test_18_png() -> None:
+def test_png() -> None:
     data = files.png("Ensaio", side=16).read()
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     at, pixels, kinds = 8, b"", []
@@ -82,7 +82,7 @@ def test_18_png() -> None:
     assert len(zlib.decompress(pixels)) == 16 * 17
 
 
-def test_18_jpeg() -> None:
+def test_jpeg() -> None:
     data = files.jpeg("Ensaio").read()
     assert data.startswith(b"\xff\xd8")
     assert data.endswith(b"\xff\xd9")
@@ -102,7 +102,7 @@ def test_large_content_is_streamed_in_blocks() -> None:
     check_pdf(b"".join(chunks))
 
 
-def test_18_media_are_what_they_say() -> None:
+def test_media_are_what_they_say() -> None:
     with wave.open(io.BytesIO(files.wav("Ensaio 1", 80_000).read())) as heard:
         assert (heard.getframerate(), heard.getnchannels()) == (8_000, 1)
         assert heard.getnframes() > 79_000
@@ -120,7 +120,7 @@ def test_18_media_are_what_they_say() -> None:
     assert (place, kinds) == (len(movie), [b"ftyp", b"moov", b"free", b"free"])
 
 
-def test_18_drawing_letter_and_archive() -> None:
+def test_drawing_letter_and_archive() -> None:
     root = ElementTree.fromstring(files.svg("Ensaio").read())
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     letter = email.message_from_bytes(files.mail("Ensaio").read())

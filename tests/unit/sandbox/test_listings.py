@@ -1,4 +1,4 @@
-"""Faults of listings and limits: items 29 to 31."""
+"""Faults of listings, changes of cases, and rate limits."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ PORTFOLIO = {"cpfCnpjParte": "00000000272"}
 
 
 async def all_pages(sandbox: Sandbox) -> tuple[list[int], object]:
-    """The sizes of the pages, and what the page after the last answers."""
+    """The sizes of the pages, and the response to the page after the last."""
     asked = dict(PORTFOLIO)
     sizes: list[int] = []
     for _ in range(10):
@@ -36,18 +36,18 @@ async def all_pages(sandbox: Sandbox) -> tuple[list[int], object]:
         ("search_end_null", (200, None)),
     ],
 )
-async def test_29_end_of_pages(sandbox: Sandbox, fault: str | None, end: object) -> None:
+async def test_end_of_pages(sandbox: Sandbox, fault: str | None, end: object) -> None:
     if fault is not None:
         await sandbox.fault(fault)
     assert await all_pages(sandbox) == ([100, 100, 50], end)
 
 
-async def test_29_failing_middle_page(sandbox: Sandbox) -> None:
+async def test_failing_middle_page(sandbox: Sandbox) -> None:
     await sandbox.fault("search_page_fails", parameters={"page": 2})
     assert await all_pages(sandbox) == ([100], (503, "absent"))
 
 
-async def test_29_one_item_per_run(sandbox: Sandbox) -> None:
+async def test_one_item_per_run(sandbox: Sandbox) -> None:
     await sandbox.fault("search_split_item")
     asked = {"numeroProcesso": (await sandbox.case("two-instances"))["number"]}
     content = (await sandbox.get(PATH, params=asked)).json()["content"]
@@ -69,7 +69,7 @@ async def test_29_one_item_per_run(sandbox: Sandbox) -> None:
         ("outroNomeParte", "Fulana 239 de Tal", 1),
     ],
 )
-async def test_02_known_filters_are_obeyed(
+async def test_known_filters_are_obeyed(
     sandbox: Sandbox, name: str, value: str, found: int
 ) -> None:
     reply = await sandbox.get(PATH, params={name: value})
@@ -77,7 +77,7 @@ async def test_02_known_filters_are_obeyed(
     assert reply.status_code == (200 if found else 404)
 
 
-async def test_02_movements_link_documents_and_have_types(sandbox: Sandbox) -> None:
+async def test_movements_link_documents_and_have_types(sandbox: Sandbox) -> None:
     """(S15) The detail has neither."""
     item = await sandbox.detail("small")
     plain = item["tramitacaoAtual"]["movimentos"]
@@ -124,7 +124,7 @@ async def test_details_in_other_shapes(sandbox: Sandbox) -> None:
     assert lake["situacaoAtual"] is None
 
 
-async def test_a_listing_is_nested_deep(sandbox: Sandbox) -> None:
+async def test_detail_can_be_nested_deep(sandbox: Sandbox) -> None:
     reply = await faulty_detail(sandbox, "nested")
     deep, depth = reply.json()[0]["aninhado"], 1
     while deep:
@@ -148,7 +148,7 @@ async def test_json_in_another_charset(sandbox: Sandbox) -> None:
     assert reply.headers["content-type"] == "application/json"
 
 
-async def test_an_answer_about_another_number(sandbox: Sandbox) -> None:
+async def test_detail_can_have_another_number(sandbox: Sandbox) -> None:
     await sandbox.fault("other_number", route="search")
     usual = await sandbox.detail("small")
     asked = {"numeroProcesso": usual["numeroProcesso"]}
@@ -156,7 +156,7 @@ async def test_an_answer_about_another_number(sandbox: Sandbox) -> None:
     assert hit["numeroProcesso"] != usual["numeroProcesso"]
 
 
-async def test_30_change_over_time(sandbox: Sandbox) -> None:
+async def test_change_over_time(sandbox: Sandbox) -> None:
     before = (await sandbox.detail("small"))["tramitacaoAtual"]["documentos"]
     await sandbox.control("cases/small/change", {"add": 2, "remove": 3, "move": 5})
     after = (await sandbox.detail("small"))["tramitacaoAtual"]["documentos"]
@@ -174,7 +174,7 @@ async def test_30_change_over_time(sandbox: Sandbox) -> None:
     assert (await sandbox.detail("small"))["tramitacaoAtual"]["documentos"] == before
 
 
-async def test_30_a_file_is_replaced(sandbox: Sandbox) -> None:
+async def test_file_can_be_replaced(sandbox: Sandbox) -> None:
     before = await sandbox.case("small")
     after = await sandbox.control("cases/small/change", {"replace": 3})
     changed = [
@@ -192,7 +192,7 @@ async def test_30_a_file_is_replaced(sandbox: Sandbox) -> None:
     assert await sandbox.case("small") == before
 
 
-async def test_31_burst(sandbox: Sandbox) -> None:
+async def test_burst(sandbox: Sandbox) -> None:
     path = await sandbox.path()
     await sandbox.control("burst", {"max_per_second": 5})
     replies = await asyncio.gather(*(sandbox.get(path) for _ in range(12)))

@@ -1,4 +1,4 @@
-"""Counters and the request log: item 32."""
+"""Counters and the request log."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,7 @@ import hashlib
 from tests.unit.sandbox.driver import TOKEN, Sandbox
 
 
-async def test_32_counts(sandbox: Sandbox) -> None:
+async def test_counts(sandbox: Sandbox) -> None:
     paths = [await sandbox.path("small", index) for index in (0, 1)]
     for path in (*paths, paths[0], "/consulta"):
         await sandbox.get(path)
@@ -23,7 +23,7 @@ async def test_32_counts(sandbox: Sandbox) -> None:
     assert (await sandbox.control("counters"))["requests_total"] == 0
 
 
-async def test_32_in_flight(sandbox: Sandbox) -> None:
+async def test_in_flight(sandbox: Sandbox) -> None:
     small = [await sandbox.path("small", index) for index in range(4)]
     demo = [await sandbox.path("demo", index) for index in range(2)]
     await sandbox.fault("hang")
@@ -46,7 +46,7 @@ async def test_32_in_flight(sandbox: Sandbox) -> None:
     assert (await sandbox.control("counters"))["in_flight_max"] == 6
 
 
-async def test_32_request_log(sandbox: Sandbox) -> None:
+async def test_request_log(sandbox: Sandbox) -> None:
     path = await sandbox.path()
     reply = await sandbox.get(path)
     await sandbox.get("/consulta")
@@ -67,7 +67,7 @@ async def test_latency_is_the_documents_only(sandbox: Sandbox) -> None:
     assert detail["seconds"] < 0.2 <= document["seconds"]
 
 
-async def test_32_request_log_names_the_faults_that_struck(sandbox: Sandbox) -> None:
+async def test_request_log_names_the_faults_that_struck(sandbox: Sandbox) -> None:
     path = await sandbox.path()
     await sandbox.fault("stub_codex_down", when={"mode": "first", "count": 1})
     await sandbox.get(path)

@@ -1,11 +1,11 @@
-"""Routing and the happy path: items 1 to 6 of the facts' list."""
+"""Routes of the portal and their regular responses."""
 
 import hashlib
 
 from tests.unit.sandbox.driver import Sandbox
 
 
-async def test_01_detail_by_masked_or_bare_number(sandbox: Sandbox) -> None:
+async def test_detail_by_masked_or_bare_number(sandbox: Sandbox) -> None:
     case = await sandbox.case("small")
     masked = await sandbox.get(f"/api/v2/processos/{case['masked']}")
     bare = await sandbox.get(f"/api/v2/processos/{case['number']}")
@@ -18,28 +18,28 @@ async def test_01_detail_by_masked_or_bare_number(sandbox: Sandbox) -> None:
         assert document["hrefTexto"].startswith(prefix)
 
 
-async def test_02_search_pages_by_joined_search_after(sandbox: Sandbox) -> None:
+async def test_search_pages_by_joined_search_after(sandbox: Sandbox) -> None:
     path = "/api/v2/processos/"
     asked = {"cpfCnpjParte": "00000000272", "size": "7", "naoExiste": "x"}
     first = (await sandbox.get(path, params=asked)).json()
     assert (first["total"], first["numberOfElements"], len(first["content"])) == (250, 100, 100)
-    moment, last = first["searchAfter"]
-    assert isinstance(moment, int)
+    time, last = first["searchAfter"]
+    assert isinstance(time, int)
     assert isinstance(last, str)
-    second = await sandbox.get(path, params=asked | {"searchAfter": f"{moment},{last}"})
+    second = await sandbox.get(path, params=asked | {"searchAfter": f"{time},{last}"})
     assert second.json()["content"][0] not in first["content"]
     assert "documentos" not in first["content"][0]["tramitacoes"][0]
-    for wrong in (f'[{moment},"{last}"]', f"[{moment}],{last}", last, f"{moment};{last}"):
+    for wrong in (f'[{time},"{last}"]', f"[{time}],{last}", last, f"{time};{last}"):
         refused = await sandbox.get(path, params=asked | {"searchAfter": wrong})
         assert refused.status_code == 404
 
 
-async def test_02_search_ignores_unknown_filters(sandbox: Sandbox) -> None:
+async def test_search_ignores_unknown_filters(sandbox: Sandbox) -> None:
     everything = (await sandbox.get("/api/v2/processos", params={"naoExiste": "1"})).json()
     assert everything["total"] > 250
 
 
-async def test_02_search_by_number(sandbox: Sandbox) -> None:
+async def test_search_by_number(sandbox: Sandbox) -> None:
     case = await sandbox.case("two-instances")
     for number in (case["masked"], case["number"]):
         page = (await sandbox.get("/api/v2/processos", params={"numeroProcesso": number})).json()
@@ -48,7 +48,7 @@ async def test_02_search_by_number(sandbox: Sandbox) -> None:
         assert "searchAfter" not in page
 
 
-async def test_03_binary_has_the_listed_length_and_the_true_hash(sandbox: Sandbox) -> None:
+async def test_binary_has_the_listed_length_and_the_true_hash(sandbox: Sandbox) -> None:
     case = await sandbox.case("small")
     listed = (await sandbox.detail("small"))["tramitacaoAtual"]["documentos"]
     for truth, document in zip(case["documents"], listed, strict=True):
@@ -59,7 +59,7 @@ async def test_03_binary_has_the_listed_length_and_the_true_hash(sandbox: Sandbo
         assert not {"etag", "accept-ranges", "content-disposition"} & set(reply.headers)
 
 
-async def test_03_text_plain_or_wrapped(sandbox: Sandbox) -> None:
+async def test_text_plain_or_wrapped(sandbox: Sandbox) -> None:
     path = await sandbox.path(form="texto")
     plain = await sandbox.get(path)
     assert plain.headers["content-type"] == "text/plain; charset=utf-8"
@@ -67,7 +67,7 @@ async def test_03_text_plain_or_wrapped(sandbox: Sandbox) -> None:
     assert (await sandbox.get(path)).json() == {"texto": plain.text}
 
 
-async def test_04_gateway_404(sandbox: Sandbox) -> None:
+async def test_gateway_404(sandbox: Sandbox) -> None:
     case = await sandbox.case("small")
     base = f"/api/v2/processos/{case['masked']}"
     document = f"documentos/{case['documents'][0]['uuid']}"
@@ -79,7 +79,7 @@ async def test_04_gateway_404(sandbox: Sandbox) -> None:
         assert (body["error"], body["message"], body["path"]) == ("Not Found", "", f"{base}/{end}")
 
 
-async def test_05_shell_outside_the_api(sandbox: Sandbox) -> None:
+async def test_shell_outside_the_api(sandbox: Sandbox) -> None:
     inside = await sandbox.path()
     for path in ("/", "/consulta", inside.removeprefix("/api/v2")):
         for token in (None, "wrong", "sandbox-demo-token"):
@@ -90,7 +90,7 @@ async def test_05_shell_outside_the_api(sandbox: Sandbox) -> None:
             assert "<app-root" in reply.text
 
 
-async def test_06_no_cookie_is_needed(sandbox: Sandbox) -> None:
+async def test_no_cookie_is_needed(sandbox: Sandbox) -> None:
     plain = await sandbox.binary()
     assert "set-cookie" not in plain.headers
     await sandbox.control("switches", {"session_cookie": True})

@@ -1,4 +1,4 @@
-"""The shapes of the data: items 11 to 19."""
+"""The shapes of the sandbox's data."""
 
 import hashlib
 import re
@@ -15,11 +15,11 @@ def listed(run: dict[str, Any]) -> list[dict[str, Any]]:
     return documents
 
 
-async def test_11_one_listing(sandbox: Sandbox) -> None:
+async def test_one_listing(sandbox: Sandbox) -> None:
     assert "tramitacoes" not in await sandbox.detail("small")
 
 
-async def test_11_two_instances(sandbox: Sandbox) -> None:
+async def test_two_instances(sandbox: Sandbox) -> None:
     item = await sandbox.detail("two-instances")
     second, (first,) = item["tramitacaoAtual"], item["tramitacoes"]
     assert (second["grau"]["sigla"], first["grau"]["sigla"]) == ("G2", "G1")
@@ -30,13 +30,13 @@ async def test_11_two_instances(sandbox: Sandbox) -> None:
     for document in case["documents"]:
         hashes[document["instance"] == "G2"].add(document["sha256"])
     assert hashes[True] & hashes[False]
-    # A copy lies at the same moment as its original.
-    moments = {document["dataHoraJuntada"] for document in listed(first)}
-    copies = [document for document in listed(second) if document["dataHoraJuntada"] in moments]
+    # A copy has the same time as its original.
+    times = {document["dataHoraJuntada"] for document in listed(first)}
+    copies = [document for document in listed(second) if document["dataHoraJuntada"] in times]
     assert len(copies) == 4
 
 
-async def test_11_listed_twice(sandbox: Sandbox) -> None:
+async def test_listed_twice(sandbox: Sandbox) -> None:
     item = await sandbox.detail("listed-twice")
     current, (copy,) = item["tramitacaoAtual"], item["tramitacoes"]
     assert current["idFonteDadosCodex"] != copy["idFonteDadosCodex"]
@@ -55,7 +55,7 @@ async def test_11_listed_twice(sandbox: Sandbox) -> None:
     assert same[0].content == same[1].content
 
 
-async def test_12_distributions_and_judging_bodies(sandbox: Sandbox) -> None:
+async def test_distributions_and_judging_bodies(sandbox: Sandbox) -> None:
     item = await sandbox.detail("two-instances")
     assert "distribuicoes" not in item["tramitacaoAtual"]
     assert "distribuicao" not in item["tramitacoes"][0]
@@ -65,7 +65,7 @@ async def test_12_distributions_and_judging_bodies(sandbox: Sandbox) -> None:
     assert isinstance(page.json()["content"][0]["tramitacoes"][0]["orgaoJulgador"], dict)
 
 
-async def test_13_documents_of_the_demo(sandbox: Sandbox) -> None:
+async def test_documents_of_the_demo(sandbox: Sandbox) -> None:
     item = await sandbox.detail("demo")
     documents = listed(item["tramitacaoAtual"])
     assert len(documents) == 43
@@ -84,7 +84,7 @@ async def test_13_documents_of_the_demo(sandbox: Sandbox) -> None:
         assert any(re.search(wanted, name) for name in names), wanted
 
 
-async def test_13_demo_41_of_43_can_be_had(sandbox: Sandbox) -> None:
+async def test_demo_has_41_of_43_documents_available(sandbox: Sandbox) -> None:
     case = await sandbox.case("demo")
     assert (case["total"], case["available"]) == (43, 41)
     assert case["size"] < 20_000_000
@@ -99,7 +99,7 @@ async def test_13_demo_41_of_43_can_be_had(sandbox: Sandbox) -> None:
     assert sorted(statuses) == [200] * 41 + [403, 500]
 
 
-async def test_14_odd_addresses(sandbox: Sandbox) -> None:
+async def test_odd_addresses(sandbox: Sandbox) -> None:
     documents = listed((await sandbox.detail("odd-addresses"))["tramitacaoAtual"])
     uuid_only, foreign, none, text_only, prefixed, absolute, relative = documents
     assert relative["hrefBinario"].startswith("/processos/")
@@ -115,7 +115,7 @@ async def test_14_odd_addresses(sandbox: Sandbox) -> None:
     assert (await sandbox.get(path)).status_code == 200
 
 
-async def test_15_odd_shapes(sandbox: Sandbox) -> None:
+async def test_odd_shapes(sandbox: Sandbox) -> None:
     odd = (await sandbox.detail("odd-shapes"))["tramitacaoAtual"]
     usual = (await sandbox.detail("small"))["tramitacaoAtual"]
 
@@ -131,7 +131,7 @@ async def test_15_odd_shapes(sandbox: Sandbox) -> None:
     assert "chaveDesconhecida" in odd
 
 
-async def test_15_a_party_is_secret_and_a_judging_body_is_local(sandbox: Sandbox) -> None:
+async def test_secret_party_and_local_judging_body(sandbox: Sandbox) -> None:
     odd = (await sandbox.detail("odd-shapes"))["tramitacaoAtual"]
     assert [party["sigilosa"] for party in odd["partes"]] == [True, False]
     (distribution,) = odd["distribuicao"]
@@ -139,7 +139,7 @@ async def test_15_a_party_is_secret_and_a_judging_body_is_local(sandbox: Sandbox
     assert distribution["orgaoJulgadorLocal"]["nome"]
 
 
-async def test_11_many_instances(sandbox: Sandbox) -> None:
+async def test_many_instances(sandbox: Sandbox) -> None:
     """(S15) Five instances, the special court's and the superior one's among them."""
     item = await sandbox.detail("many-instances")
     runs = [item["tramitacaoAtual"], *item["tramitacoes"]]
@@ -147,7 +147,7 @@ async def test_11_many_instances(sandbox: Sandbox) -> None:
     assert [len(listed(run)) for run in runs] == [4] * 5
 
 
-async def test_11_sources_that_name_the_instance_otherwise(sandbox: Sandbox) -> None:
+async def test_sources_name_the_instance_differently(sandbox: Sandbox) -> None:
     """(S15) One gives `grau`, the other `instancia`."""
     item = await sandbox.detail("listed-otherwise")
     current, (copy,) = item["tramitacaoAtual"], item["tramitacoes"]
@@ -156,7 +156,7 @@ async def test_11_sources_that_name_the_instance_otherwise(sandbox: Sandbox) -> 
     assert (await sandbox.case("listed-otherwise"))["total"] == 12
 
 
-async def test_13_every_level_of_secrecy(sandbox: Sandbox) -> None:
+async def test_every_level_of_secrecy(sandbox: Sandbox) -> None:
     documents = listed((await sandbox.detail("secrecies"))["tramitacaoAtual"])
     levels = {document["nivelSigilo"]: document["hrefBinario"] for document in documents}
     assert len(levels) == 8
@@ -166,7 +166,7 @@ async def test_13_every_level_of_secrecy(sandbox: Sandbox) -> None:
         assert reply.status_code == (200 if level in open_ones else 403)
 
 
-async def test_18_media_and_suspicious_words_are_served_as_they_are(sandbox: Sandbox) -> None:
+async def test_media_and_suspicious_words_are_served_as_they_are(sandbox: Sandbox) -> None:
     for name, total in (("media", 6), ("suspicious-words", 7)):
         case = await sandbox.case(name)
         assert (case["total"], case["available"]) == (total, total)
@@ -176,7 +176,7 @@ async def test_18_media_and_suspicious_words_are_served_as_they_are(sandbox: San
             assert reply.headers["content-type"] == document["mime"]
 
 
-async def test_24_a_wrong_listed_size_and_equal_bytes(sandbox: Sandbox) -> None:
+async def test_wrong_listed_size_with_equal_bytes(sandbox: Sandbox) -> None:
     documents = listed((await sandbox.detail("wrong-sizes"))["tramitacaoAtual"])
     for index, document in enumerate(documents):
         one, other = [await sandbox.binary("wrong-sizes", index) for _ in range(2)]
@@ -184,7 +184,7 @@ async def test_24_a_wrong_listed_size_and_equal_bytes(sandbox: Sandbox) -> None:
         assert len(one.content) == document["arquivo"]["tamanho"] - 7
 
 
-async def test_14_text_only(sandbox: Sandbox) -> None:
+async def test_text_only(sandbox: Sandbox) -> None:
     """(S12) The source lists a text and no file."""
     case = await sandbox.case("text-only")
     for document in listed((await sandbox.detail("text-only"))["tramitacaoAtual"]):
@@ -193,24 +193,24 @@ async def test_14_text_only(sandbox: Sandbox) -> None:
         assert hashlib.sha256(text).hexdigest() in {d["text_sha256"] for d in case["documents"]}
 
 
-async def test_27_a_case_whose_downloads_are_all_refused(sandbox: Sandbox) -> None:
+async def test_case_whose_downloads_are_all_refused(sandbox: Sandbox) -> None:
     assert len(listed((await sandbox.detail("refused"))["tramitacaoAtual"])) == 50
     reply = await sandbox.binary("refused", 49)
     assert (reply.status_code, reply.content) == (401, b"")
     assert (await sandbox.binary("small")).status_code == 200
 
 
-async def test_15_moments_without_zone(sandbox: Sandbox) -> None:
+async def test_times_have_no_zone(sandbox: Sandbox) -> None:
     documents = listed((await sandbox.detail("demo"))["tramitacaoAtual"])
-    moments = [document["dataHoraJuntada"] for document in documents]
-    fractions = {len(moment.partition(".")[2]) for moment in moments}
+    times = [document["dataHoraJuntada"] for document in documents]
+    fractions = {len(time.partition(".")[2]) for time in times}
     assert fractions == {0, 1, 2, 3}
-    assert all(datetime.fromisoformat(moment).tzinfo is None for moment in moments)
+    assert all(datetime.fromisoformat(time).tzinfo is None for time in times)
     documents = listed((await sandbox.detail("listed-twice"))["tramitacaoAtual"])
     assert not any("." in document["dataHoraJuntada"] for document in documents)
 
 
-async def test_16_uuids_are_version_5_and_stay(sandbox: Sandbox) -> None:
+async def test_uuids_are_version_5_and_stable(sandbox: Sandbox) -> None:
     first, again = [await sandbox.detail("demo") for _ in range(2)]
     assert first == again
     case = await sandbox.case("demo")
@@ -219,7 +219,7 @@ async def test_16_uuids_are_version_5_and_stay(sandbox: Sandbox) -> None:
     assert len(set(uuids)) == 43
 
 
-async def test_17_equal_content_under_several_documents(sandbox: Sandbox) -> None:
+async def test_equal_content_under_several_documents(sandbox: Sandbox) -> None:
     documents = (await sandbox.case("demo"))["documents"]
     names = ("Decisão.html", "Intimação.html")
     order = [document for document in documents if document["name"] in names]
@@ -227,7 +227,7 @@ async def test_17_equal_content_under_several_documents(sandbox: Sandbox) -> Non
     assert len({document["sha256"] for document in order}) == 1
 
 
-async def test_18_sizes(sandbox: Sandbox) -> None:
+async def test_sizes(sandbox: Sandbox) -> None:
     sizes = [document["size"] for document in (await sandbox.case("demo"))["documents"]]
     assert {21, 127, 122_912, 2_529_587} <= set(sizes)
     totals = {
@@ -244,12 +244,12 @@ async def test_18_sizes(sandbox: Sandbox) -> None:
     assert listed((await sandbox.detail("empty"))["tramitacaoAtual"]) == []
 
 
-async def test_18_ten_thousand_documents(sandbox: Sandbox) -> None:
+async def test_ten_thousand_documents(sandbox: Sandbox) -> None:
     documents = listed((await sandbox.detail("ten-thousand"))["tramitacaoAtual"])
     assert len({document["hrefBinario"] for document in documents}) == 10_000
 
 
-async def test_19_unknown_number(sandbox: Sandbox) -> None:
+async def test_unknown_number(sandbox: Sandbox) -> None:
     number = "9990778-06.2024.4.03.6100"
     path, search = f"/api/v2/processos/{number}", {"numeroProcesso": number}
     for reply in (await sandbox.get(path), await sandbox.get("/api/v2/processos", params=search)):

@@ -1,4 +1,4 @@
-"""The client of the source as the tests of this folder use it, and what a source answers it."""
+"""Clients of the source for the tests of this folder, and replies of a source."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ async def client_of(
     window: float = 60.0,
     store: CredentialStore | None = None,
 ) -> AsyncIterator[SourceClient]:
-    """A client of the server; the token endpoint is the server's, too."""
+    """A client of the server, which also serves the token endpoint."""
     settings = Settings.model_validate(
         {
             "pdpj_base_url": server.origin,
@@ -110,7 +110,7 @@ async def fetch(
     window: float = 60.0,
     **changes: float | str,
 ) -> Downloaded | Refused:
-    """What comes of asking a server of this script for the document."""
+    """Request the document from a server with this script."""
     async with (
         running(script) as server,
         client_of(server, changes=changes, window=window) as client,
@@ -125,7 +125,7 @@ async def arrives(
     expected: int | None = None,
     number: CaseNumber = NUMBER,
 ) -> None:
-    """Show that the document can be downloaded now."""
+    """Assert that the document can be downloaded."""
     outcome = await client.document(number, address, expected, folder)
     assert isinstance(outcome, Downloaded)
     outcome.close()

@@ -1,6 +1,6 @@
-"""Files as courts keep them, with words and shapes that resemble error pages; all synthetic.
+"""Real files whose text or form resembles error pages; all synthetic.
 
-Each row: a name, the body, the type in the listing, the type it is found to be.
+Each row: a name, the body, the listed type, the detected type.
 """
 
 import io
@@ -17,7 +17,7 @@ _HTML = "text/html"
 
 
 def pdf(words: str = "", filling: int = 0) -> bytes:
-    """A PDF as far as its beginning and its end go."""
+    """A PDF with a valid beginning and end."""
     body = f"%PDF-1.7\n1 0 obj << /Title ({words}) >> endobj\n".encode()
     return body + b"% x\n" * (filling // 4) + b"startxref\n9\n%%EOF\n"
 

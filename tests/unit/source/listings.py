@@ -17,7 +17,7 @@ def identity(seed: object) -> str:
 
 
 def document(seed: object, **fields: Any) -> dict[str, Any]:
-    """A document with an address; a field of None is left out."""
+    """A document with an address; fields that are None are omitted."""
     path = f"/processos/{NUMBER.masked}/documentos/{identity(seed)}"
     listed = {
         "sequencia": 1,

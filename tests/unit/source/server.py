@@ -1,4 +1,4 @@
-"""A source in this process that replies as a test scripts it, byte by byte."""
+"""A fake source in this process that replies with scripted bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,7 +80,7 @@ def always(answer: bytes, *, then_close: bool = False) -> Script:
 
 @asynccontextmanager
 async def running(script: Script) -> AsyncIterator[FakeServer]:
-    """Serve on a free port of the loopback until the test is done."""
+    """Serve on a free loopback port for the duration of the block."""
     server = FakeServer(script)
     tasks: set[asyncio.Task[None]] = set()
 

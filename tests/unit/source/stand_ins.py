@@ -1,4 +1,4 @@
-"""What has been seen, or is known to be sent, in place of a file with status 200; all synthetic.
+"""Bodies that the source returns with status 200 in place of a file; all synthetic.
 
 Each row: a name, the body, the reason it is refused for.
 """

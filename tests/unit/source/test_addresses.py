@@ -1,4 +1,4 @@
-"""Only documents of the very process on the source's own host (F38)."""
+"""Only addresses of the process's documents on the source's host are valid (F38)."""
 
 import pytest
 from hypothesis import given
@@ -62,27 +62,27 @@ def test_bare_digits_and_capitals() -> None:
         ("http://[::1", Reason.NO_ADDRESS),
     ],
 )
-def test_other_addresses_are_refused(href: str, reason: Reason) -> None:
+def test_other_addresses_are_rejected(href: str, reason: Reason) -> None:
     with pytest.raises(UnusableAddress) as refused:
         ADDRESSES.from_href(href)
     assert refused.value.reason is reason
 
 
-def test_the_text_of_a_document_is_not_its_file() -> None:
-    """(S12) An address of the text is recognised, and its document can be marked."""
+def test_address_of_a_text_is_recognised() -> None:
+    """(S12) So its document can be marked."""
     assert is_text(ADDRESSES.from_href(TAIL.replace("binario", "texto")).path)
     assert not is_text(PATH)
 
 
-def test_an_id_leads_to_the_file() -> None:
-    """(S14) The route of a document's file is known."""
+def test_address_is_built_from_an_id() -> None:
+    """(S14) The source's route of files is known."""
     assert ADDRESSES.file_of(ID) == ADDRESSES.from_path(PATH)
     with pytest.raises(UnusableAddress):
         ADDRESSES.file_of("../x")
 
 
 @given(st.text() | st.text().map(lambda text: TAIL + text) | st.text().map(lambda t: BASE + t))
-def test_nothing_but_a_document_of_the_process_comes_out(href: str) -> None:
+def test_valid_address_is_always_a_document_of_the_process(href: str) -> None:
     try:
         address = ADDRESSES.from_href(href)
     except UnusableAddress:

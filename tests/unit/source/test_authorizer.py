@@ -1,4 +1,4 @@
-"""A refusal of one request puts that request in doubt; the token is checked by itself."""
+"""A refused request causes a separate check of the token."""
 
 import asyncio
 import json
@@ -39,14 +39,14 @@ Answers = Callable[[Request], bytes]
 
 
 def good(request: Request) -> bytes:
-    """What a source in order answers to anything."""
+    """The response of a working source to any request."""
     if "/documentos/" in request.path:
         return reply(200, PDF)
     return reply(200, HIT if "?" in request.path else DETAIL)
 
 
 def scripted(*, refused: Callable[[Request], bool], otherwise: Answers = good) -> Script:
-    """A source that refuses some requests with 401; its token endpoint hands out `new-…`."""
+    """A source that refuses some requests with 401; its token endpoint returns `new-…` tokens."""
     issued = 0
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -62,35 +62,35 @@ def scripted(*, refused: Callable[[Request], bool], otherwise: Answers = good) -
 
 
 def bears(token: str) -> Callable[[Request], bool]:
-    """Whether a request carries this token."""
+    """A predicate for requests with this token."""
     return lambda request: request.headers.get("authorization") == f"Bearer {token}"
 
 
 def document(name: int) -> str:
-    """The address of one more document of the case."""
+    """The address of a document of the case."""
     return ADDRESS.replace("444455556666", f"{name:012}")
 
 
-async def test_a_document_that_answers_401_is_its_own_trouble(tmp_path: Path) -> None:
-    """(S1) The token is checked, works, and no other document of any court notices."""
+async def test_document_that_returns_401_affects_no_other(tmp_path: Path) -> None:
+    """(S1) The token is checked and works."""
     script = scripted(refused=lambda request: request.path == ADDRESS)
     async with running(script) as server, client_of(server) as client:
         for attempt in range(1, 4):
             assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
                 Reason.CREDENTIAL
             )
-            # The probe goes out with the same token, and so does everything else.
+            # The check and all other requests are sent with the same token.
             assert await client.probe(NUMBER) is None
             await arrives(client, document(attempt), tmp_path)
             await arrives(client, OTHER_ADDRESS, tmp_path, number=OTHER)
         paths = [request.path for request in server.requests]
     assert paths.count(ADDRESS) == 3
-    # One search for each refusal, and the test's own probes.
+    # One search for each refusal, and the checks made by the test.
     assert paths.count(SEARCH) == 6
 
 
-async def test_many_documents_in_doubt_at_once_are_settled_by_one_check(tmp_path: Path) -> None:
-    """(S1) Single flight; requests sent after the answer are in doubt anew."""
+async def test_concurrent_refusals_share_one_check(tmp_path: Path) -> None:
+    """(S1) Requests sent after the check need another one."""
     addresses = [document(name) for name in range(30)]
     script = scripted(refused=lambda request: request.path in addresses)
     async with running(script) as server, client_of(server, at_once=30) as client:
@@ -103,8 +103,8 @@ async def test_many_documents_in_doubt_at_once_are_settled_by_one_check(tmp_path
         assert [request.path for request in server.requests].count(SEARCH) == 2
 
 
-async def test_a_later_success_shows_that_the_token_works(tmp_path: Path) -> None:
-    """(S1) After a success of any court that was sent later, no check is needed."""
+async def test_later_success_shows_that_the_token_works(tmp_path: Path) -> None:
+    """(S1) After a success of a later request to any court, no check is needed."""
     arrived, go = asyncio.Event(), asyncio.Event()
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -124,8 +124,8 @@ async def test_a_later_success_shows_that_the_token_works(tmp_path: Path) -> Non
         assert [request.path for request in server.requests] == [ADDRESS, OTHER_ADDRESS]
 
 
-async def test_a_case_that_answers_401_to_everything_stops_no_other(tmp_path: Path) -> None:
-    """(S1) Where its search refuses, too, the case the token last worked for decides."""
+async def test_case_that_returns_401_to_everything_stops_no_other(tmp_path: Path) -> None:
+    """(S1) If its search is refused, too, the case for which the token last worked decides."""
     script = scripted(refused=lambda request: NUMBER.masked in request.path)
     async with running(script) as server, client_of(server) as client:
         assert await client.probe(OTHER) is None
@@ -139,8 +139,8 @@ async def test_a_case_that_answers_401_to_everything_stops_no_other(tmp_path: Pa
     assert paths.count(f"/api/v2/processos/{NUMBER.masked}") == 2
 
 
-async def test_a_detail_refused_for_a_moment_is_read(tmp_path: Path) -> None:
-    """(S1) One 401 of the gateway on a detail neither stops the job nor closes the case."""
+async def test_detail_refused_once_is_fetched(tmp_path: Path) -> None:
+    """(S1) One 401 of the gateway on a detail is no final refusal."""
     times = 0
 
     def first(request: Request) -> bool:
@@ -152,10 +152,10 @@ async def test_a_detail_refused_for_a_moment_is_read(tmp_path: Path) -> None:
         assert (await client.process(NUMBER)).number == NUMBER
 
 
-async def test_a_token_that_the_search_refuses_is_not_sent_until_the_next_probe(
+async def test_refused_token_is_not_sent_until_the_next_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S1) Nothing more is sent with it, then one probe, and after a good reply all goes on."""
+    """(S1) After a successful check, all requests continue."""
     dead = True
     script = scripted(refused=lambda request: dead)
     store = StaticCredentialStore(Credential("token"))
@@ -179,7 +179,7 @@ async def test_a_token_that_the_search_refuses_is_not_sent_until_the_next_probe(
         credential = await store.load()
         assert credential is not None
         assert credential.refused_since is not None
-        # It is time for the next probe; the source still refuses it.
+        # The next check is due; the source still refuses the token.
         monkeypatch.setattr(credentials_module, "REFUSED_FOR", credentials_module.REFUSED_FOR * 0)
         assert await client.document(NUMBER, ADDRESS, None, tmp_path) == held
         assert [request.path for request in server.requests[4:]] == [SEARCH, OTHER_SEARCH]
@@ -191,10 +191,10 @@ async def test_a_token_that_the_search_refuses_is_not_sent_until_the_next_probe(
         assert credential.refused_since is None
 
 
-async def test_a_refused_token_that_is_set_again_is_shown_as_refused(
+async def test_refused_token_that_is_set_again_is_shown_as_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """(S34) Setting it removes the stored refusal; the next probe stores it again."""
+    """(S34) Setting it removes the stored refusal; the next check stores it again."""
     monkeypatch.setattr(credentials_module, "REFUSED_FOR", credentials_module.REFUSED_FOR * 0)
     store = StaticCredentialStore(Credential("token"))
     script = scripted(refused=lambda request: True)
@@ -207,8 +207,8 @@ async def test_a_refused_token_that_is_set_again_is_shown_as_refused(
             await store.note("token", refused=False)
 
 
-async def test_a_source_that_is_down_leaves_the_token_alone(tmp_path: Path) -> None:
-    """(S1) Only a refusal of the check is a refusal of the token."""
+async def test_outage_during_the_check_does_not_refuse_the_token(tmp_path: Path) -> None:
+    """(S1) Only a refused check refuses the token."""
 
     def broken_search(request: Request) -> bytes:
         return reply(503) if request.path == SEARCH else good(request)
@@ -228,8 +228,8 @@ async def test_a_source_that_is_down_leaves_the_token_alone(tmp_path: Path) -> N
         reply(202, b"", {"retry-after": "30"}),
     ],
 )
-async def test_a_retry_after_of_one_document_stops_no_other(answer: bytes, tmp_path: Path) -> None:
-    """(S1) Only an overload is the whole court's; login, absence and delay are the document's."""
+async def test_retry_after_of_one_document_stops_no_other(answer: bytes, tmp_path: Path) -> None:
+    """(S1) Only an overload concerns the whole court."""
 
     def otherwise(request: Request) -> bytes:
         return answer if request.path == ADDRESS else good(request)
@@ -242,7 +242,7 @@ async def test_a_retry_after_of_one_document_stops_no_other(answer: bytes, tmp_p
         await arrives(client, document(1), tmp_path)
 
 
-async def test_a_check_that_is_not_sent_refuses_nothing(tmp_path: Path) -> None:
+async def test_check_that_is_not_sent_refuses_nothing(tmp_path: Path) -> None:
     """(S1) The court's breaker opens between the refusal and the check."""
     arrived, go = asyncio.Event(), asyncio.Event()
 
@@ -267,8 +267,8 @@ async def test_a_check_that_is_not_sent_refuses_nothing(tmp_path: Path) -> None:
         assert credential.refused_since is None
 
 
-async def test_a_document_whose_case_is_closed_says_so(tmp_path: Path) -> None:
-    """(S1) The body of a 401 that names the access is final and puts no token in doubt."""
+async def test_document_of_an_inaccessible_case_is_no_access(tmp_path: Path) -> None:
+    """(S1) A 401 whose body names missing access is final and causes no check."""
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(401, NO_ACCESS))
@@ -279,8 +279,8 @@ async def test_a_document_whose_case_is_closed_says_so(tmp_path: Path) -> None:
         assert len(server.requests) == 1
 
 
-async def test_documents_that_answer_401_refresh_nothing(tmp_path: Path) -> None:
-    """(S3) 30 documents, each requested three times, with a refresh token at hand: no refresh."""
+async def test_refused_documents_cause_no_refresh(tmp_path: Path) -> None:
+    """(S3) 30 documents are requested three times each, with a refresh token."""
     addresses = [document(name) for name in range(30)]
     script = scripted(refused=lambda request: request.path in addresses)
     store = StaticCredentialStore(Credential("token", "r0"))
@@ -296,12 +296,12 @@ async def test_documents_that_answer_401_refresh_nothing(tmp_path: Path) -> None
                 assert outcomes == [Refused(Reason.CREDENTIAL)] * 5
         paths = [request.path for request in server.requests]
     assert paths.count("/token") == 0
-    # At most one check for each five of them.
+    # At most one check for five documents.
     assert paths.count(SEARCH) <= 18
 
 
-async def test_a_refused_token_is_refreshed_once_for_all_documents(tmp_path: Path) -> None:
-    """(S3) 30 documents in the hands of one worker when the token dies."""
+async def test_refused_token_is_refreshed_once_for_all_documents(tmp_path: Path) -> None:
+    """(S3) 30 documents are in flight when the token expires."""
     async with (
         running(scripted(refused=bears("old"))) as server,
         client_of(server, Credential("old", "r0"), at_once=30) as client,
@@ -315,10 +315,10 @@ async def test_a_refused_token_is_refreshed_once_for_all_documents(tmp_path: Pat
         assert [request.path for request in server.requests].count("/token") == 1
 
 
-async def test_a_refresh_that_did_not_help_is_not_repeated(
+async def test_refresh_without_effect_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S3) The source refuses every token: one refresh, by whichever process, then a person."""
+    """(S3) The source refuses every token: one refresh over all processes."""
     monkeypatch.setattr(credentials_module, "REFUSED_FOR", credentials_module.REFUSED_FOR * 0)
     store = StaticCredentialStore(Credential("old", "r0"))
     dead = True
@@ -335,16 +335,16 @@ async def test_a_refresh_that_did_not_help_is_not_repeated(
         assert [request.path for request in server.requests].count("/token") == 1
         dead = False
         await arrives(one, ADDRESS, tmp_path)
-        # It has worked since, so it may be refreshed when it is refused again.
+        # The token has worked since, so a further refusal allows a refresh.
         credential = await store.load()
         assert credential is not None
         assert (credential.access_token, credential.after_refusal) == ("new-1", False)
 
 
-async def test_a_document_refused_with_the_fresh_token_too_is_not_refreshed_for(
+async def test_document_refused_with_the_new_token_causes_no_refresh(
     tmp_path: Path,
 ) -> None:
-    """(S3) The old token is dead, the new one works, the document alone refuses it."""
+    """(S3) The old token has expired and the new one works for other documents."""
 
     def refused(request: Request) -> bool:
         return bears("old")(request) or request.path == ADDRESS
@@ -363,10 +363,10 @@ async def test_a_document_refused_with_the_fresh_token_too_is_not_refreshed_for(
 
 
 @pytest.mark.parametrize("token", ["tok\nen", "tok en", "tok\x00en", "tökén"])
-async def test_a_token_that_cannot_be_sent_is_a_want_of_credential(
+async def test_token_that_cannot_be_sent_counts_as_refused(
     token: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """(S39) It never looks like an outage: no request, one line in the log, no secret in it."""
+    """(S39) No request is sent; the log has one line without the secret."""
     async with (
         running(scripted(refused=lambda request: False)) as server,
         client_of(server, Credential(token)) as client,
@@ -383,8 +383,8 @@ async def test_a_token_that_cannot_be_sent_is_a_want_of_credential(
     assert token not in said
 
 
-async def test_a_real_tokens_end_is_all_that_is_read_of_it() -> None:
-    """Keycloak's are RS256 with personal data in them; only `exp` matters."""
+async def test_only_the_expiry_of_a_token_is_read() -> None:
+    """Keycloak's RS256 tokens contain personal data; only `exp` is used."""
     head = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IngifQ"
     claims = "eyJleHAiOjE4OTM0NTYwMDAsInByZWZlcnJlZF91c2VybmFtZSI6IjAwMDAwMDAwMTkxIn0"
     credential = Credential(f"{head}.{claims}.{'A' * 342}")

@@ -1,4 +1,4 @@
-"""The breaker on a clock of the test's own."""
+"""The circuit breaker, with a fake clock."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autos.contracts.reasons import Reason
-from autos.source.courtesy.breaker import (
+from autos.source.limits.breaker import (
     FAILURES_TO_OPEN,
     OPEN_DELAYS,
     OUTAGE,
@@ -41,7 +41,7 @@ def opened(clock: Clock) -> Breaker:
 
 
 @pytest.mark.parametrize("reason", sorted(OUTAGE))
-def test_it_opens_after_failures_in_a_row(reason: Reason) -> None:
+def test_breaker_opens_after_consecutive_failures(reason: Reason) -> None:
     breaker = breaker_of(Clock())
     for _ in range(FAILURES_TO_OPEN):
         assert breaker.reject() is None
@@ -51,7 +51,7 @@ def test_it_opens_after_failures_in_a_row(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("reason", [None, *sorted(set(Reason) - OUTAGE)])
-def test_an_answer_in_between_and_a_refusal_of_one_document_never_open_it(
+def test_successes_and_refusals_of_documents_do_not_open_the_breaker(
     reason: Reason | None,
 ) -> None:
     breaker = breaker_of(Clock())
@@ -62,7 +62,7 @@ def test_an_answer_in_between_and_a_refusal_of_one_document_never_open_it(
     assert breaker.reject() is None
 
 
-def test_after_its_time_one_trial_goes_through_and_an_answer_closes_it() -> None:
+def test_successful_trial_closes_the_breaker() -> None:
     clock = Clock()
     breaker = opened(clock)
     clock.now = FIRST_SECONDS
@@ -75,7 +75,7 @@ def test_after_its_time_one_trial_goes_through_and_an_answer_closes_it() -> None
     assert breaker.reject() is None
 
 
-def test_failed_trials_open_it_for_longer_up_to_a_bound() -> None:
+def test_failed_trials_extend_the_opening_up_to_a_limit() -> None:
     clock = Clock()
     breaker = opened(clock)
     seconds = [breaker.seconds_left]
@@ -89,7 +89,7 @@ def test_failed_trials_open_it_for_longer_up_to_a_bound() -> None:
     assert max(seconds) == pytest.approx(LONGEST_SECONDS)
 
 
-def test_after_an_answer_it_begins_anew() -> None:
+def test_success_resets_the_breaker() -> None:
     clock = Clock()
     breaker = opened(clock)
     for answer in (DOWN, DOWN, None):
@@ -101,7 +101,7 @@ def test_after_an_answer_it_begins_anew() -> None:
     assert breaker.seconds_left == FIRST_SECONDS
 
 
-def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
+def test_requests_in_flight_at_the_opening_change_nothing() -> None:
     clock = Clock()
     breaker = opened(clock)
     clock.now = 1.0
@@ -110,7 +110,7 @@ def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
     assert breaker.seconds_left == FIRST_SECONDS - 1
 
 
-def test_an_urgent_request_is_the_trial_before_the_time_but_only_one() -> None:
+def test_urgent_request_is_an_early_trial() -> None:
     breaker = opened(Clock())
     assert breaker.reject(urgent=True) is None
     assert breaker.reject(urgent=True) is not None
@@ -118,7 +118,7 @@ def test_an_urgent_request_is_the_trial_before_the_time_but_only_one() -> None:
     assert breaker.reject() is None
 
 
-def test_a_trial_that_was_cancelled_leaves_the_place_to_the_next() -> None:
+def test_cancelled_trial_allows_the_next_one() -> None:
     breaker = opened(Clock())
     assert breaker.reject(urgent=True) is None
     breaker.abandon_trial()
@@ -127,7 +127,7 @@ def test_a_trial_that_was_cancelled_leaves_the_place_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.RATE_LIMITED, Reason.UNAVAILABLE, Reason.BLOCKED])
-def test_one_retry_after_rejects_all_requests_for_its_time(reason: Reason) -> None:
+def test_retry_after_rejects_all_requests_for_its_time(reason: Reason) -> None:
     clock = Clock()
     breaker = breaker_of(clock)
     breaker.record(Refused(reason, retry_after=30), trial=False)
@@ -150,10 +150,10 @@ def test_one_retry_after_rejects_all_requests_for_its_time(reason: Reason) -> No
     ),
     st.floats(0.8, 1.2),
 )
-def test_it_is_never_open_for_longer_than_the_bounds_and_has_one_trial_at_most(
+def test_breaker_opens_for_a_bounded_time_with_one_trial(
     steps: list[tuple[Reason | None, float | None, bool, float]], jitter: float
 ) -> None:
-    # Adding a moment and taking it away again may round up.
+    # Adding and subtracting times may round up.
     bound = max(1.2 * LONGEST_SECONDS, RETRY_AFTER_CAP) + 1e-6
     clock = Clock()
     breaker = breaker_of(clock, jitter)

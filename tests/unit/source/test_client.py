@@ -1,4 +1,4 @@
-"""The client against a server in this process: outcomes, bounds, cancellation."""
+"""The client of the source against a fake server: outcomes, limits and cancellation."""
 
 import asyncio
 import gzip
@@ -12,7 +12,7 @@ import pytest
 from autos.cnj import CaseNumber
 from autos.contracts.reasons import Reason
 from autos.source import Credential, Downloaded, Refused, SourceClient, SourceRefused
-from autos.source.courtesy.breaker import FAILURES_TO_OPEN
+from autos.source.limits.breaker import FAILURES_TO_OPEN
 from tests.unit.source.clients import (
     ADDRESS,
     CODEX_ERROR,
@@ -30,7 +30,7 @@ from tests.unit.source.clients import (
 from tests.unit.source.server import Request, Script, always, by_path, reply, running
 
 
-async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
+async def test_document_is_downloaded_with_its_hash(tmp_path: Path) -> None:
     async with running(always(reply(200, PDF))) as server, client_of(server) as client:
         outcome = await client.document(NUMBER, ADDRESS, len(PDF), tmp_path)
     assert isinstance(outcome, Downloaded)
@@ -49,7 +49,7 @@ async def test_a_document_arrives_with_its_hash(tmp_path: Path) -> None:
     assert "cookie" not in request.headers
 
 
-async def test_a_large_document_is_spooled_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_large_document_is_spooled_and_removed(tmp_path: Path) -> None:
     body = b"%PDF-1.4" + bytes(20 * 1024 * 1024) + b"%%EOF"
     outcome = await fetch(always(reply(200, body)), tmp_path)
     assert isinstance(outcome, Downloaded)
@@ -104,7 +104,7 @@ async def reset(_: Request, writer: asyncio.StreamWriter) -> None:
         (always(reply(500, b"x" * 50_000)), Reason.UNAVAILABLE, False),
     ],
 )
-async def test_what_goes_wrong_has_a_reason(
+async def test_failed_request_has_a_reason(
     script: Script, reason: Reason, final: bool, tmp_path: Path
 ) -> None:
     outcome = await fetch(script, tmp_path, source_idle_timeout=0.3)
@@ -112,25 +112,25 @@ async def test_what_goes_wrong_has_a_reason(
     assert (outcome.reason, outcome.final) == (reason, final)
 
 
-async def test_no_server_listens(tmp_path: Path) -> None:
+async def test_missing_server_is_unavailable(tmp_path: Path) -> None:
     async with running(hang) as server:
         pass
     async with client_of(server) as client:
         assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(Reason.UNAVAILABLE)
 
 
-async def test_too_large_is_refused_by_its_declared_length(tmp_path: Path) -> None:
+async def test_too_large_document_is_refused_by_its_declared_length(tmp_path: Path) -> None:
     async def only_the_head(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(200, b"", {"content-length": str(10**12)}))
 
     async with running(only_the_head) as server, client_of(server, connections=1) as client:
-        # Twice, over one connection: the first is given back.
+        # Twice over one connection, which is reused.
         for _ in range(2):
             outcome = await client.document(NUMBER, ADDRESS, None, tmp_path)
             assert outcome == Refused(Reason.TOO_LARGE, final=True)
 
 
-async def test_too_large_is_dropped_on_the_way(tmp_path: Path) -> None:
+async def test_too_large_document_is_dropped_during_the_download(tmp_path: Path) -> None:
     sent = 0
 
     async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
@@ -146,7 +146,7 @@ async def test_too_large_is_dropped_on_the_way(tmp_path: Path) -> None:
     assert sent < 30_000_000
 
 
-async def test_an_error_is_judged_by_its_beginning(tmp_path: Path) -> None:
+async def test_error_is_judged_by_its_beginning(tmp_path: Path) -> None:
     async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(503, b"", {"content-length": ""}))
         while True:
@@ -157,7 +157,7 @@ async def test_an_error_is_judged_by_its_beginning(tmp_path: Path) -> None:
     assert outcome == Refused(Reason.UNAVAILABLE)
 
 
-async def test_another_address_is_not_requested(tmp_path: Path) -> None:
+async def test_foreign_address_is_not_requested(tmp_path: Path) -> None:
     async with running(always(reply())) as server, client_of(server) as client:
         for address in ("/api/v2/admin", OTHER_ADDRESS):
             outcome = await client.document(NUMBER, address, None, tmp_path)
@@ -165,7 +165,7 @@ async def test_another_address_is_not_requested(tmp_path: Path) -> None:
     assert server.requests == []
 
 
-async def test_a_dead_token_is_refreshed_and_the_request_is_sent_again(tmp_path: Path) -> None:
+async def test_expired_token_is_refreshed_and_the_request_repeated(tmp_path: Path) -> None:
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         if request.path == "/token":
             body = json.dumps({"access_token": "new", "refresh_token": "r2"}).encode()
@@ -186,17 +186,17 @@ async def test_a_dead_token_is_refreshed_and_the_request_is_sent_again(tmp_path:
     assert [request.path for request in server.requests].count("/token") == 1
 
 
-async def test_a_dead_token_without_a_refresh_is_sent_once(tmp_path: Path) -> None:
+async def test_expired_token_without_a_refresh_is_sent_once(tmp_path: Path) -> None:
     async with running(always(reply(401))) as server, client_of(server) as client:
         outcomes = [await client.document(NUMBER, ADDRESS, None, tmp_path) for _ in range(3)]
         assert await client.probe(NUMBER) == Refused(Reason.CREDENTIAL, unsent=True)
-    # The document, and whether it is the token.
+    # The document and the check of the token.
     assert [request.path for request in server.requests] == [ADDRESS, SEARCH]
-    # None of them says anything of the document, so none may count as an attempt.
+    # None of them concerns the document, so none counts as an attempt.
     assert outcomes == [Refused(Reason.CREDENTIAL, unsent=True)] * 3
 
 
-async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
+async def test_concurrent_requests_stay_within_the_limit(tmp_path: Path) -> None:
     async def slow(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.01)
         writer.write(reply(200, PDF))
@@ -206,7 +206,7 @@ async def test_never_more_at_once_than_allowed(tmp_path: Path) -> None:
     assert server.most_at_once == 4
 
 
-async def test_a_process_is_read() -> None:
+async def test_process_is_fetched() -> None:
     async with running(always(reply(200, DETAIL))) as server, client_of(server) as client:
         process = await client.process(NUMBER)
     assert process.number == NUMBER
@@ -223,7 +223,7 @@ NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
     [
         (reply(200, b"[]"), reply(200, MISS), Reason.NOT_FOUND, True),
         (reply(404, UNKNOWN), reply(404, UNKNOWN), Reason.NOT_FOUND, True),
-        # A gateway's 404 says less.
+        # A gateway's 404 is less certain.
         (reply(404, UNKNOWN), reply(404, b"{}"), Reason.NOT_FOUND, False),
         (reply(500, CODEX_ERROR), reply(404, UNKNOWN), Reason.NOT_FOUND, True),
         (reply(404, b"{}"), reply(503), Reason.UNAVAILABLE, False),
@@ -234,25 +234,25 @@ NESTED = DETAIL.replace(b"{}", b'{"a":' * 600 + b"1" + b"}" * 600)
         (reply(403, b"<html>403 Forbidden</html>"), reply(), Reason.BLOCKED, False),
         (reply(429, b"", {"retry-after": "9"}), reply(), Reason.RATE_LIMITED, False),
         (reply(200, b"<html><app-root></app-root>"), reply(), Reason.SHELL, False),
-        # Known to the search: the case is broken and not absent, and the source is in order.
+        # The search finds the case: its detail is broken, and the source works.
         (reply(500, CODEX_ERROR), reply(200, HIT), Reason.DOCUMENT_ERROR, False),
         (reply(404, b"{}"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
         (reply(200, b"[]"), reply(200, HIT), Reason.UNREADABLE_LISTING, False),
-        # A hit of another number confirms nothing: retried before it is final.
+        # A hit with another number confirms nothing: retried before it is final.
         (reply(404, b"{}"), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
         (reply(500, CODEX_ERROR), reply(200, OTHER_HIT), Reason.NOT_FOUND, False),
         (reply(404, b"{}"), reply(200, b'{"content":[{}]}'), Reason.NOT_FOUND, False),
-        # A detail that cannot be read is not an absent one, whatever the search says.
+        # An unreadable detail does not mean that the case does not exist.
         (reply(200, b'[{"a":1}]'), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
         (reply(200, OTHER_HIT), reply(200, MISS), Reason.UNREADABLE_LISTING, False),
-        # It can be decoded, and is nested too deep to be read.
+        # It can be decoded but is nested too deep.
         (reply(200, NESTED), reply(200, NESTED), Reason.UNREADABLE_LISTING, False),
     ],
 )
-async def test_a_process_refused_has_its_reason(
+async def test_refused_process_has_its_reason(
     detail: bytes, search: bytes, reason: Reason, final: bool
 ) -> None:
-    """(S5, S13) Not an outage of the source, and not an absence without confirmation."""
+    """(S5, S13) Neither an outage nor an unconfirmed absence is reported."""
     async with running(by_path(detail, search)) as server, client_of(server) as client:
         with pytest.raises(SourceRefused) as refused:
             await client.process(NUMBER)
@@ -270,12 +270,12 @@ async def test_a_process_refused_has_its_reason(
         (reply(401), Refused(Reason.CREDENTIAL, unsent=True)),
     ],
 )
-async def test_the_probe(answer: bytes, outcome: Refused | None) -> None:
+async def test_probe_reports_the_source(answer: bytes, outcome: Refused | None) -> None:
     async with running(always(answer)) as server, client_of(server) as client:
         assert await client.probe(NUMBER) == outcome
 
 
-async def test_a_detail_that_is_cut_short_is_not_read() -> None:
+async def test_truncated_detail_is_not_read() -> None:
     script = always(reply(200, DETAIL)[:-5], then_close=True)
     async with running(script) as server, client_of(server) as client:
         with pytest.raises(SourceRefused) as refused:
@@ -283,8 +283,8 @@ async def test_a_detail_that_is_cut_short_is_not_read() -> None:
     assert refused.value.reason is Reason.TRUNCATED
 
 
-async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) -> None:
-    """The churn of many cancelled requests, of which httpx 0.28 never recovers."""
+async def test_cancelled_requests_release_their_connections(tmp_path: Path) -> None:
+    """httpx 0.28 does not recover from many cancelled requests."""
     chance = random.Random(7)
 
     async def slow(_: Request, writer: asyncio.StreamWriter) -> None:
@@ -307,7 +307,7 @@ async def test_cancelled_requests_give_their_connections_back(tmp_path: Path) ->
     assert [type(outcome) for outcome in outcomes] == [Downloaded] * 20
 
 
-async def test_a_retry_after_of_one_document_holds_for_the_whole_court(tmp_path: Path) -> None:
+async def test_retry_after_of_one_document_applies_to_the_whole_court(tmp_path: Path) -> None:
     script = always(reply(429, headers={"retry-after": "30"}))
     async with running(script) as server, client_of(server) as client:
         assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
@@ -331,7 +331,7 @@ async def test_a_retry_after_of_one_document_holds_for_the_whole_court(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_court_that_is_down_gets_no_more_requests_and_another_does(tmp_path: Path) -> None:
+async def test_court_that_is_down_gets_no_requests_and_others_do(tmp_path: Path) -> None:
     other = CaseNumber.parse("9990002-86.2024.8.26.0100")
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -344,7 +344,7 @@ async def test_a_court_that_is_down_gets_no_more_requests_and_another_does(tmp_p
         assert await client.probe(other) is None
 
 
-async def test_documents_that_are_refused_for_their_own_sake_never_stop_a_court(
+async def test_refusals_of_single_documents_never_stop_a_court(
     tmp_path: Path,
 ) -> None:
     script = always(reply(404, UNKNOWN))

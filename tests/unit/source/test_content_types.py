@@ -77,8 +77,8 @@ def test_type_by_the_first_bytes(head: bytes, declared: str | None, kind: str) -
         (None, None),
     ],
 )
-def test_declared_types_in_their_usual_form(listed: str | None, kind: str | None) -> None:
-    """(S14) The data lake names types as members of an enumeration."""
+def test_declared_types_are_normalised(listed: str | None, kind: str | None) -> None:
+    """(S14) The data lake uses enumeration names."""
     assert media_type(listed) == kind
 
 
@@ -109,6 +109,6 @@ def test_which_types_agree(found: str, listed: str | None, expected: bool) -> No
 @pytest.mark.parametrize(
     ("kind", "ending"), [("image/svg+xml", ".svg"), ("message/rfc822", ".eml")]
 )
-def test_pictures_and_mails_have_one_ending(kind: str, ending: str) -> None:
-    """(S15) E-mails are recognised, and so get one ending."""
+def test_images_and_emails_have_one_extension(kind: str, ending: str) -> None:
+    """(S15) E-mails are recognised by their content."""
     assert ending in mimetypes.guess_all_extensions(kind)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import structlog
 
 from autos.contracts.reasons import Reason
-from autos.source.courtesy.breaker import FAILURES_TO_OPEN
-from autos.source.courtesy.courts import Courts, NotSent
-from autos.source.courtesy.limits import Limiter
+from autos.source.limits.breaker import FAILURES_TO_OPEN
+from autos.source.limits.courts import Courts, NotSent
+from autos.source.limits.limiter import Limiter
 from autos.source.replies.judge import Refused
 from tests.unit.source.clients import LocalPermits
 
@@ -32,7 +32,7 @@ async def send(
     *,
     urgent: bool = False,
 ) -> str | Refused:
-    """Make one request when it is its turn."""
+    """Make one request when the court allows it."""
     try:
         async with courts.turn(court, urgent=urgent) as turn:
             return turn.ended(await request(turn.data_received))
@@ -49,7 +49,7 @@ def answering(outcome: str | Refused) -> Callable[[Heard], Awaitable[str | Refus
 
 
 class Hanging:
-    """A court that answers nothing until `go` is set."""
+    """A court that does not respond until `go` is set."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -79,7 +79,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_healthy_court_goes_on_beside_one_that_hangs() -> None:
+async def test_hanging_court_does_not_block_another() -> None:
     """U3."""
     courts, hanging = courts_of(), Hanging()
     with many(courts, SLOW, hanging, 100):
@@ -90,7 +90,7 @@ async def test_a_healthy_court_goes_on_beside_one_that_hangs() -> None:
         assert hanging.requests == 18
 
 
-async def test_the_line_of_a_silent_court_is_rejected_unsent() -> None:
+async def test_queued_requests_of_a_silent_court_are_not_sent() -> None:
     courts, hanging = courts_of(silence=0.05), Hanging()
     with many(courts, SLOW, hanging, 30) as tasks:
         await until(lambda: sum(task.done() for task in tasks) == 12)
@@ -104,7 +104,7 @@ async def test_the_line_of_a_silent_court_is_rejected_unsent() -> None:
     assert await send(courts, SLOW, answering("there")) == "there"
 
 
-async def test_a_large_document_is_not_silence() -> None:
+async def test_slow_large_document_does_not_count_as_silence() -> None:
     courts, go = courts_of(10, silence=0.2), asyncio.Event()
 
     async def trickling(heard: Heard) -> str | Refused:
@@ -123,7 +123,7 @@ async def test_a_large_document_is_not_silence() -> None:
             assert await asyncio.gather(*tasks) == ["large"] * 10
 
 
-async def test_overload_of_one_batch_halves_the_court_once_and_no_other() -> None:
+async def test_overload_of_one_batch_halves_only_that_courts_limit_once() -> None:
     courts, observer = courts_of(), Seen()
     courts.observer = observer
     await asyncio.gather(
@@ -153,7 +153,7 @@ class Seen:
         self.unsent += 1
 
 
-async def test_an_open_breaker_sends_nothing_to_its_court_and_frees_its_line() -> None:
+async def test_open_breaker_rejects_queued_requests_of_its_court() -> None:
     courts, observer = courts_of(), Seen()
     courts.observer = observer
     sent = 0
@@ -183,7 +183,7 @@ async def test_an_open_breaker_sends_nothing_to_its_court_and_frees_its_line() -
     assert [entry["event"] for entry in logs] == ["source_breaker_closed"]
 
 
-async def test_one_retry_after_is_shared_by_the_court() -> None:
+async def test_retry_after_applies_to_the_whole_court() -> None:
     courts = courts_of()
     await send(courts, SLOW, answering(Refused(Reason.RATE_LIMITED, retry_after=30)))
     held = await send(courts, SLOW, answering("never sent"))
@@ -193,7 +193,7 @@ async def test_one_retry_after_is_shared_by_the_court() -> None:
     assert await send(courts, HEALTHY, answering("there")) == "there"
 
 
-async def test_cancelled_requests_and_waits_leave_their_places() -> None:
+async def test_cancelled_requests_release_their_slots() -> None:
     courts, hanging = courts_of(), Hanging()
     with many(courts, SLOW, hanging, 40) as tasks:
         await until(lambda: hanging.requests == 18)
@@ -204,7 +204,7 @@ async def test_cancelled_requests_and_waits_leave_their_places() -> None:
     assert answers == ["there"] * 40
 
 
-async def test_a_cancelled_trial_leaves_the_next_one_its_turn() -> None:
+async def test_cancelled_trial_allows_the_next_one() -> None:
     courts, hanging = courts_of(), Hanging()
     await send(courts, SLOW, answering(Refused(Reason.UNAVAILABLE, retry_after=60)))
     trial = asyncio.create_task(send(courts, SLOW, hanging, urgent=True))

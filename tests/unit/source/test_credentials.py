@@ -1,4 +1,4 @@
-"""One refresher at a time, rotation stored first, nothing repeated into a lock."""
+"""Token refresh: one at a time, stored before use, never repeated after a refusal."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def token(name: str, minutes: float) -> str:
-    """A JWT in form; the end is so many minutes from the test's present."""
+    """A JWT that expires in this many minutes of the fake clock."""
     claims = {"jti": name, "exp": int((NOW + timedelta(minutes=minutes)).timestamp())}
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"header.{payload}.signature"
@@ -81,7 +81,7 @@ async def credentials(
         yield Credentials(store, http, settings, clock)
 
 
-async def test_a_fresh_token_is_used_as_it_is() -> None:
+async def test_fresh_token_is_used_without_a_refresh() -> None:
     endpoint = TokenEndpoint()
     store = StaticCredentialStore(Credential(token("a1", 60), "r1"))
     async with credentials(store, endpoint, Clock()) as held:
@@ -89,13 +89,13 @@ async def test_a_fresh_token_is_used_as_it_is() -> None:
     assert endpoint.requests == 0
 
 
-async def test_an_opaque_token_is_allowed() -> None:
+async def test_opaque_token_is_allowed() -> None:
     store = StaticCredentialStore(Credential("opaque"))
     async with credentials(store, TokenEndpoint(), Clock()) as held:
         assert await held.token() == "opaque"
 
 
-async def test_refreshed_before_its_end_and_by_one_only() -> None:
+async def test_token_is_refreshed_before_its_expiry_and_once() -> None:
     endpoint = TokenEndpoint()
     store = StaticCredentialStore(Credential(token("a1", 4), "r1"))
     async with credentials(store, endpoint, Clock()) as held:
@@ -105,7 +105,7 @@ async def test_refreshed_before_its_end_and_by_one_only() -> None:
     assert await store.load() == Credential(token("a2", 480), "r2")
 
 
-async def test_the_end_is_seen_while_the_token_is_held() -> None:
+async def test_expiry_of_a_cached_token_is_noticed() -> None:
     endpoint = TokenEndpoint()
     clock = Clock()
     store = StaticCredentialStore(Credential(token("a1", 60), "r1"))
@@ -115,7 +115,7 @@ async def test_the_end_is_seen_while_the_token_is_held() -> None:
         assert await held.token() == token("a2", 480)
 
 
-async def test_a_refusal_refreshes_once_and_answers_the_next_token() -> None:
+async def test_refusal_refreshes_once_and_returns_the_new_token() -> None:
     endpoint = TokenEndpoint()
     store = StaticCredentialStore(Credential(token("a1", 60), "r1"))
     async with credentials(store, endpoint, Clock()) as held:
@@ -140,7 +140,7 @@ async def test_invalid_grant_is_never_repeated() -> None:
     assert await store.load() == Credential(token("a1", -1))
 
 
-async def test_an_outage_of_the_endpoint_keeps_the_refresh_token_and_is_not_hammered() -> None:
+async def test_outage_of_the_token_endpoint_keeps_the_refresh_token() -> None:
     endpoint = TokenEndpoint()
     endpoint.down = True
     clock = Clock()
@@ -157,7 +157,7 @@ async def test_an_outage_of_the_endpoint_keeps_the_refresh_token_and_is_not_hamm
         assert await held.token() == token("a2", 480)
 
 
-async def test_a_credential_set_by_a_person_is_found_after_a_refusal() -> None:
+async def test_credential_set_by_an_operator_is_used_after_a_refusal() -> None:
     old, new = Credential("old"), Credential("new")
     store = StaticCredentialStore(old)
     async with credentials(store, TokenEndpoint(), Clock()) as held:
@@ -180,14 +180,14 @@ async def test_two_processes_refresh_once() -> None:
         first = asyncio.create_task(one.token())
         while not endpoint.requests:
             await asyncio.sleep(0)
-        # The other process sees the claim and goes on with the token that still works.
+        # The other process sees the claim and continues with the valid token.
         assert await two.token() == token("a1", 4)
         endpoint.gate.set()
         assert await first == token("a2", 480)
     assert endpoint.requests == 1
 
 
-async def test_the_claim_of_a_dead_process_runs_out() -> None:
+async def test_claim_of_a_dead_process_expires() -> None:
     clock = Clock()
     dead = Credential(token("a1", 4), "r1", claimed_until=NOW + CLAIM_TIME)
     async with credentials(StaticCredentialStore(dead), TokenEndpoint(), clock) as held:
@@ -196,7 +196,7 @@ async def test_the_claim_of_a_dead_process_runs_out() -> None:
         assert await held.token() == token("a2", 480)
 
 
-async def test_a_rotated_token_is_stored_though_the_caller_is_cancelled() -> None:
+async def test_rotated_token_is_stored_although_the_caller_is_cancelled() -> None:
     endpoint = TokenEndpoint()
     endpoint.gate.clear()
     store = StaticCredentialStore(Credential(token("a1", -1), "r1"))
@@ -213,13 +213,13 @@ async def test_a_rotated_token_is_stored_though_the_caller_is_cancelled() -> Non
     assert endpoint.requests == 1
 
 
-async def test_nothing_without_a_credential() -> None:
+async def test_missing_credential_returns_no_token() -> None:
     async with credentials(StaticCredentialStore(None), TokenEndpoint(), Clock()) as held:
         with pytest.raises(CredentialRefused):
             await held.token()
 
 
-def test_no_secret_is_shown() -> None:
+def test_repr_shows_no_secret() -> None:
     shown = repr(replace(Credential("access", "refresh"), claimed_until=NOW))
     assert "access" not in shown.replace("access_token", "")
     assert "refresh" not in shown.replace("refresh_token", "")
@@ -228,11 +228,11 @@ def test_no_secret_is_shown() -> None:
 @pytest.mark.parametrize(
     "text", ["", "a.b.c", "a", "a.e30.c", "a.bnVsbA.c", "a.eyJleHAiOiAieCJ9.c", "a.é.c"]
 )
-def test_an_end_that_cannot_be_read_is_no_end(text: str) -> None:
+def test_unreadable_expiry_is_ignored(text: str) -> None:
     assert Credential(text).expires_at is None
 
 
-def test_the_settings_hold_a_credential() -> None:
+def test_credential_is_read_from_the_settings() -> None:
     settings = Settings.model_validate({"pdpj_token": " t ", "pdpj_refresh_token": ""})
     assert Credential.of(settings) == Credential("t")
     assert Credential.of(Settings()) is None

@@ -1,4 +1,4 @@
-"""Several listings of one document are one, and each listed document is counted (F28, U5, S14)."""
+"""Listings of the same document are merged, and every document is counted (F28, U5, S14)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from autos.contracts.reasons import Reason
 from tests.unit.source.listings import NUMBER, detail, document, identity, parse, run
 
 
-def test_a_second_listing_is_the_same_document_and_a_fallback() -> None:
+def test_second_listing_is_merged_as_a_fallback_address() -> None:
     first = run(document("copy", idOrigem="7", arquivo=None, sequencia=3))
     second = run(document("main", idOrigem="7", sequencia=3))
     (listed,) = parse(detail(tramitacaoAtual=first, tramitacoes=[second])).documents
@@ -21,7 +21,7 @@ def test_a_second_listing_is_the_same_document_and_a_fallback() -> None:
     assert listed.expected_size == 50307
 
 
-def test_two_instances_are_never_mixed() -> None:
+def test_documents_of_two_instances_are_never_merged() -> None:
     payload = detail(
         tramitacaoAtual=run(document("a", idOrigem="7"), grade="G2"),
         tramitacoes=[run(document("b", idOrigem="7"), grade="G1")],
@@ -29,7 +29,7 @@ def test_two_instances_are_never_mixed() -> None:
     assert len(parse(payload).documents) == 2
 
 
-def test_one_origin_id_twice_in_one_list_is_two_documents() -> None:
+def test_origin_id_twice_in_one_list_is_two_documents() -> None:
     twice = [document(seed, idOrigem="7", sequencia=n) for n, seed in enumerate("ab")]
     again = [document(seed, idOrigem="7", sequencia=n) for n, seed in ((1, "d"), (0, "c"))]
     listed = parse(detail(tramitacaoAtual=run(*twice), tramitacoes=[run(*again)])).documents
@@ -39,12 +39,12 @@ def test_one_origin_id_twice_in_one_list_is_two_documents() -> None:
     }
 
 
-def test_one_id_listed_twice_is_one_document() -> None:
+def test_id_listed_twice_is_one_document() -> None:
     payload = detail(tramitacaoAtual=run(document("a"), document("a", idOrigem=None)))
     assert len(parse(payload).documents) == 1
 
 
-def test_a_copy_that_cannot_be_fetched_is_not_preferred() -> None:
+def test_copy_without_a_valid_address_is_not_preferred() -> None:
     lost = run(document("lost", idOrigem="7", hrefBinario=None, hrefTexto=None))
     held = run(document("held", idOrigem="7", arquivo=None))
     (listed,) = parse(detail(tramitacaoAtual=lost, tramitacoes=[held])).documents
@@ -53,7 +53,7 @@ def test_a_copy_that_cannot_be_fetched_is_not_preferred() -> None:
 
 
 @pytest.mark.parametrize("nothing", [{}, [{}]])
-def test_a_copy_with_empty_file_details_is_not_preferred(nothing: object) -> None:
+def test_copy_with_empty_file_details_is_not_preferred(nothing: object) -> None:
     bare = run(document("bare", idOrigem="7", arquivo=nothing))
     main = run(document("main", idOrigem="7"))
     (listed,) = parse(detail(tramitacaoAtual=bare, tramitacoes=[main])).documents
@@ -61,14 +61,14 @@ def test_a_copy_with_empty_file_details_is_not_preferred(nothing: object) -> Non
     assert listed.expected_size == 50307
 
 
-def test_text_stands_in_only_for_a_missing_binary_and_has_no_known_size() -> None:
+def test_text_replaces_only_a_missing_file_and_has_no_size() -> None:
     (listed,) = parse(detail(tramitacaoAtual=run(document("a", hrefBinario=None)))).documents
     assert listed.addresses[0].endswith("/texto")
     assert listed.expected_size is None
 
 
 @pytest.mark.parametrize("junk", [None, "x", 5, [], {}, {"nome": "sem endereço"}, [[]]])
-def test_junk_is_counted(junk: object) -> None:
+def test_invalid_entry_is_counted(junk: object) -> None:
     payload = detail(tramitacaoAtual=run(junk, document("a"), junk))
     documents = parse(payload).documents
     refused = [one for one in documents if one.refusal is Reason.NO_ADDRESS]
@@ -77,8 +77,8 @@ def test_junk_is_counted(junk: object) -> None:
     assert all(one.addresses == () for one in refused)
 
 
-def test_a_document_without_an_href_is_asked_for_by_its_id() -> None:
-    """(S14) A UUID is enough; the number of a court's system is not."""
+def test_document_without_an_href_is_requested_by_its_id() -> None:
+    """(S14) By a UUID, not by the number of a court's system."""
     lost = document("a", hrefBinario=None, hrefTexto=None, id=identity("a").upper())
     (listed,) = parse(detail(tramitacaoAtual=run(lost))).documents
     path = f"/api/v2/processos/{NUMBER.masked}/documentos/{identity('a')}/binario"
@@ -89,8 +89,8 @@ def test_a_document_without_an_href_is_asked_for_by_its_id() -> None:
     assert listed.refusal is Reason.NO_ADDRESS
 
 
-def test_an_id_stands_in_for_an_href_on_another_host() -> None:
-    """(S14) An address that is never requested is no usable one."""
+def test_id_replaces_an_href_on_another_host() -> None:
+    """(S14) An address on another host is never requested."""
     foreign = document("a", hrefBinario="https://x.example/y", hrefTexto=None, id=identity("a"))
     (listed,) = parse(detail(tramitacaoAtual=run(foreign))).documents
     assert [address.split("/")[-2] for address in listed.addresses] == [identity("a")]
@@ -109,8 +109,8 @@ def test_an_id_stands_in_for_an_href_on_another_host() -> None:
         {"grau": [{"sigla": "g1"}]},
     ],
 )
-def test_an_instance_named_in_another_way_is_the_same(other: dict[str, Any]) -> None:
-    """(S15) One source says `grau`, the other `instancia`; the document is one."""
+def test_instance_named_differently_is_the_same(other: dict[str, Any]) -> None:
+    """(S15) One source has `grau`, the other `instancia`; the documents are merged."""
     copy = document("copy", idOrigem="7", arquivo=None)
     second = {"tribunal": {"sigla": "TRF3"}, "documentos": [copy], **other}
     payload = detail(tramitacaoAtual=run(document("main", idOrigem="7")), tramitacoes=[second])
@@ -131,10 +131,10 @@ def test_an_instance_named_in_another_way_is_the_same(other: dict[str, Any]) -> 
         ({"grau": {"sigla": "XX"}}, {"grau": {"sigla": "YY"}}, 2),
     ],
 )
-def test_which_instances_are_the_same(
+def test_contradicting_instances_are_not_merged(
     one: dict[str, Any], other: dict[str, Any], count: int
 ) -> None:
-    """(S15) What excludes each other is never merged."""
+    """(S15) Missing values do not contradict."""
     places = [
         {"documentos": [document(seed, idOrigem="7")], **instance}
         for seed, instance in (("a", one), ("b", other))
@@ -142,21 +142,21 @@ def test_which_instances_are_the_same(
     assert len(parse(detail(tramitacoes=places)).documents) == count
 
 
-def test_made_up_ids_stay_when_the_list_grows() -> None:
+def test_generated_ids_are_stable_when_the_list_grows() -> None:
     lost = document("lost", hrefBinario=None, hrefTexto=None)
     before = parse(detail(tramitacaoAtual=run(lost))).documents
     after = parse(detail(tramitacaoAtual=run(document("new"), lost))).documents
     assert before[0].source_id in {one.source_id for one in after}
 
 
-def test_an_address_on_another_host_is_refused_at_once() -> None:
+def test_address_on_another_host_is_refused_at_once() -> None:
     foreign = document("a", hrefBinario="https://evil.example/x", hrefTexto=None)
     (listed,) = parse(detail(tramitacaoAtual=run(foreign))).documents
     assert (listed.refusal, listed.addresses) == (Reason.FOREIGN_HOST, ())
 
 
-def test_order_is_the_sources_own() -> None:
-    """(S15) Documents stay as they are listed: the present instance first, the newest first."""
+def test_source_order_is_kept() -> None:
+    """(S15) The present instance first, and the newest document first."""
     copy = document("copy", idOrigem="late", arquivo=None)
     payload = detail(
         tramitacoes=[run(document("old"), grade="G1"), run(copy, document("extra"), grade="G2")],

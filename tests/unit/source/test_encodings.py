@@ -1,4 +1,4 @@
-"""Compressed bodies: whole ones are read, cut and damaged ones are noticed, all in small pieces."""
+"""Compressed bodies are decoded in small pieces; truncated and damaged ones are detected."""
 
 import gzip
 import zlib
@@ -41,7 +41,7 @@ def pieces(data: bytes, size: int) -> Iterable[bytes]:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100_000])
 @pytest.mark.parametrize("coding", PACKED)
-def test_a_whole_stream_is_read_however_it_is_cut_into_pieces(coding: str, size: int) -> None:
+def test_complete_stream_is_read_in_pieces_of_any_size(coding: str, size: int) -> None:
     stream = decoder(coding)
     found = b"".join(out for data in pieces(PACKED[coding], size) for out in stream.decode(data))
     assert found == TEXT
@@ -49,8 +49,8 @@ def test_a_whole_stream_is_read_however_it_is_cut_into_pieces(coding: str, size:
 
 
 @pytest.mark.parametrize("coding", PACKED)
-def test_a_stream_that_is_cut_anywhere_is_not_whole(coding: str) -> None:
-    """(S7) Also between the members of a gzip stream, where what came is whole by itself."""
+def test_truncated_stream_is_incomplete(coding: str) -> None:
+    """(S7) Also between the members of a gzip stream."""
     packed = PACKED[coding].rstrip(b"\0")
     for length in range(1, len(packed) - 8, 31):
         stream = decoder(coding)
@@ -64,12 +64,12 @@ def test_a_stream_that_is_cut_anywhere_is_not_whole(coding: str) -> None:
 
 
 @pytest.mark.parametrize("data", [TEXT, gzip.compress(TEXT) + b"no gzip", b"\x1f\x8b" + TEXT])
-def test_what_is_no_gzip_is_broken(data: bytes) -> None:
+def test_invalid_gzip_is_an_error(data: bytes) -> None:
     with pytest.raises(BrokenStream):
         list(decoder("gzip").decode(data))
 
 
-def test_a_small_body_that_unpacks_to_much_comes_in_small_pieces() -> None:
+def test_compression_bomb_is_decoded_in_small_pieces() -> None:
     bomb = gzip.compress(bytes(64 * 1024 * 1024))
     sizes = [len(piece) for piece in Compressed(gzip=True).decode(bomb)]
     assert sum(sizes) == 64 * 1024 * 1024
@@ -77,13 +77,13 @@ def test_a_small_body_that_unpacks_to_much_comes_in_small_pieces() -> None:
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "compress", "ü"])
-def test_other_codings_are_not_guessed(coding: str) -> None:
+def test_unknown_encodings_are_an_error(coding: str) -> None:
     with pytest.raises(UnknownCoding):
         decoder(coding)
 
 
 @pytest.mark.parametrize("coding", PACKED)
-async def test_a_compressed_document_is_stored_as_it_is_meant(coding: str, tmp_path: Path) -> None:
+async def test_compressed_document_is_stored_decoded(coding: str, tmp_path: Path) -> None:
     script = always(reply(200, PACKED[coding], {"content-encoding": coding}))
     outcome = await fetch(script, tmp_path, len(TEXT))
     assert isinstance(outcome, Downloaded)
@@ -93,23 +93,23 @@ async def test_a_compressed_document_is_stored_as_it_is_meant(coding: str, tmp_p
 
 @pytest.mark.parametrize("cut", [20, 100, -1, -4, -8])
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-async def test_a_compressed_document_that_is_cut_is_truncated(
+async def test_truncated_compressed_document_is_truncated(
     coding: str, cut: int, tmp_path: Path
 ) -> None:
-    """(S7) The connection ends in good order, by the length that was announced."""
+    """(S7) The connection ends correctly after the declared length."""
     script = always(reply(200, PACKED[coding][:cut], {"content-encoding": coding}))
     assert await fetch(script, tmp_path) == Refused(Reason.TRUNCATED)
 
 
-async def test_what_was_not_asked_for_is_an_error(tmp_path: Path) -> None:
-    """(S7) Bytes in a coding that is not understood are no document."""
+async def test_unsupported_encoding_of_a_reply_is_an_error(tmp_path: Path) -> None:
+    """(S7) Bytes in an unknown encoding are no document."""
     script = always(reply(200, TEXT, {"content-encoding": "br"}))
     assert await fetch(script, tmp_path) == Refused(Reason.ERROR_BODY)
     empty = always(reply(200, b"", {"content-encoding": "gzip"}))
     assert await fetch(empty, tmp_path) == Refused(Reason.EMPTY)
 
 
-async def test_a_compressed_bomb_is_too_large(tmp_path: Path) -> None:
+async def test_compression_bomb_is_too_large(tmp_path: Path) -> None:
     bomb = always(reply(200, gzip.compress(bytes(8_000_000)), {"content-encoding": "gzip"}))
     outcome = await fetch(bomb, tmp_path, source_max_document_bytes=1_000_000)
     assert outcome == Refused(Reason.TOO_LARGE, final=True)

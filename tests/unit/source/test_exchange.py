@@ -1,4 +1,4 @@
-"""Whatever comes over the wire is a document or a reason, in bounded time."""
+"""Every reply of the source becomes a document or a reason, in bounded time."""
 
 import asyncio
 import contextlib
@@ -50,15 +50,15 @@ def forever(piece: bytes, head: bytes = b"", pause: float = 0.02) -> Script:
 CHUNKED = b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-async def test_a_document_that_trickles_is_ended(tmp_path: Path) -> None:
-    """(S4) Each byte comes within the idle time, the whole never would."""
+async def test_slow_document_is_ended(tmp_path: Path) -> None:
+    """(S4) Each byte arrives within the idle timeout."""
     head = reply(200, b"%PDF", {"content-length": "100000"})
     outcome = await asyncio.wait_for(fetch(forever(b"x", head), tmp_path, window=0.5), 30)
     assert outcome == Refused(Reason.TOO_SLOW)
 
 
-async def test_a_slow_document_above_the_minimum_arrives(tmp_path: Path) -> None:
-    """(S4) The minimum is a rate over a window: 60 bytes a minute are 1 in 0.5 s, at most."""
+async def test_document_above_the_minimum_rate_is_downloaded(tmp_path: Path) -> None:
+    """(S4) The minimum is a rate over a window: 60 bytes a minute are at most 1 in 0.5 s."""
     whole = reply(200, PDF)
     script = trickle(whole[-120:], head=whole[:-120], step=4)
     outcome = await fetch(script, tmp_path, len(PDF), window=0.5, source_min_bytes_per_minute=60)
@@ -66,7 +66,7 @@ async def test_a_slow_document_above_the_minimum_arrives(tmp_path: Path) -> None
     outcome.close()
 
 
-async def test_without_a_minimum_a_trickle_is_waited_for(tmp_path: Path) -> None:
+async def test_minimum_rate_of_zero_accepts_a_slow_document(tmp_path: Path) -> None:
     """(S4) 0 means no minimum."""
     whole = reply(200, PDF)
     script = trickle(whole[-40:], head=whole[:-40])
@@ -75,8 +75,8 @@ async def test_without_a_minimum_a_trickle_is_waited_for(tmp_path: Path) -> None
     outcome.close()
 
 
-async def test_a_listing_that_trickles_is_ended(tmp_path: Path) -> None:
-    """(S4) It would hold up its whole job."""
+async def test_slow_listing_is_ended(tmp_path: Path) -> None:
+    """(S4) It would delay its whole job."""
     head = reply(200, b"[", {"content-length": "100000"})
     async with running(forever(b" ", head)) as server, client_of(server, window=0.5) as client:
         with pytest.raises(SourceRefused) as refused:
@@ -84,8 +84,8 @@ async def test_a_listing_that_trickles_is_ended(tmp_path: Path) -> None:
     assert refused.value.reason is Reason.TOO_SLOW
 
 
-def test_the_minimum_counts_whole_windows_only() -> None:
-    """(S4) A slow beginning, a short document and a late burst are no trickle."""
+def test_minimum_rate_counts_whole_windows_only() -> None:
+    """(S4) A slow start, a short document and a late burst are not too slow."""
     minimum = MinimumThroughput(bytes_per_minute=600, window=60)
     assert not minimum.is_missed_by(1, 59)
     assert not minimum.is_missed_by(599, 1)
@@ -97,18 +97,18 @@ def test_the_minimum_counts_whole_windows_only() -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        # The head never comes to its end.
+        # The headers never end.
         forever(b"HTTP/1.1 100 Continue\r\n\r\n"),
         forever(b"x-filler: y\r\n", b"HTTP/1.1 200 X\r\n", 0.05),
-        # The body's frames go on without a byte of the body.
+        # Chunks without a byte of the body.
         forever(b"0", CHUNKED + b"3\r\nabc\r\n", 0.05),
         forever(b"x: y\r\n", CHUNKED + b"3\r\nabc\r\n0\r\n", 0.05),
     ],
 )
-async def test_frames_without_end_are_a_timeout(
+async def test_endless_framing_is_a_timeout(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each byte resets the library's own clock."""
+    """Each byte resets the HTTP library's timeout."""
     monkeypatch.setattr(http_exchange, "CONNECT_SECONDS", 0.2)
     changes = {"source_idle_timeout": IDLE, "source_min_bytes_per_minute": 0}
     async with running(script) as server, client_of(server, changes=changes) as client:
@@ -118,7 +118,7 @@ async def test_frames_without_end_are_a_timeout(
     assert outcome.reason in (Reason.TIMEOUT, Reason.UNAVAILABLE, Reason.TRUNCATED)
 
 
-async def test_an_error_whose_body_is_cut_is_that_error(tmp_path: Path) -> None:
+async def test_error_with_a_truncated_body_keeps_its_reason(tmp_path: Path) -> None:
     whole = reply(503, b"x" * 500)
     outcome = await fetch(always(whole[:-100], then_close=True), tmp_path)
     assert outcome == Refused(Reason.UNAVAILABLE)
@@ -127,7 +127,7 @@ async def test_an_error_whose_body_is_cut_is_that_error(tmp_path: Path) -> None:
     assert await fetch(script, tmp_path) == Refused(Reason.NO_ACCESS, final=True)
 
 
-async def test_no_cookie_is_kept(tmp_path: Path) -> None:
+async def test_cookies_are_not_stored(tmp_path: Path) -> None:
     script = always(reply(200, PDF, {"set-cookie": "JSESSIONID=1; Path=/"}))
     async with running(script) as server, open_http(Settings()) as http:
         await http.get(server.origin)
@@ -136,8 +136,8 @@ async def test_no_cookie_is_kept(tmp_path: Path) -> None:
         assert not list(http.cookies.jar)
 
 
-async def test_a_user_agent_that_cannot_be_sent_is_refused_at_the_start() -> None:
-    """(S39) Of the other headers it is the only one that an operator gives."""
+async def test_invalid_user_agent_is_rejected_at_the_start() -> None:
+    """(S39) It is the only other header that an operator sets."""
     for agent in ("Mozílla", "a\nb", "", " x"):
         with pytest.raises(ValueError, match="pdpj_user_agent"):
             Settings.model_validate({"pdpj_user_agent": agent})
@@ -199,14 +199,14 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_whatever_comes_has_a_reason(name: str, tmp_path: Path) -> None:
-    """A document, a listing and a probe each end with a declared outcome."""
+async def test_every_reply_has_a_declared_outcome(name: str, tmp_path: Path) -> None:
+    """For a document, a listing and a check."""
     script = always(HOSTILE[name], then_close=True)
     await ends_well(script, tmp_path)
 
 
 async def ends_well(script: Script, folder: Path) -> None:
-    """Ask such a source for everything; all else than a declared outcome is an error."""
+    """Send every kind of request; each must end with a declared outcome."""
     changes = {"source_idle_timeout": 2, "source_metadata_timeout": 2}
     async with running(script) as server, client_of(server, changes=changes) as client:
         async with asyncio.timeout(60):
@@ -220,7 +220,7 @@ async def ends_well(script: Script, folder: Path) -> None:
 
 
 def mutated(chance: random.Random, answer: bytes) -> bytes:
-    """The answer with a few bytes changed, doubled or gone."""
+    """The reply with a few bytes changed, doubled or removed."""
     data = bytearray(answer)
     for _ in range(chance.randint(1, 6)):
         at = chance.randrange(len(data))
@@ -248,8 +248,8 @@ SEEDS: list[Callable[[], bytes]] = [
 ]
 
 
-async def test_damaged_answers_have_a_reason(tmp_path: Path) -> None:
-    """Answers that a source may give, with a few bytes wrong."""
+async def test_damaged_replies_have_a_declared_outcome(tmp_path: Path) -> None:
+    """Replies of a source with a few wrong bytes."""
     chance = random.Random(0)
 
     async def script(_: Request, writer: asyncio.StreamWriter) -> None:
@@ -261,8 +261,8 @@ async def test_damaged_answers_have_a_reason(tmp_path: Path) -> None:
         await ends_well(script, tmp_path)
 
 
-async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) -> None:
-    """A reset in the middle of the head, of the body, and of the hanging up."""
+async def test_connection_reset_is_detected(tmp_path: Path) -> None:
+    """During the headers, during the body, and at the close."""
     whole = reply(200, PDF)
 
     for length in (5, 30, len(whole) - 100):
@@ -277,8 +277,8 @@ async def test_a_connection_that_ends_in_bad_order_is_noticed(tmp_path: Path) ->
         assert outcome.reason in (Reason.UNAVAILABLE, Reason.TRUNCATED)
 
 
-async def test_a_request_of_ours_that_cannot_be_sent_is_no_outage(tmp_path: Path) -> None:
-    """(S39) What the library refuses to send is our defect, and is not request for again."""
+async def test_request_that_cannot_be_sent_is_no_outage(tmp_path: Path) -> None:
+    """(S39) A request that the library refuses to send is a defect and is not retried."""
     async with running(always(reply(200, PDF))) as server, client_of(server) as client:
         client._document_headers["x-bad"] = "a\nb"
         assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(
@@ -287,7 +287,7 @@ async def test_a_request_of_ours_that_cannot_be_sent_is_no_outage(tmp_path: Path
         assert server.requests == []
 
 
-async def test_a_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> None:
+async def test_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> None:
     async def hang(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
 
@@ -300,7 +300,7 @@ async def test_a_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> 
 
 
 class BrokenTls(httpx2.AsyncBaseTransport, httpx2.AsyncByteStream):
-    """A connection whose encryption fails, before the head or in the middle of the body."""
+    """A connection whose TLS fails, before the headers or during the body."""
 
     def __init__(self, *, in_body: bool) -> None:
         self._in_body = in_body
@@ -318,8 +318,8 @@ class BrokenTls(httpx2.AsyncBaseTransport, httpx2.AsyncByteStream):
 @pytest.mark.parametrize(
     ("in_body", "reason"), [(False, Reason.UNAVAILABLE), (True, Reason.TRUNCATED)]
 )
-async def test_encryption_that_fails_is_a_broken_connection(in_body: bool, reason: Reason) -> None:
-    """The library lets errors of TLS through, which are errors of the operating system by type."""
+async def test_tls_failure_is_a_broken_connection(in_body: bool, reason: Reason) -> None:
+    """The HTTP library raises TLS errors unchanged, as `OSError`."""
     settings = Settings(pdpj_base_url="https://portal.example")
 
     async def read(http: httpx2.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""Never more at once, for a court or in all, or a second than allowed (F45)."""
+"""Limits of concurrent requests per court and in total, and of requests per second (F45)."""
 
 import asyncio
 import time
@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autos.source.courtesy.limits import AdaptiveLimit, Limiter
+from autos.source.limits.limiter import AdaptiveLimit, Limiter
 from tests.unit.source.clients import LocalPermits
 
 
-async def test_at_most_so_many_at_once() -> None:
+async def test_concurrent_requests_are_limited() -> None:
     limiter = Limiter(LocalPermits(3))
     inside = most = 0
 
@@ -27,7 +27,7 @@ async def test_at_most_so_many_at_once() -> None:
     assert most == 3
 
 
-async def test_slots_begin_apart_without_a_burst() -> None:
+async def test_requests_are_spaced_without_a_burst() -> None:
     """F45."""
     limiter = Limiter(LocalPermits(50), per_second=100)
     begun: list[float] = []
@@ -37,11 +37,11 @@ async def test_slots_begin_apart_without_a_burst() -> None:
             begun.append(time.perf_counter())
 
     await asyncio.gather(*(request() for _ in range(11)))
-    # Waking up late may push two together, but never all of them.
+    # A late wake-up may move two requests together, but never all.
     assert begun[-1] - begun[0] >= 0.099
 
 
-async def test_a_cancelled_wait_gives_the_permit_back() -> None:
+async def test_cancelled_wait_releases_the_permit() -> None:
     limiter = Limiter(LocalPermits(1))
     async with limiter.slot():
         waiting = asyncio.create_task(limiter.slot().__aenter__())
@@ -53,7 +53,7 @@ async def test_a_cancelled_wait_gives_the_permit_back() -> None:
         pass
 
 
-def test_failures_of_one_round_halve_it_once() -> None:
+def test_failures_of_one_round_halve_the_limit_once() -> None:
     limit = AdaptiveLimit(16)
     begun = limit.round
     for _ in range(5):
@@ -64,7 +64,7 @@ def test_failures_of_one_round_halve_it_once() -> None:
 
 
 @given(st.integers(1, 64))
-def test_a_round_of_answers_adds_about_one(most: int) -> None:
+def test_round_of_successes_adds_about_one(most: int) -> None:
     limit = AdaptiveLimit(most)
     limit.overloaded(limit.round)
     before = limit.value
@@ -74,7 +74,7 @@ def test_a_round_of_answers_adds_about_one(most: int) -> None:
 
 
 @given(st.integers(1, 64), st.lists(st.booleans(), max_size=300))
-def test_it_stays_between_one_and_the_bound_and_moves_the_right_way(
+def test_limit_stays_within_bounds_and_moves_in_the_right_direction(
     most: int, answers: list[bool]
 ) -> None:
     limit = AdaptiveLimit(most)
@@ -90,7 +90,7 @@ def test_it_stays_between_one_and_the_bound_and_moves_the_right_way(
 
 
 @given(st.integers(1, 64))
-def test_it_comes_back_to_the_bound(most: int) -> None:
+def test_limit_returns_to_the_maximum(most: int) -> None:
     limit = AdaptiveLimit(most)
     for _ in range(10):
         limit.overloaded(limit.round)
@@ -100,6 +100,6 @@ def test_it_comes_back_to_the_bound(most: int) -> None:
     assert limit.value == most
 
 
-def test_a_limit_below_one_is_a_defect() -> None:
+def test_limit_below_one_is_an_error() -> None:
     with pytest.raises(ValueError, match="below 1"):
         AdaptiveLimit(0)

@@ -1,4 +1,4 @@
-"""Movements of details and searches, each once, with the document they brought in."""
+"""Movements of details and searches, without duplicates and with their documents."""
 
 import json
 import uuid
@@ -36,8 +36,8 @@ def texts(movements: tuple[ListedMovement, ...]) -> list[str | None]:
     return [one.text for one in movements]
 
 
-def test_a_movement_with_all_its_fields() -> None:
-    """(S15) What a search says of a movement: its type, its place, its document."""
+def test_movement_is_read_with_all_fields() -> None:
+    """(S15) A search has the type, the instance and the document."""
     tipo = {"codigo": 581, "nome": "Documento", "descricao": "Juntada de #{tipo_de_documento}"}
     raw = movement("Juntada", sequencia=7, idDocumento=DOCUMENT.upper(), tipo=tipo)
     assert parse_movements(NUMBER, {"content": case(run(raw))}) == (
@@ -57,7 +57,7 @@ def test_a_movement_with_all_its_fields() -> None:
         ({"idDocumento": [DOCUMENT], "tipo": [[]]}, (None, None, None)),
     ],
 )
-def test_types_and_documents_in_every_shape(
+def test_types_and_documents_are_read_in_every_shape(
     fields: dict[str, Any], expected: tuple[object, ...]
 ) -> None:
     """(S14) The portal's and the data lake's movements differ in keys."""
@@ -65,8 +65,8 @@ def test_types_and_documents_in_every_shape(
     assert (read.kind, read.kind_code, read.document_id) == expected
 
 
-def test_a_search_fills_up_the_details_movements() -> None:
-    """(S15) The detail lists moments and texts, the search the documents; movements are one."""
+def test_search_completes_the_details_movements() -> None:
+    """(S15) The detail has times and texts, the search has documents; equal ones are merged."""
     detail = case(run(movement("Juntada", 9), movement("Juntada"), movement("Juntada")))
     search = {
         "content": case(
@@ -86,15 +86,15 @@ def test_a_search_fills_up_the_details_movements() -> None:
     assert [one.instance for one in movements] == ["G1", "G1", "G1", None]
 
 
-def test_two_sources_list_a_movement_once_and_two_instances_twice() -> None:
-    """(S15) Equal movements of one instance are one; each in one list stays."""
+def test_movement_of_two_sources_is_merged_but_not_of_two_instances() -> None:
+    """(S15) Equal movements in one list are kept."""
     twice = [movement("Expedição"), movement("Expedição")]
     first, again = run(*twice), run(*twice) | {"grau": None, "instancia": "PRIMEIRO_GRAU"}
     assert len(parse_movements(NUMBER, case(first, again))) == 2
     assert len(parse_movements(NUMBER, case(first, run(*twice, grade="G2")))) == 4
 
 
-def test_order_is_the_sources_own() -> None:
+def test_source_order_is_kept() -> None:
     """(S15) The present instance comes first, and in each the newest movement."""
     present = run(movement("d", 8), movement("undated", dataHora=None), grade="G2")
     earlier = run(movement("b", 5), movement("a", 4))
@@ -105,18 +105,18 @@ def test_order_is_the_sources_own() -> None:
 @pytest.mark.parametrize(
     "payload", [None, [], {}, "x", case(), case(run()), case({"movimentos": None}), [[[]]]]
 )
-def test_no_movements(payload: object) -> None:
+def test_listing_without_movements_has_none(payload: object) -> None:
     assert parse_movements(NUMBER, payload) == ()
 
 
-def test_junk_says_nothing_and_other_processes_are_left_out() -> None:
+def test_invalid_movements_and_other_processes_are_ignored() -> None:
     stranger = {"numeroProcesso": OTHER.masked, "movimentos": [movement("x")]}
     listed = [stranger, *case(run({}, None, [], 5, "Conclusos", {"dataHora": "x"}))]
     assert texts(parse_movements(NUMBER, listed)) == ["5", "Conclusos"]
 
 
-def test_movements_nested_too_deep_are_none() -> None:
-    """(S5) A search that cannot be read does not spoil the detail."""
+def test_movements_nested_too_deep_are_ignored() -> None:
+    """(S5) An unreadable search does not affect the detail."""
     deep = json.loads("[" * 300 + "]" * 300)
     assert parse_movements(NUMBER, [*case(run(movement("x"))), deep]) == ()
 
@@ -135,10 +135,8 @@ def test_movements_nested_too_deep_are_none() -> None:
         (reply(503), False),
     ],
 )
-async def test_the_documents_of_movements_are_had_from_a_search(
-    search: bytes, document: bool
-) -> None:
-    """(S15) A search says what the detail does not; without its answer the detail counts."""
+async def test_documents_of_movements_come_from_a_search(search: bytes, document: bool) -> None:
+    """(S15) If the search fails, the detail is used alone."""
     detail = reply(200, json.dumps(case(run(movement("x")))).encode())
     async with running(by_path(detail, search)) as server, client_of(server) as client:
         (read,) = (await client.process(NUMBER)).movements

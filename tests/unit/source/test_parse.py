@@ -1,4 +1,4 @@
-"""Listings in every shape the courts send (F28, U5, S5, S14, S15)."""
+"""Listings in every shape that courts return (F28, U5, S5, S14, S15)."""
 
 import json
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from autos.source.listing.values import LOCAL_TIME, moment
 from tests.unit.source.listings import NUMBER, OTHER, detail, document, identity, parse, run
 
 
-def test_a_document_with_all_its_fields() -> None:
+def test_document_is_read_with_all_fields() -> None:
     (listed,) = parse(detail(tramitacaoAtual=run(document("a")))).documents
     assert listed.source_id == identity("a")
     prefix = f"/api/v2/processos/{NUMBER.masked}/documentos/{identity('a')}"
@@ -50,11 +50,11 @@ def test_a_document_with_all_its_fields() -> None:
         [{"tramitacaoAtual": run(document("a"))}],
     ],
 )
-def test_the_document_is_found_wherever_it_stands(payload: object) -> None:
+def test_document_is_found_in_every_shape(payload: object) -> None:
     assert [listed.source_id for listed in parse(payload).documents] == [identity("a")]
 
 
-def test_a_detail_of_the_data_lake() -> None:
+def test_detail_of_the_data_lake_is_read() -> None:
     """(S14) Ids in place of hrefs, enumeration names for types, instances in words, nulls."""
     piece = {
         "sequencia": 10,
@@ -103,8 +103,8 @@ def test_a_detail_of_the_data_lake() -> None:
         {"tramitacaoAtual": {"documentos": [identity("a")]}},
     ],
 )
-def test_documents_are_read_anywhere_below(place: dict[str, Any]) -> None:
-    """(S15) No list of documents is dropped for standing where none was seen before."""
+def test_documents_are_found_at_any_depth(place: dict[str, Any]) -> None:
+    """(S15) Lists of documents at unknown places are read, too."""
     (listed,) = parse(detail(**place)).documents
     assert listed.source_id == identity("a")
     assert listed.refusal is None
@@ -119,19 +119,19 @@ def test_documents_are_read_anywhere_below(place: dict[str, Any]) -> None:
         {"totais": {"documentos": 12}},
     ],
 )
-def test_other_papers_are_not_its_documents(place: dict[str, Any]) -> None:
-    """(S15) Identity papers, other processes' documents and counts are left out."""
+def test_documents_of_parties_and_other_processes_are_ignored(place: dict[str, Any]) -> None:
+    """(S15) Identity papers, documents of other processes, and counts."""
     assert parse(detail(tramitacaoAtual=run() | place)).documents == ()
 
 
-def test_a_number_that_is_no_text() -> None:
+def test_case_number_as_an_integer_is_read() -> None:
     payload = {"numeroProcesso": int(NUMBER.digits), "documentos": [document("a")]}
     assert len(parse(payload).documents) == 1
 
 
 @pytest.mark.parametrize("levels", [101, 600, 900])
-def test_a_listing_nested_too_deep_is_unreadable(levels: int) -> None:
-    """(S5) What could be decoded, but not walked or stored, is an unreadable listing."""
+def test_listing_nested_too_deep_is_unreadable(levels: int) -> None:
+    """(S5) It can be decoded, but not traversed or stored."""
     deep: object = "x"
     for _ in range(levels):
         deep = [deep]
@@ -149,7 +149,7 @@ def test_a_listing_nested_too_deep_is_unreadable(levels: int) -> None:
         {"nome": "Apelação"},
     ],
 )
-def test_class_subject_and_body_in_three_shapes(value: object) -> None:
+def test_class_subject_and_judging_body_are_read_in_three_shapes(value: object) -> None:
     process = parse(detail(tramitacaoAtual=run(classe=value, assunto=value, orgaoJulgador=value)))
     assert process.class_name == "Apelação"
     assert process.subjects == ("Apelação",)
@@ -157,7 +157,7 @@ def test_class_subject_and_body_in_three_shapes(value: object) -> None:
 
 
 @pytest.mark.parametrize("key", ["distribuicao", "distribuicoes"])
-def test_the_judging_body_of_the_distribution(key: str) -> None:
+def test_judging_body_is_read_from_the_distribution(key: str) -> None:
     place: dict[str, Any] = {key: [{"orgaoJulgador": [{"id": -1, "nome": "1ª Vara"}]}]}
     assert parse(detail(tramitacaoAtual=run(**place))).judging_body == "1ª Vara"
 
@@ -183,12 +183,12 @@ def test_secrecy_of_a_document(value: object, name: str | None) -> None:
     ("value", "microsecond"),
     [("", 0), (".6", 600_000), (".34", 340_000), (".341", 341_000)],
 )
-def test_moments_with_up_to_three_digits(value: str, microsecond: int) -> None:
+def test_times_with_up_to_three_fraction_digits_are_read(value: str, microsecond: int) -> None:
     expected = datetime(2025, 1, 10, 12, 8, 52, microsecond, UTC)
     assert moment("2025-01-10T09:08:52" + value) == expected
 
 
-def test_a_summer_of_daylight_saving() -> None:
+def test_time_in_daylight_saving_is_converted() -> None:
     assert moment("2018-12-01T09:00:00") == datetime(2018, 12, 1, 11, tzinfo=UTC)
 
 
@@ -196,7 +196,7 @@ def test_a_summer_of_daylight_saving() -> None:
     st.datetimes(timezones=st.just(LOCAL_TIME)).filter(lambda at: 1990 < at.year < 2090),
     st.integers(0, 3),
 )
-def test_every_local_moment_survives(local: datetime, digits: int) -> None:
+def test_every_local_time_is_read(local: datetime, digits: int) -> None:
     step = 10 ** (6 - digits)
     at = local.replace(microsecond=local.microsecond // step * step, fold=0)
     fraction = f".{at.microsecond:06}"[: digits + 1] if digits else ""
@@ -204,7 +204,7 @@ def test_every_local_moment_survives(local: datetime, digits: int) -> None:
 
 
 @given(st.text() | st.integers() | st.none() | st.floats())
-def test_no_moment_raises(value: object) -> None:
+def test_invalid_times_are_ignored(value: object) -> None:
     read = moment(value)
     assert read is None or read.tzinfo is UTC
 
@@ -221,7 +221,7 @@ def test_metadata_is_the_detail_without_the_documents() -> None:
     assert "documentos" not in json.dumps(metadata)
 
 
-def test_items_of_other_processes_are_left_out() -> None:
+def test_items_of_other_processes_are_ignored() -> None:
     stranger = {"numeroProcesso": OTHER.masked, "tramitacaoAtual": run(document("b"))}
     process = parse([stranger, *detail(tramitacaoAtual=run(document("a")))])
     assert [one.source_id for one in process.documents] == [identity("a")]
@@ -229,14 +229,14 @@ def test_items_of_other_processes_are_left_out() -> None:
         parse([stranger])
 
 
-def test_an_address_of_another_process_is_not_used() -> None:
+def test_address_of_another_process_is_not_used() -> None:
     href = f"/processos/{OTHER.masked}/documentos/{identity('b')}/binario"
     stray = document("a", hrefBinario=href, hrefTexto=None)
     (listed,) = parse(detail(tramitacaoAtual=run(stray))).documents
     assert listed.refusal is Reason.NO_ADDRESS
 
 
-def test_a_process_without_documents() -> None:
+def test_process_without_documents_is_read() -> None:
     assert parse(detail(tramitacaoAtual=run())).documents == ()
 
 
@@ -264,8 +264,8 @@ JUNK = st.recursive(
 
 @settings(max_examples=300)
 @given(JUNK)
-def test_junk_raises_nothing_but_the_typed_error(payload: object) -> None:
-    """(S5) A listing is read, or is an unreadable listing."""
+def test_invalid_listing_raises_only_the_typed_error(payload: object) -> None:
+    """(S5) A listing is read or reported as unreadable."""
     try:
         process = parse(payload)
     except UnreadableListing:
@@ -282,7 +282,7 @@ def test_junk_raises_nothing_but_the_typed_error(payload: object) -> None:
 
 
 def is_one_without_address(entry: object) -> bool:
-    """True for what has no address, and lists no others."""
+    """True for an entry without an address and without nested entries."""
     if not isinstance(entry, dict):
         return entry != identity("a") and "documentos" not in repr(entry)
     known = {"hrefBinario", "hrefTexto", "id"}
@@ -290,6 +290,6 @@ def is_one_without_address(entry: object) -> bool:
 
 
 @given(st.lists(JUNK.filter(is_one_without_address), max_size=6))
-def test_whatever_is_listed_is_counted(entries: list[object]) -> None:
+def test_every_listed_entry_is_counted(entries: list[object]) -> None:
     process = parse(detail(tramitacaoAtual=run(*entries)))
     assert [one.refusal for one in process.documents] == [Reason.NO_ADDRESS] * len(entries)

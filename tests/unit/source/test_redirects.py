@@ -25,7 +25,7 @@ ASKED = f"{BASE}/api/v2/processos/x"
         ("https://store.example:9000/f", Target("https://store.example:9000/f", own=False)),
         ("https://store.example/f", None),
         ("//lake.example/f?sig=1", Target("https://lake.example/f?sig=1", own=False)),
-        # Never in clear, never with a name, never to anything that is no address.
+        # Never without TLS, with user info, or to an invalid URL.
         ("http://portal.example/y", None),
         ("http://lake.example/f", None),
         ("https://user:pass@lake.example/f", None),
@@ -58,13 +58,13 @@ def test_only_hosts_of_the_settings_are_followed(location: str, target: Target |
         "https://lake.example/signin",
     ],
 )
-def test_a_redirect_to_a_login_is_not_followed(location: str) -> None:
-    """(S11) Wherever the login is, also on a host that may be followed."""
+def test_redirect_to_a_login_is_not_followed(location: str) -> None:
+    """(S11) Also on a host to which redirects are allowed."""
     assert Redirects(BASE, "lake.example").target(ASKED, location) is None
 
 
-def test_a_source_in_clear_may_redirect_in_clear() -> None:
-    """A source on the loopback, as the sandbox is."""
+def test_source_without_tls_may_redirect_without_tls() -> None:
+    """A source on loopback, such as the sandbox."""
     redirects = Redirects("http://127.0.0.1:8700", "127.0.0.1:9000")
     requested = "http://127.0.0.1:8700/a"
     found = redirects.target(requested, "http://127.0.0.1:9000/f")
@@ -84,8 +84,8 @@ def moved(path: str, location: str, status: int = 302) -> Script:
     return script
 
 
-async def test_a_presigned_address_is_followed_without_the_token(tmp_path: Path) -> None:
-    """(S11) The store of the settings gets neither the token nor where we come from."""
+async def test_redirect_to_an_allowed_host_is_followed_without_the_token(tmp_path: Path) -> None:
+    """(S11) The host gets neither the token nor a `Referer`."""
     async with running(moved("", "")) as store:
         location = f"{store.origin}/bucket/file?X-Amz-Signature=abc"
         host = store.origin.removeprefix("http://")
@@ -99,7 +99,7 @@ async def test_a_presigned_address_is_followed_without_the_token(tmp_path: Path)
     assert request.headers.keys() == {"host", "user-agent", "accept", "accept-encoding"}
 
 
-async def test_the_source_itself_is_followed_with_the_token(tmp_path: Path) -> None:
+async def test_redirect_to_the_source_is_followed_with_the_token(tmp_path: Path) -> None:
     async with running(moved(ADDRESS, "/api/v2/elsewhere", 307)) as server:
         async with client_of(server) as client:
             await arrives(client, ADDRESS, tmp_path, len(PDF))
@@ -107,8 +107,8 @@ async def test_the_source_itself_is_followed_with_the_token(tmp_path: Path) -> N
         assert server.requests[1].headers["authorization"] == "Bearer token"
 
 
-async def test_a_second_redirect_is_not_followed(tmp_path: Path) -> None:
-    """(S11) Once is enough for an address that is made for this request."""
+async def test_second_redirect_is_not_followed(tmp_path: Path) -> None:
+    """(S11) A signed URL needs only one redirect."""
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(302, b"", {"location": "/again"}))
@@ -118,8 +118,8 @@ async def test_a_second_redirect_is_not_followed(tmp_path: Path) -> None:
         assert len(server.requests) == 2
 
 
-async def test_a_host_that_is_not_in_the_settings_is_not_asked(tmp_path: Path) -> None:
-    """(S11) Not even once."""
+async def test_redirect_to_another_host_is_not_followed(tmp_path: Path) -> None:
+    """(S11) The host gets no request."""
     async with (
         running(moved("", "")) as store,
         running(moved(ADDRESS, f"{store.origin}/f")) as server,
@@ -129,8 +129,8 @@ async def test_a_host_that_is_not_in_the_settings_is_not_asked(tmp_path: Path) -
         assert store.requests == []
 
 
-async def test_what_the_other_host_refuses_says_nothing_of_the_credential(tmp_path: Path) -> None:
-    """(S11) A signed address that has run out is request for anew."""
+async def test_refusal_of_the_redirect_host_does_not_concern_the_credential(tmp_path: Path) -> None:
+    """(S11) An expired signed URL is requested again from the source."""
 
     async def expired(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(403, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"))
@@ -146,16 +146,16 @@ async def test_what_the_other_host_refuses_says_nothing_of_the_credential(tmp_pa
             )
 
 
-async def test_a_login_in_place_of_a_document_puts_the_token_in_doubt(tmp_path: Path) -> None:
-    """(S11) As a 401 does: if the search works, only the document is refused."""
+async def test_login_in_place_of_a_document_causes_a_check_of_the_token(tmp_path: Path) -> None:
+    """(S11) As after a 401: if the search works, only the document is refused."""
     login = "https://sso.example/auth/realms/pje/protocol/openid-connect/auth"
     async with running(moved(ADDRESS, login)) as server, client_of(server) as client:
         assert await client.document(NUMBER, ADDRESS, None, tmp_path) == Refused(Reason.CREDENTIAL)
         assert [request.path for request in server.requests] == [ADDRESS, SEARCH]
 
 
-async def test_a_login_in_place_of_everything_is_a_dead_token(tmp_path: Path) -> None:
-    """(S11) And not an outage of the source."""
+async def test_login_in_place_of_every_response_is_a_refused_token(tmp_path: Path) -> None:
+    """(S11) It is not an outage of the source."""
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(302, b"", {"location": "/login"}))

@@ -1,4 +1,4 @@
-"""The judge as a table: status, headers, body and listing, and what is made of them."""
+"""Judging replies: outcomes by status, headers, body and listing."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def judged(
     size: int | None = None,
     listed: str | None = None,
 ) -> Available | Refused:
-    """What is made of a whole body, of which the judge sees the beginning and the end."""
+    """Judge a complete body, of which the judge gets the beginning and the end."""
     return judge(
         status,
         headers,
@@ -121,15 +121,15 @@ def test_statuses(row: tuple[str, int, dict[str, str], bytes, Refused]) -> None:
         ("too deep", b"[" * 9000, False),
     ],
 )
-def test_only_the_sources_own_404_is_final(name: str, body: bytes, final: bool) -> None:
-    """(S6) A gateway's 404 passes; one in the source's own shape is final at once."""
+def test_only_the_sources_404_is_final(name: str, body: bytes, final: bool) -> None:
+    """(S6) A gateway's 404 is retried."""
     for status in (404, 410):
         assert judged(status, {}, body) == Refused(Reason.NOT_FOUND, final)
 
 
 @pytest.mark.parametrize("status", [402, 409, 418, 421, 423, 425, 426, 440, 449, 499])
-def test_statuses_that_pass_are_not_final(status: int) -> None:
-    """(S15) A conflict, a lock, a request too early or given up says nothing of the document."""
+def test_transient_statuses_are_not_final(status: int) -> None:
+    """(S15) Such as a conflict or a lock, which do not concern the document."""
     assert judged(status, {"retry-after": "4"}, b"") == Refused(Reason.UNAVAILABLE, False, 4.0)
 
 
@@ -151,8 +151,8 @@ REDIRECTS: Final = [
 
 
 @pytest.mark.parametrize(("location", "reason"), REDIRECTS)
-def test_a_redirect_to_a_login_is_a_credential_refused(location: str, reason: Reason) -> None:
-    """(S11) Where a redirect leads decides whether the credential or the source is meant."""
+def test_redirect_to_a_login_is_a_refused_credential(location: str, reason: Reason) -> None:
+    """(S11) The target of the redirect decides."""
     later = {"location": location, "retry-after": "1"}
     for status in (301, 302, 303, 307, 308):
         assert judged(status, {"location": location}, b"") == Refused(reason)
@@ -161,8 +161,8 @@ def test_a_redirect_to_a_login_is_a_credential_refused(location: str, reason: Re
 
 
 @pytest.mark.parametrize(("name", "body", "reason"), STAND_INS, ids=[row[0] for row in STAND_INS])
-def test_no_page_is_kept(name: str, body: bytes, reason: Reason) -> None:
-    """(S8, S2) Pages of logins, firewalls, proxies and errors have their reason, not a size's."""
+def test_error_pages_are_refused_with_their_reason(name: str, body: bytes, reason: Reason) -> None:
+    """(S8, S2) Pages of logins, firewalls and proxies, with and without a listed size."""
     types: list[dict[str, str]] = [{}, HTML, JSON, {"content-type": PDF}]
     listings = (None, PDF, "APPLICATION_PDF", "text/html")
     for headers, listed, size in product(types, listings, (None, 50_307)):
@@ -170,8 +170,8 @@ def test_no_page_is_kept(name: str, body: bytes, reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("row", KEEPERS, ids=lambda row: row[0])
-def test_no_file_is_refused(row: tuple[str, bytes, str, str]) -> None:
-    """(S9, S8) Real files are kept for all the words in them, also where no size is listed."""
+def test_real_files_are_kept(row: tuple[str, bytes, str, str]) -> None:
+    """(S9, S8) Regardless of the words in them, also without a listed size."""
     _, body, listed, kind = row
     assert judged(200, {}, body, len(body), listed) == Available(kind)
     assert judged(200, {"content-type": listed}, body, None, listed) == Available(kind)
@@ -196,29 +196,29 @@ def test_no_file_is_refused(row: tuple[str, bytes, str, str]) -> None:
         ("RTF for RTF", b"{\\rtf1 x}", "text/richtext", Reason.SIZE_MISMATCH),
     ],
 )
-def test_only_a_plausible_body_has_the_wrong_size(
+def test_size_mismatch_is_reported_only_for_plausible_bodies(
     name: str, body: bytes, listed: str | None, reason: Reason
 ) -> None:
-    """(S2) A size is wrong only of what may be the document for all else."""
+    """(S2) Other bodies have a more specific reason."""
     assert judged(200, {}, body, 50_307, listed) == Refused(reason)
 
 
-def test_markup_is_no_pdf_also_where_no_size_is_listed() -> None:
-    """(S8) A page in place of a listed PDF is refused, whatever it says."""
+def test_markup_in_place_of_a_pdf_is_refused() -> None:
+    """(S8) Also without a listed size."""
     assert judged(200, {}, page("Aviso"), None, PDF) == Refused(Reason.ERROR_BODY)
     assert judged(200, {}, b"Aviso", None, PDF) == Available("text/plain")
 
 
-def test_a_file_of_the_listed_size_may_be_of_another_type() -> None:
-    """(S9) A type listed wrongly leaves the words to decide."""
+def test_file_of_the_listed_size_may_have_another_type() -> None:
+    """(S9) If the listed type is wrong, the text decides."""
     body = b"<p>Vistos.</p>"
     assert judged(200, {}, body, len(body), PDF) == Available("text/html")
     assert judged(200, {}, F5, len(F5), PDF) == Refused(Reason.BLOCKED)
 
 
 @given(st.data())
-def test_size_and_type_win_over_words(data: st.DataObject) -> None:
-    """(S9) A body of exactly the listed size and a fitting type is the document."""
+def test_size_and_type_take_precedence_over_text(data: st.DataObject) -> None:
+    """(S9) A body of the listed size and type is the document."""
     row = data.draw(st.sampled_from(STAND_INS))
     body = data.draw(st.sampled_from([b"", b"<p>", b"%PDF-1.4 ", b"\x89PNG\r\n\x1a\n"])) + row[1]
     headers = data.draw(st.sampled_from([{}, HTML, JSON]))
@@ -227,29 +227,29 @@ def test_size_and_type_win_over_words(data: st.DataObject) -> None:
         assert judged(200, headers, body, len(body), listed) == Available(kind)
 
 
-def test_a_body_shorter_than_declared_is_cut_short() -> None:
+def test_body_shorter_than_declared_is_truncated() -> None:
     assert judged(200, {"content-length": "100"}, b"%PDF-1") == Refused(Reason.TRUNCATED)
     assert judged(200, {"content-length": "100"}, b"") == Refused(Reason.TRUNCATED)
 
 
-def test_a_body_without_anything_is_empty() -> None:
+def test_empty_body_is_empty() -> None:
     assert judged(200, {}, b"") == Refused(Reason.EMPTY)
     assert judged(200, {}, bytes(1_000_000)) == Refused(Reason.EMPTY)
 
 
-def test_a_decoded_body_is_not_measured_by_its_encoded_length() -> None:
+def test_decoded_body_is_not_compared_with_its_encoded_length() -> None:
     headers = {"content-length": "100000", "content-encoding": "gzip"}
     assert judged(200, headers, pdf()) == Available(PDF)
 
 
-def test_an_end_that_was_not_kept_is_not_missed() -> None:
-    """(S8) The end of a PDF is required only where it is known."""
+def test_missing_pdf_end_is_ignored_if_the_end_is_unknown() -> None:
+    """(S8) It is required only if the end of the body is known."""
     body = pdf(filling=100_000)[:90_000]
     assert judge(200, {}, body[:HEAD_BYTES], len(body), None) == Available(PDF)
     assert judged(200, {}, body) == Refused(Reason.TRUNCATED)
 
 
-def test_a_retry_after_is_capped() -> None:
+def test_retry_after_is_capped() -> None:
     """Numbers and dates are read by `autos.retry_after`, which has separate tests."""
     later = format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True)
     for value, seconds in (("1.5", 1.5), ("999999", RETRY_AFTER_CAP), (later, RETRY_AFTER_CAP)):
@@ -298,25 +298,25 @@ LISTINGS: Final = [
     ("status", "body", "expected"), [row[1:] for row in LISTINGS], ids=[row[0] for row in LISTINGS]
 )
 def test_listings(status: int, body: bytes, expected: Answer | Refused) -> None:
-    """(S15) Listings in every charset; what is none has its reason."""
+    """(S15) In every charset; other bodies have a reason."""
     assert judge_listing(status, {}, body) == expected
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 9000 + b"]" * 9000])
 def test_json_nested_too_deep_is_an_unreadable_listing(body: bytes) -> None:
-    """(S5) What cannot be read for its depth is an answer, and not an error of ours."""
+    """(S5) It is an outcome, not an internal error."""
     assert judge_listing(200, JSON, body) == UNREADABLE
     assert isinstance(judged(200, JSON, body), Available | Refused)
 
 
-def test_broken_utf8_stays_utf8_where_it_says_so() -> None:
-    """(S15) One broken byte does not turn a listing in UTF-8 into another charset."""
+def test_declared_utf8_with_a_broken_byte_stays_utf8() -> None:
+    """(S15) One broken byte does not change the charset."""
     body = '{"nome":"Petição'.encode() + b'\xff","x":"abc"}'
     headers = {"content-type": "application/json;charset=UTF-8"}
     assert judge_listing(200, headers, body) == Answer({"nome": "Petição\ufffd", "x": "abc"})
 
 
-def test_a_listing_shorter_than_declared_is_cut_short() -> None:
+def test_listing_shorter_than_declared_is_truncated() -> None:
     assert judge_listing(200, {"content-length": "9"}, b"[{}]") == Refused(Reason.TRUNCATED)
 
 
@@ -343,10 +343,10 @@ BODIES: Final = (
     st.none() | st.integers(0, 400),
     st.none() | st.text(max_size=20) | st.sampled_from([PDF, "TEXT_HTML"]),
 )
-def test_anything_is_judged(
+def test_judge_never_raises(
     status: int, headers: dict[str, str], body: bytes, size: int | None, listed: str | None
 ) -> None:
-    """(S8) The judge never raises, and keeps nothing of a wrong size or of no size at all."""
+    """(S8) And keeps no body of a wrong or unknown size."""
     found = judged(status, headers, body, size, listed)
     assert isinstance(judge_listing(status, headers, body), Answer | Refused)
     if isinstance(found, Available):

@@ -1,4 +1,4 @@
-"""In memory when small, on disk without a name when large, gone when closed (F41, F42)."""
+"""The spool: small bodies in memory, large ones in an unlinked file (F41, F42)."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ async def content(spool: Spool) -> bytes:
     return b"".join([piece async for piece in spool.pieces()])
 
 
-async def test_small_stays_in_memory(tmp_path: Path) -> None:
+async def test_small_body_stays_in_memory(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         await spool.write(b"ab")
         await spool.write(b"c")
@@ -21,7 +21,7 @@ async def test_small_stays_in_memory(tmp_path: Path) -> None:
         assert await content(spool) == b"abc" == await content(spool)
 
 
-async def test_large_goes_to_a_file_without_a_name(tmp_path: Path) -> None:
+async def test_large_body_goes_to_an_unlinked_file(tmp_path: Path) -> None:
     """F42."""
     chunk = bytes(range(256)) * 256
     count = 2 * MEMORY_BYTES // len(chunk) + 3
@@ -35,7 +35,7 @@ async def test_large_goes_to_a_file_without_a_name(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-async def test_written_on_after_it_was_read(tmp_path: Path) -> None:
+async def test_spool_can_be_written_after_reading(tmp_path: Path) -> None:
     with Spool(tmp_path, memory_bytes=4) as spool:
         await spool.write(b"abcdef")
         await spool.write(b"gh")
@@ -44,7 +44,7 @@ async def test_written_on_after_it_was_read(tmp_path: Path) -> None:
         assert await content(spool) == b"abcdefghi"
 
 
-async def test_closed_under_a_cancelled_write(tmp_path: Path) -> None:
+async def test_cancelled_write_closes_the_spool(tmp_path: Path) -> None:
     async def write() -> None:
         with Spool(tmp_path, memory_bytes=0) as spool:
             spools.append(spool)
@@ -63,12 +63,12 @@ async def test_closed_under_a_cancelled_write(tmp_path: Path) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+async def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with Spool(tmp_path / "none", memory_bytes=0) as spool, pytest.raises(FileNotFoundError):
         await spool.write(b"x")
 
 
-async def test_a_closed_spool_says_so(tmp_path: Path) -> None:
+async def test_closed_spool_raises(tmp_path: Path) -> None:
     spool = Spool(tmp_path, memory_bytes=0)
     await spool.write(b"x" * 10)
     spool.close()
@@ -77,8 +77,8 @@ async def test_a_closed_spool_says_so(tmp_path: Path) -> None:
         await content(spool)
 
 
-async def test_many_at_once_share_what_they_may_hold(tmp_path: Path) -> None:
-    """Twenty documents of 4 MiB do not take 80 MiB of a worker."""
+async def test_spools_share_the_memory_limit(tmp_path: Path) -> None:
+    """Twenty documents of 4 MiB do not use 80 MiB of memory."""
     quota = Quota(16 * PIECE_BYTES)
     spools = [Spool(tmp_path, quota=quota) for _ in range(20)]
     most = 0
@@ -96,7 +96,7 @@ async def test_many_at_once_share_what_they_may_hold(tmp_path: Path) -> None:
     assert quota.in_memory == 0
 
 
-async def test_a_closed_spool_gives_back_once_what_it_held(tmp_path: Path) -> None:
+async def test_closed_spool_releases_its_memory_once(tmp_path: Path) -> None:
     quota = Quota()
     first, second = Spool(tmp_path, quota=quota), Spool(tmp_path, memory_bytes=4, quota=quota)
     await first.write(b"abc")
@@ -108,8 +108,8 @@ async def test_a_closed_spool_gives_back_once_what_it_held(tmp_path: Path) -> No
     assert quota.in_memory == 0
 
 
-def test_what_a_dead_process_left_is_swept_and_what_lives_is_not(tmp_path: Path) -> None:
-    """F42: the next start cleans."""
+def test_files_of_dead_processes_are_removed_at_the_start(tmp_path: Path) -> None:
+    """F42: files of running processes are kept."""
     left, young = tmp_path / "tmpleft", tmp_path / "tmpyoung"
     for path in (left, young):
         path.touch()

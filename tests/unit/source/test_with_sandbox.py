@@ -29,7 +29,7 @@ BAD = CaseNumber.parse("9990004-22.2025.8.11.0041")
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A stand-in of this test's own."""
+    """A sandbox for one test."""
     async with started() as sandbox:
         yield sandbox
 
@@ -39,7 +39,7 @@ async def client_of(
     sandbox: Sandbox,
     credential: Credential = Credential(TOKEN),  # noqa: B008 - frozen
 ) -> AsyncIterator[SourceClient]:
-    """At defaults, but for the addresses."""
+    """A client with default settings except for the URLs."""
     path = "/auth/realms/pje/protocol/openid-connect/token"
     settings = Settings(pdpj_base_url=sandbox.url, pdpj_token_url=sandbox.url + path)
     async with open_http(settings) as http:
@@ -50,7 +50,7 @@ async def client_of(
 async def attempts(
     client: SourceClient, number: CaseNumber, address: str, folder: Path
 ) -> list[Downloaded | Refused]:
-    """The attempts of a job at a document that is refused like this, without the pauses."""
+    """The attempts of a job at a document, without delays."""
     outcomes = []
     for _ in range(retry_rule(Reason.CREDENTIAL).attempts):
         outcomes.append(outcome := await client.document(number, address, None, folder))
@@ -65,10 +65,8 @@ async def counted(sandbox: Sandbox) -> dict[str, Any]:
     return counters
 
 
-async def test_one_document_that_answers_401_stops_nothing(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    """(S1) Every attempt counts, and a case of another court is had meanwhile, each once."""
+async def test_document_that_returns_401_stops_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """(S1) Every attempt counts, and a case of another court is downloaded meanwhile."""
     await sandbox.fault("unauthorized_empty", process=BAD.masked, document=0, route="document")
     healthy = await sandbox.control("cases", {"documents": 24, "size_bytes": 2000})
     number = CaseNumber.parse(healthy["number"])
@@ -98,10 +96,8 @@ async def test_one_document_that_answers_401_stops_nothing(
     assert len(doubtful.documents) > 1
 
 
-async def test_thirty_documents_that_answer_401_refresh_nothing(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    """(S3) With a refresh token at hand: no word to the single sign-on, and 3 requests each."""
+async def test_thirty_refused_documents_cause_no_refresh(sandbox: Sandbox, tmp_path: Path) -> None:
+    """(S3) With a refresh token: no request to the token endpoint, and 3 requests each."""
     case = await sandbox.control("cases", {"documents": 30, "size_bytes": 2000})
     await sandbox.fault("unauthorized_empty", process=case["number"], route="document")
     tokens = await sandbox.control("tokens", {})
@@ -123,10 +119,10 @@ async def test_thirty_documents_that_answer_401_refresh_nothing(
     assert sum(counters["documents"].values()) == 90
 
 
-async def test_a_token_that_dies_is_refreshed_once_and_nothing_is_lost(
+async def test_expired_token_is_refreshed_once_and_no_document_lost(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """(S3) 30 documents at once, at the moment the token is revoked."""
+    """(S3) 30 documents are requested when the token is revoked."""
     case = await sandbox.control("cases", {"documents": 30, "size_bytes": 2000})
     tokens = await sandbox.control("tokens", {})
     credential = Credential(tokens["access_token"], tokens["refresh_token"])

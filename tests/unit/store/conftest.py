@@ -1,4 +1,4 @@
-"""Two real stores: rclone, which is the embedded one, and moto, which knows conditional writes."""
+"""Two real S3 servers: rclone (the embedded one) and moto (with conditional writes)."""
 
 import asyncio
 import re
@@ -126,7 +126,7 @@ async def store(endpoint: Endpoint, http: httpx2.AsyncClient) -> Store:
 
 
 def saved_name(disposition: str) -> str:
-    """The name a browser saves under: `filename*` goes before `filename` (RFC 6266 §4.3)."""
+    """The name that a browser uses: `filename*` takes precedence (RFC 6266 §4.3)."""
     match = re.fullmatch(
         r"attachment; filename=\"[^\"\\]*\"; filename\*=UTF-8''([A-Za-z0-9!#$&+.^_`|~%-]*)",
         disposition,

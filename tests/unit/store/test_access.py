@@ -1,4 +1,4 @@
-"""Access keys that are not in the settings: found in a thread, renewed in time."""
+"""Access keys from boto3's credential chain: found in a thread and renewed in time."""
 
 import asyncio
 import threading
@@ -17,13 +17,13 @@ from tests.unit.store.conftest import ACCESS_KEY, Endpoint
 
 
 class Role(CredentialProvider):  # type: ignore[misc]  # botocore publishes no types
-    """An instance's role: its keys last for `lasts`, and `away` has no answer."""
+    """An instance's role with keys valid for `lasts`; no response while `unreachable`."""
 
     METHOD = CANONICAL_NAME = "role"
 
     def __init__(self) -> None:
         self.lasts = timedelta(hours=1)
-        self.away = False
+        self.unreachable = False
         self.asked = 0
         self.threads: set[int] = set()
         self.slow = threading.Event()
@@ -32,14 +32,14 @@ class Role(CredentialProvider):  # type: ignore[misc]  # botocore publishes no t
     def load(self) -> Any:
         return (
             None
-            if self.away
+            if self.unreachable
             else RefreshableCredentials.create_from_metadata(self._give(), self._give, self.METHOD)
         )
 
     def _give(self) -> dict[str, str]:
         self.slow.wait(10)
         self.threads.add(threading.get_ident())
-        if self.away:
+        if self.unreachable:
             raise OSError("the metadata service does not answer")
         self.asked += 1
         return {
@@ -52,7 +52,7 @@ class Role(CredentialProvider):  # type: ignore[misc]  # botocore publishes no t
 
 @pytest.fixture
 def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
-    """The one place where boto3's chain finds keys."""
+    """The only provider in boto3's credential chain."""
     role = Role()
     find = "botocore.credentials.CredentialResolver.load_credentials"
     monkeypatch.setattr(find, lambda _resolver: role.load())
@@ -77,26 +77,26 @@ def link(store: Store, key: str) -> tuple[str, str | None]:
 
 
 async def test_keys_of_a_role_sign_with_their_token(role: Role) -> None:
-    """(S37) Without keys in the settings those of the instance are used, found off the loop."""
+    """(S37) Without keys in the settings, the instance's keys are used."""
     opened = store()
     assert role.asked == 0
     await opened.open()
     assert link(opened, "k") == ("ASIA1", "token-1")
     assert role.threads.isdisjoint({threading.get_ident()})
-    # They are good for an hour, and not looked up again.
+    # They are valid for an hour and not looked up again.
     assert [link(opened, f"k{number}")[0] for number in range(3)] == ["ASIA1"] * 3
     assert role.asked == 1
 
 
-async def test_keys_are_renewed_before_they_end_without_a_wait(role: Role) -> None:
-    """(S37) In the last quarter of an hour new ones are asked for while the old ones go on."""
+async def test_keys_are_renewed_before_their_expiry_without_a_wait(role: Role) -> None:
+    """(S37) In the last quarter of an hour, while the old keys are still used."""
     role.lasts = timedelta(minutes=14)
     opened = store()
     await opened.open()
     first = link(opened, "k0")
     role.slow.clear()
     role.lasts = timedelta(hours=1)
-    # Due, but the metadata service is slow: the keys at hand sign on.
+    # The renewal is due, but the metadata service is slow: the old keys are used.
     assert link(opened, "k1") == first
     role.slow.set()
     async with asyncio.timeout(30):
@@ -109,21 +109,21 @@ async def test_keys_are_renewed_before_they_end_without_a_wait(role: Role) -> No
     assert role.asked == asked
 
 
-async def test_keys_at_hand_outlive_an_outage_of_the_chain(role: Role) -> None:
-    """(S37) A metadata service that is away for a while stops nothing."""
+async def test_cached_keys_are_used_during_an_outage_of_the_chain(role: Role) -> None:
+    """(S37) An outage of the metadata service has no effect for a while."""
     role.lasts = timedelta(minutes=12)
     opened = store()
     await opened.open()
     first = link(opened, "k")
-    role.away = True
+    role.unreachable = True
     for number in range(3):
         await opened.open()
         assert link(opened, f"k{number}") == first
 
 
-async def test_without_any_keys_the_store_is_unavailable_until_there_are_some(role: Role) -> None:
-    """(S37) And says what to do."""
-    role.away = True
+async def test_store_without_keys_is_unavailable_until_there_are_some(role: Role) -> None:
+    """(S37) The error has advice."""
+    role.unreachable = True
     opened = store()
     await opened.open()
     with pytest.raises(StoreUnavailable, match=r"AUTOS_S3_ACCESS_KEY_ID.*role"):
@@ -131,19 +131,19 @@ async def test_without_any_keys_the_store_is_unavailable_until_there_are_some(ro
     with pytest.raises(StoreUnavailable):
         await opened.head("k")
     assert not await opened.reachable()
-    role.away = False
+    role.unreachable = False
     async with asyncio.timeout(30):
         while not role.asked:
             await opened.open()
     assert link(opened, "k")[0] == "ASIA1"
 
 
-async def test_keys_that_have_ended_sign_nothing(role: Role) -> None:
-    """(S37) Such a link would open nothing."""
+async def test_expired_keys_sign_nothing(role: Role) -> None:
+    """(S37) Such a link would be invalid."""
     role.lasts = timedelta(seconds=1)
     opened = store()
     await opened.open()
-    role.away = True
+    role.unreachable = True
     async with asyncio.timeout(30):
         while True:
             try:
@@ -154,10 +154,10 @@ async def test_keys_that_have_ended_sign_nothing(role: Role) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_keys_of_the_environment_will_do(
+async def test_keys_of_the_environment_are_used(
     moto: Endpoint, http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(S37) The whole chain, on a real store: what the SDKs call AWS_* is enough."""
+    """(S37) With the real chain and a real store, from the AWS_* variables."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-environment")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")

@@ -1,4 +1,4 @@
-"""A store that misbehaves: nothing counts as stored unless the store itself says so."""
+"""Faulty stores: an object counts as stored only if the store confirms it."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ def store(server: FakeServer, http: httpx2.AsyncClient) -> Store:
 
 
 def in_turn(*answers: bytes) -> Script:
-    """One answer after the other; an empty one drops the connection."""
+    """Replies in order; an empty one drops the connection."""
     left = list(answers)
 
     async def script(_: Request, writer: asyncio.StreamWriter) -> None:
@@ -63,7 +63,7 @@ async def put(script: Script, http: httpx2.AsyncClient) -> tuple[bool, list[Requ
         ), server.requests
 
 
-async def test_what_is_sent(http: httpx2.AsyncClient) -> None:
+async def test_put_sends_checksum_and_condition(http: httpx2.AsyncClient) -> None:
     written, (asked,) = await put(always(GOOD), http)
     assert written
     assert asked.method == "PUT"
@@ -86,7 +86,7 @@ async def test_what_is_sent(http: httpx2.AsyncClient) -> None:
         (reply(409), GOOD),
         (reply(400), GOOD),
         (BAD, GOOD),
-        # An ETag that is no MD5: the store is asked for the size.
+        # The ETag is no MD5: the size is requested.
         (reply(200), reply(200, b"", {"content-length": str(len(DATA))})),
         (
             reply(200, b"", {"etag": f'"{"0" * 32}"', "x-amz-server-side-encryption": "aws:kms"}),
@@ -94,7 +94,9 @@ async def test_what_is_sent(http: httpx2.AsyncClient) -> None:
         ),
     ],
 )
-async def test_stored_in_the_end(answers: tuple[bytes, ...], http: httpx2.AsyncClient) -> None:
+async def test_transient_failures_are_retried(
+    answers: tuple[bytes, ...], http: httpx2.AsyncClient
+) -> None:
     written, asked = await put(in_turn(*answers), http)
     assert written
     assert len(asked) == len(answers)
@@ -110,7 +112,7 @@ async def test_stored_in_the_end(answers: tuple[bytes, ...], http: httpx2.AsyncC
         (reply(200, b"", {"x-amz-checksum-sha256": "AAAA"}),) * 3,
     ],
 )
-async def test_three_tries_and_no_more(
+async def test_put_makes_at_most_three_attempts(
     answers: tuple[bytes, ...], http: httpx2.AsyncClient
 ) -> None:
     with pytest.raises(StoreUnavailable) as failed:
@@ -118,7 +120,7 @@ async def test_three_tries_and_no_more(
     assert failed.value.key == KEY
 
 
-async def test_there_already(http: httpx2.AsyncClient) -> None:
+async def test_existing_object_is_not_overwritten(http: httpx2.AsyncClient) -> None:
     head = reply(200, b"", {"content-length": str(len(DATA))})
     written, asked = await put(in_turn(reply(412), head), http)
     assert not written
@@ -133,13 +135,13 @@ async def test_there_already(http: httpx2.AsyncClient) -> None:
         reply(404),
     ],
 )
-async def test_something_else_is_there(head: bytes, http: httpx2.AsyncClient) -> None:
+async def test_different_object_is_overwritten(head: bytes, http: httpx2.AsyncClient) -> None:
     written, asked = await put(in_turn(reply(412), head, GOOD), http)
     assert written
     assert "if-none-match" not in asked[-1].headers
 
 
-async def test_a_refusal_is_not_repeated_and_tells_no_secret(http: httpx2.AsyncClient) -> None:
+async def test_refusal_is_not_retried_and_shows_no_secret(http: httpx2.AsyncClient) -> None:
     async with running(always(reply(403))) as server:
         with pytest.raises(StoreRefused) as refused:
             await store(server, http).put(KEY, Piece(), SHA256, "application/pdf")
@@ -151,7 +153,7 @@ async def test_a_refusal_is_not_repeated_and_tells_no_secret(http: httpx2.AsyncC
     assert "AKIDFORTESTS" not in text
 
 
-async def test_reading(http: httpx2.AsyncClient) -> None:
+async def test_read_errors_are_reported(http: httpx2.AsyncClient) -> None:
     script = in_turn(reply(200, b"{}"), reply(404), reply(500), b"")
     async with running(script) as server:
         opened = store(server, http)
@@ -168,13 +170,13 @@ async def test_reading(http: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("answer", "ready"), [(GOOD, True), (reply(507), False), (reply(403), False), (b"", False)]
 )
-async def test_a_bucket_is_ready_when_it_takes_an_object(
+async def test_bucket_is_ready_when_it_accepts_an_object(
     http: httpx2.AsyncClient, answer: bytes, ready: bool
 ) -> None:
-    """(S43) A full store answers all requests but takes no object; one PUT shows it."""
+    """(S43) A full store responds to requests but accepts no object; a PUT detects it."""
     async with running(in_turn(answer)) as server:
         assert await store(server, http).ready() is ready
         (asked,) = server.requests
     assert (asked.method, asked.body) == ("PUT", b"ok")
-    # Not where documents are, which reconciliation lists and cleans up.
+    # Outside the prefix of documents, which reconciliation cleans up.
     assert asked.path.startswith("/autos/health/probe?")

@@ -1,4 +1,4 @@
-"""Links: long enough, cheap, and with any name in them (RFC 6266; failure F44)."""
+"""Links: their lifetime, their cost, and file names (RFC 6266; failure F44)."""
 
 import time
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -39,7 +39,7 @@ def seconds(link: str) -> int:
     return int(parse_qs(urlsplit(link).query)["X-Amz-Expires"][0])
 
 
-def test_given_again_for_a_while_and_never_too_short() -> None:
+def test_link_is_reused_and_valid_for_the_minimum_time() -> None:
     clock = Clock()
     links = store(clock)
     first = links.link("k", "a.pdf", "application/pdf")
@@ -51,20 +51,20 @@ def test_given_again_for_a_while_and_never_too_short() -> None:
     assert links.link("k", "a.pdf", "application/pdf") is not first
 
 
-def test_every_process_mints_the_same_link() -> None:
-    """(S29) So an ETag of a status holds behind a load balancer, too."""
+def test_every_process_creates_the_same_link() -> None:
+    """(S29) So the ETag of a status is stable behind a load balancer."""
     clocks = Clock(), Clock()
     clocks[1].at += REUSE_SECONDS - 1
     one, other = (store(clock).link("k", "a.pdf", "application/pdf") for clock in clocks)
     assert one == other
 
 
-def test_seven_days_are_the_most() -> None:
+def test_link_is_valid_for_at_most_seven_days() -> None:
     links = store(Clock(), link_ttl=604_800)
     assert seconds(links.link("k", "a.pdf", "application/pdf")) == 604_800
 
 
-def test_the_address_clients_reach() -> None:
+def test_link_uses_the_public_endpoint() -> None:
     links = store(Clock(), s3_public_endpoint="https://files.example")
     assert links.link("k", "a", "t").startswith("https://files.example/autos/k?")
     assert store(Clock()).link("k", "a", "t").startswith("http://s3.internal:9000/autos/k?")
@@ -77,7 +77,7 @@ def test_aws_is_addressed_by_bucket_and_region(region: str) -> None:
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
 
 
-def test_a_thousand_links_are_asked_for_again_at_no_cost() -> None:
+def test_repeated_links_are_not_signed_again() -> None:
     """F44."""
     links = store(Clock())
 
@@ -106,12 +106,12 @@ def test_a_thousand_links_are_asked_for_again_at_no_cost() -> None:
         ("x" * 400 + ".html", "x" * 146 + ".html"),
     ],
 )
-def test_the_plain_form(name: str, plain: str) -> None:
+def test_plain_form_of_a_file_name(name: str, plain: str) -> None:
     assert attachment(name).startswith(f'attachment; filename="{plain}"; filename*=')
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), max_size=250))
-def test_any_name_comes_back_intact_and_harmless(name: str) -> None:
+def test_any_file_name_is_preserved_and_safe(name: str) -> None:
     header = attachment(name)
     assert header.isascii()
     assert header.isprintable()
@@ -120,18 +120,18 @@ def test_any_name_comes_back_intact_and_harmless(name: str) -> None:
 
 @pytest.mark.parametrize("hidden", "\u202e\u202a\u2066\u2069\u200e\u200f\u061c\u200b\ufeff\u00ad")
 def test_invisible_characters_are_removed(hidden: str) -> None:
-    """(S43) A name that runs backwards would show another ending than the file has."""
+    """(S43) A right-to-left override would show a wrong extension."""
     assert saved_name(attachment(f"peticao_{hidden}fdp.exe")) == "peticao_fdp.exe"
 
 
-def test_control_characters_are_taken_out() -> None:
+def test_control_characters_are_removed() -> None:
     assert saved_name(attachment("a\r\nSet-Cookie: b\x00\x85\u2028\ud800.pdf")) == (
         "aSet-Cookie: b.pdf"
     )
 
 
 @given(st.text(max_size=2000))
-def test_no_name_is_too_long_or_breaks_the_header(name: str) -> None:
+def test_file_name_is_bounded_and_keeps_the_header_valid(name: str) -> None:
     header = attachment(name)
     assert header.isascii()
     assert header.isprintable()

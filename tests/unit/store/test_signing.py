@@ -1,4 +1,4 @@
-"""Addresses are signed as boto3 signs them, to the byte, at a fraction of its price."""
+"""Signed URLs are identical to boto3's, at a fraction of the cost."""
 
 import time
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ NAMES: Final = (
 
 
 class FixedKey(AccessKeyProvider):
-    """The key of the test."""
+    """A provider of a fixed key."""
 
     def __init__(self, settings: Settings, token: str | None) -> None:
         super().__init__(settings)
@@ -44,7 +44,7 @@ def settings(**changes: object) -> Settings:
 
 
 def client(given: Settings, endpoint: str, token: str | None) -> Any:
-    """boto3 as a program would use it that has nothing of ours."""
+    """A plain boto3 client."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint or f"https://s3.{given.s3_region}.amazonaws.com",
@@ -77,10 +77,10 @@ def client(given: Settings, endpoint: str, token: str | None) -> Any:
     ],
 )
 @pytest.mark.parametrize("token", [None, "FwoGZXIvYXdzE//+a=="])
-def test_addresses_are_boto3s_to_the_byte(
+def test_signed_urls_are_identical_to_boto3s(
     monkeypatch: pytest.MonkeyPatch, endpoint: str, bucket: str, region: str, token: str | None
 ) -> None:
-    """(S29) Reading with any name, writing under conditions, looking; with temporary keys, too."""
+    """(S29) GET with any name, conditional PUT and HEAD, also with temporary keys."""
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda **_: NOON.replace(tzinfo=None))
     given = settings(s3_endpoint=endpoint, s3_bucket=bucket, s3_region=region)
     signer, theirs = (
@@ -128,8 +128,8 @@ def test_addresses_are_boto3s_to_the_byte(
         )
 
 
-def test_the_day_of_the_signature_changes_at_midnight() -> None:
-    """(S29) The key that is kept is the day's."""
+def test_signing_key_changes_at_midnight() -> None:
+    """(S29) The cached signing key is valid for one day."""
     given = settings()
     signer = UrlSigner(given, AccessKeyProvider(given), given.s3_endpoint)
     midnight = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
@@ -140,7 +140,7 @@ def test_the_day_of_the_signature_changes_at_midnight() -> None:
     assert again.url("GET", "k", 60, midnight) == after
 
 
-def test_no_address_opens_for_longer_than_sigv4_allows() -> None:
+def test_signed_url_is_valid_for_at_most_seven_days() -> None:
     given = settings()
     url = UrlSigner(given, AccessKeyProvider(given), given.s3_endpoint).url(
         "GET", "k", 10_000_000, 0.0
@@ -148,8 +148,8 @@ def test_no_address_opens_for_longer_than_sigv4_allows() -> None:
     assert f"X-Amz-Expires={MAX_LINK_SECONDS}&" in url
 
 
-def test_a_thousand_addresses_cost_a_fraction_of_boto3s() -> None:
-    """(S29) Measured side by side, in CPU time, so that a busy machine slows both."""
+def test_signing_costs_a_fraction_of_boto3s() -> None:
+    """(S29) Measured together in CPU time, so a busy machine affects both."""
     given = settings()
     signer, theirs = (
         UrlSigner(given, AccessKeyProvider(given), given.s3_endpoint),

@@ -1,4 +1,4 @@
-"""Bytes in, links out, against real servers (F7, F9, F41)."""
+"""The store against real S3 servers (F7, F9, F41)."""
 
 import hashlib
 import random
@@ -23,7 +23,7 @@ PIECE = b"%PDF-1.4 a piece"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A body in as many pieces as it has letters."""
+    """A body in pieces of one character."""
 
     data: bytes
 
@@ -41,11 +41,11 @@ def digest(data: bytes) -> str:
 
 
 def case() -> str:
-    """A new number for each test; the two servers are shared by all tests."""
+    """A new case number for each test; the servers are shared."""
     return f"{random.getrandbits(64):020}"
 
 
-async def test_round_trip_and_once_only(store: Store, endpoint: Endpoint) -> None:
+async def test_object_is_stored_once_and_read_back(store: Store, endpoint: Endpoint) -> None:
     key = document_key(case(), digest(PIECE))
     assert await store.head(key) is None
     assert await store.put(key, Text(PIECE), digest(PIECE), "application/pdf")
@@ -53,20 +53,20 @@ async def test_round_trip_and_once_only(store: Store, endpoint: Endpoint) -> Non
     held = await store.head(key)
     assert held is not None
     assert held.size == len(PIECE)
-    # rclone writes over, with the same bytes; all others leave it alone.
+    # rclone overwrites with the same bytes; other stores do not.
     written = await store.put(key, Text(PIECE), digest(PIECE), "application/pdf")
     assert written == (endpoint.kind == "rclone")
     assert await store.get(key) == PIECE
 
 
-async def test_a_torn_object_is_written_over(store: Store) -> None:
+async def test_damaged_object_is_overwritten(store: Store) -> None:
     key = document_key(case(), digest(PIECE))
     await store.put_json(key, PIECE[:5])
     assert await store.put(key, Text(PIECE), digest(PIECE), "application/pdf")
     assert await store.get(key) == PIECE
 
 
-async def test_an_empty_and_a_large_body(store: Store, tmp_path: Path) -> None:
+async def test_empty_and_large_bodies_are_stored(store: Store, tmp_path: Path) -> None:
     number = case()
     empty = document_key(number, digest(b""))
     assert await store.put(empty, Text(b""), digest(b""), "text/plain")
@@ -89,7 +89,7 @@ async def test_manifests_are_replaced(store: Store) -> None:
     assert await store.get(key) == b'{"a":2}'
 
 
-async def test_list_and_purge_one_process_only(store: Store) -> None:
+async def test_list_and_purge_are_limited_to_one_process(store: Store) -> None:
     one, two = case(), case()
     for number in (one, two):
         for data in (b"a", b"b"):
@@ -105,8 +105,8 @@ async def test_list_and_purge_one_process_only(store: Store) -> None:
     assert len([key async for key in store.list_keys(f"processes/{two}/")]) == 3
 
 
-async def test_pages_of_all_processes_go_by_key(store: Store) -> None:
-    """Reading all pages misses no object and repeats none."""
+async def test_pages_are_in_the_order_of_keys(store: Store) -> None:
+    """All pages together contain every object once."""
     digits = [f"9992{number:016}" for number in (1, 2)]
     keys = [manifest_key(one) for one in digits]
     keys += [document_key(one, f"{number:064x}") for one in digits for number in range(3)]
@@ -139,11 +139,11 @@ async def test_pages_of_all_processes_go_by_key(store: Store) -> None:
         ("processes/", None),
     ],
 )
-def test_only_keys_that_we_make_are_read(key: str, read: tuple[str, str] | None) -> None:
+def test_only_valid_keys_are_parsed(key: str, read: tuple[str, str] | None) -> None:
     assert read_key(key) == read
 
 
-async def test_ready_and_a_bucket_made_twice(
+async def test_bucket_is_created_once_and_ready(
     endpoint: Endpoint, http: httpx2.AsyncClient, store: Store
 ) -> None:
     await store.ensure_bucket()
@@ -163,7 +163,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_link_opens_with_name_type_and_bytes(store: Store, name: str) -> None:
+async def test_link_returns_name_type_and_bytes(store: Store, name: str) -> None:
     key = document_key(case(), digest(PIECE))
     await store.put(key, Text(PIECE), digest(PIECE), "application/pdf")
     async with httpx2.AsyncClient() as browser:
@@ -175,7 +175,7 @@ async def test_a_link_opens_with_name_type_and_bytes(store: Store, name: str) ->
     assert saved_name(headers[b"content-disposition"].decode("ascii")) == name
 
 
-async def test_a_link_with_another_signature_is_refused(
+async def test_link_with_another_signature_is_refused(
     rclone: Endpoint, http: httpx2.AsyncClient
 ) -> None:
     store = Store(rclone.settings(), http)
@@ -188,7 +188,7 @@ async def test_a_link_with_another_signature_is_refused(
 
 
 def _grown(script: str, *arguments: str) -> int:
-    """Run a script in a new process; it prints by how many bytes its memory grew."""
+    """Run a script in a new process and return the growth of its memory in bytes."""
     done = subprocess.run(
         [sys.executable, "-c", dedent(script), *arguments],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A real HTTP receiver on loopback that answers from a script, well or badly."""
+"""A real HTTP receiver on loopback with scripted responses."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came."""
+    """One received request."""
 
     target: str
     headers: Mapping[str, str]
@@ -21,7 +21,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`script` is answered first, one each; afterwards `answer`."""
+    """Responds with the entries of `script` in order, then with `answer`."""
 
     answer: Answer
     script: list[Answer] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/hook?token=in-the-query"
 
     async def wait_for(self, count: int) -> None:
-        """Until so many requests have come."""
+        """Wait for this many requests."""
         async with asyncio.timeout(60), self.arrived:
             await self.arrived.wait_for(lambda: len(self.requests) >= count)
 
@@ -52,7 +52,7 @@ class Receiver:
 
 
 def status(code: int, body: bytes = b"", **headers: str) -> Answer:
-    """A whole and honest answer."""
+    """A complete response."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         lines = [f"HTTP/1.1 {code} Whatever", f"Content-Length: {len(body)}"]
@@ -64,23 +64,23 @@ def status(code: int, body: bytes = b"", **headers: str) -> Answer:
 
 
 async def hang(writer: asyncio.StreamWriter) -> None:
-    """Never answers."""
+    """Never respond."""
     await asyncio.Event().wait()
 
 
 async def drop(writer: asyncio.StreamWriter) -> None:
-    """Breaks the connection off."""
+    """Drop the connection."""
     writer.transport.abort()
 
 
 async def nonsense(writer: asyncio.StreamWriter) -> None:
-    """Answers something that is not HTTP."""
+    """Send bytes that are not HTTP."""
     writer.write(b"220 mail.example ESMTP\r\n\r\n")
     await writer.drain()
 
 
 async def drip_headers(writer: asyncio.StreamWriter) -> None:
-    """A header every moment, and never the end of them."""
+    """Send headers without end."""
     writer.write(b"HTTP/1.1 200 OK\r\n")
     while True:
         writer.write(b"X-Drip: drop\r\n")
@@ -89,7 +89,7 @@ async def drip_headers(writer: asyncio.StreamWriter) -> None:
 
 
 async def drip_body(writer: asyncio.StreamWriter) -> None:
-    """A 200 at once, and a body that never ends."""
+    """Send a 200 and a slow body without end."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while True:
         writer.write(b"x")
@@ -98,7 +98,7 @@ async def drip_body(writer: asyncio.StreamWriter) -> None:
 
 
 async def flood(writer: asyncio.StreamWriter) -> None:
-    """A 200 with as many bytes as anybody takes."""
+    """Send a 200 and a fast body without end."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n")
     while True:
         writer.write(b"x" * 65_536)
@@ -109,7 +109,7 @@ async def flood(writer: asyncio.StreamWriter) -> None:
 async def receiver(
     answer: Answer | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Receiver]:
-    """A receiver that is up; 204 by default."""
+    """A running receiver that returns 204 by default."""
     up = Receiver(answer or status(204))
     tasks: set[asyncio.Task[None]] = set()
 

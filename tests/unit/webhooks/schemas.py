@@ -9,7 +9,7 @@ from tests.unit.webhooks.test_events import SCHEMAS
 
 
 def main() -> None:
-    """Write one file for each kind of body."""
+    """Write one schema file per payload."""
     SCHEMAS.mkdir(parents=True, exist_ok=True)
     for name, event in (("full", FullEvent), ("thin", ThinEvent), ("test", TestEvent)):
         schema = TypeAdapter(event).json_schema(mode="serialization")

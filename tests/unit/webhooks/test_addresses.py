@@ -1,4 +1,4 @@
-"""Which addresses are public: one or more of every kind that must be refused, and its edges."""
+"""Public and non-public addresses: every non-public range with its edges."""
 
 from ipaddress import ip_address
 
@@ -79,10 +79,10 @@ PUBLIC = [
 
 
 @pytest.mark.parametrize(("address", "kind"), REFUSED.items())
-def test_not_public(address: str, kind: str) -> None:
+def test_non_public_address_is_rejected(address: str, kind: str) -> None:
     assert why_refused(ip_address(address)) == kind
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public(address: str) -> None:
+def test_public_address_is_accepted(address: str) -> None:
     assert why_refused(ip_address(address)) is None

@@ -1,4 +1,4 @@
-"""What the body says, full and thin; and that its schema is published as it is."""
+"""The body of events, full and thin, and its published schema."""
 
 import json
 import uuid
@@ -23,7 +23,7 @@ PARTY = "João da Silva"
 
 
 class Links:
-    """Makes links, and notes for which objects."""
+    """Creates links and records their objects."""
 
     def __init__(self) -> None:
         self.minted: list[tuple[str, str, str]] = []
@@ -59,7 +59,7 @@ def document(position: int, state: DocumentState = DocumentState.AVAILABLE) -> D
     )
 
 
-def an_order(
+def a_context(
     documents: list[Document], payload: str = "full", status: str = "completed"
 ) -> DeliveryContext:
     return DeliveryContext(
@@ -82,15 +82,15 @@ def an_order(
     )
 
 
-def body(order: DeliveryContext, links: Links | None = None) -> dict[str, Any]:
-    event = compose(order, links or Links(), "https://autos.example/")
+def body(context: DeliveryContext, links: Links | None = None) -> dict[str, Any]:
+    event = compose(context, links or Links(), "https://autos.example/")
     decoded: dict[str, Any] = json.loads(encode(event))
     return decoded
 
 
-def test_a_full_payload_links_what_is_stored_and_says_what_is_not() -> None:
+def test_full_payload_has_links_and_failures() -> None:
     links = Links()
-    sent = body(an_order([document(0), document(1, DocumentState.FAILED)]), links)
+    sent = body(a_context([document(0), document(1, DocumentState.FAILED)]), links)
     assert sent["type"] == "process.download.completed"
     assert sent["timestamp"] == "2026-11-24T03:45:01.120000Z"
     data = sent["data"]
@@ -110,13 +110,13 @@ def test_a_full_payload_links_what_is_stored_and_says_what_is_not() -> None:
     assert links.minted[1][1:] == ("9990002-86.2024.8.26.0100-0001.pdf", "application/pdf")
 
 
-def test_a_document_is_told_as_the_court_knows_it_and_with_its_doubt() -> None:
-    """(S12) A text in place of a file says so; and lawyers find the document by the court's id."""
+def test_document_has_the_courts_ids_and_its_doubt() -> None:
+    """(S12) A text in place of a file is marked; the court's id identifies the document."""
     text_only = document(0)
     text_only.doubt = Doubt.TEXT_ONLY
-    order = an_order([text_only, document(1)])
-    order.job.doubtful_documents = 1
-    data = body(order)["data"]
+    context = a_context([text_only, document(1)])
+    context.job.doubtful_documents = 1
+    data = body(context)["data"]
     assert data["doubtful_documents"] == 1
     doubtful, sound = data["documents"]
     assert (doubtful["doubt"], doubtful["doubt_message"]) == ("text_only", Doubt.TEXT_ONLY.text)
@@ -126,18 +126,18 @@ def test_a_document_is_told_as_the_court_knows_it_and_with_its_doubt() -> None:
     assert doubtful | known == doubtful
 
 
-def test_no_name_that_people_gave_is_in_it() -> None:
+def test_payload_has_no_names_given_by_people() -> None:
     links = Links()
     for payload in ("full", "thin"):
-        sent = json.dumps(body(an_order([document(0)], payload), links), ensure_ascii=False)
+        sent = json.dumps(body(a_context([document(0)], payload), links), ensure_ascii=False)
         assert PARTY not in sent
         assert "receiver.example" not in sent
     assert PARTY not in str(links.minted)
 
 
-def test_a_thin_payload_opens_nothing() -> None:
+def test_thin_payload_has_no_signed_links() -> None:
     links = Links()
-    sent = body(an_order([], "thin"), links)
+    sent = body(a_context([], "thin"), links)
     assert links.minted == []
     assert "documents" not in sent["data"]
     addresses = [value for value in sent["data"].values() if "://" in str(value)]
@@ -146,24 +146,24 @@ def test_a_thin_payload_opens_nothing() -> None:
 
 
 @pytest.mark.parametrize(("count", "listed"), [(MAX_DOCUMENTS, True), (MAX_DOCUMENTS + 1, False)])
-def test_a_long_case_is_told_by_its_manifest(count: int, listed: bool) -> None:
-    data = body(an_order([document(position) for position in range(count)]))["data"]
+def test_payload_of_a_long_case_links_only_the_manifest(count: int, listed: bool) -> None:
+    data = body(a_context([document(position) for position in range(count)]))["data"]
     assert (data["documents"] is not None) is listed
     assert data["manifest_url"]
     assert data["documents_url"]
 
 
-def test_an_event_keeps_its_ending_whatever_the_jobs_row_says() -> None:
-    order = an_order([], status="cancelled")
-    order.job.status = "completed"
-    assert body(order)["data"]["status"] == "cancelled"
+def test_event_keeps_its_status_regardless_of_the_jobs_row() -> None:
+    context = a_context([], status="cancelled")
+    context.job.status = "completed"
+    assert body(context)["data"]["status"] == "cancelled"
 
 
 @pytest.mark.parametrize(
     ("name", "event"),
     [("full", FullEvent), ("thin", ThinEvent), ("test", TestEvent)],
 )
-def test_the_published_schema_is_the_models(name: str, event: type[Any]) -> None:
+def test_published_schema_matches_the_model(name: str, event: type[Any]) -> None:
     """After a change: `python -m tests.unit.webhooks.schemas`."""
     published = json.loads((SCHEMAS / f"{name}.json").read_text())
     assert published == TypeAdapter(event).json_schema(mode="serialization")

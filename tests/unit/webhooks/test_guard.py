@@ -1,4 +1,4 @@
-"""The guard: addresses as they are written, and where names lead at the moment of connecting."""
+"""The guard: checks of URLs, and of resolved addresses at the time of the connection."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ import httpcore2
 import httpx2
 import pytest
 
-from autos.contracts.webhooks import TIMEOUT_SECONDS
+from autos.contracts.deliveries import TIMEOUT_SECONDS
 from autos.webhooks.address_guard import (
     Address,
     Blocked,
@@ -88,7 +88,7 @@ ACCEPTED_URLS = {
 
 
 @pytest.mark.parametrize(("url", "reason"), REFUSED_URLS.items())
-def test_an_address_that_is_refused_as_it_is_written(url: str, reason: BlockedFor) -> None:
+def test_invalid_url_is_rejected(url: str, reason: BlockedFor) -> None:
     with pytest.raises(Blocked) as blocked:
         check_url(url, allow_private=False)
     assert blocked.value.reason is reason
@@ -96,7 +96,7 @@ def test_an_address_that_is_refused_as_it_is_written(url: str, reason: BlockedFo
 
 
 @pytest.mark.parametrize(("url", "host"), ACCEPTED_URLS.items())
-def test_an_address_that_may_be_tried(url: str, host: str) -> None:
+def test_valid_url_is_accepted(url: str, host: str) -> None:
     assert check_url(url, allow_private=False).raw_host.decode() == host
 
 
@@ -110,13 +110,13 @@ def test_demos_may_use_http_and_any_port(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://user:pass@receiver/", "http://0x7f.1/", "ftp://receiver/", "https://a./"]
 )
-def test_what_is_malformed_stays_refused_in_demos(url: str) -> None:
+def test_malformed_url_is_rejected_in_demos(url: str) -> None:
     with pytest.raises(Blocked):
         check_url(url, allow_private=True)
 
 
 class Names:
-    """A name service whose answers are written down; each question takes the next one."""
+    """A resolver with scripted answers; each lookup takes the next one."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self.answers = list(answers)
@@ -128,7 +128,7 @@ class Names:
 
 
 class Dialler(httpcore2.AsyncNetworkBackend):
-    """Notes each address; connects to a receiver on loopback instead."""
+    """Records each address and connects to a receiver on loopback instead."""
 
     def __init__(
         self, *, port: int = 0, refused: Sequence[str] = (), silent: Sequence[str] = ()
@@ -157,7 +157,7 @@ class Dialler(httpcore2.AsyncNetworkBackend):
 
 
 @pytest.mark.parametrize(("address", "kind"), REFUSED.items())
-async def test_a_name_that_leads_to_an_address_that_is_not_public(address: str, kind: str) -> None:
+async def test_name_with_a_non_public_address_is_blocked(address: str, kind: str) -> None:
     dialler = Dialler()
     backend = GuardedBackend(allow_private=False, resolver=Names([address]), dialler=dialler)
     with pytest.raises(Blocked) as blocked:
@@ -169,7 +169,7 @@ async def test_a_name_that_leads_to_an_address_that_is_not_public(address: str, 
 
 
 @pytest.mark.parametrize("address", [*REFUSED])
-async def test_an_address_literal_that_is_not_public(address: str) -> None:
+async def test_non_public_address_literal_is_blocked(address: str) -> None:
     names, dialler = Names(), Dialler()
     backend = GuardedBackend(allow_private=False, resolver=names, dialler=dialler)
     with pytest.raises(Blocked):
@@ -179,7 +179,7 @@ async def test_an_address_literal_that_is_not_public(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1"])
-async def test_one_bad_address_among_good_ones_is_enough(address: str) -> None:
+async def test_one_non_public_address_among_public_ones_blocks(address: str) -> None:
     dialler = Dialler()
     names = Names([*PUBLIC, address])
     backend = GuardedBackend(allow_private=False, resolver=names, dialler=dialler)
@@ -188,7 +188,7 @@ async def test_one_bad_address_among_good_ones_is_enough(address: str) -> None:
     assert dialler.dialled == []
 
 
-async def test_another_port_is_refused_at_the_last_gate_too() -> None:
+async def test_another_port_is_blocked_at_the_connection_too() -> None:
     backend = GuardedBackend(allow_private=False, resolver=Names(["1.1.1.1"]), dialler=Dialler())
     with pytest.raises(Blocked) as blocked:
         await backend.connect_tcp("harmless.example", 6379)
@@ -197,7 +197,7 @@ async def test_another_port_is_refused_at_the_last_gate_too() -> None:
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """TLS for `hooks.example`: the server's side, and a client's side that trusts it."""
+    """TLS contexts for `hooks.example`: of the server, and of a client that trusts it."""
     path = certificate(tmp_path_factory.mktemp("tls"), "hooks.example")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(path)
@@ -220,7 +220,7 @@ async def answered(carrier: GuardedTransport, request: httpx2.Request) -> int:
     return response.status_code
 
 
-async def test_the_screened_address_is_dialled_and_the_name_stays(
+async def test_checked_address_is_used_with_the_host_name(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     server, trust = contexts
@@ -235,7 +235,7 @@ async def test_the_screened_address_is_dialled_and_the_name_stays(
     assert up.requests[0].headers["host"] == "hooks.example"
 
 
-async def test_an_address_that_swallows_packets_leaves_time_for_the_next(
+async def test_silent_address_leaves_time_for_the_next(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     server, trust = contexts
@@ -250,7 +250,7 @@ async def test_an_address_that_swallows_packets_leaves_time_for_the_next(
     assert last is None
 
 
-async def test_names_that_hang_hold_up_neither_other_names_nor_the_loops_threads(
+async def test_hanging_lookups_block_neither_other_names_nor_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     silence = threading.Event()
@@ -274,10 +274,10 @@ async def test_names_that_hang_hold_up_neither_other_names_nor_the_loops_threads
         await asyncio.gather(*hanging, return_exceptions=True)
 
 
-async def test_an_untrusted_certificate_is_no_connection(
+async def test_untrusted_certificate_is_rejected(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
-    """The usual authorities, as in production: a certificate that signed itself is not enough."""
+    """With the default authorities, as in production: the certificate is self-signed."""
     async with receiver(tls=contexts[0]) as up:
         backend = GuardedBackend(
             allow_private=False, resolver=Names(["1.1.1.1"]), dialler=Dialler(port=up.port)
@@ -288,7 +288,7 @@ async def test_an_untrusted_certificate_is_no_connection(
     assert up.requests == []
 
 
-async def test_a_name_that_answers_public_first_and_private_next(
+async def test_name_that_changes_to_a_private_address_is_blocked(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     """F8."""
@@ -298,14 +298,14 @@ async def test_a_name_that_answers_public_first_and_private_next(
         dialler = Dialler(port=up.port)
         async with transport(names, dialler, trust) as carrier:
             assert await answered(carrier, post()) == 204
-            # A new connection is a new question: the answer has changed, and is refused.
+            # A new connection makes a new lookup, whose address is blocked.
             with pytest.raises(Blocked):
                 await carrier.handle_async_request(post())
     assert dialler.dialled == [("93.184.216.34", 443)]
     assert len(up.requests) == 1
 
 
-async def test_an_international_name_that_leads_inside(
+async def test_international_name_with_a_private_address_is_blocked(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     names = Names(["192.168.1.1"])
@@ -315,7 +315,7 @@ async def test_an_international_name_that_leads_inside(
     assert names.asked == ["xn--exmple-cua.org"]
 
 
-async def test_a_certificate_of_another_name_is_no_connection(
+async def test_certificate_of_another_name_is_rejected(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     server, trust = contexts
@@ -327,7 +327,7 @@ async def test_a_certificate_of_another_name_is_no_connection(
     assert up.requests == []
 
 
-async def test_a_redirect_to_a_private_address_is_not_followed(
+async def test_redirect_to_a_private_address_is_not_followed(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     """F8."""
@@ -341,13 +341,13 @@ async def test_a_redirect_to_a_private_address_is_not_followed(
 
 @pytest.fixture
 def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that sends everything to a proxy which does not exist."""
+    """An environment with a proxy that does not exist."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
 
 @pytest.mark.usefixtures("proxies")
-async def test_a_proxy_in_the_environment_is_not_used(
+async def test_proxy_of_the_environment_is_not_used(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     server, trust = contexts
@@ -358,13 +358,13 @@ async def test_a_proxy_in_the_environment_is_not_used(
     assert dialler.dialled == [("1.1.1.1", 443)]
 
 
-async def test_a_broken_connection_is_httpx2s_error() -> None:
+async def test_broken_connection_raises_httpx2s_error() -> None:
     async with receiver(drop) as up, GuardedTransport(allow_private=True) as carrier:
         with pytest.raises(httpx2.TransportError):
             await carrier.handle_async_request(post(up.url))
 
 
-async def test_loopback_only_where_it_is_allowed() -> None:
+async def test_loopback_is_accepted_only_if_allowed() -> None:
     async with receiver() as up:
         async with GuardedTransport(allow_private=False) as carrier:
             with pytest.raises(Blocked):

@@ -1,4 +1,4 @@
-"""The guide's snippets, taken from the guide and run as a receiver would run them."""
+"""The code snippets of the receiver guide, run as a receiver would."""
 
 import asyncio
 import json
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from autos.contracts.deliveries import OVERLAP_SECONDS, TIMEOUT_SECONDS
 from autos.contracts.retries import WEBHOOK_MAX_RETRY_AFTER
-from autos.contracts.webhooks import OVERLAP_SECONDS, TIMEOUT_SECONDS
 from autos.vault import Vault
 from autos.webhooks.events import MAX_DOCUMENTS, TestEvent, encode
 from autos.webhooks.secrets import Scheme, Secrets
@@ -35,7 +35,7 @@ Verify = Callable[[str, dict[str, str], str], Awaitable[Any]]
 
 
 def snippet(language: str) -> str:
-    """The block that is marked `verify`."""
+    """The code block marked `verify`."""
     (found,) = re.findall(rf"```{language} verify\n(.*?)```", GUIDE, re.DOTALL)
     return str(found)
 
@@ -70,17 +70,17 @@ def signed_at(at: datetime) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("verify", [in_python, in_javascript])
-async def test_a_genuine_webhook_is_taken(verify: Verify) -> None:
+async def test_valid_webhook_is_accepted(verify: Verify) -> None:
     assert await verify(SECRET, signed_at(datetime.now(UTC)), BODY) == json.loads(BODY)
 
 
-async def test_a_genuine_webhook_is_taken_with_the_public_key() -> None:
+async def test_valid_webhook_is_accepted_with_the_public_key() -> None:
     assert await in_javascript(PUBLIC_KEY, signed_at(datetime.now(UTC)), BODY) == json.loads(BODY)
 
 
 @pytest.mark.parametrize("verify", [in_python, in_javascript])
 @pytest.mark.parametrize("key", ["another", "public"])
-async def test_another_key_takes_nothing(verify: Verify, key: str) -> None:
+async def test_webhook_is_rejected_with_another_key(verify: Verify, key: str) -> None:
     another = Secrets().with_new(Scheme.SYMMETRIC, VAULT, NOW).opened(VAULT, NOW)[0]
     if key == "public" and verify is in_javascript:
         pair = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, NOW)
@@ -99,20 +99,22 @@ async def test_another_key_takes_nothing(verify: Verify, key: str) -> None:
         ({"webhook-timestamp": "yesterday"}, BODY),
     ],
 )
-async def test_what_was_changed_is_not(verify: Verify, changed: dict[str, str], body: str) -> None:
+async def test_changed_webhook_is_rejected(
+    verify: Verify, changed: dict[str, str], body: str
+) -> None:
     assert await verify(SECRET, signed_at(datetime.now(UTC)) | changed, body) is None
 
 
 @pytest.mark.parametrize("verify", [in_python, in_javascript])
 @pytest.mark.parametrize("minutes", [-6, 6])
-async def test_what_is_too_old_or_too_new_is_not(verify: Verify, minutes: int) -> None:
+async def test_webhook_with_a_wrong_time_is_rejected(verify: Verify, minutes: int) -> None:
     assert (
         await verify(SECRET, signed_at(datetime.now(UTC) + timedelta(minutes=minutes)), BODY)
         is None
     )
 
 
-def test_the_contracts_numbers_are_the_codes() -> None:
+def test_documented_numbers_match_the_code() -> None:
     words = " ".join(CONTRACT.split())
     assert "5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 4 h, and every 8 h" in words
     assert f"**{TIMEOUT_SECONDS:.0f} seconds**" in words
@@ -122,5 +124,5 @@ def test_the_contracts_numbers_are_the_codes() -> None:
 
 
 @pytest.mark.parametrize("failure", Failure)
-def test_the_guide_explains_every_failure(failure: Failure) -> None:
+def test_guide_explains_every_failure(failure: Failure) -> None:
     assert f"| `{failure}` |" in GUIDE

@@ -1,4 +1,4 @@
-"""What the sender makes of receivers, good and bad; all of them real, on loopback."""
+"""The sender's results for working and failing receivers on loopback."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -24,7 +24,7 @@ TIMEOUT = 0.4
 
 @pytest.fixture
 async def sender() -> AsyncIterator[Sender]:
-    """A sender with little patience that may go to loopback."""
+    """A sender with a short timeout that may use loopback."""
     sender = Sender(GuardedTransport(allow_private=True), timeout=TIMEOUT)
     yield sender
     await sender.close()
@@ -36,7 +36,7 @@ async def sent(sender: Sender, answer: Answer) -> Reply:
 
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
-async def test_any_2xx_is_success(sender: Sender, code: int) -> None:
+async def test_any_2xx_is_a_success(sender: Sender, code: int) -> None:
     reply = await sent(sender, status(code))
     assert reply.accepted
     assert reply.status_code == code
@@ -60,7 +60,7 @@ async def test_any_2xx_is_success(sender: Sender, code: int) -> None:
         (600, Failure.STATUS),
     ],
 )
-async def test_everything_else_is_not(sender: Sender, code: int, failure: Failure) -> None:
+async def test_any_other_status_is_a_failure(sender: Sender, code: int, failure: Failure) -> None:
     reply = await sent(sender, status(code, Location="http://127.0.0.1:1/"))
     assert reply.failure is failure
     assert reply.status_code == code
@@ -75,7 +75,7 @@ async def test_everything_else_is_not(sender: Sender, code: int, failure: Failur
         (nonsense, Failure.PROTOCOL),
     ],
 )
-async def test_a_receiver_that_does_not_answer_well(
+async def test_failing_receiver_is_a_failure(
     sender: Sender, answer: Answer, failure: Failure
 ) -> None:
     began = time.monotonic()
@@ -86,7 +86,7 @@ async def test_a_receiver_that_does_not_answer_well(
 
 
 @pytest.mark.parametrize("answer", [drip_body, flood])
-async def test_the_status_decides_however_the_body_goes_on(sender: Sender, answer: Answer) -> None:
+async def test_status_decides_regardless_of_the_body(sender: Sender, answer: Answer) -> None:
     began = time.monotonic()
     reply = await sent(sender, answer)
     assert reply.accepted
@@ -96,7 +96,7 @@ async def test_the_status_decides_however_the_body_goes_on(sender: Sender, answe
     assert time.monotonic() - began < TIMEOUT + 0.5
 
 
-async def test_a_flood_is_not_waited_for() -> None:
+async def test_endless_body_is_not_read() -> None:
     patient = Sender(GuardedTransport(allow_private=True))
     began = time.monotonic()
     assert (await sent(patient, flood)).length == 65_536
@@ -104,13 +104,13 @@ async def test_a_flood_is_not_waited_for() -> None:
     await patient.close()
 
 
-async def test_no_server_at_the_port(sender: Sender) -> None:
+async def test_closed_port_is_a_connection_failure(sender: Sender) -> None:
     async with receiver() as up:
         url = up.url
     assert (await sender.post(url, {}, b"{}")).failure is Failure.CONNECTION
 
 
-async def test_a_name_without_an_address() -> None:
+async def test_unresolvable_name_is_a_failure() -> None:
     async def no_address(host: str, port: int) -> Sequence[Address]:
         raise OSError
 
@@ -121,17 +121,17 @@ async def test_a_name_without_an_address() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "https://u:p@x/", "http://0x7f.1/", "not an address"])
-async def test_an_address_that_the_guard_refuses(sender: Sender, url: str) -> None:
+async def test_address_refused_by_the_guard_is_blocked(sender: Sender, url: str) -> None:
     assert (await sender.post(url, {}, b"{}")).failure is Failure.BLOCKED
 
 
-async def test_the_answers_beginning_is_kept(sender: Sender) -> None:
+async def test_beginning_of_the_response_is_kept(sender: Sender) -> None:
     reply = await sent(sender, status(500, b"e" * 3000))
     assert reply.length == 3000
     assert reply.excerpt == b"e" * EXCERPT_BYTES
 
 
-async def test_the_bytes_arrive_as_they_were_signed(sender: Sender) -> None:
+async def test_signed_bytes_are_sent_unchanged(sender: Sender) -> None:
     body = '{"name":"é \\u2028"}'.encode()
     async with receiver() as up:
         await sender.post(up.url, {"webhook-id": "evt_1"}, body)
@@ -142,20 +142,20 @@ async def test_the_bytes_arrive_as_they_were_signed(sender: Sender) -> None:
     assert request.headers["webhook-id"] == "evt_1"
 
 
-async def test_no_cookie_of_one_receiver_reaches_another_request(sender: Sender) -> None:
+async def test_cookies_are_not_sent_with_later_requests(sender: Sender) -> None:
     async with receiver(status(200, Set_Cookie="a=b")) as up:
         for _ in range(2):
             await sender.post(up.url, {}, b"{}")
     assert all("cookie" not in request.headers for request in up.requests)
 
 
-async def test_a_probe_asks_for_headers_only(sender: Sender) -> None:
+async def test_probe_sends_a_head_request(sender: Sender) -> None:
     async with receiver(status(405)) as up:
         reply = await sender.probe(up.url)
     assert reply.status_code == 405
     assert up.requests[0].body == b""
 
 
-async def test_the_retry_after_of_a_failed_answer_is_reported(sender: Sender) -> None:
+async def test_retry_after_of_a_failure_is_reported(sender: Sender) -> None:
     assert (await sent(sender, status(429, Retry_After="120"))).retry_after == 120
     assert (await sent(sender, status(200, Retry_After="120"))).retry_after is None

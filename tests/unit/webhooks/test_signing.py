@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from autos.contracts.webhooks import OVERLAP_SECONDS
+from autos.contracts.deliveries import OVERLAP_SECONDS
 from autos.vault import DecryptionFailed, Vault
 from autos.webhooks.secrets import Scheme, Secrets
 from autos.webhooks.signing import AsymmetricSigner, SymmetricSigner, headers, verified
@@ -20,11 +20,11 @@ VAULT = Vault(SecretStr("a key that is long enough for the tests"))
 
 @pytest.fixture
 def now() -> datetime:
-    """The moment of the test: receivers refuse what is five minutes old."""
+    """The current time: receivers reject webhooks that are five minutes old."""
     return datetime.now(UTC)
 
 
-def test_the_reference_vector() -> None:
+def test_hmac_matches_the_reference_vector() -> None:
     """The vector of the Standard Webhooks libraries' own tests (msg_p5jXN8AQM9LWM0D4loKWxJek)."""
     signer = SymmetricSigner("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     at = datetime.fromtimestamp(1614265330, UTC)
@@ -32,7 +32,7 @@ def test_the_reference_vector() -> None:
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_the_ed25519_vector() -> None:
+def test_ed25519_matches_the_rfc_vector() -> None:
     """RFC 8032 §7.1 test 1: this seed has this public key, which is served as `whpk_`."""
     seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
     public = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
@@ -48,8 +48,8 @@ def test_the_ed25519_vector() -> None:
         ("evt_1", ""),
     ],
 )
-def test_the_signed_text_is_the_specifications(event_id: str, body: str, now: datetime) -> None:
-    """`{id}.{timestamp}.{payload}`, checked by a key pair, which the package knows nothing of."""
+def test_signed_text_matches_the_specification(event_id: str, body: str, now: datetime) -> None:
+    """`{id}.{timestamp}.{payload}`, verified with a key pair."""
     secrets = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, now)
     made = headers(secrets.signers(VAULT, now), event_id, now, body)
     signature = made["webhook-signature"]
@@ -62,7 +62,7 @@ def test_the_signed_text_is_the_specifications(event_id: str, body: str, now: da
         key.verify(base64.b64decode(signature.removeprefix("v1a,")), signed + b" ")
 
 
-def test_the_public_package_verifies_us(now: datetime) -> None:
+def test_public_package_verifies_the_signature(now: datetime) -> None:
     """F34."""
     secrets = (
         Secrets().with_new(Scheme.SYMMETRIC, VAULT, now).with_new(Scheme.ASYMMETRIC, VAULT, now)
@@ -77,7 +77,7 @@ def test_the_public_package_verifies_us(now: datetime) -> None:
         Webhook(secret).verify(BODY + " ", made)
 
 
-def test_a_rotation_signs_with_both_for_a_day_and_then_with_one(now: datetime) -> None:
+def test_rotation_signs_with_both_secrets_for_a_day(now: datetime) -> None:
     before = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now)
     after = before.with_new(Scheme.SYMMETRIC, VAULT, now)
     (old,), (new, kept) = before.opened(VAULT, now), after.opened(VAULT, now)
@@ -90,7 +90,7 @@ def test_a_rotation_signs_with_both_for_a_day_and_then_with_one(now: datetime) -
     assert after.opened(VAULT, now + timedelta(seconds=OVERLAP_SECONDS)) == [new]
 
 
-def test_a_second_rotation_does_not_lengthen_the_first_ones_overlap(now: datetime) -> None:
+def test_second_rotation_does_not_extend_the_first_overlap(now: datetime) -> None:
     later = now + timedelta(hours=20)
     secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now)
     first = secrets.opened(VAULT, now)[0]
@@ -100,7 +100,7 @@ def test_a_second_rotation_does_not_lengthen_the_first_ones_overlap(now: datetim
     assert first not in secrets.opened(VAULT, now + timedelta(hours=24))
 
 
-def test_rotating_often_keeps_a_few_and_drops_no_other_scheme(now: datetime) -> None:
+def test_frequent_rotations_keep_a_few_secrets_of_each_scheme(now: datetime) -> None:
     secrets = Secrets().with_new(Scheme.ASYMMETRIC, VAULT, now)
     for _ in range(9):
         secrets = secrets.with_new(Scheme.SYMMETRIC, VAULT, now)
@@ -109,8 +109,8 @@ def test_rotating_often_keeps_a_few_and_drops_no_other_scheme(now: datetime) -> 
     assert len(secrets.secrets) <= 7
 
 
-def test_a_secret_shown_before_the_member_was_renamed_stays_shown(now: datetime) -> None:
-    """It was stored as `told`; read as not shown, it would be revealed a second time."""
+def test_secret_shown_under_a_former_name_stays_shown(now: datetime) -> None:
+    """The field was named `told`; otherwise the secret would be shown a second time."""
     stored = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now).marked_shown().stored()
     [secret] = stored["secrets"]
     secret["told"] = secret.pop("shown")
@@ -119,7 +119,7 @@ def test_a_secret_shown_before_the_member_was_renamed_stays_shown(now: datetime)
     assert current.shown
 
 
-def test_what_is_stored_is_sealed(now: datetime) -> None:
+def test_stored_secret_is_encrypted(now: datetime) -> None:
     secrets = (
         Secrets().with_new(Scheme.SYMMETRIC, VAULT, now).with_new(Scheme.ASYMMETRIC, VAULT, now)
     )
@@ -143,14 +143,14 @@ def test_what_is_stored_is_sealed(now: datetime) -> None:
         {"webhook-id": "evt_2"},
     ],
 )
-def test_what_does_not_verify(broken: dict[str, str], now: datetime) -> None:
+def test_invalid_signature_is_rejected(broken: dict[str, str], now: datetime) -> None:
     secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now)
     made = headers(secrets.signers(VAULT, now), "evt_1", now, BODY)
     assert verified(secrets.opened(VAULT, now), made, BODY.encode())
     assert not verified(secrets.opened(VAULT, now), made | broken, BODY.encode())
 
 
-def test_bytes_that_are_no_text_do_not_verify(now: datetime) -> None:
+def test_body_that_is_not_text_is_rejected(now: datetime) -> None:
     secrets = Secrets().with_new(Scheme.SYMMETRIC, VAULT, now)
     made = headers(secrets.signers(VAULT, now), "evt_1", now, BODY)
     assert not verified(secrets.opened(VAULT, now), made, b"\xff")

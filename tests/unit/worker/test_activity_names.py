@@ -1,4 +1,4 @@
-"""Workflows call activities by name, for they may not import them: the names are the real ones."""
+"""The activity names that workflows use are the registered ones."""
 
 from activities.documents import DocumentActivities
 from activities.jobs import JobActivities
@@ -18,12 +18,12 @@ ACTIVITIES = (
 
 
 def called() -> set[str]:
-    """The names in the table of activities."""
+    """The names declared in `workflows/activity_calls.py`."""
     return {value.name for value in vars(activity_calls).values() if isinstance(value, Activity)}
 
 
 def defined() -> set[str]:
-    """Every method that is an activity."""
+    """The names of all activity methods."""
     return {
         name
         for activities in ACTIVITIES
@@ -32,5 +32,5 @@ def defined() -> set[str]:
     }
 
 
-def test_every_activity_is_called_by_its_name_and_no_other_is() -> None:
+def test_declared_and_defined_activities_are_the_same() -> None:
     assert called() == defined()

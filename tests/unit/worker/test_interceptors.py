@@ -1,4 +1,4 @@
-"""What happens around an activity: beats while there is progress, and a kind for each failure."""
+"""The worker's interceptor: heartbeats on progress, and a type for each failure."""
 
 import asyncio
 import errno
@@ -40,8 +40,8 @@ class Innermost(ActivityInboundInterceptor):
         return await input.fn(*input.args)
 
 
-class Around:
-    """Runs activities as a worker does, and counts their beats."""
+class ActivityRunner:
+    """Runs activities as a worker does, and counts their heartbeats."""
 
     def __init__(self) -> None:
         self.beats = 0
@@ -63,12 +63,12 @@ class Around:
 
 
 @pytest.fixture
-def around() -> Around:
-    return Around()
+def around() -> ActivityRunner:
+    return ActivityRunner()
 
 
 class SilentDatabase(Database):
-    """Swallows every answer."""
+    """A database that never responds."""
 
     def __init__(self) -> None:
         pass
@@ -80,7 +80,7 @@ class SilentDatabase(Database):
         yield
 
 
-async def test_it_beats_while_a_part_is_slow(around: Around) -> None:
+async def test_heartbeats_are_sent_while_a_part_is_slow(around: ActivityRunner) -> None:
     async def activity() -> str:
         await around.beat.wait()
         return "done"
@@ -88,8 +88,8 @@ async def test_it_beats_while_a_part_is_slow(around: Around) -> None:
     assert await around.run(activity, silence=LONG) == "done"
 
 
-async def test_a_batch_on_a_silent_database_is_given_up(around: Around) -> None:
-    """(S19) Its heartbeat tells progress: where none is made it ends, and not after 12 hours."""
+async def test_batch_on_a_silent_database_is_given_up(around: ActivityRunner) -> None:
+    """(S19) Heartbeats need progress, so it does not take the timeout of 12 hours."""
     batches = DocumentActivities(
         SilentDatabase(), cast(SourceClient, None), cast(Store, None), Path("/nowhere")
     )
@@ -99,8 +99,10 @@ async def test_a_batch_on_a_silent_database_is_given_up(around: Around) -> None:
     assert failed.value.type == INTERNAL_ERROR
 
 
-async def test_an_activity_that_cannot_be_cancelled_beats_no_more(around: Around) -> None:
-    """(S19) Then Temporal gives it up for want of heartbeats."""
+async def test_activity_that_cannot_be_cancelled_sends_no_heartbeats(
+    around: ActivityRunner,
+) -> None:
+    """(S19) Temporal then times it out."""
     cancelled = asyncio.Event()
     last = asyncio.Event()
 
@@ -114,14 +116,14 @@ async def test_an_activity_that_cannot_be_cancelled_beats_no_more(around: Around
     async with asyncio.timeout(LONG):
         await cancelled.wait()
         beats = around.beats
-        # Three beats would have their time.
+        # Long enough for three heartbeats.
         await asyncio.sleep(3 * SILENCE)
         last.set()
         await running
     assert around.beats == beats
 
 
-async def test_steps_and_lines_are_no_silence(around: Around) -> None:
+async def test_progress_and_queueing_do_not_count_as_a_stall(around: ActivityRunner) -> None:
     async def activity() -> str:
         for _ in range(10):
             await asyncio.sleep(SILENCE / 4)
@@ -133,8 +135,8 @@ async def test_steps_and_lines_are_no_silence(around: Around) -> None:
     assert await around.run(activity, silence=SILENCE) == "done"
 
 
-async def test_a_line_has_a_bound_of_its_own(
-    around: Around, monkeypatch: pytest.MonkeyPatch
+async def test_queueing_has_a_separate_limit(
+    around: ActivityRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stall_watch, "MAX_QUEUED_SECONDS", 2 * SILENCE)
 
@@ -147,7 +149,7 @@ async def test_a_line_has_a_bound_of_its_own(
     assert failed.value.type == RECORDS
 
 
-def test_no_step_may_be_silent_longer_than_the_heartbeat_waits() -> None:
+def test_no_step_takes_longer_than_the_stall_limit() -> None:
     slow = Settings(source_metadata_timeout=400, source_idle_timeout=60)
     assert stall_seconds(slow) > 400
     assert stall_seconds(Settings()) < 15 * 60
@@ -168,10 +170,10 @@ def test_no_step_may_be_silent_longer_than_the_heartbeat_waits() -> None:
         (RecursionError(), INTERNAL_ERROR),
     ],
 )
-async def test_outages_of_ours_have_types_of_their_own(
-    around: Around, error: Exception, kind: str
+async def test_outages_of_own_parts_have_types(
+    around: ActivityRunner, error: Exception, kind: str
 ) -> None:
-    """(S16) A workflow waits for what comes back, and ends what does not."""
+    """(S16) By the type, a workflow waits for an outage and ends a defect."""
 
     async def activity() -> NoReturn:
         raise error
@@ -181,7 +183,7 @@ async def test_outages_of_ours_have_types_of_their_own(
     assert (failed.value.type, failed.value.message) == (kind, MESSAGES[kind])
 
 
-async def test_a_temporal_failure_passes_as_it_is(around: Around) -> None:
+async def test_temporal_failure_is_not_changed(around: ActivityRunner) -> None:
     given = ApplicationError("Not yet.", type="not_yet")
 
     async def activity() -> NoReturn:

@@ -1,11 +1,11 @@
-"""The courts' metrics, as Temporal's runtime hands them out."""
+"""The courts' metrics in Temporal's runtime."""
 
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 
 from worker.main import CourtMetrics
 
 
-def test_limit_breaker_and_what_was_held_back_are_told_by_court() -> None:
+def test_limit_breaker_and_rejections_are_reported_by_court() -> None:
     buffer = MetricBuffer(100)
     runtime = Runtime(telemetry=TelemetryConfig(metrics=buffer))
     metrics = CourtMetrics(runtime.metric_meter)

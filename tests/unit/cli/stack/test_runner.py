@@ -1,4 +1,4 @@
-"""Keeping one part running, with small programs in place of servers."""
+"""Running and restarting one part, with small programs as servers."""
 
 import asyncio
 import signal
@@ -47,7 +47,7 @@ def part(script: str, ready: Readiness | None, *, stop_seconds: float = 5) -> Pa
     )
 
 
-async def test_a_part_that_never_gets_up_is_given_up_with_the_end_of_its_log(
+async def test_part_that_never_starts_is_given_up_with_the_end_of_its_log(
     context: RunnerContext, tmp_path: Path
 ) -> None:
     script = "print('no disk'); raise SystemExit(4)"
@@ -58,7 +58,7 @@ async def test_a_part_that_never_gets_up_is_given_up_with_the_end_of_its_log(
     await runner.stop()
 
 
-async def test_a_part_that_is_not_ready_in_time_is_named(
+async def test_part_that_is_not_ready_in_time_is_named(
     context: RunnerContext, tmp_path: Path
 ) -> None:
     runner = Runner(part("import time; time.sleep(60)", wrote(tmp_path / "never")), context)
@@ -69,10 +69,10 @@ async def test_a_part_that_is_not_ready_in_time_is_named(
     assert runner.pid is None
 
 
-async def test_a_part_is_stopped_only_when_its_preparation_has_ended(
+async def test_part_is_stopped_only_after_its_preparation(
     context: RunnerContext, tmp_path: Path
 ) -> None:
-    """The next start prepares the same folder; two at once would delete each other's files."""
+    """The next start prepares the same folder, and two must not prepare it at once."""
     began, may_end = threading.Event(), threading.Event()
     steps: list[str] = []
 
@@ -86,7 +86,7 @@ async def test_a_part_is_stopped_only_when_its_preparation_has_ended(
     runner.start()
     assert await asyncio.to_thread(began.wait, 30)
     stopping = asyncio.create_task(runner.stop())
-    # Long enough for a stop that does not wait.
+    # Long enough for a stop that does not wait for the preparation.
     await asyncio.wait({stopping}, timeout=0.1)
     may_end.set()
     await stopping
@@ -94,7 +94,7 @@ async def test_a_part_is_stopped_only_when_its_preparation_has_ended(
     assert runner.pid is None
 
 
-async def test_a_part_that_does_not_stop_is_killed(
+async def test_part_that_does_not_stop_is_killed(
     context: RunnerContext, tmp_path: Path, announced: list[str]
 ) -> None:
     up = tmp_path / "up"
@@ -110,7 +110,7 @@ async def test_a_part_that_does_not_stop_is_killed(
     assert announced == ["The part did not stop within 0 s; killing it."]
 
 
-async def test_a_part_that_is_killed_while_it_restarts_stays_down(
+async def test_part_killed_during_its_restart_stays_down(
     context: RunnerContext, tmp_path: Path
 ) -> None:
     up = tmp_path / "up"
@@ -128,11 +128,11 @@ async def test_a_part_that_is_killed_while_it_restarts_stays_down(
     await runner.stop()
 
 
-async def test_a_dead_part_comes_back_without_its_children(
+async def test_dead_part_restarts_without_its_children(
     context: RunnerContext, tmp_path: Path, announced: list[str]
 ) -> None:
     child = tmp_path / "child"
-    # Written under another name first: the file is complete when it appears.
+    # Written under another name first, so the file is complete when it appears.
     script = (
         "import os, subprocess, time; child = subprocess.Popen(['sleep', '60']); "
         f"open({str(child)!r} + '.new', 'w').write(str(child.pid)); "
@@ -154,7 +154,7 @@ async def test_a_dead_part_comes_back_without_its_children(
     await runner.stop()
 
 
-async def test_work_that_is_done_once_is_ready_when_it_ended_well(
+async def test_one_off_part_is_ready_when_it_exits_with_0(
     context: RunnerContext, tmp_path: Path
 ) -> None:
     runner = Runner(part("pass", None), context)
@@ -163,7 +163,7 @@ async def test_work_that_is_done_once_is_ready_when_it_ended_well(
     assert runner.pid is None
 
 
-async def test_a_part_that_cannot_be_prepared_does_not_start(context: RunnerContext) -> None:
+async def test_part_with_a_failed_preparation_does_not_start(context: RunnerContext) -> None:
     def prepare() -> None:
         raise StackError("There is no room on the disk.")
 
@@ -178,10 +178,10 @@ async def test_a_part_that_cannot_be_prepared_does_not_start(context: RunnerCont
     await runner.stop()
 
 
-async def test_a_part_whose_port_another_program_holds_gets_no_request(
+async def test_part_whose_port_is_taken_gets_no_request(
     context: RunnerContext,
 ) -> None:
-    """The other program would answer; the part itself never listens."""
+    """The other program would respond instead of the part."""
     checked: list[int] = []
 
     async def ready(process: Process, _: httpx2.AsyncClient) -> bool:
@@ -199,8 +199,8 @@ async def test_a_part_whose_port_another_program_holds_gets_no_request(
     assert checked == []
 
 
-async def test_a_part_is_ready_when_its_own_process_listens(context: RunnerContext) -> None:
-    """(S33) Also if a child process holds the socket."""
+async def test_part_is_ready_when_its_own_process_listens(context: RunnerContext) -> None:
+    """(S33) Also if a child process has the socket."""
 
     async def ready(_: Process, __: httpx2.AsyncClient) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What the stack keeps on file, and the ports it chooses."""
+"""The stack's state file and its choice of ports."""
 
 import socket
 import stat
@@ -10,7 +10,7 @@ from cli.stack.ports import choose
 from cli.stack.state import STATE_FILE, Secrets, StackError, StackState, new_admin_key
 
 
-def test_the_state_comes_back_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+def test_state_is_stored_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     state = StackState(ports={"api": 8001})
     state.save(tmp_path)
     state.save(tmp_path)
@@ -19,17 +19,17 @@ def test_the_state_comes_back_and_only_its_owner_may_read_it(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
 
 
-def test_there_is_no_state_before_the_first_start(tmp_path: Path) -> None:
+def test_state_is_missing_before_the_first_start(tmp_path: Path) -> None:
     assert StackState.load(tmp_path) is None
 
 
-def test_a_damaged_state_is_reported_and_not_overwritten(tmp_path: Path) -> None:
+def test_damaged_state_is_reported_and_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).write_text('{"secrets"')
     with pytest.raises(StackError, match="is damaged"):
         StackState.load(tmp_path)
 
 
-def test_secrets_are_long_and_never_the_same() -> None:
+def test_secrets_are_long_and_unique() -> None:
     first, second = Secrets(), Secrets()
     for name in Secrets.model_fields:
         assert getattr(first, name) != getattr(second, name)
@@ -37,7 +37,7 @@ def test_secrets_are_long_and_never_the_same() -> None:
     assert new_admin_key().startswith("autos_")
 
 
-def test_a_kept_port_is_used_again_and_a_taken_one_is_left_alone() -> None:
+def test_stored_port_is_reused_unless_it_is_taken() -> None:
     announced: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
@@ -45,7 +45,7 @@ def test_a_kept_port_is_used_again_and_a_taken_one_is_left_alone() -> None:
         again = choose(["api", "s3"], chosen, "default", announced.append)
     assert chosen["api"] > taken
     assert again == chosen
-    # The machine may use the other part's port, too: a stack that is up must not fail this test.
+    # A running stack may use the other port; it must not fail this test.
     of_api = [sentence for sentence in announced if "api listens" in sentence]
     assert of_api == [f"Port {taken} is in use; api listens on {chosen['api']} this time."]
 

@@ -19,8 +19,8 @@ from typing import Final, Protocol, TypeVar
 import structlog
 
 from autos import stall_watch
-from autos.source.courtesy.breaker import OVERLOAD, Breaker
-from autos.source.courtesy.limits import AdaptiveLimit, Limiter
+from autos.source.limits.breaker import OVERLOAD, Breaker
+from autos.source.limits.limiter import AdaptiveLimit, Limiter
 from autos.source.replies.judge import Refused
 
 log = structlog.get_logger(__name__)
