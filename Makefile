@@ -10,7 +10,7 @@ WORKERS ?= 1
 PROCESSES ?= 4
 
 # With bytecode kept, whatever the machine's default: every process imports the same modules.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(PROCESSES) --no-loadscope-reorder
 
 .PHONY: demo up test test-quick lint drills fuzz bench clean lock
 

@@ -58,7 +58,8 @@ async def test_documents_listed_by_two_sources_are_requested_once(
     """F28: 173 documents in two listings are requested once each, five at a time (F40)."""
     number = await number_of(sandbox, "listed-twice")
     truth = await sandbox.truth(number)
-    await sandbox.control("POST", "/switches", json={"latency_ms": 20})
+    # 3.5 s of work at least, so that a slow machine polls often, too.
+    await sandbox.control("POST", "/switches", json={"latency_ms": 100})
     await api.start(number)
     polls, last = 0, 0.0
     async for status in api.status_polls(number, wait=0):
@@ -254,7 +255,8 @@ async def test_retry_after_delays_the_whole_court_and_uses_no_attempts(
 
 async def test_many_jobs_stay_within_the_request_limit(api: Api, sandbox: Sandbox) -> None:
     """F9, F45: five requests per job, and at most the configured limit over all jobs."""
-    await sandbox.control("POST", "/switches", json={"latency_ms": 100})
+    # 2 s of work each at least, so that the jobs overlap however slowly they start.
+    await sandbox.control("POST", "/switches", json={"latency_ms": 500})
     cases = [await sandbox.new_case(20, size_bytes=2000, seed=seed) for seed in range(6)]
     for case in cases:
         await api.start(case["number"])

@@ -38,7 +38,8 @@ async def test_hundred_jobs_complete_during_a_restart_of_the_api(
     """F1, F17, U1: no job is lost or affected, and the status shows the place in the queue."""
     cases = await sandbox.control("GET", "/cases")
     numbers = ["".join(filter(str.isdigit, cases[f"portfolio-{n}"])) for n in range(1, JOBS + 1)]
-    await sandbox.control("POST", "/switches", json={"latency_ms": 100})
+    # Hardly any document can arrive until the API is gone.
+    await sandbox.control("POST", "/switches", json={"latency_ms": 3000})
     await stack.stop("worker")
     started = [(await api.start(number))["job_id"] for number in numbers]
     last = await api.status(numbers[-1])
@@ -48,6 +49,7 @@ async def test_hundred_jobs_complete_during_a_restart_of_the_api(
     await stack.stop("api")
     before = await documents_requested(sandbox)
     assert before < JOBS
+    await sandbox.control("POST", "/switches", json={"latency_ms": 100})
     async for _ in api.poll():
         # The workers continue without the API.
         if await documents_requested(sandbox) >= min(before + 10, JOBS):

@@ -74,13 +74,15 @@ async def test_expired_token_pauses_every_job_and_fails_no_document(
     assert await set_credential(api, mortal) == 0
     case = await sandbox.new_case(173, size_bytes=2000, shape="listed-twice")
     others = [await sandbox.new_case(7, size_bytes=2000, seed=seed) for seed in (1, 2)]
-    await sandbox.control("POST", "/switches", json={"latency_ms": 60})
+    # After 40 documents the rest takes several seconds more, so the token dies among them.
+    await sandbox.control("POST", "/switches", json={"latency_ms": 400})
     await api.start(case["number"])
     async for status in api.status_polls(case["number"]):
         if status["completed_documents"] >= 40:
             break
     # Revokes all tokens, including the refresh token.
     await sandbox.control("POST", "/tokens/revoke", json={})
+    await sandbox.control("POST", "/switches", json={"latency_ms": 60})
     for other in others:
         await api.start(other["number"])
     numbers = [one["number"] for one in (case, *others)]
@@ -91,6 +93,10 @@ async def test_expired_token_pauses_every_job_and_fails_no_document(
     waiting = await api.status(numbers[0], documents="full")
     finished = {row["uuid"] for row in waiting["documents"] if row["status"] == "available"}
     assert 40 <= len(finished) < 173
+    # The status shows a wait before the job's row does; a new credential wakes by the rows.
+    async for _ in api.poll():
+        if (await api.request("GET", "/credentials/pdpj")).json()["waiting_jobs"] == 3:
+            break
     # The next tests use this token, too: it is valid for eight hours.
     assert await set_credential(api, await sandbox.control("POST", "/tokens", json={})) == 3
     for number, documents in zip(numbers, (173, 7, 7), strict=True):

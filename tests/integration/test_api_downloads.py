@@ -136,7 +136,7 @@ async def test_prefer_wait_returns_at_the_jobs_end(
     # If the job ended before the request arrived, the request would start another one.
     await job_started(api, case)
     await end(temporal, database, case, JobStatus.COMPLETED_WITH_FAILURES)
-    response = await asyncio.wait_for(waiting, 5)
+    response = await asyncio.wait_for(waiting, 20)
     assert response.status_code == 200
     assert response.headers["preference-applied"] == "wait=30"
     assert response.json()["status"] == "completed_with_failures"

@@ -212,12 +212,12 @@ async def test_prefer_wait_returns_on_a_change(
     await api.post(path(case, "/downloads"))
     await show(temporal, database, case, "dp")
     etag = (await api.get(path(case, "/status"))).headers["etag"]
-    headers = {"If-None-Match": etag, "Prefer": "wait=20"}
+    headers = {"If-None-Match": etag, "Prefer": "wait=30"}
     waiting = asyncio.create_task(api.get(path(case, "/status"), headers=headers))
     await show(temporal, database, case, "ad")
-    response = await asyncio.wait_for(waiting, 5)
+    response = await asyncio.wait_for(waiting, 20)
     assert response.status_code == 200
-    assert response.headers["preference-applied"] == "wait=20"
+    assert response.headers["preference-applied"] == "wait=30"
     assert response.json()["completed_documents"] == 1
     unchanged = {"If-None-Match": response.headers["etag"], "Prefer": "wait=1"}
     assert (await api.get(path(case, "/status"), headers=unchanged)).status_code == 304

@@ -1,15 +1,17 @@
 """`autos worker` under load, when it is stopped or frozen."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 from typing import Any, Final
 
 import httpx2
 import psutil  # type: ignore[import-untyped]
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from cli.stack import Stack
 from tests.e2e.clients import Api, Sandbox
@@ -34,7 +36,7 @@ FROZEN_JOB_BOUND: Final = timedelta(minutes=8)
 """Ends the test if the job hangs: four times the sum of the timeouts."""
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def hanging_receiver() -> AsyncIterator[tuple[str, asyncio.Event]]:
     """A webhook receiver that never responds; the event is set by its first request."""
     taken, over = asyncio.Event(), asyncio.Event()
@@ -70,6 +72,16 @@ async def until_requested(sandbox: Sandbox, number: str, documents: int) -> None
         await asyncio.sleep(0.05)
 
 
+async def leave_no_work(stack: Stack, sandbox: Sandbox, *numbers: str) -> None:
+    """End these jobs and the faults, so the next test's worker does not continue them."""
+    await sandbox.reset()
+    client = await Client.connect(stack.settings_environment()["TEMPORAL_ADDRESS"])
+    for number in numbers:
+        # The job may have ended.
+        with contextlib.suppress(RPCError):
+            await client.get_workflow_handle(f"download-process/{number}").terminate()
+
+
 async def test_sigterm_stops_all_queues_within_one_grace_period(stack: Stack) -> None:
     """(S21) A webhook receiver and the documents of a case hang; another case has work left."""
     await migrated(stack)
@@ -103,6 +115,7 @@ async def test_sigterm_stops_all_queues_within_one_grace_period(stack: Stack) ->
         lasted = monotonic() - signalled
         assert len(await document_requests(sandbox, busy)) - begun <= HANDED_OVER
         assert lasted < KILLED_AFTER.total_seconds()
+        await leave_no_work(stack, sandbox, notified, hanging, busy)
 
 
 async def test_frozen_worker_does_not_block_its_job(stack: Stack) -> None:

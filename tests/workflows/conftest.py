@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from autos.contracts.temporal_names import SEARCH_ATTRIBUTES
+from workflows import activity_calls
 
 BINARIES = Path(sys.executable).parent
 DEV_SERVER_FLAGS = [
@@ -58,3 +60,14 @@ async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
             )
         )
         yield environment
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> timedelta:
+    """How long a batch waits for records or store in this test: six hours instead of seven days.
+
+    For an activity that fails at every retry: in seven days there are 5,000 of them.
+    """
+    patience = timedelta(hours=6)
+    monkeypatch.setattr(activity_calls, "PATIENCE", patience)
+    return patience

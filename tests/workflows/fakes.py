@@ -172,6 +172,12 @@ class FakeActivities:
         )
 
 
+async def duration(job: WorkflowHandle[DownloadProcessWorkflow, JobResult]) -> timedelta:
+    """How long a job's only run took, by its server's clock."""
+    events = (await job.fetch_history()).events
+    return events[-1].event_time.ToDatetime() - events[0].event_time.ToDatetime()
+
+
 @asynccontextmanager
 async def workers(client: Client, fakes: FakeActivities, places: int = 20) -> AsyncIterator[None]:
     """Workers of both queues that run the real workflow on the fake activities."""

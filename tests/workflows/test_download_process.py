@@ -238,15 +238,15 @@ async def test_batch_that_ends_late_in_an_outage_uses_no_attempts(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         handle = await start(dev_server.client, JobOptions(retry_unit_seconds=10_000))
         while (await handle.query(DownloadProcessWorkflow.progress)).waiting_for is None:
-            pass
+            await asyncio.sleep(0.05)
         if not after_it:
             late.set()
             while (await handle.query(DownloadProcessWorkflow.progress)).processing:
-                pass
+                await asyncio.sleep(0.05)
         down.clear()
         await steer(handle, "resume")
         while after_it and (await handle.query(DownloadProcessWorkflow.progress)).available < 7:
-            pass
+            await asyncio.sleep(0.05)
         late.set()
         result = await handle.result()
     assert (result.status, result.available) == (JobStatus.COMPLETED, 12)
@@ -389,7 +389,7 @@ async def test_other_documents_continue_during_the_check_of_a_refusal(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         handle = await start(dev_server.client, FAST)
         while (await handle.query(DownloadProcessWorkflow.progress)).available < 39:
-            pass
+            await asyncio.sleep(0.05)
         assert (len(fakes.probed), fakes.tries[2]) == (1, 1)
         fakes.answered.set()
         result = await handle.result()
@@ -406,7 +406,7 @@ async def test_no_batch_starts_while_every_document_is_refused(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         handle = await start(dev_server.client, FAST)
         while (await handle.query(DownloadProcessWorkflow.progress)).pending < 40:
-            pass
+            await asyncio.sleep(0.05)
         assert len(fakes.batches) == 2
         fakes.answer = available
         fakes.answered.set()
@@ -432,7 +432,7 @@ async def test_doubtful_document_counts_as_available_and_is_retried(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         handle = await start(dev_server.client, JobOptions(retry_unit_seconds=100_000))
         while (progress := await handle.query(DownloadProcessWorkflow.progress)).available < 4:
-            pass
+            await asyncio.sleep(0.05)
         assert (progress.states[1], progress.doubtful, progress.failed) == ("q", 1, 1)
         opened.set()
         again = await steer(handle, "retry_failed")
@@ -713,7 +713,7 @@ async def test_resume_makes_a_waiting_retry_at_once(dev_server: WorkflowEnvironm
         handle = await start(dev_server.client, JobOptions(retry_unit_seconds=10_000))
         async with asyncio.timeout(BOUND):
             while not (await handle.query(DownloadProcessWorkflow.progress)).retries:
-                pass
+                await asyncio.sleep(0.05)
             await steer(handle, "resume")
             result = await handle.result()
     assert result.available == 3

@@ -21,7 +21,7 @@ from autos.contracts.temporal_names import (
     WAITING_FOR,
     WAITING_SINCE,
 )
-from tests.workflows.fakes import FakeActivities, available, start, steer, workers
+from tests.workflows.fakes import FakeActivities, available, duration, start, steer, workers
 from tests.workflows.test_steering import details, until_waiting
 from tests.workflows.webhook_fakes import FakeReceiver, deliver, webhook_worker
 from workflows.download_process import DownloadProcessWorkflow
@@ -66,7 +66,7 @@ async def test_pause_that_cannot_be_recorded_still_pauses(
         assert fakes.gate is not None
         fakes.gate.set()
         while (await job.query(DownloadProcessWorkflow.progress)).available < 10:
-            pass
+            await asyncio.sleep(0.05)
         await steer(job, "resume")
         assert (await job.result()).available == 12
 
@@ -186,14 +186,16 @@ async def test_job_that_cannot_record_its_end_fails(
 
 
 async def test_endless_outage_of_the_store_ends_the_job(
-    skipping_server: WorkflowEnvironment,
+    skipping_server: WorkflowEnvironment, short_patience: timedelta
 ) -> None:
     """(S16) After the patience that limits every wait."""
     fakes = FakeActivities(total=3, failures={"download_batch": [STORAGE] * 100_000})
     async with workers(skipping_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(skipping_server.client)
         result = await job.result()
+        lasted = await duration(job)
     assert (result.status, result.failed) == (JobStatus.FAILED, 3)
+    assert abs(lasted - short_patience) < timedelta(minutes=10)
 
 
 class DyingWorkers(FakeActivities):

@@ -194,7 +194,7 @@ async def test_retry_accepted_during_a_wait_for_metadata_is_made(
         assert fakes.gate is not None
         fakes.gate.set()
         while (await job.query(DownloadProcessWorkflow.progress)).failed < 1:
-            pass
+            await asyncio.sleep(0.05)
         fakes.fetches = [FetchedProcess(reason=Reason.UNAVAILABLE)]
         await steer(job, "resume")
         await until_waiting(job, WaitReason.SOURCE)

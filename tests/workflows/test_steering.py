@@ -37,6 +37,7 @@ async def until_waiting(job: Job, reason: WaitReason | None) -> Progress:
             progress = await job.query(DownloadProcessWorkflow.progress)
             if progress.waiting_for is reason:
                 return progress
+            await asyncio.sleep(0.05)
 
 
 async def details(job: Job) -> str:
@@ -174,11 +175,11 @@ async def test_retry_failed_of_a_running_job_requests_only_failed_documents(
         job = await start(dev_server.client, NEVER)
         async with asyncio.timeout(BOUND):
             while (await job.query(DownloadProcessWorkflow.progress)).available < 9:
-                pass
+                await asyncio.sleep(0.05)
             opened.set()
             await steer(job, "retry_failed")
             while (await job.query(DownloadProcessWorkflow.progress)).available < 11:
-                pass
+                await asyncio.sleep(0.05)
             assert fakes.tries[5] == 1
             await steer(job, "resume")
             result = await job.result()

@@ -55,7 +55,7 @@ async def test_two_slow_documents_do_not_delay_the_others(
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client)
         while (await job.query(DownloadProcessWorkflow.progress)).available < 30:
-            pass
+            await asyncio.sleep(0.05)
         progress = await job.query(DownloadProcessWorkflow.progress)
         assert (progress.processing, progress.pending) == (10, 0)
         fakes.released.set()
@@ -94,7 +94,7 @@ async def test_retry_does_not_wait_for_a_straggler(dev_server: WorkflowEnvironme
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client, JobOptions(retry_unit_seconds=0.05))
         while (await job.query(DownloadProcessWorkflow.progress)).available < 5:
-            pass
+            await asyncio.sleep(0.05)
         fakes.released.set()
         result = await job.result()
     assert (result.available, fakes.tries[5]) == (10, 2)
@@ -111,7 +111,7 @@ async def test_straggler_does_not_prevent_continue_as_new(
         job = await start(dev_server.client, JobOptions(continue_as_new_after=40))
         last = dev_server.client.get_workflow_handle_for(DownloadProcessWorkflow.run, job.id)
         while (await last.query(DownloadProcessWorkflow.progress)).available < 95:
-            pass
+            await asyncio.sleep(0.05)
         fakes.released.set()
         result = await last.result()
     assert result.available == 100

@@ -136,7 +136,7 @@ async def test_paused_job_continues_as_new_and_stays_paused(
         for name in names:
             await last.signal("attach", Attach(subscription_id=name))
         while (described := await last.describe()).run_id == job.first_execution_run_id:
-            pass
+            await asyncio.sleep(0.05)
         assert described.history_length < 200
         progress = await last.query(DownloadProcessWorkflow.progress)
         assert (progress.waiting_for, progress.available) == (WaitReason.OPERATOR, 10)
@@ -233,7 +233,7 @@ async def test_retry_of_a_listing_is_shown_with_its_time(dev_server: WorkflowEnv
     async with workers(dev_server.client, fakes), asyncio.timeout(BOUND):
         job = await start(dev_server.client, NEVER)
         while (progress := await job.query(DownloadProcessWorkflow.progress)).next_try_at is None:
-            pass
+            await asyncio.sleep(0.05)
         assert (progress.reason, progress.waiting_for) == (Reason.UNREADABLE_LISTING, None)
         await steer(job, "resume")
         assert (await job.result()).status is JobStatus.COMPLETED
@@ -273,7 +273,7 @@ async def test_steering_returns_the_changed_progress(dev_server: WorkflowEnviron
         assert fakes.gate is not None
         fakes.gate.set()
         while (await job.query(DownloadProcessWorkflow.progress)).failed < 5:
-            pass
+            await asyncio.sleep(0.05)
         retried = await steer(job, "retry_failed")
         assert (retried.failed, retried.pending) == (0, 10)
         fakes.answer = FakeActivities().answer
