@@ -1,5 +1,7 @@
 """Writes a job's row: its state while it runs and how it ended; then starts the deliveries."""
 
+import asyncio
+
 import structlog
 from temporalio import activity
 from temporalio.client import Client
@@ -72,12 +74,15 @@ class JobActivities:
             events = await subscriptions.claim(
                 session, request.job_id, status, request.subscriptions
             )
+        started = await asyncio.gather(*map(self._deliver, events))
         return ClosedJob(
             status=status,
             reason=reason,
             states=document_rows.state_string(documents),
             bytes_stored=sum(row.size or 0 for row in documents if row.is_available),
-            deliveries=[event for event in events if not await self._deliver(event)],
+            deliveries=[
+                event for event, accepted in zip(events, started, strict=True) if not accepted
+            ],
         )
 
     async def _deliver(self, event_id: str) -> bool:
