@@ -74,27 +74,25 @@ class JobActivities:
             events = await subscriptions.claim(
                 session, request.job_id, status, request.subscriptions
             )
-        started = await asyncio.gather(*map(self._deliver, events))
+        not_started = await asyncio.gather(*map(self._deliver, events))
         return ClosedJob(
             status=status,
             reason=reason,
             states=document_rows.state_string(documents),
             bytes_stored=sum(row.size or 0 for row in documents if row.is_available),
-            deliveries=[
-                event for event, accepted in zip(events, started, strict=True) if not accepted
-            ],
+            deliveries=list(filter(None, not_started)),
         )
 
-    async def _deliver(self, event_id: str) -> bool:
-        """Start a delivery; False if Temporal did not accept it now."""
+    async def _deliver(self, event_id: str) -> str | None:
+        """Start a delivery; returns the event if Temporal does not accept it now."""
         try:
             await temporal_client.deliver(
                 self._client, event_id, summary="Delivery of a job's end", once=True
             )
         except RPCError as error:
             log.warning("delivery_not_started", event_id=event_id, status=error.status.name)
-            return False
-        return True
+            return event_id
+        return None
 
 
 def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Reason | None]:
