@@ -32,7 +32,7 @@ AMOUNT: Final = (
     if MINUTES
     else ("--max-examples", "8", "--seed", "1", "--generation-deterministic", "--no-shrink")
 )
-PATIENCE_SECONDS: Final = 120 + MINUTES * 90
+PATIENCE_SECONDS: Final = 300 + MINUTES * 90
 
 
 @pytest.fixture
