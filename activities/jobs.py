@@ -1,9 +1,14 @@
-"""Writes a job's row: its state while it runs, and how it ended."""
+"""Writes a job's row: its state while it runs and how it ended; then starts the deliveries."""
 
+import asyncio
+
+import structlog
 from temporalio import activity
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from activities.manifest import Manifest
-from autos.cnj import CaseNumber
+from autos import temporal_client
 from autos.contracts.download import ClosedJob, CloseJob, RecordJob
 from autos.contracts.reasons import Reason
 from autos.contracts.states import DocumentState, JobStatus
@@ -14,13 +19,16 @@ from autos.records.models import Document
 from autos.store import Store
 from autos.store.object_keys import manifest_key
 
+log = structlog.get_logger(__name__)
+
 
 class JobActivities:
     """Activities about a job's row."""
 
-    def __init__(self, database: Database, store: Store) -> None:
+    def __init__(self, database: Database, store: Store, client: Client) -> None:
         self._database = database
         self._store = store
+        self._client = client
 
     @activity.defn
     async def record_job(self, request: RecordJob) -> None:
@@ -40,7 +48,10 @@ class JobActivities:
 
     @activity.defn
     async def close_job(self, request: CloseJob) -> ClosedJob:
-        """Write the documents' final states, the manifest, the job's row and the events."""
+        """Write the documents' final states, the manifest, the job's row and the events.
+
+        The deliveries of the events start last. Running again starts none of them twice.
+        """
         case = request.case
         async with self._database.transaction() as session:
             await jobs.open_job(session, request.job_id, case)
@@ -52,30 +63,36 @@ class JobActivities:
                 request.reason,
                 all_of_them=request.status is not JobStatus.CANCELLED,
             )
+            process = await processes.get(session, case.digits)
+            moved = await movements.of(session, case.digits, documents)
         status, reason = _ending(request, documents)
         if not request.minimal:
-            await self._write_manifest(case, request.job_id, status, documents)
+            manifest = Manifest(case, process, request.job_id, status, documents, moved)
+            await self._store.put_json(manifest_key(case.digits), manifest)
         async with self._database.transaction() as session:
             await jobs.end_job(session, request.job_id, status, reason, documents)
-            deliveries = await subscriptions.claim(
+            events = await subscriptions.claim(
                 session, request.job_id, status, request.subscriptions
             )
+        not_started = await asyncio.gather(*map(self._deliver, events))
         return ClosedJob(
             status=status,
             reason=reason,
             states=document_rows.state_string(documents),
             bytes_stored=sum(row.size or 0 for row in documents if row.is_available),
-            deliveries=deliveries,
+            deliveries=list(filter(None, not_started)),
         )
 
-    async def _write_manifest(
-        self, case: CaseNumber, job_id: str, status: JobStatus, documents: list[Document]
-    ) -> None:
-        async with self._database.transaction() as session:
-            process = await processes.get(session, case.digits)
-            moved = await movements.of(session, case.digits, documents)
-        manifest = Manifest(case, process, job_id, status, documents, moved)
-        await self._store.put_json(manifest_key(case.digits), manifest)
+    async def _deliver(self, event_id: str) -> str | None:
+        """Start a delivery; returns the event if Temporal does not accept it now."""
+        try:
+            await temporal_client.deliver(
+                self._client, event_id, summary="Delivery of a job's end", once=True
+            )
+        except RPCError as error:
+            log.warning("delivery_not_started", event_id=event_id, status=error.status.name)
+            return event_id
+        return None
 
 
 def _ending(request: CloseJob, documents: list[Document]) -> tuple[JobStatus, Reason | None]:

@@ -31,6 +31,7 @@ class ProcessActivities:
         async with self._database.transaction() as session:
             await jobs.open_job(session, request.job_id, case)
             read_at = await processes.fetched_at(session, case.digits)
+        listed = None
         if not processes.is_fresh(read_at, max_age):
             try:
                 listed = await self._source.process(case)
@@ -40,9 +41,9 @@ class ProcessActivities:
                     final=refused.final,
                     retry_after_seconds=refused.retry_after,
                 )
-            async with self._database.transaction() as session:
-                await listings.save_listing(session, listed)
         async with self._database.transaction() as session:
+            if listed is not None:
+                await listings.save_listing(session, listed)
             started = await documents.start_documents(
                 session, request.job_id, case.digits, again=request.again
             )

@@ -4,6 +4,7 @@ Workflows are called by name, so their code is not imported. Every call raises w
 Temporal's client raises (`RPCError`); errors are distinguished by status code, never by text.
 """
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +19,7 @@ from temporalio.common import (
 )
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from autos.cnj import CaseNumber
@@ -123,7 +125,9 @@ async def attach(
     return description.raw_description.workflow_execution_info.first_run_id
 
 
-async def deliver(client: Client, event_id: str, *, summary: str, now: bool = False) -> None:
+async def deliver(
+    client: Client, event_id: str, *, summary: str, now: bool = False, once: bool = False
+) -> None:
     """Start the delivery of an event; when this returns, the delivery is durable.
 
     Args:
@@ -131,18 +135,21 @@ async def deliver(client: Client, event_id: str, *, summary: str, now: bool = Fa
         event_id: the id of the event, the same for every redelivery.
         summary: the cause, shown in the Web UI.
         now: a running delivery makes its next attempt immediately.
+        once: an ended delivery is not started again.
     """
-    await client.start_workflow(
-        DELIVERY_WORKFLOW,
-        DeliverWebhook(event_id=event_id),
-        id=delivery_workflow_id(event_id),
-        task_queue=WEBHOOKS_QUEUE,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal="redeliver" if now else None,
-        static_summary=summary,
-        rpc_timeout=RPC_TIMEOUT,
-    )
+    policies = WorkflowIDReusePolicy
+    with contextlib.suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            DELIVERY_WORKFLOW,
+            DeliverWebhook(event_id=event_id),
+            id=delivery_workflow_id(event_id),
+            task_queue=WEBHOOKS_QUEUE,
+            id_reuse_policy=policies.REJECT_DUPLICATE if once else policies.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal="redeliver" if now else None,
+            static_summary=summary,
+            rpc_timeout=RPC_TIMEOUT,
+        )
 
 
 async def newest(client: Client, workflow_id: str, run_id: str | None = None) -> Execution | None:

@@ -141,7 +141,7 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
     """One worker for each task queue."""
     process = ProcessActivities(parts.database, parts.source)
     documents = DocumentActivities(parts.database, parts.source, parts.store, parts.spool_directory)
-    jobs = JobActivities(parts.database, parts.store)
+    jobs = JobActivities(parts.database, parts.store, client)
     reconciliation = ReconciliationActivities(parts.database, parts.store, client, settings)
     webhooks = WebhookActivities(
         parts.database,

@@ -13,7 +13,7 @@ registered ones.
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -22,6 +22,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
+    FailureError,
     RetryState,
     is_cancelled_exception,
 )
@@ -67,6 +68,9 @@ class Activity(Generic[Request, Result]):
         result: the type of its result.
         queue: the task queue.
         timeout: of one attempt.
+        local: the workflow's own worker makes the first attempt, within the workflow task, which
+            costs one event in place of six. A lost task repeats the attempt, perhaps with another
+            request, so this is not for an activity that ends something.
         stops_first: on cancellation, wait until the activity has stopped, because it must not
             write after the job's end.
     """
@@ -75,6 +79,7 @@ class Activity(Generic[Request, Result]):
     result: type[Result]
     queue: str
     timeout: timedelta
+    local: bool = False
     stops_first: bool = True
 
 
@@ -108,6 +113,7 @@ ATTEMPT_DELIVERY: Final = Activity[AttemptDelivery, AttemptedDelivery](
     timedelta(seconds=60),
     stops_first=False,
 )
+FIRST_ATTEMPT: Final = replace(ATTEMPT_DELIVERY, local=True)
 ABANDON_DELIVERY: Final = Activity[AbandonDelivery, None](
     "abandon_delivery", type(None), WEBHOOKS_QUEUE, timedelta(seconds=60), stops_first=False
 )
@@ -167,6 +173,17 @@ async def call(
         OutageTooLong: records or store stayed unavailable.
         asyncio.CancelledError, ActivityError: the workflow or the calling task was cancelled.
     """
+    if activity.local:
+        try:
+            result = await _run_locally(activity, request, summary)
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            # Whatever it was, the attempts through the server decide.
+            _check_not_cancelled()
+        else:
+            _check_not_cancelled()
+            return result
     until: datetime | None = None
     for _ in range(QUICK_ROUNDS):
         try:
@@ -212,13 +229,32 @@ def schedule(
         schedule_to_close_timeout=limit,
         heartbeat_timeout=_HEARTBEAT_TIMEOUT,
         retry_policy=policy,
-        cancellation_type=(
-            workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
-            if activity.stops_first
-            else workflow.ActivityCancellationType.TRY_CANCEL
-        ),
+        cancellation_type=_cancellation(activity),
         summary=summary,
     )
+
+
+def _run_locally(
+    activity: Activity[Request, Result], request: Request, summary: str
+) -> workflow.ActivityHandle[Result]:
+    """Run an activity once on this workflow's worker, within the workflow task."""
+    return workflow.start_local_activity(
+        activity.name,
+        request,
+        result_type=activity.result,
+        start_to_close_timeout=activity.timeout,
+        retry_policy=RetryPolicy(maximum_attempts=1),
+        cancellation_type=_cancellation(activity),
+        summary=summary,
+    )
+
+
+def _cancellation(
+    activity: Activity[Request, Result],
+) -> workflow.ActivityCancellationType:
+    if activity.stops_first:
+        return workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+    return workflow.ActivityCancellationType.TRY_CANCEL
 
 
 def out_of_time(error: BaseException, policy: RetryPolicy) -> bool:

@@ -77,9 +77,8 @@ class DeliverWebhookWorkflow:
             # The last attempt is made when the patience ends, regardless of the delays.
             request.longest_delay_seconds = left
         try:
-            return await calls.call(
-                calls.ATTEMPT_DELIVERY, request, f"attempt {request.number}", self._outage
-            )
+            attempt = calls.FIRST_ATTEMPT if request.number == 1 else calls.ATTEMPT_DELIVERY
+            return await calls.call(attempt, request, f"attempt {request.number}", self._outage)
         except calls.ActivityDefect:
             # If this fails as well, the workflow fails and reconciliation finds the delivery.
             abandon = AbandonDelivery(event_id=self._state.event_id, number=self._state.attempts)

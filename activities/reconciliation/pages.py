@@ -31,7 +31,7 @@ class ReconciliationActivities:
     def __init__(
         self, database: Database, store: Store, client: Client, settings: Settings
     ) -> None:
-        jobs = ReconcileJobs(database, client, JobActivities(database, store), settings)
+        jobs = ReconcileJobs(database, client, JobActivities(database, store, client), settings)
         self._database = database
         self._client = client
         self._settings = settings

@@ -283,13 +283,14 @@ class CloseJob(_JobRequest):
 
 
 class ClosedJob(BaseModel):
-    """Output of `close_job`: the recorded end of the job, and the events to deliver."""
+    """Output of `close_job`: the recorded end of the job."""
 
     status: JobStatus
     reason: Reason | None = None
     states: str
     bytes_stored: int
     deliveries: list[str]
+    """Events whose delivery Temporal did not accept from the activity; the workflow starts it."""
 
 
 def percentage(ended: int, total: int, status: JobStatus) -> float:

@@ -155,7 +155,8 @@ async def start_documents(
 
     A document without an address, or no longer listed, fails immediately. A second call of the same
     job keeps the outcomes so far, unless it retries failures (`again`). A document stored with a
-    doubt keeps its row, but is returned as pending: each job downloads it once more.
+    doubt keeps its row, but is returned as pending: each job downloads it once more. Rows that the
+    session has loaded are not refreshed.
     """
     missing = and_(Document.process_number == digits, not_(Document.is_available))
     await session.execute(
@@ -166,6 +167,7 @@ async def start_documents(
             _OBTAINABLE,
         )
         .values(state=DocumentState.PENDING, reason=None, attempts=0, job_id=job_id)
+        .execution_options(synchronize_session=False)
     )
     await session.execute(
         update(Document)
@@ -175,6 +177,7 @@ async def start_documents(
             reason=func.coalesce(Document.reason, Reason.NOT_FOUND.value),
             job_id=job_id,
         )
+        .execution_options(synchronize_session=False)
     )
     started = await held(session, digits, job_id, retry_doubtful=True)
     await session.execute(

@@ -1,6 +1,7 @@
 """The activities on a real database: requests, stored objects, rows, and repeated runs."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -8,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
 from activities.documents import DocumentActivities
@@ -62,10 +64,12 @@ class FakeStore(Store):
 class Parts:
     """A job with its case, database, store and source server."""
 
-    def __init__(self, database: Database, case: CaseNumber, server: FakeServer) -> None:
-        self.database, self.case, self.server = database, case, server
+    def __init__(
+        self, database: Database, temporal: Client, case: CaseNumber, server: FakeServer
+    ) -> None:
+        self.database, self.temporal, self.case, self.server = database, temporal, case, server
         self.store = FakeStore()
-        self.job = f"job-{case.digits}"
+        self.job = str(uuid.uuid4())
 
     def listed(self, *uuids: str, expected_size: int = len(PDF)) -> ListedDocument:
         base = f"/api/v2/processos/{self.case.masked}/documentos"
@@ -98,9 +102,9 @@ class Parts:
 
 
 @pytest.fixture
-async def parts(database: Database, case: CaseNumber) -> AsyncIterator[Parts]:
+async def parts(database: Database, temporal: Client, case: CaseNumber) -> AsyncIterator[Parts]:
     async with running(always(reply(body=PDF))) as server:
-        yield Parts(database, case, server)
+        yield Parts(database, temporal, case, server)
 
 
 @pytest.fixture
@@ -239,7 +243,7 @@ async def test_cancelled_batch_ends_its_requests(
 
 
 async def close(parts: Parts, closing: CloseJob) -> ClosedJob:
-    activities = JobActivities(parts.database, parts.store)
+    activities = JobActivities(parts.database, parts.store, parts.temporal)
     return await ActivityEnvironment().run(activities.close_job, closing)
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import httpx2
 import pytest
 from sqlalchemy import select, update
+from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
 from activities.jobs import JobActivities
@@ -119,13 +120,13 @@ async def test_positions_are_stable_and_source_order_is_shown(
 
 
 async def test_manifest_has_the_case_and_its_movements(
-    case: CaseNumber, database: Database
+    case: CaseNumber, database: Database, temporal: Client
 ) -> None:
     """(S29) The store reads the manifest in pieces."""
     await save(database, case, [document("a")], moved(1, "a"), moved(0))
     store = FakeStore()
     closing = CloseJob(job_id=f"job-{case}", process_number=case.digits, states="f")
-    await ActivityEnvironment().run(JobActivities(database, store).close_job, closing)
+    await ActivityEnvironment().run(JobActivities(database, store, temporal).close_job, closing)
     manifest = json.loads(store.objects[manifest_key(case.digits)])
     assert (manifest["class_name"], manifest["judging_body"]) == ("Procedimento Comum", "1ª Vara")
     (row,) = await rows(database, case)

@@ -41,7 +41,7 @@ async def ended(delivery: Delivery) -> DeliveryOutcome:
 
 async def test_event_is_delivered_at_once(skipping_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver()
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.DELIVERED
     assert len(fake.seen) == 1
 
@@ -50,7 +50,7 @@ async def test_failing_receiver_gets_attempts_for_three_days(
     skipping_server: WorkflowEnvironment,
 ) -> None:
     fake = FakeReceiver(refuses)
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.FAILED
     gaps = [later - earlier for earlier, later in pairwise(fake.times)]
     for number, gap in enumerate(gaps[:-1], start=1):
@@ -79,7 +79,7 @@ async def test_event_is_delivered_after_sixty_hours_of_downtime(
         return 204, None
 
     fake = FakeReceiver(answer)
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client)
         assert await ended(delivery) is DeliveryOutcome.DELIVERED
     assert len(accepted) == 1
@@ -89,7 +89,7 @@ async def test_event_is_delivered_after_sixty_hours_of_downtime(
 
 async def test_status_410_ends_the_delivery(skipping_server: WorkflowEnvironment) -> None:
     fake = FakeReceiver(lambda *_: (410, None))
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.GONE
     assert len(fake.seen) == 1
 
@@ -104,7 +104,7 @@ async def test_retry_after_is_honoured_within_limits(
     fake = FakeReceiver(
         lambda request, _: (429, retry_after) if request.number == 1 else (204, None)
     )
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         assert await ended(await deliver(skipping_server.client)) is DeliveryOutcome.DELIVERED
     assert fake.times[1] == pytest.approx(waited, rel=WEBHOOK_JITTER, abs=LATENESS)
 
@@ -176,7 +176,7 @@ async def test_redelivery_restarts_the_schedule(
 
     replayed: list[int] = []
     fake = FakeReceiver(refuses, meanwhile=replay)
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client)
         assert await ended(delivery) is DeliveryOutcome.FAILED
     again = fake.times[replayed[0] :]
@@ -192,7 +192,7 @@ async def test_signal_with_start_makes_only_one_attempt(
     skipping_server: WorkflowEnvironment,
 ) -> None:
     fake = FakeReceiver(lambda request, _: (500 if request.number == 1 else 204, None))
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client, again=True)
         assert await ended(delivery) is DeliveryOutcome.DELIVERED
     assert fake.times[1] >= WEBHOOK_DELAYS.delay_after(1) * (1 - WEBHOOK_JITTER)
@@ -241,7 +241,7 @@ async def test_patience_of_three_days_spans_several_runs(
 ) -> None:
     """(S37) The patience starts with the first attempt, in whichever run."""
     fake = FakeReceiver(refuses)
-    async with webhook_worker(skipping_server.client, fake):
+    async with webhook_worker(skipping_server.client, fake, skipping_server.get_current_time):
         delivery = await deliver(skipping_server.client, continue_as_new_after=20)
         assert await ended(delivery) is DeliveryOutcome.FAILED
     assert fake.times[-1] == pytest.approx(WEBHOOK_PATIENCE_SECONDS, abs=len(fake.seen) * LATENESS)

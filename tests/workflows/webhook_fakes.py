@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
@@ -27,6 +27,13 @@ from workflows.deliver_webhook import DeliverWebhookWorkflow
 Delivery = WorkflowHandle[DeliverWebhookWorkflow, DeliveryResult]
 Answer = Callable[[AttemptDelivery, datetime], tuple[int, float | None]]
 """Returns status and `Retry-After` of an attempt made at this time of the server's clock."""
+
+Clock = Callable[[], Awaitable[datetime]]
+
+
+async def wall_clock() -> datetime:
+    """The time of a server that does not skip."""
+    return datetime.now(UTC)
 
 
 def accepts(request: AttemptDelivery, at: datetime) -> tuple[int, float | None]:
@@ -51,6 +58,8 @@ class FakeReceiver:
     writes: bool = True
     """False if the end cannot be recorded."""
     abandoned: list[AbandonDelivery] = field(default_factory=list)
+    clock: Clock = wall_clock
+    """The time of the server, which may skip."""
     seen: list[tuple[AttemptDelivery, datetime]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -63,7 +72,7 @@ class FakeReceiver:
     async def attempt_delivery(self, request: AttemptDelivery) -> AttemptedDelivery:
         if self.failures:
             raise ApplicationError("As scripted.", type=self.failures.pop(0))
-        at = activity.info().current_attempt_scheduled_time
+        at = await self.clock()
         self.seen.append((request, at))
         self.arrived.set()
         status, retry_after = self.answer(request, at)
@@ -87,8 +96,11 @@ class FakeReceiver:
 
 
 @asynccontextmanager
-async def webhook_worker(client: Client, fake: FakeReceiver) -> AsyncIterator[None]:
+async def webhook_worker(
+    client: Client, fake: FakeReceiver, clock: Clock = wall_clock
+) -> AsyncIterator[None]:
     """A worker that runs the real workflow on the fake receiver."""
+    fake.clock = clock
     async with Worker(
         client,
         task_queue=WEBHOOKS_QUEUE,

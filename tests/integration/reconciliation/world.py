@@ -88,7 +88,7 @@ class World:
 
     @asynccontextmanager
     async def _workers(self) -> AsyncIterator[None]:
-        job_activities = JobActivities(self.database, self.store)
+        job_activities = JobActivities(self.database, self.store, self.client)
         reconciliation = ReconciliationActivities(
             self.database, self.store, self.client, self.settings
         )

@@ -6,14 +6,21 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment
 
+from activities.jobs import JobActivities
 from autos.cnj import CaseNumber
 from autos.contracts.deliveries import DeliverWebhook, DeliveryOutcome, DeliveryResult
+from autos.contracts.download import ClosedJob, CloseJob
 from autos.contracts.temporal_names import WEBHOOKS_QUEUE, delivery_workflow_id
+from autos.records import models as rows
 from autos.records.database import Database
+from autos.store import Store
 from tests.integration.api_parts import FakeStore
 from tests.integration.webhooks.parts import (
     Owner,
@@ -145,3 +152,54 @@ async def test_history_and_logs_have_no_secret(
         assert hidden not in history
         assert hidden not in written
     assert "127.0.0.1" not in history.replace("@", "")
+
+
+class Refusing:
+    """A Temporal client whose server accepts no workflow."""
+
+    async def start_workflow(self, *_: object, **__: object) -> None:
+        raise RPCError("As scripted.", RPCStatusCode.DEADLINE_EXCEEDED, b"")
+
+
+async def test_closing_again_starts_no_ended_delivery_again(
+    temporal: Client, database: Database, store: FakeStore, case: CaseNumber, owner: Owner
+) -> None:
+    """The activity's worker may die after the receiver was notified, and before the result."""
+    async with receiver() as up, webhook_worker(temporal, activities(database, store)):
+        event_id = await new_event(database, case, owner, up.url)
+        closed = await close_job_of(database, store, temporal, event_id)
+        assert closed.deliveries == []
+        delivery: Delivery = temporal.get_workflow_handle(
+            delivery_workflow_id(event_id), result_type=DeliveryResult
+        )
+        assert (await result(delivery)).outcome is DeliveryOutcome.DELIVERED
+        again = await close_job_of(database, store, temporal, event_id)
+        assert again.deliveries == []
+        assert (await delivery.describe()).status is not WorkflowExecutionStatus.RUNNING
+    assert len(up.requests) == 1
+
+
+async def test_delivery_that_temporal_does_not_accept_is_left_to_the_workflow(
+    database: Database, store: FakeStore, case: CaseNumber, owner: Owner
+) -> None:
+    event_id = await new_event(database, case, owner, "https://receiver.example/")
+    closed = await close_job_of(database, store, cast(Client, Refusing()), event_id)
+    assert closed.deliveries == [event_id]
+
+
+async def close_job_of(
+    database: Database, store: FakeStore, temporal: Client, event_id: str
+) -> ClosedJob:
+    """Run the activity that ends the job of this event."""
+    async with database.transaction() as session:
+        delivery = await session.get_one(rows.Delivery, event_id)
+        job = await session.get_one(rows.Job, delivery.job_id)
+    request = CloseJob(
+        job_id=job.id,
+        process_number=job.process_number,
+        states="",
+        subscriptions=[str(delivery.subscription_id)],
+        minimal=True,
+    )
+    close = JobActivities(database, cast(Store, store), temporal).close_job
+    return await ActivityEnvironment().run(close, request)
