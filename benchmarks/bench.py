@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ import httpx2
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from autos.contracts.temporal_names import DELIVERY_WORKFLOW, job_workflow_id
 from benchmarks.cpu import CpuMeter
 from benchmarks.wire import HOST, Callback, Connection, Message, Receiver
 from cli.stack import Stack
@@ -57,8 +59,8 @@ class Turn:
     """Seconds from the start of the jobs to the callback of each."""
     cpu: dict[str, float]
     """Milliseconds by part."""
-    jobs: dict[str, str]
-    """The job ids of Autos by case number; empty for the others."""
+    workflows: tuple[tuple[str, str], ...]
+    """The jobs of Autos and their deliveries, by workflow id and run id."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Bench:
         seconds = 0.0
         latencies: list[float] = []
         jobs: dict[str, str] = {}
+        started_at = datetime.now(UTC)
         before = self.meter.read(*PARTS_OF[rival])
         for numbers in series:
             expected = self.receiver.expect(numbers)
@@ -120,7 +123,16 @@ class Bench:
             await asyncio.sleep(_PAUSE_SECONDS)
         if rival == AUTOS:
             await self.settled()
-        return Turn(seconds, tuple(latencies), self.meter.since(before), jobs)
+        spent = self.meter.since(before)
+        workflows = [(job_workflow_id(number), job_id) for number, job_id in jobs.items()]
+        workflows += await self._deliveries(started_at) if jobs else []
+        return Turn(seconds, tuple(latencies), spent, tuple(workflows))
+
+    async def _deliveries(self, since: datetime) -> list[tuple[str, str]]:
+        """The deliveries that have started since then."""
+        query = f'WorkflowType = "{DELIVERY_WORKFLOW}" AND StartTime >= "{since.isoformat()}"'
+        found = self.temporal.list_workflows(query)
+        return [(execution.id, execution.run_id) async for execution in found]
 
     async def await_callbacks(
         self, expected: dict[str, asyncio.Future[Callback]]

@@ -8,7 +8,6 @@ affects all rivals.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from autos.contracts.temporal_names import job_workflow_id
 from benchmarks.bench import AUTOS, DBOS, SCRIPT, SOURCE_MS, Bench, Turn
 from benchmarks.figures import Collector, Figure, percentile
 from benchmarks.history import HistoryCount, count_history
@@ -126,7 +125,7 @@ async def _repeat(bench: Bench, race: Race, collector: Collector) -> dict[str, T
             collector.add(rival, "speed", f"speed beside the script{race.label}", "×", ratio)
         collector.add_cpu(rival, turns.cpu, race.units, race.unit, race.label)
     _compare_cpu(race, collector, {rival: turns.cpu for rival, turns in measured.items()})
-    history = await _history(bench, measured[AUTOS].jobs)
+    history = await _history(bench, measured[AUTOS])
     per_unit = f"1/{race.unit}"
     events, tasks = history.events / race.units, history.workflow_tasks / race.units
     collector.add(AUTOS, "history", f"history events{race.label}", per_unit, events)
@@ -150,8 +149,8 @@ def _compare_cpu(race: Race, collector: Collector, spent: dict[str, dict[str, fl
         collector.add(AUTOS, "cpu", f"total cpu beside DBOS{race.label}", "×", ratio)
 
 
-async def _history(bench: Bench, jobs: dict[str, str]) -> HistoryCount:
+async def _history(bench: Bench, turn: Turn) -> HistoryCount:
     total = HistoryCount()
-    for number, job_id in jobs.items():
-        total += await count_history(bench.temporal, job_workflow_id(number), job_id)
+    for workflow_id, run_id in turn.workflows:
+        total += await count_history(bench.temporal, workflow_id, run_id)
     return total

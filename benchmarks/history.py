@@ -8,7 +8,7 @@ from temporalio.client import Client
 
 @dataclass(frozen=True, slots=True)
 class HistoryCount:
-    """Events and workflow tasks of a workflow with everything that it started."""
+    """Events and workflow tasks of workflows."""
 
     events: int = 0
     workflow_tasks: int = 0
@@ -18,7 +18,7 @@ class HistoryCount:
 
 
 async def count_history(client: Client, workflow_id: str, run_id: str) -> HistoryCount:
-    """Count a run, the runs that continued it, and its child workflows."""
+    """Count a run and the runs that continued it."""
     history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
     total = HistoryCount(
         len(history.events),
@@ -28,11 +28,7 @@ async def count_history(client: Client, workflow_id: str, run_id: str) -> Histor
         ),
     )
     for event in history.events:
-        if event.HasField("child_workflow_execution_started_event_attributes"):
-            started = event.child_workflow_execution_started_event_attributes
-            child = started.workflow_execution
-            total += await count_history(client, child.workflow_id, child.run_id)
-        elif event.HasField("workflow_execution_continued_as_new_event_attributes"):
+        if event.HasField("workflow_execution_continued_as_new_event_attributes"):
             continued = event.workflow_execution_continued_as_new_event_attributes
             total += await count_history(client, workflow_id, continued.new_execution_run_id)
     return total
