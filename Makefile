@@ -3,16 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+BENCH_INSTALLED := $(VENV)/bench-installed
 SEED ?= 1
 ROUNDS ?= 10
 MINUTES ?= 20
 WORKERS ?= 1
 PROCESSES ?= 4
+WORKLOAD ?= many-small
+PART ?= worker
 
 # With bytecode kept, whatever the machine's default: every process imports the same modules.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo up test test-quick lint drills fuzz bench clean lock
+.PHONY: demo up test test-quick lint drills fuzz bench bench-check profile clean lock
 
 demo: $(INSTALLED)
 	@$(BIN)/autos demo
@@ -43,8 +46,16 @@ drills: $(INSTALLED)
 fuzz: $(INSTALLED)
 	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest -s tests/integration/test_api_schema.py
 
-bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.one_job
+# Autos beside a bare script and DBOS; writes docs/performance. At most 15 minutes.
+bench: $(BENCH_INSTALLED)
+	$(BIN)/python -m benchmarks
+
+# The same without touching docs/performance; fails if a figure is behind benchmarks/budget.toml.
+bench-check: $(BENCH_INSTALLED)
+	$(BIN)/python -m benchmarks --check --output .autos/bench
+
+profile: $(BENCH_INSTALLED)
+	$(BIN)/python -m benchmarks $(WORKLOAD) --profile $(PART) --repetitions 1 --output .autos/bench
 
 clean:
 	rm -rf $(VENV) .autos .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
@@ -54,8 +65,17 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) cli/install.py $(VENV)
 	@touch $@
 
+# The peer, the plots and the profiler, which only the benchmarks need.
+$(BENCH_INSTALLED): benchmarks/requirements.lock $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r benchmarks/requirements.lock
+	@touch $@
+
 # Names, versions and hashes only: no address of a package index.
 lock: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --extra embedded --extra dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --extra bench --constraints requirements.lock pyproject.toml \
+	  --output-file benchmarks/requirements.lock
