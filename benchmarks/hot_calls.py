@@ -107,12 +107,12 @@ class FixedCredential:
         """The token."""
         return Credential("token")
 
-    async def replace(self, old: Credential, new: Credential) -> bool:
-        """Refuse."""
+    async def replace(self, *_: Credential) -> bool:
+        """Refuse: the token is never refreshed."""
         return False
 
     async def note(self, token: str, *, refused: bool) -> None:
-        """Ignore."""
+        """Ignore: the server refuses nothing."""
 
 
 async def cpu_per_call(call: Callable[[], Awaitable[None]], calls: int, at_once: int) -> float:
@@ -167,9 +167,7 @@ async def measure(port: int, sizes: list[int], calls: int, at_once: int) -> None
             sha256 = hashlib.sha256(data).hexdigest()
             key = document_key(CASE.digits, sha256)
 
-            async def put(
-                spool: Spool = spool, key: str = key, sha256: str = sha256
-            ) -> None:
+            async def put(spool: Spool = spool, key: str = key, sha256: str = sha256) -> None:
                 assert await store.put(key, spool, sha256, "application/pdf")
 
             for call in (get, put):

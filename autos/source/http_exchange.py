@@ -239,20 +239,24 @@ class Exchange:
 
 
 class ConnectionLost(aiohttp.ClientConnectionError):
-    """The connection was lost before the head of the reply had arrived."""
+    """There was no connection, or it was lost before the head of the reply had arrived."""
 
 
-def open_http(settings: Settings) -> aiohttp.ClientSession:
+def open_http(settings: Settings, connections: int | None = None) -> aiohttp.ClientSession:
     """An HTTP client for source or store; one of each per process, closed by the caller.
 
     It sends each request once, does not decompress bodies, and keeps no cookie. Proxies and
     credentials of the environment are not used. Callers pass time-outs and turn redirects off.
+
+    Args:
+        settings: limits and default time-outs.
+        connections: at most; by default a few more than requests at once, for token requests.
     """
-    # A few more than requests at once, for token requests.
-    connections = settings.source_max_in_flight + 8
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=_tls_context()
+            limit=connections or settings.source_max_in_flight + 8,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            ssl=_tls_context(),
         ),
         timeout=ClientTimeout(
             connect=CONNECT_SECONDS + settings.source_idle_timeout,
@@ -274,8 +278,6 @@ async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> Clie
     """Raise an error that the library does not handle by sending the request again."""
     try:
         return await handler(request)
-    except aiohttp.ServerTimeoutError:
-        raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise ConnectionLost from error
 

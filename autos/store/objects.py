@@ -324,9 +324,7 @@ class Store(Bucket):
         held = await self.head(key)
         return held is not None and held.size == body.size
 
-    async def _url(
-        self, method: str, key: str, headers: Mapping[str, str] | None = None
-    ) -> URL:
+    async def _url(self, method: str, key: str, headers: Mapping[str, str] | None = None) -> URL:
         """The presigned URL of a request with these headers."""
         await self._access_keys.wait()
         url = self._signer.url(method, key, SIGNED_FOR_SECONDS, self._now(), headers=headers)
