@@ -21,7 +21,7 @@ from autos.contracts.reasons import Reason
 from autos.settings import Settings
 from autos.source import Downloaded, Refused, SourceRefused, http_exchange, open_http
 from autos.source.http_exchange import Exchange, MinimumThroughput, NoReply
-from tests.unit.source.clients import ADDRESS, NUMBER, PDF, client_of, fetch
+from tests.unit.source.clients import ADDRESS, NUMBER, PDF, arrives, client_of, fetch
 from tests.unit.source.server import Request, Script, always, reply, running
 
 IDLE = 0.3
@@ -381,3 +381,21 @@ async def test_tls_failure_is_a_broken_connection(
         with pytest.raises(NoReply) as no_reply:
             await read(http, Settings(pdpj_base_url=f"https://localhost:{port}"))
     assert no_reply.value.refused == Refused(reason)
+
+
+async def test_lost_connection_is_not_retried(tmp_path: Path) -> None:
+    """Neither a new connection nor one that an earlier request left open."""
+    answers = [b"", reply(200, PDF), b""]
+
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
+        if answer := answers.pop(0):
+            writer.write(answer)
+        else:
+            writer.transport.abort()
+
+    async with running(script) as server, client_of(server) as client:
+        lost = Refused(Reason.UNAVAILABLE)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == lost
+        await arrives(client, ADDRESS, tmp_path)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == lost
+        assert len(server.requests) == 3

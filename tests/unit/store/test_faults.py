@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,14 @@ import aiohttp
 import pytest
 
 from autos.settings import Settings
-from autos.store import ObjectMissing, Store, StoreRefused, StoreUnavailable, document_key
+from autos.store import (
+    ObjectMissing,
+    Store,
+    StoreRefused,
+    StoreUnavailable,
+    document_key,
+    objects,
+)
 from tests.unit.source.server import FakeServer, Request, Script, always, reply, running
 
 DATA = b"%PDF-1.4 a piece"
@@ -180,3 +188,50 @@ async def test_bucket_is_ready_when_it_accepts_an_object(
     assert (asked.method, asked.body) == ("PUT", b"ok")
     # Outside the prefix of documents, which reconciliation cleans up.
     assert asked.path.startswith("/autos/health/probe?")
+
+
+async def test_store_that_does_not_read_the_body_is_unavailable(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The HTTP library has no time-out for sending."""
+    monkeypatch.setattr(objects, "_IDLE_SECONDS", 0.2)
+    connections: list[asyncio.StreamWriter] = []
+
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The reader's buffer is bounded, so the client's pieces wait.
+        connections.append(writer)
+
+    class Large:
+        size = 64 * 2**20
+
+        async def pieces(self) -> AsyncIterator[bytes]:
+            for _ in range(64):
+                yield bytes(2**20)
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        silent = FakeServer(always(GOOD), f"http://{host}:{port}")
+        try:
+            async with asyncio.timeout(30):
+                with pytest.raises(StoreUnavailable):
+                    await store(silent, http).put(KEY, Large(), SHA256, "application/pdf")
+        finally:
+            for connection in connections:
+                connection.transport.abort()
+    assert len(connections) == 3
+
+
+async def test_error_of_the_body_is_raised_unchanged(http: aiohttp.ClientSession) -> None:
+    """A spool that cannot be read is no fault of the store."""
+
+    class Broken:
+        size = len(DATA)
+
+        async def pieces(self) -> AsyncIterator[bytes]:
+            yield DATA[:4]
+            raise OSError(errno.EIO, "The disk is broken")
+
+    async with running(always(GOOD)) as server:
+        with pytest.raises(OSError, match="The disk is broken"):
+            await store(server, http).put(KEY, Broken(), SHA256, "application/pdf")
+    assert server.requests == []
