@@ -276,6 +276,10 @@ def open_http(settings: Settings, connections: int | None = None) -> aiohttp.Cli
 
 async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Raise an error that the library does not handle by sending the request again."""
+    # The event loop handles waiting events in this time: a kept connection that the server has
+    # closed leaves the pool, and the request is not lost on it.
+    for _ in range(2):
+        await asyncio.sleep(0)
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:

@@ -383,6 +383,15 @@ async def test_tls_failure_is_a_broken_connection(
     assert no_reply.value.refused == Refused(reason)
 
 
+async def test_connection_that_the_server_closed_is_not_used_again(tmp_path: Path) -> None:
+    """The reply does not announce it, and the next request follows at once."""
+    closing = always(reply(200, PDF), then_close=True)
+    async with running(closing) as server, client_of(server) as client:
+        for _ in range(10):
+            await arrives(client, ADDRESS, tmp_path)
+        assert len(server.requests) == 10
+
+
 async def test_lost_connection_is_not_retried(tmp_path: Path) -> None:
     """Neither a new connection nor one that an earlier request left open."""
     answers = [b"", reply(200, PDF), b""]
