@@ -7,6 +7,7 @@ again, and the rows show which documents are already stored.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ from autos.source import Downloaded, Refused, SourceClient
 from autos.source.listing.addresses import is_text
 from autos.store import Store, StoreError, StoreUnavailable, document_key
 
+COLLECT_SECONDS: Final = 0.1
+"""How long the result of a document waits for those of the rest of its batch."""
 _SOURCE_WIDE_REASONS: Final = frozenset(
     {Reason.RATE_LIMITED, Reason.BLOCKED, Reason.TIMEOUT, Reason.CREDENTIAL}
 )
@@ -53,6 +56,7 @@ class JobSlots(asyncio.Semaphore):
 class Recorder:
     """Writes the results of documents into their rows, several in one transaction.
 
+    A result that can wait is written with the next one that cannot, or after `COLLECT_SECONDS`.
     While one transaction is being written, the next results are collected. `record` returns only
     when its row is written. One instance per worker.
     """
@@ -60,12 +64,15 @@ class Recorder:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: list[tuple[DocumentRecord, asyncio.Future[None]]] = []
+        self._is_due = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
-    async def record(self, record: DocumentRecord) -> None:
+    async def record(self, record: DocumentRecord, *, can_wait: bool = False) -> None:
         """Return once the row is written; raises what the database raises."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((record, written))
+        if not can_wait:
+            self._is_due.set()
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         await written
@@ -73,6 +80,10 @@ class Recorder:
     async def _write(self) -> None:
         try:
             while self._waiting:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(COLLECT_SECONDS):
+                        await self._is_due.wait()
+                self._is_due.clear()
                 entries, self._waiting = self._waiting, []
                 await self._write_together(entries)
         finally:
@@ -110,6 +121,18 @@ class _Refused:
     """The hash of the first copy whose size was not the listed one."""
 
 
+@dataclass(slots=True)
+class _Batch:
+    """A batch under way."""
+
+    request: DownloadBatch
+    slots: JobSlots
+    unfinished: int
+    """Documents without an outcome."""
+    recording: int = 0
+    """Those of them whose result is being written."""
+
+
 class DocumentActivities:
     """Activities about documents."""
 
@@ -142,9 +165,9 @@ class DocumentActivities:
             )
         stall_watch.progressed()
         await self._check_store()
+        batch = _Batch(request, slots, unfinished=len(rows))
         tasks = [
-            asyncio.create_task(self._outcome(request, row, wanted[row.position], slots))
-            for row in rows
+            asyncio.create_task(self._outcome(batch, row, wanted[row.position])) for row in rows
         ]
         try:
             ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,12 +199,12 @@ class DocumentActivities:
         self._store_failure = None
 
     async def _outcome(
-        self, request: DownloadBatch, row: Document, document: BatchDocument, slots: JobSlots
+        self, batch: _Batch, row: Document, document: BatchDocument
     ) -> DocumentOutcome:
         """Download one document; raises only for an outage of the records."""
         started = now()
         try:
-            return await self._download(request, row, document, slots)
+            return await self._download(batch, row, document)
         except Exception as error:
             error_type = failures.failure_type(error)
             if error_type == RECORDS:
@@ -190,22 +213,24 @@ class DocumentActivities:
             if isinstance(error, StoreError):
                 self._store_failure = error
             refused = _Refused(Refused(Reason(error_type)))
-            return await self._refused(request, row, document, refused, started)
+            return await self._refused(batch, row, document, refused, started)
         finally:
+            batch.unfinished -= 1
             stall_watch.progressed()
 
     async def _download(
-        self, request: DownloadBatch, row: Document, document: BatchDocument, slots: JobSlots
+        self, batch: _Batch, row: Document, document: BatchDocument
     ) -> DocumentOutcome:
+        request = batch.request
         if row.state == DocumentState.AVAILABLE and row.doubt is None:
             return DocumentOutcome(position=row.position, size=row.size)
         if row.state == DocumentState.FAILED and row.reason is not None:
             return DocumentOutcome(position=row.position, reason=Reason(row.reason), final=True)
-        async with slots:
+        async with batch.slots:
             started = now()
             fetched = await self._fetch(request.case, row, document)
         if isinstance(fetched, _Refused):
-            return await self._refused(request, row, document, fetched, started)
+            return await self._refused(batch, row, document, fetched, started)
         reply, doubt = fetched
         with reply:
             await self._store.put(
@@ -214,7 +239,8 @@ class DocumentActivities:
                 reply.sha256,
                 reply.content_type,
             )
-        await self._recorder.record(
+        await self._record(
+            batch,
             DocumentRecord(
                 document_id=row.id,
                 job_id=request.job_id,
@@ -226,7 +252,7 @@ class DocumentActivities:
                 sha256=reply.sha256,
                 size=reply.size,
                 content_type=reply.content_type,
-            )
+            ),
         )
         return DocumentOutcome(position=row.position, size=reply.size, doubt=doubt)
 
@@ -272,7 +298,7 @@ class DocumentActivities:
 
     async def _refused(
         self,
-        request: DownloadBatch,
+        batch: _Batch,
         row: Document,
         document: BatchDocument,
         refused: _Refused,
@@ -294,15 +320,24 @@ class DocumentActivities:
             doubt = None if row.doubt is None else Doubt(row.doubt)
             held = DocumentOutcome(position=row.position, size=row.size, doubt=doubt)
             return held if failed else outcome
-        await self._recorder.record(
+        await self._record(
+            batch,
             DocumentRecord(
                 document_id=row.id,
-                job_id=request.job_id,
+                job_id=batch.request.job_id,
                 state=DocumentState.FAILED if failed else DocumentState.PENDING,
                 reason=reply.reason,
                 started_at=started_at,
                 completed_at=now() if failed else None,
                 mismatch_sha256=refused.mismatch,
-            )
+            ),
         )
         return outcome
+
+    async def _record(self, batch: _Batch, record: DocumentRecord) -> None:
+        """Write a result together with those of the rest of the batch, if they follow soon."""
+        batch.recording += 1
+        try:
+            await self._recorder.record(record, can_wait=batch.recording < batch.unfinished)
+        finally:
+            batch.recording -= 1

@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Final, TypeAlias
 
-import httpx2
 import structlog
 from fastapi import FastAPI
 
@@ -39,6 +38,7 @@ from autos.records import api_keys as key_rows
 from autos.records.changes import Changes
 from autos.records.database import Database, is_outage
 from autos.settings import Settings
+from autos.source import open_http
 from autos.store import Store
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Database, Temporal and store, by the settings."""
     database = Database.open(settings)
     temporal = TemporalClient(await connect())
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with open_http(settings) as http:
         store = Store(settings, http)
         try:
             await store.open()

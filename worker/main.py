@@ -82,7 +82,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         opened.push_async_callback(database.close)
         opened.push_async_callback(permits.close)
         http = await opened.enter_async_context(open_http(settings))
-        # A separate pool: each request scans every idle connection of its pool (measured).
+        # A separate pool: uploads must not wait for connections to the source, nor the reverse.
         store_http = await opened.enter_async_context(open_http(settings))
         credentials = Credentials(DatabaseCredentialStore(database, settings), http, settings)
         sender = Sender.open(settings)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-import httpx2
+import aiohttp
 
 from autos.cnj import CaseNumber
 from autos.contracts.reasons import Reason
@@ -105,7 +105,7 @@ class SourceClient:
     def __init__(
         self,
         settings: Settings,
-        http: httpx2.AsyncClient,
+        http: aiohttp.ClientSession,
         credentials: Credentials,
         limiter: Limiter,
         window: float = WINDOW_SECONDS,

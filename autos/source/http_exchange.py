@@ -8,16 +8,17 @@ otherwise the reply is the redirect itself.
 
 import asyncio
 import contextlib
-import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
+import aiohttp
 import httpx2
 import structlog
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientTimeout
+from yarl import URL
 
 from autos.contracts.reasons import Reason
 from autos.settings import Settings
@@ -31,10 +32,17 @@ CONNECT_SECONDS: Final = 15.0
 WINDOW_SECONDS: Final = 60.0
 """A body may be below the minimum throughput for this long."""
 
+KEEP_ALIVE_SECONDS: Final = 5.0
+"""How long an unused connection is kept. Servers that close one sooner or later are common, and a
+request on a connection that is being closed fails."""
+HEADER_BYTES: Final = 64 * 1024
+"""Maximum size of one header. There may be 128 headers."""
+_BUFFER_BYTES: Final = 256 * 1024
+"""Reading pauses while twice as much of a body waits to be processed."""
+
 _HEADERS_FOR_OTHER_HOSTS: Final = ("User-Agent", "Accept", "Accept-Encoding")
 
-# The library lets TLS errors in mid-stream through.
-_BROKEN: Final = (httpx2.RequestError, httpx2.InvalidURL, ssl.SSLError)
+_BROKEN: Final = (aiohttp.ClientError, OSError)
 
 
 class NoReply(Exception):
@@ -75,7 +83,7 @@ class Reply:
 
     def __init__(
         self,
-        response: httpx2.Response,
+        response: ClientResponse,
         idle: float,
         minimum: MinimumThroughput,
         *,
@@ -84,8 +92,9 @@ class Reply:
         self._response = response
         self._idle = idle
         self._minimum = minimum
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.status = response.status
+        self.headers = _by_name(response.raw_headers)
+        """By lower-case name."""
         self.from_other_host = from_other_host
         """It comes from a host that a redirect led to."""
 
@@ -129,23 +138,21 @@ class Reply:
 
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         clock = asyncio.get_running_loop().time
-        async with aclosing(self._response.aiter_raw()) as body:
-            while True:
-                began = clock()
-                try:
-                    async with asyncio.timeout(self._idle):
-                        data = await anext(body, None)
-                except TimeoutError:
-                    raise NoReply(Refused(Reason.TIMEOUT)) from None
-                except _BROKEN as error:
-                    timed_out = isinstance(error, httpx2.TimeoutException)
-                    reason = Reason.TIMEOUT if timed_out else Reason.TRUNCATED
-                    raise NoReply(Refused(reason)) from None
-                if data is None:
-                    return
-                if self._minimum.is_missed_by(len(data), clock() - began):
-                    raise NoReply(Refused(Reason.TOO_SLOW))
-                yield data
+        body = self._response.content
+        while True:
+            began = clock()
+            try:
+                async with asyncio.timeout(self._idle):
+                    data = await body.readany()
+            except TimeoutError:
+                raise NoReply(Refused(Reason.TIMEOUT)) from None
+            except _BROKEN:
+                raise NoReply(Refused(Reason.TRUNCATED)) from None
+            if not data:
+                return
+            if self._minimum.is_missed_by(len(data), clock() - began):
+                raise NoReply(Refused(Reason.TOO_SLOW))
+            yield data
 
 
 class Exchange:
@@ -158,7 +165,7 @@ class Exchange:
     """
 
     def __init__(
-        self, settings: Settings, http: httpx2.AsyncClient, window: float = WINDOW_SECONDS
+        self, settings: Settings, http: aiohttp.ClientSession, window: float = WINDOW_SECONDS
     ) -> None:
         self.origin = settings.pdpj_base_url.rstrip("/")
         self._http = http
@@ -184,20 +191,22 @@ class Exchange:
         url, from_other_host = self.origin + path, False
         response = await self._send(url, headers, token, idle)
         try:
-            if response.status_code in STATUSES:
-                target = self._redirects.target(url, response.headers.get("location", ""))
+            if response.status in STATUSES:
+                location = _by_name(response.raw_headers).get("location", "")
+                target = self._redirects.target(url, location)
                 if target is not None:
-                    await _close(response)
+                    response.close()
                     from_other_host = not target.own
                     response = await self._follow(target, headers, token, idle)
             minimum = MinimumThroughput(self._bytes_per_minute, self._window)
             yield Reply(response, idle, minimum, from_other_host=from_other_host)
         finally:
-            await _close(response)
+            # The connection of a body that was read to its end is back in the pool already.
+            response.close()
 
     async def _follow(
         self, target: Target, headers: Mapping[str, str], token: str, idle: float
-    ) -> httpx2.Response:
+    ) -> ClientResponse:
         if target.own:
             return await self._send(target.url, headers, token, idle)
         shown = {name: headers[name] for name in _HEADERS_FOR_OTHER_HOSTS if name in headers}
@@ -205,55 +214,97 @@ class Exchange:
 
     async def _send(
         self, url: str, headers: Mapping[str, str], token: str | None, idle: float
-    ) -> httpx2.Response:
+    ) -> ClientResponse:
         authorization = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        timeouts = {"connect": CONNECT_SECONDS, "read": idle, "write": idle, "pool": idle}
+        timeout = ClientTimeout(
+            connect=CONNECT_SECONDS + idle, sock_connect=CONNECT_SECONDS, sock_read=idle
+        )
         try:
-            request = httpx2.Request(
-                "GET", url, headers={**headers, **authorization}, extensions={"timeout": timeouts}
-            )
             # No other time-out ends a head that arrives byte by byte, or after endless 1xx replies.
             async with asyncio.timeout(CONNECT_SECONDS + 2 * idle):
-                return await self._http.send(request, stream=True)
-        except (TimeoutError, httpx2.TimeoutException):
+                return await self._http.get(
+                    _as_is(url),
+                    headers={**headers, **authorization},
+                    timeout=timeout,
+                    allow_redirects=False,
+                )
+        except TimeoutError:
             raise NoReply(Refused(Reason.TIMEOUT)) from None
-        except (httpx2.LocalProtocolError, UnicodeEncodeError):
+        except _BROKEN:
+            raise NoReply(Refused(Reason.UNAVAILABLE)) from None
+        except ValueError:
             # The request was never sent, so this is no evidence about the source.
             log.error("request_not_sendable", advice="check AUTOS_PDPJ_USER_AGENT")  # noqa: TRY400 - the traceback holds the address
             raise NoReply(Refused(Reason.INTERNAL_ERROR)) from None
-        except _BROKEN:
-            raise NoReply(Refused(Reason.UNAVAILABLE)) from None
 
 
-def open_http(settings: Settings) -> httpx2.AsyncClient:
+class ConnectionLost(aiohttp.ClientConnectionError):
+    """There was no connection, or it was lost before the head of the reply had arrived."""
+
+
+def open_http(settings: Settings, connections: int | None = None) -> aiohttp.ClientSession:
     """An HTTP client for source or store; one of each per process, closed by the caller.
 
-    HTTP/1.1 only: HTTP/2 costs twice the CPU here (measured). Proxies and credentials of the
-    environment are not used, and no cookie is kept. The library's logs are turned down: they log
-    each request again, with its full URL, and signed URLs are secrets.
+    It sends each request once, does not decompress bodies, and keeps no cookie. Proxies and
+    credentials of the environment are not used. Callers pass time-outs and turn redirects off.
+
+    Args:
+        settings: limits and default time-outs.
+        connections: at most; by default a few more than requests at once, for token requests.
     """
-    for name in ("httpx2", "httpcore2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # A few more than requests at once, for token requests.
-    connections = settings.source_max_in_flight + 8
-    return httpx2.AsyncClient(
-        verify=_tls_context(),
-        http2=False,
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=connections or settings.source_max_in_flight + 8,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            ssl=_tls_context(),
+        ),
+        timeout=ClientTimeout(
+            connect=CONNECT_SECONDS + settings.source_idle_timeout,
+            sock_connect=CONNECT_SECONDS,
+            sock_read=settings.source_idle_timeout,
+        ),
+        middlewares=(_send_once,),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        auto_decompress=False,
         trust_env=False,
-        follow_redirects=False,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-        timeout=httpx2.Timeout(settings.source_idle_timeout, connect=CONNECT_SECONDS),
+        read_bufsize=_BUFFER_BYTES,
+        max_line_size=HEADER_BYTES,
+        max_field_size=HEADER_BYTES,
     )
+
+
+async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Raise an error that the library does not handle by sending the request again."""
+    # The event loop handles waiting events in this time: a kept connection that the server has
+    # closed leaves the pool, and the request is not lost on it.
+    for _ in range(2):
+        await asyncio.sleep(0)
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionLost from error
 
 
 @cache
 def _tls_context() -> ssl.SSLContext:
     # Loading the certificates takes 20 ms, and a process has several clients.
-    return httpx2.create_ssl_context(trust_env=False)
+    context = httpx2.create_ssl_context(trust_env=False)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-async def _close(response: httpx2.Response) -> None:
-    # An error while closing does not affect what was received.
-    with contextlib.suppress(httpx2.HTTPError, OSError):
-        await response.aclose()
+def _as_is(url: str) -> URL:
+    try:
+        return URL(url, encoded=True)
+    except ValueError:
+        raise aiohttp.InvalidURL(url) from None
+
+
+def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by lower-case name; values of repeated ones are joined (RFC 9110 §5.3)."""
+    joined: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined

@@ -17,11 +17,13 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import httpx2
+import aiohttp
+from aiohttp import ClientResponse, ClientTimeout
+from yarl import URL
 
 from autos.settings import Settings
 from autos.store.bucket import Bucket
@@ -38,7 +40,16 @@ from autos.store.signing import SIGNED_FOR_SECONDS, UrlSigner
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.2
 _MAX_GET_BYTES: Final = 64 * 1024 * 1024
-_TIMEOUT: Final = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 60.0}
+_CONNECT_SECONDS: Final = 10.0
+_IDLE_SECONDS: Final = 60.0
+"""Maximum wait for a free connection, for a piece to be sent, and for the reply."""
+_TIMEOUT: Final = ClientTimeout(
+    connect=_CONNECT_SECONDS + _IDLE_SECONDS,
+    sock_connect=_CONNECT_SECONDS,
+    sock_read=_IDLE_SECONDS,
+)
+_FAILED: Final = (aiohttp.ClientError, OSError)
+"""What the HTTP client raises when there is no reply, `TimeoutError` included."""
 _MD5: Final = re.compile(r'"?([0-9a-f]{32})"?', re.ASCII)
 _PROBE: Final = b"ok"
 
@@ -90,6 +101,32 @@ class _Measured:
         return self.body.pieces()
 
 
+class _Upload:
+    """Sends a body: each piece, and then the reply, must come within `_IDLE_SECONDS`.
+
+    The HTTP client has no time-out for sending, and turns an error of reading the body into one of
+    the connection.
+    """
+
+    def __init__(self, body: Readable, bound: asyncio.Timeout) -> None:
+        self._body = body
+        self._bound = bound
+        self._clock = asyncio.get_running_loop().time
+        self.failure: Exception | None = None
+        """The error that reading the body raised."""
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body."""
+        try:
+            async for piece in self._body.pieces():
+                self._bound.reschedule(self._clock() + _IDLE_SECONDS)
+                yield piece
+        except Exception as error:
+            self.failure = error
+            raise
+        self._bound.reschedule(self._clock() + _IDLE_SECONDS)
+
+
 class Store(Bucket):
     """The objects of one bucket. Open one per process; `http` is shared and not closed here.
 
@@ -102,7 +139,7 @@ class Store(Bucket):
     def __init__(
         self,
         settings: Settings,
-        http: httpx2.AsyncClient,
+        http: aiohttp.ClientSession,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(settings)
@@ -162,18 +199,15 @@ class Store(Bucket):
             StoreUnavailable, StoreRefused: the store did not return it.
         """
         data = bytearray()
-        request = await self._request("GET", key)
+        url = await self._url("GET", key)
         try:
-            response = await self._http.send(request, stream=True)
-            try:
-                self._check(response, key)
-                async for chunk in response.aiter_raw():
+            async with self._http.get(url, timeout=_TIMEOUT, allow_redirects=False) as reply:
+                self._check(reply, key)
+                async for chunk in reply.content.iter_any():
                     data += chunk
                     if len(data) > _MAX_GET_BYTES:
                         raise StoreRefused("The object is larger than 64 MiB", self._bucket, key)
-            finally:
-                await response.aclose()
-        except httpx2.RequestError as error:
+        except _FAILED as error:
             raise self._unavailable(error, key) from None
         return bytes(data)
 
@@ -183,18 +217,21 @@ class Store(Bucket):
         Raises:
             StoreUnavailable, StoreRefused: the call failed.
         """
-        request = await self._request("HEAD", key, {"x-amz-checksum-mode": "ENABLED"})
+        headers = {"x-amz-checksum-mode": "ENABLED"}
+        url = await self._url("HEAD", key, headers)
         try:
-            response = await self._http.send(request)
-            self._check(response, key)
+            async with self._http.head(
+                url, headers=headers, timeout=_TIMEOUT, allow_redirects=False
+            ) as reply:
+                self._check(reply, key)
+                return StoredObject(
+                    size=int(reply.headers.get("content-length", "0")),
+                    sha256=reply.headers.get("x-amz-checksum-sha256"),
+                )
         except ObjectMissing:
             return None
-        except httpx2.RequestError as error:
+        except _FAILED as error:
             raise self._unavailable(error, key) from None
-        return StoredObject(
-            size=int(response.headers.get("content-length", "0")),
-            sha256=response.headers.get("x-amz-checksum-sha256"),
-        )
 
     def link(self, key: str, filename: str, content_type: str) -> str:
         """A presigned URL that opens the object for at least `settings.link_ttl` seconds.
@@ -225,7 +262,7 @@ class Store(Bucket):
             reply = await self._try_put(key, body, checksum, content_type, overwrite=overwrite)
             if reply is None:
                 continue
-            if reply.status_code == 412:
+            if reply.status == 412:
                 held = await self.head(key)
                 if held is not None and held.size == body.size and held.sha256 in (None, checksum):
                     return False
@@ -239,24 +276,40 @@ class Store(Bucket):
 
     async def _try_put(
         self, key: str, body: Body, checksum: str, content_type: str, *, overwrite: bool
-    ) -> httpx2.Response | None:
-        """PUT once; None if a retry may succeed. A header added here is also signed."""
+    ) -> ClientResponse | None:
+        """PUT once; None if a retry may succeed. All headers but the length are signed."""
         headers = {"content-type": content_type, "x-amz-checksum-sha256": checksum}
         if not overwrite:
             headers["if-none-match"] = "*"
-        request = await self._request("PUT", key, headers, body)
+        url = await self._url("PUT", key, headers)
+        headers["content-length"] = str(body.size)
+        bound = asyncio.timeout(_CONNECT_SECONDS + _IDLE_SECONDS)
+        upload = _Upload(body, bound)
         try:
-            reply = await self._http.send(request)
-        except httpx2.RequestError:
+            async with (
+                bound,
+                self._http.put(
+                    url,
+                    headers=headers,
+                    data=upload.pieces(),
+                    timeout=_TIMEOUT,
+                    allow_redirects=False,
+                ) as reply,
+            ):
+                # A connection whose reply was not read to its end is not used again.
+                await reply.content.readany()
+        except _FAILED:
+            if upload.failure is not None:
+                raise upload.failure from None
             return None
         # 409: two writers at once; 400: bytes damaged in transit. A retry may succeed.
-        if reply.status_code in (400, 409) or reply.status_code >= 500:
+        if reply.status in (400, 409) or reply.status >= 500:
             return None
-        if reply.status_code != 412 and not reply.is_success:
-            raise self._refused(reply.status_code, key)
+        if reply.status != 412 and not _is_success(reply):
+            raise self._refused(reply.status, key)
         return reply
 
-    async def _is_stored(self, key: str, body: Body, checksum: str, reply: httpx2.Response) -> bool:
+    async def _is_stored(self, key: str, body: Body, checksum: str, reply: ClientResponse) -> bool:
         returned = reply.headers.get("x-amz-checksum-sha256")
         if returned is not None:
             return bool(returned == checksum)
@@ -271,34 +324,19 @@ class Store(Bucket):
         held = await self.head(key)
         return held is not None and held.size == body.size
 
-    async def _request(
-        self,
-        method: str,
-        key: str,
-        headers: dict[str, str] | None = None,
-        body: Body | None = None,
-    ) -> httpx2.Request:
-        """A request with these headers, all of them signed."""
+    async def _url(self, method: str, key: str, headers: Mapping[str, str] | None = None) -> URL:
+        """The presigned URL of a request with these headers."""
         await self._access_keys.wait()
         url = self._signer.url(method, key, SIGNED_FOR_SECONDS, self._now(), headers=headers)
-        length = {} if body is None else {"content-length": str(body.size)}
-        return httpx2.Request(
-            method,
-            url,
-            headers={**(headers or {}), **length},
-            content=None if body is None else body.pieces(),
-            extensions={"timeout": _TIMEOUT},
-        )
+        return URL(url, encoded=True)
 
-    def _check(self, response: httpx2.Response, key: str) -> None:
-        if response.status_code == 404:
+    def _check(self, reply: ClientResponse, key: str) -> None:
+        if reply.status == 404:
             raise ObjectMissing("The store has no such object", self._bucket, key)
-        if response.status_code >= 500:
-            raise StoreUnavailable(
-                f"The store answered HTTP {response.status_code}", self._bucket, key
-            )
-        if not response.is_success:
-            raise self._refused(response.status_code, key)
+        if reply.status >= 500:
+            raise StoreUnavailable(f"The store answered HTTP {reply.status}", self._bucket, key)
+        if not _is_success(reply):
+            raise self._refused(reply.status, key)
 
     def _refused(self, status: int, key: str) -> StoreRefused:
         return StoreRefused(
@@ -308,9 +346,13 @@ class Store(Bucket):
             key,
         )
 
-    def _unavailable(self, error: httpx2.RequestError, key: str) -> StoreUnavailable:
+    def _unavailable(self, error: Exception, key: str) -> StoreUnavailable:
         return StoreUnavailable(
             f"The store did not answer ({type(error).__name__}); is AUTOS_S3_ENDPOINT up?",
             self._bucket,
             key,
         )
+
+
+def _is_success(reply: ClientResponse) -> bool:
+    return 200 <= reply.status < 300

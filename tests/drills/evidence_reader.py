@@ -7,7 +7,8 @@ and webhooks from the sandbox. All parts must be up.
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -24,6 +25,7 @@ from autos.contracts.temporal_names import delivery_workflow_id, job_workflow_id
 from autos.records.database import Server
 from autos.records.permits import LOCK_SPACE as PERMIT_SPACE
 from autos.settings import Settings
+from autos.source import open_http
 from autos.store import ObjectMissing, Store
 from autos.store.object_keys import manifest_key, process_prefix
 from cli.stack import Stack
@@ -78,11 +80,13 @@ class Played:
 class EvidenceReader:
     """Reads evidence from the parts of one stack."""
 
-    def __init__(self, stack: Stack, sandbox: Sandbox, engine: AsyncEngine, store: Store) -> None:
+    def __init__(
+        self, stack: Stack, sandbox: Sandbox, engine: AsyncEngine, settings: Settings
+    ) -> None:
         self._stack = stack
         self._sandbox = sandbox
         self._engine = engine
-        self._store = store
+        self._settings = settings
 
     @classmethod
     def of(cls, stack: Stack, http: httpx2.AsyncClient) -> Self:
@@ -98,7 +102,7 @@ class EvidenceReader:
         # Pooled connections would not survive kills.
         engine = Server.at(given["AUTOS_DATABASE_URL"]).engine(poolclass=NullPool)
         sandbox = Sandbox(http, given["AUTOS_PDPJ_BASE_URL"])
-        return cls(stack, sandbox, engine, Store(settings, http))
+        return cls(stack, sandbox, engine, settings)
 
     async def settled(self, number: str) -> None:
         """Wait until the case's workflows and deliveries have ended, in bounded time."""
@@ -153,7 +157,7 @@ class EvidenceReader:
             deliveries=await self._rows(_DELIVERIES, number),
             attempts=await self._rows(_ATTEMPTS, number),
             open_keys=len(await self._rows(_OPEN_KEYS)),
-            keys=frozenset([key async for key in self._store.list_keys(process_prefix(number))]),
+            keys=await self._keys(number),
             files=await asyncio.to_thread(self._files, number),
             manifest=await self._manifest(number),
             spooled=await asyncio.to_thread(self._spooled),
@@ -193,12 +197,22 @@ class EvidenceReader:
             found = await connection.execute(text(query), parameters)
             return [dict(row) for row in found.mappings()]
 
+    async def _keys(self, number: str) -> frozenset[str]:
+        async with self._store() as store:
+            return frozenset([key async for key in store.list_keys(process_prefix(number))])
+
     async def _manifest(self, number: str) -> dict[str, Any]:
         try:
-            manifest: dict[str, Any] = json.loads(await self._store.get(manifest_key(number)))
+            async with self._store() as store:
+                manifest: dict[str, Any] = json.loads(await store.get(manifest_key(number)))
         except ObjectMissing:
             return {}
         return manifest
+
+    @asynccontextmanager
+    async def _store(self) -> AsyncIterator[Store]:
+        async with open_http(self._settings) as http:
+            yield Store(self._settings, http)
 
     async def _open(self, caller: Caller, url: str | None) -> str:
         if url is None:

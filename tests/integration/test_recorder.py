@@ -13,6 +13,7 @@ from autos.contracts.states import DocumentState
 from autos.records.database import Database
 from autos.records.documents import DocumentRecord
 from tests.integration.test_downloads import EARLIER, document, read, rows, stored
+from tests.integration.test_status_costs import counted_statements
 
 
 async def test_row_that_cannot_be_written_fails_no_other(
@@ -57,3 +58,31 @@ async def test_outage_of_the_records_fails_all_at_once(
     )
     assert all(isinstance(end, ConnectionRefusedError) for end in ends)
     assert tries == 1
+
+
+async def test_results_that_can_wait_are_written_with_the_last(
+    database: Database, case: CaseNumber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documents of a batch cost one transaction."""
+    monkeypatch.setattr("activities.documents.COLLECT_SECONDS", 60.0)
+    job = f"1-{case}"
+    await read(database, case, job, document("a"), document("b"), document("c"))
+    records = [stored(row, job) for row in await rows(database, case)]
+    with counted_statements(database) as statements:
+        recorder = Recorder(database)
+        waiting = [asyncio.create_task(recorder.record(one, can_wait=True)) for one in records[:2]]
+        await asyncio.sleep(0)
+        await recorder.record(records[2])
+        await asyncio.gather(*waiting)
+    assert [row.state for row in await rows(database, case)] == ["available"] * 3
+    assert sum("UPDATE" in statement for statement in statements) == 1
+
+
+async def test_result_that_can_wait_is_written_soon(database: Database, case: CaseNumber) -> None:
+    """A slow document does not delay the results of the others."""
+    job = f"1-{case}"
+    await read(database, case, job, document("a"))
+    (row,) = await rows(database, case)
+    async with asyncio.timeout(30):
+        await Recorder(database).record(stored(row, job), can_wait=True)
+    assert [row.state for row in await rows(database, case)] == ["available"]

@@ -18,6 +18,7 @@ from autos.settings import Settings
 from autos.store import Store
 from autos.store.signing import UrlSigner
 from tests.integration.api_parts import ADMIN_KEY, opener, path, write_job, write_rows
+from tests.unit.store.conftest import UNUSED_HTTP
 
 
 @contextmanager
@@ -63,7 +64,7 @@ async def test_status_of_a_thousand_documents_costs_as_much_as_of_ten(
             s3_access_key_id="AKID",
             s3_secret_access_key=SecretStr("secret"),
         ),
-        httpx2.AsyncClient(),
+        UNUSED_HTTP,
         now=lambda: 0.0,
     )
     app = create_app(Settings(admin_key=SecretStr(ADMIN_KEY)), opener(database, temporal, store))

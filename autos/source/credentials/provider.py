@@ -13,14 +13,12 @@ No error and no log line carries a token or a claim of one.
 
 import asyncio
 import json
-import ssl
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import httpx2
+import aiohttp
 import structlog
 
 from autos.settings import Settings
@@ -41,11 +39,10 @@ URGENT_AFTER: Final = timedelta(seconds=1)
 _CLAIM_POLL_SECONDS: Final = 0.25
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _MAX_REPLY_BYTES: Final = 1024 * 1024
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _NO_REPLY: Final = (
-    TimeoutError,
-    httpx2.HTTPError,
-    httpx2.InvalidURL,
-    ssl.SSLError,
+    aiohttp.ClientError,
+    OSError,
     ValueError,
     RecursionError,
 )
@@ -69,7 +66,7 @@ class Credentials:
     def __init__(
         self,
         store: CredentialStore,
-        http: httpx2.AsyncClient,
+        http: aiohttp.ClientSession,
         settings: Settings,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -256,12 +253,11 @@ class Credentials:
             "client_id": self._client_id,
             "refresh_token": refresh_token,
         }
-        async with (
-            self._http.stream("POST", self._token_url, data=form) as reply,
-            aclosing(reply.aiter_bytes()) as chunks,
-        ):
-            async for chunk in chunks:
+        async with self._http.post(
+            self._token_url, data=form, headers=_HEADERS, allow_redirects=False
+        ) as reply:
+            async for chunk in reply.content.iter_any():
                 body += chunk
                 if len(body) > _MAX_REPLY_BYTES:
                     raise ValueError("The token endpoint's reply is too large.")
-        return reply.status_code, json.loads(body)
+        return reply.status, json.loads(body)

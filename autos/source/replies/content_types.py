@@ -105,7 +105,7 @@ _MACHINE_FIELD: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
-_CONTROLS: Final = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1a\x1b")
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -230,4 +230,4 @@ def _stripped(head: bytes) -> bytes:
 def _is_text(head: bytes) -> bool:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
-    return not _CONTROLS.intersection(head)
+    return len(head.translate(None, _CONTROLS)) == len(head)

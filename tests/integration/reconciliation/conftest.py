@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-import httpx2
+import aiohttp
 import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -43,14 +43,14 @@ async def own_temporal() -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="package")
-async def http() -> AsyncIterator[httpx2.AsyncClient]:
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with open_http(Settings()) as client:
         yield client
 
 
 @pytest.fixture
 async def world(
-    own_database: Database, own_temporal: Client, rclone: Endpoint, http: httpx2.AsyncClient
+    own_database: Database, own_temporal: Client, rclone: Endpoint, http: aiohttp.ClientSession
 ) -> AsyncIterator[World]:
     """An empty world without rows, objects and jobs, and with a worker."""
     async with World.open(own_database, own_temporal, rclone, http) as world:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
-import httpx2
+import aiohttp
 from sqlalchemy import delete, select, text
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
@@ -66,7 +66,7 @@ class World:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, database: Database, client: Client, endpoint: Endpoint, http: httpx2.AsyncClient
+        cls, database: Database, client: Client, endpoint: Endpoint, http: aiohttp.ClientSession
     ) -> AsyncIterator[Self]:
         """An empty world with a worker; its jobs are terminated at the end."""
         settings = endpoint.settings(s3_bucket=f"world-{uuid.uuid4().hex[:8]}")

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-import httpx2
-
 from autos.cnj import CaseNumber
 from autos.settings import Settings
 from autos.source import (
@@ -82,7 +80,7 @@ async def client_of(
     server: FakeServer,
     credential: Credential | None = Credential("token"),  # noqa: B008 - frozen
     at_once: int = 20,
-    connections: int = 0,
+    connections: int | None = None,
     changes: Mapping[str, float | str] = MappingProxyType({}),
     window: float = 60.0,
     store: CredentialStore | None = None,
@@ -97,8 +95,7 @@ async def client_of(
         }
         | dict(changes)
     )
-    limits = httpx2.Limits(max_connections=connections)
-    async with httpx2.AsyncClient(limits=limits) if connections else open_http(settings) as http:
+    async with open_http(settings, connections) as http:
         held = Credentials(store or StaticCredentialStore(credential), http, settings)
         yield SourceClient(settings, http, held, Limiter(LocalPermits(at_once)), window)
 

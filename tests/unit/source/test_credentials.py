@@ -9,17 +9,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
-import httpx2
 import pytest
 
 from autos.settings import Settings
-from autos.source import Credential
+from autos.source import Credential, open_http
 from autos.source.credentials.provider import (
     CLAIM_TIME,
     CredentialRefused,
     Credentials,
 )
 from tests.unit.source.clients import StaticCredentialStore
+from tests.unit.source.server import Request, reply, running
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -52,33 +52,36 @@ class TokenEndpoint:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
         self.requests += 1
         await self.gate.wait()
         if self.down:
-            raise httpx2.ConnectError("down")
-        form = parse_qs(request.content.decode())
+            writer.transport.abort()
+            return
+        assert request.method == "POST"
+        assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+        form = parse_qs(request.body.decode())
         assert form["grant_type"] == ["refresh_token"]
         assert form["client_id"] == ["portalexterno-frontend"]
         if form["refresh_token"] != [f"r{self.current}"]:
-            return httpx2.Response(400, json={"error": "invalid_grant"})
+            writer.write(reply(400, b'{"error": "invalid_grant"}'))
+            return
         self.current += 1
-        return httpx2.Response(
-            200,
-            json={
-                "access_token": token(f"a{self.current}", 480),
-                "refresh_token": f"r{self.current}",
-            },
-        )
+        answer = {
+            "access_token": token(f"a{self.current}", 480),
+            "refresh_token": f"r{self.current}",
+        }
+        writer.write(reply(200, json.dumps(answer).encode()))
 
 
 @asynccontextmanager
 async def credentials(
     store: StaticCredentialStore, endpoint: TokenEndpoint, clock: Clock
 ) -> AsyncIterator[Credentials]:
-    settings = Settings(pdpj_token_url="https://sso.example/token")
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(endpoint)) as http:
-        yield Credentials(store, http, settings, clock)
+    async with running(endpoint) as server:
+        settings = Settings(pdpj_token_url=f"{server.origin}/token")
+        async with open_http(settings) as http:
+            yield Credentials(store, http, settings, clock)
 
 
 async def test_fresh_token_is_used_without_a_refresh() -> None:

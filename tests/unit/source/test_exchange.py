@@ -5,17 +5,23 @@ import contextlib
 import gzip
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx2
 import pytest
+from aiohttp import ClientSession, TCPConnector
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from autos.contracts.reasons import Reason
 from autos.settings import Settings
 from autos.source import Downloaded, Refused, SourceRefused, http_exchange, open_http
 from autos.source.http_exchange import Exchange, MinimumThroughput, NoReply
-from tests.unit.source.clients import ADDRESS, NUMBER, PDF, client_of, fetch
+from tests.unit.source.clients import ADDRESS, NUMBER, PDF, arrives, client_of, fetch
 from tests.unit.source.server import Request, Script, always, reply, running
 
 IDLE = 0.3
@@ -130,10 +136,11 @@ async def test_error_with_a_truncated_body_keeps_its_reason(tmp_path: Path) -> N
 async def test_cookies_are_not_stored(tmp_path: Path) -> None:
     script = always(reply(200, PDF, {"set-cookie": "JSESSIONID=1; Path=/"}))
     async with running(script) as server, open_http(Settings()) as http:
-        await http.get(server.origin)
-        await http.get(server.origin)
+        for _ in range(2):
+            async with http.get(server.origin):
+                pass
         assert "cookie" not in server.requests[1].headers
-        assert not list(http.cookies.jar)
+        assert not list(http.cookie_jar)
 
 
 async def test_invalid_user_agent_is_rejected_at_the_start() -> None:
@@ -299,35 +306,105 @@ async def test_pool_without_a_free_connection_is_a_timeout(tmp_path: Path) -> No
     assert outcomes == [Refused(Reason.TIMEOUT)] * 2
 
 
-class BrokenTls(httpx2.AsyncBaseTransport, httpx2.AsyncByteStream):
-    """A connection whose TLS fails, before the headers or during the body."""
+def certificate(folder: Path) -> Path:
+    """A file with a self-signed certificate of `localhost` and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    present = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(present - timedelta(days=1))
+        .not_valid_after(present + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "localhost.pem"
+    file.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + signed.public_bytes(Encoding.PEM)
+    )
+    return file
 
-    def __init__(self, *, in_body: bool) -> None:
+
+class BrokenTls:
+    """A server that sends a broken TLS record: during the handshake, or during the body."""
+
+    def __init__(self, certificate: Path, *, in_body: bool) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
         self._in_body = in_body
+        self.head_arrived = asyncio.Event()
+        """Set by the test: the body may break."""
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if not self._in_body:
-            raise ssl.SSLError("bad record")
-        return httpx2.Response(200, stream=self)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield PDF
-        raise ssl.SSLError("bad record")
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+            if self._in_body:
+                incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+                tls = self._context.wrap_bio(incoming, outgoing, server_side=True)
+                for step in (tls.do_handshake, tls.read):
+                    while True:
+                        try:
+                            step()
+                            break
+                        except ssl.SSLWantReadError:
+                            writer.write(outgoing.read())
+                            incoming.write(await reader.read(65536))
+                tls.write(reply(200, PDF, {"content-length": "100000"}))
+                writer.write(outgoing.read())
+                await self.head_arrived.wait()
+            writer.write(b"\x17\x03\x03\x00\x20" + bytes(32))
+            await writer.drain()
+            await reader.read(65536)
 
 
 @pytest.mark.parametrize(
     ("in_body", "reason"), [(False, Reason.UNAVAILABLE), (True, Reason.TRUNCATED)]
 )
-async def test_tls_failure_is_a_broken_connection(in_body: bool, reason: Reason) -> None:
-    """The HTTP library raises TLS errors unchanged, as `OSError`."""
-    settings = Settings(pdpj_base_url="https://portal.example")
+async def test_tls_failure_is_a_broken_connection(
+    in_body: bool, reason: Reason, tmp_path: Path
+) -> None:
+    own = certificate(tmp_path)
+    broken = BrokenTls(own, in_body=in_body)
 
-    async def read(http: httpx2.AsyncClient) -> None:
+    async def read(http: ClientSession, settings: Settings) -> None:
         async with Exchange(settings, http).get("/x", "token", {}, 5) as received:
+            broken.head_arrived.set()
             async for _ in received.chunks():
                 pass
 
-    async with httpx2.AsyncClient(transport=BrokenTls(in_body=in_body)) as http:
+    trusting = TCPConnector(ssl=ssl.create_default_context(cafile=own))
+    async with (
+        await asyncio.start_server(broken.serve, "127.0.0.1", 0) as server,
+        ClientSession(connector=trusting) as http,
+    ):
+        port = server.sockets[0].getsockname()[1]
         with pytest.raises(NoReply) as no_reply:
-            await read(http)
+            await read(http, Settings(pdpj_base_url=f"https://localhost:{port}"))
     assert no_reply.value.refused == Refused(reason)
+
+
+async def test_connection_that_the_server_closed_is_not_used_again(tmp_path: Path) -> None:
+    """The reply does not announce it, and the next request follows at once."""
+    closing = always(reply(200, PDF), then_close=True)
+    async with running(closing) as server, client_of(server) as client:
+        for _ in range(10):
+            await arrives(client, ADDRESS, tmp_path)
+        assert len(server.requests) == 10
+
+
+async def test_lost_connection_is_not_retried(tmp_path: Path) -> None:
+    """Neither a new connection nor one that an earlier request left open."""
+    answers = [b"", reply(200, PDF), b""]
+
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
+        if answer := answers.pop(0):
+            writer.write(answer)
+        else:
+            writer.transport.abort()
+
+    async with running(script) as server, client_of(server) as client:
+        lost = Refused(Reason.UNAVAILABLE)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == lost
+        await arrives(client, ADDRESS, tmp_path)
+        assert await client.document(NUMBER, ADDRESS, None, tmp_path) == lost
+        assert len(server.requests) == 3

@@ -10,9 +10,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection, socket
+from typing import cast
 from urllib.parse import unquote
 
-import httpx2
+import aiohttp
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -112,14 +113,18 @@ def endpoint(request: pytest.FixtureRequest) -> Endpoint:
     return found
 
 
+UNUSED_HTTP = cast("aiohttp.ClientSession", None)
+"""For stores that send no request."""
+
+
 @pytest.fixture
-async def http() -> AsyncIterator[httpx2.AsyncClient]:
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with open_http(Settings()) as client:
         yield client
 
 
 @pytest.fixture
-async def store(endpoint: Endpoint, http: httpx2.AsyncClient) -> Store:
+async def store(endpoint: Endpoint, http: aiohttp.ClientSession) -> Store:
     opened = Store(endpoint.settings(), http)
     await opened.ensure_bucket()
     return opened

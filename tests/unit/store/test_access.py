@@ -9,11 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from aiohttp import ClientSession
 from botocore.credentials import CredentialProvider, RefreshableCredentials
 
 from autos.settings import Settings
 from autos.store import Store, StoreUnavailable, access_keys
-from tests.unit.store.conftest import ACCESS_KEY, Endpoint
+from tests.unit.store.conftest import ACCESS_KEY, UNUSED_HTTP, Endpoint
 
 
 class Role(CredentialProvider):  # type: ignore[misc]  # botocore publishes no types
@@ -63,7 +64,7 @@ def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
 
 def store(**changes: object) -> Store:
     given = {"s3_endpoint": "http://s3.internal:9000", "s3_bucket": "autos"} | changes
-    return Store(Settings.model_validate(given), httpx2.AsyncClient())
+    return Store(Settings.model_validate(given), UNUSED_HTTP)
 
 
 def signed_by(link: str) -> tuple[str, str | None]:
@@ -155,7 +156,7 @@ async def test_expired_keys_sign_nothing(role: Role) -> None:
 
 
 async def test_keys_of_the_environment_are_used(
-    moto: Endpoint, http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    moto: Endpoint, http: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """(S37) With the real chain and a real store, from the AWS_* variables."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
@@ -170,4 +171,5 @@ async def test_keys_of_the_environment_are_used(
     await opened.put_json("k", b"{}")
     found = opened.link("k", "a.json", "application/json")
     assert signed_by(found) == (ACCESS_KEY, "a-token")
-    assert (await http.get(found)).content == b"{}"
+    async with httpx2.AsyncClient() as browser:
+        assert (await browser.get(found)).content == b"{}"

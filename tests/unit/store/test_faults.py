@@ -2,14 +2,22 @@
 
 import asyncio
 import base64
+import errno
 import hashlib
 from collections.abc import AsyncIterator
 
-import httpx2
+import aiohttp
 import pytest
 
 from autos.settings import Settings
-from autos.store import ObjectMissing, Store, StoreRefused, StoreUnavailable, document_key
+from autos.store import (
+    ObjectMissing,
+    Store,
+    StoreRefused,
+    StoreUnavailable,
+    document_key,
+    objects,
+)
 from tests.unit.source.server import FakeServer, Request, Script, always, reply, running
 
 DATA = b"%PDF-1.4 a piece"
@@ -26,7 +34,7 @@ class Piece:
         yield DATA
 
 
-def store(server: FakeServer, http: httpx2.AsyncClient) -> Store:
+def store(server: FakeServer, http: aiohttp.ClientSession) -> Store:
     settings = Settings.model_validate(
         {
             "s3_endpoint": server.origin,
@@ -56,14 +64,14 @@ GOOD = reply(200, b"", {"etag": f'"{MD5}"'})
 BAD = reply(200, b"", {"etag": f'"{"0" * 32}"'})
 
 
-async def put(script: Script, http: httpx2.AsyncClient) -> tuple[bool, list[Request]]:
+async def put(script: Script, http: aiohttp.ClientSession) -> tuple[bool, list[Request]]:
     async with running(script) as server:
         return await store(server, http).put(
             KEY, Piece(), SHA256, "application/pdf"
         ), server.requests
 
 
-async def test_put_sends_checksum_and_condition(http: httpx2.AsyncClient) -> None:
+async def test_put_sends_checksum_and_condition(http: aiohttp.ClientSession) -> None:
     written, (asked,) = await put(always(GOOD), http)
     assert written
     assert asked.method == "PUT"
@@ -95,7 +103,7 @@ async def test_put_sends_checksum_and_condition(http: httpx2.AsyncClient) -> Non
     ],
 )
 async def test_transient_failures_are_retried(
-    answers: tuple[bytes, ...], http: httpx2.AsyncClient
+    answers: tuple[bytes, ...], http: aiohttp.ClientSession
 ) -> None:
     written, asked = await put(in_turn(*answers), http)
     assert written
@@ -113,14 +121,14 @@ async def test_transient_failures_are_retried(
     ],
 )
 async def test_put_makes_at_most_three_attempts(
-    answers: tuple[bytes, ...], http: httpx2.AsyncClient
+    answers: tuple[bytes, ...], http: aiohttp.ClientSession
 ) -> None:
     with pytest.raises(StoreUnavailable) as failed:
         await put(in_turn(*answers), http)
     assert failed.value.key == KEY
 
 
-async def test_existing_object_is_not_overwritten(http: httpx2.AsyncClient) -> None:
+async def test_existing_object_is_not_overwritten(http: aiohttp.ClientSession) -> None:
     head = reply(200, b"", {"content-length": str(len(DATA))})
     written, asked = await put(in_turn(reply(412), head), http)
     assert not written
@@ -135,13 +143,13 @@ async def test_existing_object_is_not_overwritten(http: httpx2.AsyncClient) -> N
         reply(404),
     ],
 )
-async def test_different_object_is_overwritten(head: bytes, http: httpx2.AsyncClient) -> None:
+async def test_different_object_is_overwritten(head: bytes, http: aiohttp.ClientSession) -> None:
     written, asked = await put(in_turn(reply(412), head, GOOD), http)
     assert written
     assert "if-none-match" not in asked[-1].headers
 
 
-async def test_refusal_is_not_retried_and_shows_no_secret(http: httpx2.AsyncClient) -> None:
+async def test_refusal_is_not_retried_and_shows_no_secret(http: aiohttp.ClientSession) -> None:
     async with running(always(reply(403))) as server:
         with pytest.raises(StoreRefused) as refused:
             await store(server, http).put(KEY, Piece(), SHA256, "application/pdf")
@@ -153,7 +161,7 @@ async def test_refusal_is_not_retried_and_shows_no_secret(http: httpx2.AsyncClie
     assert "AKIDFORTESTS" not in text
 
 
-async def test_read_errors_are_reported(http: httpx2.AsyncClient) -> None:
+async def test_read_errors_are_reported(http: aiohttp.ClientSession) -> None:
     script = in_turn(reply(200, b"{}"), reply(404), reply(500), b"")
     async with running(script) as server:
         opened = store(server, http)
@@ -171,7 +179,7 @@ async def test_read_errors_are_reported(http: httpx2.AsyncClient) -> None:
     ("answer", "ready"), [(GOOD, True), (reply(507), False), (reply(403), False), (b"", False)]
 )
 async def test_bucket_is_ready_when_it_accepts_an_object(
-    http: httpx2.AsyncClient, answer: bytes, ready: bool
+    http: aiohttp.ClientSession, answer: bytes, ready: bool
 ) -> None:
     """(S43) A full store responds to requests but accepts no object; a PUT detects it."""
     async with running(in_turn(answer)) as server:
@@ -180,3 +188,50 @@ async def test_bucket_is_ready_when_it_accepts_an_object(
     assert (asked.method, asked.body) == ("PUT", b"ok")
     # Outside the prefix of documents, which reconciliation cleans up.
     assert asked.path.startswith("/autos/health/probe?")
+
+
+async def test_store_that_does_not_read_the_body_is_unavailable(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The HTTP library has no time-out for sending."""
+    monkeypatch.setattr(objects, "_IDLE_SECONDS", 0.2)
+    connections: list[asyncio.StreamWriter] = []
+
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The reader's buffer is bounded, so the client's pieces wait.
+        connections.append(writer)
+
+    class Large:
+        size = 64 * 2**20
+
+        async def pieces(self) -> AsyncIterator[bytes]:
+            for _ in range(64):
+                yield bytes(2**20)
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        silent = FakeServer(always(GOOD), f"http://{host}:{port}")
+        try:
+            async with asyncio.timeout(30):
+                with pytest.raises(StoreUnavailable):
+                    await store(silent, http).put(KEY, Large(), SHA256, "application/pdf")
+        finally:
+            for connection in connections:
+                connection.transport.abort()
+    assert len(connections) == 3
+
+
+async def test_error_of_the_body_is_raised_unchanged(http: aiohttp.ClientSession) -> None:
+    """A spool that cannot be read is no fault of the store."""
+
+    class Broken:
+        size = len(DATA)
+
+        async def pieces(self) -> AsyncIterator[bytes]:
+            yield DATA[:4]
+            raise OSError(errno.EIO, "The disk is broken")
+
+    async with running(always(GOOD)) as server:
+        with pytest.raises(OSError, match="The disk is broken"):
+            await store(server, http).put(KEY, Broken(), SHA256, "application/pdf")
+    assert server.requests == []

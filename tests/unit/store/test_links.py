@@ -3,7 +3,6 @@
 import time
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from autos.settings import Settings
 from autos.store.links import REUSE_SECONDS, attachment
 from autos.store.objects import Store
-from tests.unit.store.conftest import saved_name
+from tests.unit.store.conftest import UNUSED_HTTP, saved_name
 
 
 class Clock:
@@ -32,7 +31,7 @@ def store(clock: Clock, **changes: object) -> Store:
         }
         | changes
     )
-    return Store(settings, httpx2.AsyncClient(), clock)
+    return Store(settings, UNUSED_HTTP, clock)
 
 
 def seconds(link: str) -> int:
