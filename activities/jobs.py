@@ -74,7 +74,7 @@ class JobActivities:
             events = await subscriptions.claim(
                 session, request.job_id, status, request.subscriptions
             )
-        not_started = await asyncio.gather(*map(self._deliver, events))
+        not_started = await asyncio.gather(*map(self._deliver, events, events.values()))
         return ClosedJob(
             status=status,
             reason=reason,
@@ -83,11 +83,15 @@ class JobActivities:
             deliveries=list(filter(None, not_started)),
         )
 
-    async def _deliver(self, event_id: str) -> str | None:
+    async def _deliver(self, event_id: str, api_key_id: str) -> str | None:
         """Start a delivery; returns the event if Temporal does not accept it now."""
         try:
             await temporal_client.deliver(
-                self._client, event_id, summary="Delivery of a job's end", once=True
+                self._client,
+                event_id,
+                summary="Delivery of a job's end",
+                once=True,
+                fairness_key=api_key_id,
             )
         except RPCError as error:
             log.warning("delivery_not_started", event_id=event_id, status=error.status.name)

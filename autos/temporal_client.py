@@ -126,7 +126,13 @@ async def attach(
 
 
 async def deliver(
-    client: Client, event_id: str, *, summary: str, now: bool = False, once: bool = False
+    client: Client,
+    event_id: str,
+    *,
+    summary: str,
+    now: bool = False,
+    once: bool = False,
+    fairness_key: str | None = None,
 ) -> None:
     """Start the delivery of an event; when this returns, the delivery is durable.
 
@@ -136,6 +142,7 @@ async def deliver(
         summary: the cause, shown in the Web UI.
         now: a running delivery makes its next attempt immediately.
         once: an ended delivery is not started again.
+        fairness_key: deliveries of different keys take turns while they wait for a worker.
     """
     policies = WorkflowIDReusePolicy
     with contextlib.suppress(WorkflowAlreadyStartedError):
@@ -148,6 +155,7 @@ async def deliver(
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             start_signal="redeliver" if now else None,
             static_summary=summary,
+            priority=Priority(fairness_key=fairness_key),
             rpc_timeout=RPC_TIMEOUT,
         )
 

@@ -47,6 +47,8 @@ log = structlog.get_logger(__name__)
 
 GRACE: Final = timedelta(seconds=20)
 """The time for all queues together. A container needs a few more seconds before it is killed."""
+DELIVERY_SLOTS: Final = 200
+"""First attempts, and as many later attempts, that one worker makes at the same time."""
 SPOOL_LEFTOVER_SECONDS: Final = 60.0
 """A file in the spool that is older was left by a process that has ended."""
 REQUIRED: Final = (
@@ -188,8 +190,11 @@ def build_workers(client: Client, parts: Parts, settings: Settings) -> list[Work
             task_queue=WEBHOOKS_QUEUE,
             workflows=[DeliverWebhookWorkflow],
             activities=[webhooks.attempt_delivery, webhooks.abandon_delivery],
-            # A receiver that hangs occupies one slot for 15 s; the other slots keep delivering.
-            max_concurrent_activities=200,
+            # A receiver that hangs occupies a slot for 15 s; the other slots keep delivering. The
+            # first attempt runs within a workflow task, so it occupies a slot of each kind.
+            max_concurrent_activities=DELIVERY_SLOTS,
+            max_concurrent_local_activities=DELIVERY_SLOTS,
+            max_concurrent_workflow_tasks=DELIVERY_SLOTS,
             max_heartbeat_throttle_interval=timedelta(seconds=2),
             **common,
         ),

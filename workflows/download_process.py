@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -353,12 +354,14 @@ class DownloadProcessWorkflow:
 
 
 async def _start_delivery(event_id: str) -> None:
-    # A redelivery requested through the API may have started it before.
+    # `close_job` may have started it although the response was lost, or the API for a redelivery.
+    # It may have ended since.
     with contextlib.suppress(WorkflowAlreadyStartedError):
         await workflow.start_child_workflow(
             DELIVERY_WORKFLOW,
             DeliverWebhook(event_id=event_id),
             id=delivery_workflow_id(event_id),
             task_queue=WEBHOOKS_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
         )

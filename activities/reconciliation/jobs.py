@@ -240,7 +240,7 @@ class ReconcileJobs:
             closed = await self._jobs.close_job(ending.model_copy(update={"minimal": True}))
         for event_id in closed.deliveries:
             await temporal_client.deliver(
-                self._client, event_id, summary="Delivery started by reconciliation"
+                self._client, event_id, summary="Delivery started by reconciliation", once=True
             )
 
 

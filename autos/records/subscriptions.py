@@ -152,8 +152,10 @@ async def subscription_statuses(
 
 async def claim(
     session: AsyncSession, job_id: str, status: JobStatus, subscriptions: Sequence[str]
-) -> list[str]:
-    """Bind the subscriptions to the job that has ended and make their events; the event ids.
+) -> dict[str, str]:
+    """Bind the subscriptions to the job that has ended and make their events.
+
+    Returns the API key's id of each event id.
 
     Subscriptions of another job are left out, and those whose process was purged. Of several with
     the same API key, URL and payload only the newest gets an event: they are one receiver.
@@ -171,7 +173,7 @@ async def claim(
         row.job_id = job_id
         newest.setdefault((row.api_key_id, row.url, row.payload), row.id)
     if not newest:
-        return []
+        return {}
     # The events refer to the rows.
     await session.flush()
     events = [
@@ -184,4 +186,4 @@ async def claim(
         for subscription_id in newest.values()
     ]
     await session.execute(insert(Delivery).values(events).on_conflict_do_nothing())
-    return [str(event["id"]) for event in events]
+    return {event_id(job_id, row): str(api_key_id) for (api_key_id, _, _), row in newest.items()}

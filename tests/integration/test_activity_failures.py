@@ -30,9 +30,9 @@ from autos.contracts.download import (
 )
 from autos.contracts.reconciliation import ReconcileOptions, ReconcilePage, Step
 from autos.contracts.states import JobStatus
-from autos.contracts.temporal_names import INTERNAL_ERROR
+from autos.contracts.temporal_names import INTERNAL_ERROR, WEBHOOKS_QUEUE
 from autos.settings import Settings
-from worker.main import Parts, build_workers
+from worker.main import DELIVERY_SLOTS, Parts, build_workers
 
 FOREIGN: Final = "https://bucket.example/9990001?X-Amz-Signature=secret"
 ATTEMPTS: Final = 2
@@ -141,6 +141,20 @@ async def queues(client: Client) -> AsyncIterator[dict[str, str]]:
         caller = Worker(client, task_queue="callers", workflows=[CallActivity])
         await running.enter_async_context(caller)
         yield registered(workers)
+
+
+async def test_first_attempts_have_as_many_slots_as_later_ones(client: Client) -> None:
+    """A first attempt occupies a slot of a workflow task and one of a local activity."""
+    (webhooks,) = (
+        worker for worker in broken_workers(client) if worker.task_queue == WEBHOOKS_QUEUE
+    )
+    config = webhooks.config()
+    slots = (
+        config["max_concurrent_activities"],
+        config["max_concurrent_local_activities"],
+        config["max_concurrent_workflow_tasks"],
+    )
+    assert slots == (DELIVERY_SLOTS,) * 3
 
 
 async def test_unexpected_exception_in_any_activity_is_an_internal_error(

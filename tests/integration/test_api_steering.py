@@ -51,9 +51,10 @@ async def make_events(database: Database, case: CaseNumber, job_id: str) -> list
                 Subscription.process_number == case.digits, Subscription.job_id.is_(None)
             )
         )
-        return await subscriptions.claim(
+        events = await subscriptions.claim(
             session, job_id, JobStatus.COMPLETED, [str(one) for one in opened]
         )
+    return list(events)
 
 
 async def events_of(database: Database, case: CaseNumber) -> int:

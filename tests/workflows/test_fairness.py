@@ -1,11 +1,15 @@
 """Many jobs of one API key do not delay the only job of another key."""
 
 import asyncio
+import uuid
 
 from temporalio.testing import WorkflowEnvironment
 
+from autos import temporal_client
 from autos.contracts.download import JobOptions
+from autos.contracts.temporal_names import delivery_workflow_id
 from tests.workflows.fakes import FakeActivities, start, workers
+from tests.workflows.webhook_fakes import FakeReceiver, webhook_worker
 
 BOUND = 180
 
@@ -39,3 +43,21 @@ async def test_every_batch_has_the_fairness_key_in_later_runs(
     assert len(fakes.keys) == 8
     assert set(fakes.keys) == {"single"}
     assert last.run_id != job.first_execution_run_id
+
+
+async def test_delivery_of_a_second_key_does_not_wait_for_the_deliveries_of_the_first(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    client, receiver = dev_server.client, FakeReceiver()
+    keys = ["many"] * 20 + ["single"]
+    events = [f"evt_{uuid.uuid4().hex}" for _ in keys]
+    for event_id, key in zip(events, keys, strict=True):
+        await temporal_client.deliver(
+            client, event_id, summary="of a test", once=True, fairness_key=key
+        )
+    async with webhook_worker(client, receiver, places=2), asyncio.timeout(BOUND):
+        for event_id in events:
+            await client.get_workflow_handle(delivery_workflow_id(event_id)).result()
+    order = [request.event_id for request, _ in receiver.seen]
+    assert sorted(order) == sorted(events)
+    assert order.index(events[-1]) < len(order) // 2

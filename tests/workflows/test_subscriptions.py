@@ -1,6 +1,7 @@
 """Every subscription gets one event: of a running, an ended and an empty job."""
 
 import asyncio
+import uuid
 
 from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
@@ -8,7 +9,7 @@ from temporalio.testing import WorkflowEnvironment
 from autos.contracts.download import Attach, ClosedJob, CloseJob, FetchedProcess
 from autos.contracts.temporal_names import delivery_workflow_id
 from tests.workflows.fakes import FakeActivities, start, workers
-from tests.workflows.webhook_fakes import FakeReceiver, webhook_worker
+from tests.workflows.webhook_fakes import FakeReceiver, deliver, webhook_worker
 
 
 class WithDeliveries(FakeActivities):
@@ -95,3 +96,18 @@ async def test_hanging_receiver_does_not_delay_the_jobs_end(
         await asyncio.wait_for(receiver.arrived.wait(), 30)
         hanging.set()
         await assert_notified(dev_server, receiver, "hanging")
+
+
+async def test_ended_delivery_is_not_started_by_the_workflow(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    """Temporal accepted it from `close_job`, but the response was lost."""
+    name = uuid.uuid4().hex
+    receiver, fakes = FakeReceiver(), WithDeliveries(total=1)
+    async with workers(dev_server.client, fakes), webhook_worker(dev_server.client, receiver):
+        delivery = await deliver(dev_server.client, f"evt_{name}")
+        await delivery.result()
+        job = await start(dev_server.client, attach=Attach(subscription_id=name))
+        async with asyncio.timeout(30):
+            await job.result()
+        await assert_notified(dev_server, receiver, name)

@@ -97,15 +97,16 @@ class FakeReceiver:
 
 @asynccontextmanager
 async def webhook_worker(
-    client: Client, fake: FakeReceiver, clock: Clock = wall_clock
+    client: Client, fake: FakeReceiver, clock: Clock = wall_clock, places: int | None = None
 ) -> AsyncIterator[None]:
-    """A worker that runs the real workflow on the fake receiver."""
+    """A worker that runs the real workflow on the fake receiver, `places` at the same time."""
     fake.clock = clock
     async with Worker(
         client,
         task_queue=WEBHOOKS_QUEUE,
         workflows=[DeliverWebhookWorkflow],
         activities=[fake.attempt_delivery, fake.abandon_delivery],
+        max_concurrent_workflow_tasks=places,
     ):
         yield
 

@@ -225,7 +225,7 @@ async def test_notified_subscription_gets_no_second_event(world: World, case: Ca
         again = await subscriptions.claim(
             session, first, JobStatus.COMPLETED, [str(subscription), str(uuid.uuid4())]
         )
-    assert again == [subscriptions.event_id(first, subscription)]
+    assert list(again) == [subscriptions.event_id(first, subscription)]
 
 
 async def test_stopped_delivery_is_started_again(world: World, case: CaseNumber) -> None:

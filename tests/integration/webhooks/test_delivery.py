@@ -175,7 +175,10 @@ async def test_closing_again_starts_no_ended_delivery_again(
         assert (await result(delivery)).outcome is DeliveryOutcome.DELIVERED
         again = await close_job_of(database, store, temporal, event_id)
         assert again.deliveries == []
-        assert (await delivery.describe()).status is not WorkflowExecutionStatus.RUNNING
+        description = await delivery.describe()
+        assert description.status is not WorkflowExecutionStatus.RUNNING
+        started = description.raw_description.workflow_execution_info
+        assert started.priority.fairness_key == str(owner.id)
     assert len(up.requests) == 1
 
 
